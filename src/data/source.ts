@@ -1,0 +1,35 @@
+/** @file What the trainer knows of a data set: a numbered list of square 8-bit pictures with labels and captions. */
+
+/** A picture that could not be used, with the reason in words. */
+export interface SkippedFile {
+  readonly file: string
+  readonly reason: string
+}
+
+/** A finite, numbered set of square RGB pictures. `read` is safe to call several times at once. */
+export interface ImageSource {
+  /** Name for logs and reports, for example `emoji (train)`. */
+  readonly name: string
+  /** Number of pictures. */
+  readonly count: number
+  /** Height and width in pixels. */
+  readonly size: number
+  /** Class names; empty when the data has none. */
+  readonly classes: readonly string[]
+  /** Class index of picture `index`, or −1 when the data has no classes. */
+  label(index: number): number
+  /** One-line description of picture `index`; the empty string when unknown. */
+  caption(index: number): string
+  /** Stable name of picture `index` (file path relative to the root, or code points). */
+  id(index: number): string
+  /** Pixels of the given pictures, [n, size, size, 3] row-major, 0..255. */
+  read(indices: readonly number[]): Promise<Uint8Array>
+}
+
+/** A data set split so that no near-duplicate of a validation picture is trained on. */
+export interface DataSplit {
+  readonly train: ImageSource
+  readonly validation: ImageSource
+  /** Files that could not be decoded; grows while a streaming source meets them. */
+  readonly skipped: readonly SkippedFile[]
+}

@@ -1,0 +1,81 @@
+/** @file Host tensors: typed arrays with a shape, and the dtypes that the graph knows. */
+
+/** Element types of graph values. `bool` is stored as one byte. */
+export type DType = 'float32' | 'float16' | 'int32' | 'int64' | 'bool'
+
+/** Row-major sizes, outermost first; `[]` is a scalar. */
+export type Shape = readonly number[]
+
+/** The typed array that stores a dtype on the host. */
+export type HostData = Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array
+
+/** A dense row-major tensor in host memory. */
+export interface HostTensor {
+  readonly dtype: DType
+  readonly shape: Shape
+  readonly data: HostData
+}
+
+/** Bytes per element. */
+export const bytesPerElement: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float16: 2,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+}
+
+/** Number of elements of a shape; 1 for a scalar. */
+export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1)
+
+/** Whether two shapes are equal. */
+export const sameShape = (a: Shape, b: Shape): boolean =>
+  a.length === b.length && a.every((d, i) => d === b[i])
+
+/** `[2,3]`, as error messages and graph listings print it. */
+export const showShape = (shape: Shape): string => `[${shape.join(',')}]`
+
+/**
+ * Wraps float32 data.
+ * @throws when the number of elements does not fit the shape.
+ */
+export const float32 = (shape: Shape, data: Float32Array | readonly number[]): HostTensor => {
+  const array = data instanceof Float32Array ? data : Float32Array.from(data)
+  if (array.length !== sizeOf(shape)) {
+    throw new Error(`tensor: ${array.length} elements do not fill ${showShape(shape)}; pass ${sizeOf(shape)}`)
+  }
+  return { dtype: 'float32', shape, data: array }
+}
+
+/** A float32 scalar. */
+export const scalar = (x: number): HostTensor => float32([], [x])
+
+/** An int32 tensor. */
+export const int32 = (shape: Shape, data: Int32Array | readonly number[]): HostTensor => ({
+  dtype: 'int32',
+  shape,
+  data: data instanceof Int32Array ? data : Int32Array.from(data),
+})
+
+/** Zeros of a dtype. */
+export const zeros = (shape: Shape, dtype: DType = 'float32'): HostTensor => {
+  const n = sizeOf(shape)
+  switch (dtype) {
+    case 'float32':
+      return { dtype, shape, data: new Float32Array(n) }
+    case 'float16':
+      return { dtype, shape, data: new Uint16Array(n) }
+    case 'int32':
+      return { dtype, shape, data: new Int32Array(n) }
+    case 'int64':
+      return { dtype, shape, data: new BigInt64Array(n) }
+    case 'bool':
+      return { dtype, shape, data: new Uint8Array(n) }
+  }
+}
+
+/** The float32 array of a tensor. @throws when it has another dtype. */
+export const floats = (tensor: HostTensor): Float32Array => {
+  if (tensor.data instanceof Float32Array) return tensor.data
+  throw new Error(`tensor: expected float32, found ${tensor.dtype}; cast it in the graph first`)
+}

@@ -1,0 +1,178 @@
+/** @file A program as the bytes of an ONNX model. The only file that knows protobuf. */
+import { create, toBinary } from '@bufbuild/protobuf'
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type GraphProto,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+  TypeProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from 'onnx-buf'
+import type { DType, HostTensor } from '../host/tensor.ts'
+import {
+  type Emitter,
+  type Node,
+  nodesOf,
+  type OnnxAttribute,
+  type Value,
+  type ValueType,
+} from '../ir/graph.ts'
+import type { Program } from '../ir/program.ts'
+
+/** ONNX's element type numbers. */
+const elementType: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10 }
+
+/** IR 10 and opset 21 are accepted by onnxruntime-node and onnxruntime-web 1.30 alike. */
+const irVersion = 10n
+const opset = 21n
+/** Larger initializers are not worth comparing for equality. */
+const shareBelowBytes = 4096
+
+/** The serialised model, and how its names lead back to the program. */
+export interface OnnxModel {
+  readonly bytes: Uint8Array
+  /** Program output name → name in the model. */
+  readonly outputs: Readonly<Record<string, string>>
+  /** Program inputs that no node reads; the model does not declare them. */
+  readonly unused: ReadonlySet<string>
+  /** ONNX node name → the node of the program that it was emitted for. */
+  readonly origin: ReadonlyMap<string, Node>
+}
+
+const attribute = (name: string, value: OnnxAttribute) => {
+  if ('i' in value) {
+    return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INT, i: BigInt(value.i) })
+  }
+  if ('f' in value)
+    return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.FLOAT, f: value.f })
+  if ('s' in value) {
+    const s = new TextEncoder().encode(value.s)
+    return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.STRING, s })
+  }
+  return create(AttributeProtoSchema, {
+    name,
+    type: AttributeProto_AttributeType.INTS,
+    ints: value.is.map((n) => BigInt(n)),
+  })
+}
+
+const valueInfo = (name: string, { dtype, shape }: ValueType): ValueInfoProto => {
+  const dim = shape.map((d) => ({ value: { case: 'dimValue' as const, value: BigInt(d) } }))
+  const type = create(TypeProtoSchema, {
+    value: { case: 'tensorType', value: { elemType: elementType[dtype], shape: { dim } } },
+  })
+  return create(ValueInfoProtoSchema, { name, type })
+}
+
+const rawBytes = ({ data }: HostTensor): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)
+
+const initializer = (name: string, tensor: HostTensor): TensorProto =>
+  create(TensorProtoSchema, {
+    name,
+    dataType: elementType[tensor.dtype],
+    dims: tensor.shape.map((d) => BigInt(d)),
+    rawData: rawBytes(tensor),
+  })
+
+class GraphEmitter implements Emitter {
+  readonly graph: GraphProto
+  readonly origin = new Map<string, Node>()
+  current: Node | null = null
+  readonly #shared = new Map<string, string>()
+  #count = 0
+
+  constructor(name: string) {
+    this.graph = create(GraphProtoSchema, { name })
+  }
+
+  node(opType: string, inputs: readonly string[], options: Parameters<Emitter['node']>[2] = {}): string[] {
+    const serial = this.#count++
+    const name = `${this.current?.scope ?? ''}/${this.current?.op.name ?? opType}#${serial}`
+    const outputs = Array.from({ length: options.outputs ?? 1 }, (_, i) => `v${serial}.${i}`)
+    const attrs = Object.entries(options.attrs ?? {}).map(([key, value]) => attribute(key, value))
+    const domain = options.domain ?? ''
+    this.graph.node.push(
+      create(NodeProtoSchema, {
+        name,
+        opType,
+        domain,
+        input: [...inputs],
+        output: outputs,
+        attribute: attrs,
+      }),
+    )
+    if (this.current !== null) this.origin.set(name, this.current)
+    return outputs
+  }
+
+  constant(tensor: HostTensor): string {
+    const bytes = rawBytes(tensor)
+    const key =
+      bytes.length <= shareBelowBytes ? `${tensor.dtype}|${tensor.shape}|${latin1(bytes)}` : undefined
+    const known = key === undefined ? undefined : this.#shared.get(key)
+    if (known !== undefined) return known
+    const name = `c${this.graph.initializer.length}`
+    this.graph.initializer.push(initializer(name, tensor))
+    if (key !== undefined) this.#shared.set(key, name)
+    return name
+  }
+}
+
+const latin1 = (bytes: Uint8Array): string => {
+  let text = ''
+  for (const b of bytes) text += String.fromCharCode(b)
+  return text
+}
+
+/** Serialises a program. Inputs keep their names; unused inputs are left out (see `unused`). */
+export const serialize = (program: Program): OnnxModel => {
+  const emitter = new GraphEmitter(program.name)
+  const names = new Map<Value, string>()
+  const nodes = nodesOf(Object.values(program.outputs))
+  const read = new Set(nodes.flatMap((node) => node.inputs))
+  for (const v of Object.values(program.outputs)) read.add(v)
+  const unused = new Set<string>()
+  for (const [name, v] of Object.entries(program.inputs)) {
+    names.set(v, name)
+    if (read.has(v)) emitter.graph.input.push(valueInfo(name, v))
+    else unused.add(name)
+  }
+  for (const node of nodes) {
+    emitter.current = node
+    const outputs = node.op.emit(
+      emitter,
+      node.inputs.map((v) => names.get(v)!),
+      node,
+    )
+    for (const [i, v] of node.outputs.entries()) names.set(v, outputs[i]!)
+  }
+  emitter.current = null
+  const outputs: Record<string, string> = {}
+  const taken = new Set(Object.keys(program.inputs))
+  for (const t of emitter.graph.initializer) taken.add(t.name)
+  for (const [name, v] of Object.entries(program.outputs)) {
+    // ONNX wants each graph output made by a node of its own name; a passed-through input or constant needs a copy.
+    const made = names.get(v)!
+    const own = taken.has(made) ? emitter.node('Identity', [made])[0]! : made
+    taken.add(own)
+    outputs[name] = own
+    emitter.graph.output.push(valueInfo(own, v))
+  }
+  const model = create(ModelProtoSchema, {
+    irVersion,
+    producerName: 'unified-latents',
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: '', version: opset }),
+      create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n }),
+    ],
+    graph: emitter.graph,
+  })
+  return { bytes: toBinary(ModelProtoSchema, model), outputs, unused, origin: emitter.origin }
+}

@@ -1,0 +1,129 @@
+/**
+ * @file 2-D convolution (stride 1, "same" padding, odd kernels) with its gradients, and the moves between space and
+ * depth that replace strided convolutions. Layout [B, C, H, W].
+ */
+import { type Shape, showShape, sizeOf } from '../host/tensor.ts'
+import { apply, type Emitter, expect, expectDType, type Node, type Op, type Value } from '../ir/graph.ts'
+import { transpose } from './core.ts'
+import { f32, int64s } from './emit.ts'
+import { flip } from './slice.ts'
+
+const samePads = (kernel: Shape): number[] => [...kernel, ...kernel].map((k) => (k - 1) / 2)
+
+const conv2dOp: Op<null> = {
+  name: 'conv2d',
+  infer: ([x, w]) => {
+    expectDType([x!, w!], 'float32')
+    expect(x!.shape.length === 4 && w!.shape.length === 4, () => 'conv2d takes x [B,C,H,W] and w [O,C,kh,kw]')
+    const [B, C, H, W] = x!.shape as [number, number, number, number]
+    const [O, C2, kh, kw] = w!.shape as [number, number, number, number]
+    expect(C === C2, () => `x has ${C} channels, the kernel ${showShape(w!.shape)} expects ${C2}`)
+    expect(kh % 2 === 1 && kw % 2 === 1, () => `"same" padding needs odd kernels, found ${kh}×${kw}`)
+    return [{ shape: [B, O, H, W], dtype: 'float32' }]
+  },
+  emit: (e, inputs, { inputs: [, w] }) => {
+    const kernel = w!.shape.slice(2)
+    return e.node('Conv', inputs, { attrs: { kernel_shape: { is: kernel }, pads: { is: samePads(kernel) } } })
+  },
+  vjp: ([d], { inputs: [x, w] }) => [
+    conv2d(d!, transpose(flip(w!, [2, 3]), [1, 0, 2, 3])),
+    convKernelGrad(x!, d!, w!.shape.slice(2)),
+  ],
+  flops: ({ inputs: [, w], outputs: [y] }) => 2 * sizeOf(y!.shape) * sizeOf(w!.shape.slice(1)),
+  samples: [
+    { inputs: f32([2, 3, 4, 5], [2, 3, 3, 3]), attrs: null },
+    { inputs: f32([2, 3, 4, 4], [5, 3, 1, 1]), attrs: null },
+    { inputs: f32([1, 2, 6, 5], [3, 2, 5, 3]), attrs: null },
+  ],
+}
+/** x [B,C,H,W] convolved with w [O,C,kh,kw] to [B,O,H,W]. */
+export const conv2d = (x: Value, w: Value): Value => apply(conv2dOp, [x, w], null)
+
+/**
+ * Above this many channels one product per tap beats building all taps' columns first: the columns no longer fit the
+ * cache (measured by `npm run bench`).
+ */
+const columnsUpToChannels = 32
+
+const emitKernelGrad = (e: Emitter, [x, d]: readonly string[], node: Node<Shape>): readonly string[] => {
+  const [B, C, H, W] = node.inputs[0]!.shape as [number, number, number, number]
+  const O = node.inputs[1]!.shape[1]!
+  const [kh, kw] = node.attrs as [number, number]
+  const taps = kh * kw
+  const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]!
+  const shape = (...dims: number[]): string => e.constant(int64s(dims))
+  const [ph, pw] = [(kh - 1) / 2, (kw - 1) / 2]
+  const padded = taps === 1 ? x! : one('Pad', [x!, shape(0, 0, ph, pw, 0, 0, ph, pw)])
+  const shifted = Array.from({ length: taps }, (_, tap) => {
+    const [i, j] = [Math.floor(tap / kw), tap % kw]
+    const at = taps === 1 ? padded : one('Slice', [padded, shape(i, j), shape(i + H, j + W), shape(2, 3)])
+    return one('Reshape', [at, shape(B, C, H * W)]) // [B, C, HW]
+  })
+  const dFlat = one('Reshape', [d!, shape(B, O, H * W)])
+  const columns =
+    C <= columnsUpToChannels && taps > 1 ? [one('Concat', shifted, { attrs: { axis: { i: 1 } } })] : shifted
+  const parts = columns.map((c) => {
+    const product = one('FusedMatMul', [dFlat, c], { attrs: { transB: { i: 1 } }, domain: 'com.microsoft' }) // [B, O, …C]
+    return one('ReduceSum', [product, shape(0)], { attrs: { keepdims: { i: 0 } } })
+  })
+  const joined = parts.length === 1 ? parts[0]! : one('Concat', parts, { attrs: { axis: { i: 1 } } }) // [O, taps·C]
+  const byTap = one('Reshape', [joined, shape(O, taps, C)])
+  const byChannel = one('Transpose', [byTap], { attrs: { perm: { is: [0, 2, 1] } } })
+  return [one('Reshape', [byChannel, shape(O, C, kh, kw)])]
+}
+
+const convKernelGradOp: Op<Shape> = {
+  name: 'convKernelGrad',
+  infer: ([x, d], kernel) => {
+    expectDType([x!, d!], 'float32')
+    return [{ shape: [d!.shape[1]!, x!.shape[1]!, ...kernel], dtype: 'float32' }]
+  },
+  emit: emitKernelGrad,
+  vjp: ([dd], { inputs: [x, d] }) => [
+    conv2d(d!, transpose(flip(dd!, [2, 3]), [1, 0, 2, 3])),
+    conv2d(x!, dd!),
+  ],
+  flops: ({ inputs: [x, d], attrs }) => 2 * sizeOf(d!.shape) * x!.shape[1]! * sizeOf(attrs),
+  samples: [
+    { inputs: f32([2, 3, 4, 5], [2, 2, 4, 5]), attrs: [3, 3] },
+    { inputs: f32([2, 40, 3, 2], [2, 2, 3, 2]), attrs: [3, 3] },
+    { inputs: f32([2, 3, 4, 4], [2, 5, 4, 4]), attrs: [1, 1] },
+  ],
+}
+/**
+ * Gradient of conv2d with respect to its kernel, from x [B,C,H,W] and the output's cotangent d [B,O,H,W]. ORT has no
+ * such operator; one large Conv runs at half the rate of these products of shifted pictures.
+ */
+export const convKernelGrad = (x: Value, d: Value, kernel: Shape): Value =>
+  apply(convKernelGradOp, [x, d], kernel)
+
+const spaceToDepthOp: Op<number> = {
+  name: 'spaceToDepth',
+  infer: ([x], block) => {
+    const [B, C, H, W] = x!.shape as [number, number, number, number]
+    expect(H % block === 0 && W % block === 0, () => `${H}×${W} is not divisible by ${block}`)
+    return [{ shape: [B, C * block * block, H / block, W / block], dtype: x!.dtype }]
+  },
+  emit: (e, inputs, { attrs }) => e.node('SpaceToDepth', inputs, { attrs: { blocksize: { i: attrs } } }),
+  vjp: ([d], { attrs }) => [depthToSpace(d!, attrs)],
+  samples: [{ inputs: f32([2, 3, 4, 6]), attrs: 2 }],
+}
+/** Moves block×block patches into channels: [B,C,H,W] → [B, block²·C, H/block, W/block], channel (dy, dx, c). */
+export const spaceToDepth = (x: Value, block: number): Value => apply(spaceToDepthOp, [x], block)
+
+const depthToSpaceOp: Op<number> = {
+  name: 'depthToSpace',
+  infer: ([x], block) => {
+    const [B, C, H, W] = x!.shape as [number, number, number, number]
+    expect(C % (block * block) === 0, () => `${C} channels are not divisible by ${block}²`)
+    return [{ shape: [B, C / (block * block), H * block, W * block], dtype: x!.dtype }]
+  },
+  emit: (e, inputs, { attrs }) =>
+    e.node('DepthToSpace', inputs, { attrs: { blocksize: { i: attrs }, mode: { s: 'DCR' } } }),
+  vjp: ([d], { attrs }) => [spaceToDepth(d!, attrs)],
+  samples: [{ inputs: f32([2, 12, 2, 3]), attrs: 2 }],
+}
+/** Inverse of spaceToDepth. */
+export const depthToSpace = (x: Value, block: number): Value => apply(depthToSpaceOp, [x], block)
+
+export const ops: readonly Op<unknown>[] = [conv2dOp, convKernelGradOp, spaceToDepthOp, depthToSpaceOp]

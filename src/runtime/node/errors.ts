@@ -1,0 +1,20 @@
+/** @file Turns ONNX Runtime's messages into one sentence that names the op, the shapes and the model path. */
+import { showShape } from '../../host/tensor.ts'
+import type { Program } from '../../ir/program.ts'
+import type { OnnxModel } from '../../onnx/serialize.ts'
+
+/** The error to show for a failed session creation or run. */
+export const explainRunError = (program: Program, model: OnnxModel, cause: Error): Error => {
+  const named = [...cause.message.matchAll(/[Nn]ame:\s*'([^']+)'|[Nn]ode\s*\(([^)]+)\)/g)]
+  for (const [, quoted, bracketed] of named) {
+    const node = model.origin.get(quoted ?? bracketed ?? '')
+    if (node === undefined) continue
+    const shapes = node.inputs.map((v) => `${v.dtype}${showShape(v.shape)}`).join(', ')
+    const place = node.scope === '' ? '' : ` at ${node.scope}`
+    return new Error(
+      `program ${program.name}: ${node.op.name}${place} failed on inputs ${shapes}: ${cause.message.trim()}`,
+      { cause },
+    )
+  }
+  return new Error(`program ${program.name}: ONNX Runtime failed: ${cause.message.trim()}`, { cause })
+}

@@ -1,0 +1,61 @@
+/** @file The contract between programs and whatever runs them. Adapters live beside this file, one folder each. */
+import type { HostTensor } from '../host/tensor.ts'
+import { nodesOf, type Value } from '../ir/graph.ts'
+import type { Program } from '../ir/program.ts'
+
+/** Where a program runs. */
+export type Device = 'cpu' | 'webgpu' | 'cuda'
+
+/** Named tensors that stay on the device between runs: parameters, optimiser moments, averages. */
+export interface DeviceState {
+  /** Names of the tensors held. */
+  readonly names: readonly string[]
+  /** Copies tensors (all by default) to the host. */
+  read(names?: readonly string[]): Promise<Record<string, HostTensor>>
+  /** Replaces tensors of the same names and shapes. @throws when a name is unknown or a shape differs. */
+  write(tensors: Readonly<Record<string, HostTensor>>): Promise<void>
+  /** Frees the device memory. */
+  dispose(): void
+}
+
+/** A compiled program. */
+export interface Executable {
+  /**
+   * Runs once. Program inputs come from `feeds`, else from `state`; outputs listed in `updates` replace the state's
+   * tensors and every other output is returned. Runs on one runtime are executed one after the other; a failed run
+   * does not disturb later ones.
+   * @throws one sentence naming the op, the shapes and the model path when the run fails, or the missing input.
+   */
+  run(feeds: Readonly<Record<string, HostTensor>>, state?: DeviceState): Promise<Record<string, HostTensor>>
+  /** Writes the provider's profile, when compiled with `profile`, and returns the file's path. */
+  endProfiling(): void
+  /** Frees the session. */
+  dispose(): Promise<void>
+}
+
+/** How to compile a program. */
+export interface CompileOptions {
+  /** State tensor name → name of the program output that becomes its next value. */
+  readonly updates?: Readonly<Record<string, string>>
+  /** File prefix for the provider's profile; none when absent. */
+  readonly profile?: string
+}
+
+/** Runs programs on one device. */
+export interface Runtime {
+  readonly device: Device
+  compile(program: Program, options?: CompileOptions): Promise<Executable>
+  /** Moves tensors to the device. */
+  place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState>
+}
+
+/**
+ * Whether output `next` may be written over input `current` while the program runs, under any order of execution that
+ * respects data dependencies: every node that reads `current`, other than the one that makes `next`, must come before
+ * `next`. Holds for optimiser state by construction, because the clipping factor depends on every gradient.
+ */
+export const mayOverwrite = (program: Program, current: Value, next: Value): boolean => {
+  if (next.node === null) return false
+  const before = new Set(nodesOf([next]))
+  return nodesOf(Object.values(program.outputs)).every((n) => !n.inputs.includes(current) || before.has(n))
+}
