@@ -206,7 +206,7 @@ export const less = (a: Operand, b: Operand): Value => apply(lessOp, [lift(a), l
 /** a = b */
 export const equal = (a: Operand, b: Operand): Value => apply(equalOp, [lift(a), lift(b)], null)
 /** Whether x is neither infinite nor NaN. */
-export const isFinite = (x: Value): Value => less(abs(x), Number.POSITIVE_INFINITY)
+export const finite = (x: Value): Value => less(abs(x), Number.POSITIVE_INFINITY)
 
 const whereOp: Op<null> = {
   name: 'where',
@@ -303,6 +303,7 @@ const reduce = (
   ],
 })
 const reduceSumOp = reduce('reduceSum', 'ReduceSum', (d, x) => expand(d, x.shape))
+const reduceSumSquareOp = reduce('reduceSumSquare', 'ReduceSumSquare', (d, x) => mul(d, mul(x, 2)))
 const reduceMaxOp = reduce('reduceMax', 'ReduceMax', (d, x, y) => mul(d, cast(equal(x, y), 'float32')))
 
 const allAxes = (x: Value): number[] => x.shape.map((_, axis) => axis)
@@ -314,6 +315,9 @@ const reduction = (x: Value, axes: readonly number[], keepDims: boolean): Reduct
 /** Sum over axes (all by default); negative axes count from the end. */
 export const reduceSum = (x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value =>
   axes.length === 0 ? x : apply(reduceSumOp, [x], reduction(x, axes, keepDims))
+/** Sum of squares over axes, in one pass. */
+export const reduceSumSquare = (x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value =>
+  apply(reduceSumSquareOp, [x], reduction(x, axes, keepDims))
 /** Maximum over axes; tied maxima each receive the gradient. */
 export const reduceMax = (x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value =>
   apply(reduceMaxOp, [x], reduction(x, axes, keepDims))
@@ -423,6 +427,7 @@ export const ops: readonly Op<unknown>[] = [
   castOp,
   stopGradientOp,
   reduceSumOp,
+  reduceSumSquareOp,
   reduceMaxOp,
   reshapeOp,
   transposeOp,

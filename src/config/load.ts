@@ -1,0 +1,141 @@
+/** @file From a preset or YAML text and `--set` changes to a checked configuration, with errors in one sentence. */
+import { isMap, LineCounter, parse, parseDocument, stringify } from 'yaml'
+import type { z } from 'zod'
+import { presets } from './presets.ts'
+import { type Config, checkConfig, configKeys, configVersion } from './schema.ts'
+
+/** A problem with a configuration, in one sentence. */
+export class ConfigError extends Error {}
+
+/** Levenshtein distance. */
+const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
+
+/** The candidate closest to a name by edit distance; a candidate's last part also counts, so `lossfactor` finds `decoder.lossFactor`. */
+export const nearest = (name: string, candidates: readonly string[]): string => {
+  const lower = name.toLowerCase()
+  const score = (c: string): number => {
+    const whole = distance(lower, c.toLowerCase())
+    const last = distance(lower.split('.').at(-1)!, c.toLowerCase().split('.').at(-1)!) + 0.5
+    return Math.min(whole, last)
+  }
+  return [...candidates].sort((a, b) => score(a) - score(b))[0]!
+}
+
+type Tree = { [key: string]: unknown }
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const merge = (under: Tree, over: Tree): Tree => {
+  const result: Tree = { ...under }
+  for (const [key, value] of Object.entries(over)) {
+    const below = result[key]
+    result[key] = isTree(below) && isTree(value) ? merge(below, value) : value
+  }
+  return result
+}
+
+/** Turns zod's first issue into a sentence; `place` finds where a path stands in the file. */
+const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => string): ConfigError => {
+  const issue = error.issues[0]!
+  if (issue.code === 'unrecognized_keys') {
+    const key = [...issue.path, issue.keys[0]!].join('.')
+    const where = place([...issue.path, issue.keys[0]!])
+    return new ConfigError(`${where}unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`)
+  }
+  const message = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
+  return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; correct that value`)
+}
+
+const checkVersion = (tree: Tree, name: string): void => {
+  const version = tree.version ?? configVersion
+  if (version !== configVersion) {
+    throw new ConfigError(
+      `${name}: this configuration has version ${String(version)}, this program reads version ${configVersion}; ` +
+        `rewrite it with 'ul train <preset> --dry-run' as the model`,
+    )
+  }
+}
+
+const validate = (tree: Tree, place: (path: readonly PropertyKey[]) => string): Config => {
+  const result = checkConfig(tree)
+  if (!result.success) throw explain(result.error, place)
+  return result.data
+}
+
+/**
+ * Reads YAML text. A key `preset` names the preset that the rest changes (quickstart when absent).
+ * @param name the file's name, for error messages
+ * @throws ConfigError with file, line and column.
+ */
+export const parseConfig = (text: string, name: string): Config => {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines })
+  const syntax = document.errors[0]
+  if (syntax !== undefined) {
+    const { line, col } = lines.linePos(syntax.pos[0])
+    throw new ConfigError(`${name}:${line}:${col}: this is not YAML: ${syntax.message.split('\n')[0]}`)
+  }
+  const place = (path: readonly PropertyKey[]): string => {
+    for (let depth = path.length; depth > 0; depth--) {
+      const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
+      const pair = isMap(parent)
+        ? parent.items.find((item) => String((item.key as { value?: unknown }).value) === String(path[depth - 1]))
+        : undefined
+      const range = (pair?.key as { range?: [number, number, number] } | undefined)?.range
+      if (range) {
+        const { line, col } = lines.linePos(range[0])
+        return `${name}:${line}:${col}: `
+      }
+    }
+    return `${name}: `
+  }
+  const tree: unknown = document.toJS()
+  if (!isTree(tree)) throw new ConfigError(`${name}: expected a mapping of keys such as 'data:', found ${typeof tree}`)
+  checkVersion(tree, name)
+  const { preset: presetName = 'quickstart', ...changes } = tree
+  return validate(merge({ ...presetByName(String(presetName)) }, changes), place)
+}
+
+/** A preset by name. @throws ConfigError naming the nearest one. */
+export const presetByName = (name: string): Config => {
+  const preset = presets[name]
+  if (preset === undefined) {
+    const known = Object.keys(presets)
+    throw new ConfigError(
+      `there is no preset or file called '${name}'; the nearest preset is '${nearest(name, known)}' (of ${known.join(', ')})`,
+    )
+  }
+  return preset
+}
+
+/**
+ * Applies `key=value` changes; values are read as YAML, so `1e-4`, `true` and `[1, 2]` mean what they say.
+ * @throws ConfigError naming the key and the nearest valid one.
+ */
+export const applySettings = (config: Config, settings: readonly string[]): Config => {
+  let result = config
+  for (const setting of settings) {
+    const equals = setting.indexOf('=')
+    if (equals < 1) throw new ConfigError(`--set ${setting}: expected key=value, for example train.batch=16`)
+    const key = setting.slice(0, equals)
+    if (!configKeys().includes(key)) {
+      throw new ConfigError(`--set ${setting}: unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`)
+    }
+    const value: unknown = parse(setting.slice(equals + 1))
+    const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree
+    result = validate(merge({ ...result }, change), () => `--set ${setting}: `)
+  }
+  return result
+}
+
+/** The configuration as YAML, as it is written to a run directory. */
+export const showConfig = (config: Config): string => stringify(config, { flowCollectionPadding: false })

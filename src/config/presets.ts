@@ -1,0 +1,139 @@
+/** @file The presets, one literal table each. */
+import { type Config, configVersion } from './schema.ts'
+
+const training: Config['train'] = {
+  batch: 32,
+  lr: 1e-3,
+  warmupSteps: 50,
+  finalLrFraction: 0.02,
+  beta1: 0.9,
+  beta2: 0.99,
+  weightDecay: 0,
+  clipNorm: 1,
+  logEvery: 20,
+  checkpointEvery: 500,
+  keepCheckpoints: 2,
+  sampleEvery: 500,
+  stage1: { steps: 1000, emaDecay: 0.995, encoderHold: 0.15, encoderRamp: 0.15, encoderFloor: 0.003 },
+  stage2: { steps: 1000, emaDecay: 0.995, batch: 64, lr: 1e-3 },
+}
+
+const sampling: Config['sampler'] = {
+  kind: 'ancestral',
+  steps: 50,
+  variance: 0.2,
+  decoderKind: 'ddim',
+  decoderSteps: 10,
+  guidance: 1.5,
+  guidanceLogSnr: [-4, 4],
+}
+
+/** The main job: minutes on two cores, 32×32 emoji. */
+const quickstart: Config = {
+  version: configVersion,
+  name: 'quickstart',
+  seed: 0,
+  data: { source: 'emoji', size: 32, frames: 1, flip: true, balance: false, skinTones: true },
+  latent: { channels: 8, downsample: 4, logSnr0: 5, logSnr1: -10 },
+  encoder: { patch: 2, channels: [64, 128], blocks: 1, lastBlocks: 1 },
+  prior: { width: 128, blocks: 4, headWidth: 32 },
+  decoder: {
+    patch: 2,
+    channels: [64],
+    convBlocks: 1,
+    width: 256,
+    blocks: 4,
+    headWidth: 64,
+    dropout: 0,
+    lossFactor: 2.5,
+    bias: 2.8,
+  },
+  base: { widths: [128, 256], blocks: [2, 4], headWidth: 32, dropout: 0, bias: 2, labelDropout: 0.1 },
+  train: training,
+  sampler: sampling,
+}
+
+/** Hours on two cores, or minutes on a GPU: 64×64 emoji. */
+const emoji64: Config = {
+  ...quickstart,
+  name: 'emoji64',
+  data: { ...quickstart.data, size: 64 },
+  latent: { ...quickstart.latent, channels: 16, downsample: 8 },
+  encoder: { patch: 2, channels: [64, 128, 256], blocks: 2, lastBlocks: 2 },
+  prior: { width: 256, blocks: 6, headWidth: 64 },
+  decoder: { ...quickstart.decoder, channels: [64, 128], convBlocks: 2, width: 384, blocks: 6, headWidth: 64, bias: 1.4 },
+  base: { ...quickstart.base, widths: [256, 512], blocks: [4, 8], headWidth: 64, dropout: 0.1, bias: 1 },
+  train: {
+    ...training,
+    lr: 5e-4,
+    warmupSteps: 200,
+    stage1: { ...training.stage1, steps: 20_000, emaDecay: 0.999 },
+    stage2: { ...training.stage2, steps: 40_000, emaDecay: 0.9995, lr: 5e-4 },
+  },
+}
+
+/** The paper's sizes for ImageNet at 512×512 (method.md section 5). Batch, rate and steps are ours. */
+const imagenet512: Config = {
+  version: configVersion,
+  name: 'imagenet512',
+  seed: 0,
+  data: { source: 'folder', size: 512, frames: 1, flip: true, balance: false, skinTones: true },
+  latent: { channels: 32, downsample: 16, logSnr0: 5, logSnr1: -10 },
+  encoder: { patch: 2, channels: [128, 256, 512, 512], blocks: 2, lastBlocks: 3 },
+  prior: { width: 1024, blocks: 8, headWidth: 64 },
+  decoder: {
+    patch: 2,
+    channels: [128, 256, 512],
+    convBlocks: 2,
+    width: 1024,
+    blocks: 8,
+    headWidth: 64,
+    dropout: 0.1,
+    lossFactor: 1.5,
+    bias: -3,
+  },
+  base: { widths: [512, 1024], blocks: [6, 16], headWidth: 64, dropout: 0.1, bias: -3, labelDropout: 0.1 },
+  train: {
+    ...training,
+    batch: 256,
+    lr: 1e-4,
+    warmupSteps: 5000,
+    logEvery: 100,
+    checkpointEvery: 5000,
+    sampleEvery: 10_000,
+    stage1: { ...training.stage1, steps: 400_000, emaDecay: 0.9999, encoderHold: 0.01, encoderRamp: 0.01 },
+    stage2: { steps: 800_000, emaDecay: 0.9999, batch: 1024, lr: 1e-4 },
+  },
+  sampler: { ...sampling, steps: 256, decoderSteps: 64 },
+}
+
+/** The paper's sizes for Kinetics-600: 16 frames of 128×128, 4×8×8 down-sampling. Trains once video lands. */
+const kinetics600: Config = {
+  ...imagenet512,
+  name: 'kinetics600',
+  data: { ...imagenet512.data, size: 128, frames: 16 },
+  latent: { ...imagenet512.latent, downsample: 8 },
+  encoder: { ...imagenet512.encoder, channels: [128, 256, 512] },
+  decoder: { ...imagenet512.decoder, channels: [128, 256], bias: 0 },
+  base: { ...imagenet512.base, bias: 0 },
+}
+
+/** Presets by name. */
+export const presets: Readonly<Record<string, Config>> = { quickstart, emoji64, imagenet512, kinetics600 }
+
+/** The same run shrunk to about a minute: tiny networks, a few steps, everything exercised. */
+export const smokeForm = (config: Config): Config => ({
+  ...config,
+  encoder: { ...config.encoder, channels: [16, 32] },
+  prior: { ...config.prior, width: 64, blocks: 1, headWidth: 32 },
+  decoder: { ...config.decoder, channels: [16], width: 64, blocks: 1, headWidth: 32 },
+  base: { ...config.base, widths: [64, 64], blocks: [2, 1], headWidth: 32 },
+  train: {
+    ...config.train,
+    logEvery: 10,
+    checkpointEvery: 20,
+    stage1: { ...config.train.stage1, steps: 60 },
+    stage2: { ...config.train.stage2, steps: 40 },
+  },
+  sampler: { ...config.sampler, steps: 8, decoderSteps: 4 },
+})

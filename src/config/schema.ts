@@ -1,0 +1,197 @@
+/** @file The configuration of a run: every key, its unit, its bounds. Derived values are computed, never stored. */
+import { z } from 'zod'
+import type { BaseConfig, DecoderConfig, EncoderConfig, LatentConfig, ModelConfig, PriorConfig } from '../models/config.ts'
+
+/** Which pictures, and how they are drawn. */
+export interface DataConfig {
+  readonly source: 'emoji' | 'folder'
+  readonly path?: string | undefined
+  readonly size: number
+  readonly frames: number
+  readonly flip: boolean
+  readonly balance: boolean
+  readonly skinTones: boolean
+}
+
+/** What differs between the two stages of training. */
+interface StageConfig {
+  readonly steps: number
+  readonly emaDecay: number
+}
+
+/** Optimisation, logging and the encoder's warm-up (method.md section 9). */
+export interface TrainConfig {
+  readonly batch: number
+  readonly lr: number
+  readonly warmupSteps: number
+  readonly finalLrFraction: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly weightDecay: number
+  readonly clipNorm: number
+  readonly logEvery: number
+  readonly checkpointEvery: number
+  readonly keepCheckpoints: number
+  readonly sampleEvery: number
+  readonly stage1: StageConfig & {
+    readonly encoderHold: number
+    readonly encoderRamp: number
+    readonly encoderFloor: number
+  }
+  readonly stage2: StageConfig & { readonly batch: number; readonly lr: number }
+}
+
+/** Samplers of the latent chain and of the decoder. */
+export interface SamplingConfig {
+  readonly kind: 'ancestral' | 'ddim'
+  readonly steps: number
+  readonly variance: number
+  readonly decoderKind: 'ancestral' | 'ddim'
+  readonly decoderSteps: number
+  readonly guidance: number
+  readonly guidanceLogSnr: readonly [number, number]
+}
+
+/** A resolved configuration. */
+export interface Config {
+  readonly version: 1
+  readonly name: string
+  readonly seed: number
+  readonly data: DataConfig
+  readonly latent: LatentConfig
+  readonly encoder: EncoderConfig
+  readonly prior: PriorConfig
+  readonly decoder: DecoderConfig
+  readonly base: BaseConfig
+  readonly train: TrainConfig
+  readonly sampler: SamplingConfig
+}
+
+const count = z.int().positive()
+const share = z.number().min(0).max(1)
+
+const data = z.strictObject({
+  source: z.enum(['emoji', 'folder']).describe('bundled emoji set, or a folder of images'),
+  path: z.string().optional().describe('the folder, for source folder'),
+  size: count.describe('height and width in pixels'),
+  frames: count.describe('frames per clip; 1 for pictures'),
+  flip: z.boolean().describe('mirror half of the pictures'),
+  balance: z.boolean().describe('draw classes equally often'),
+  skinTones: z.boolean().describe('keep the skin-tone variants of the bundled set'),
+})
+
+const latent = z.strictObject({
+  channels: count,
+  downsample: count.describe('pixels per latent position'),
+  logSnr0: z.number().describe('λ_z(0), least noise of the latent'),
+  logSnr1: z.number().describe('λ_z(1), most noise of the latent'),
+})
+
+const encoder = z.strictObject({
+  patch: count,
+  channels: z.array(count).min(1),
+  blocks: z.int().nonnegative(),
+  lastBlocks: z.int().nonnegative(),
+})
+
+const prior = z.strictObject({ width: count, blocks: count, headWidth: count })
+
+const decoder = z.strictObject({
+  patch: count,
+  channels: z.array(count).min(1),
+  convBlocks: z.int().nonnegative(),
+  width: count,
+  blocks: count,
+  headWidth: count,
+  dropout: share,
+  lossFactor: z.number().positive().describe('c_lf: higher puts more bits into the latent'),
+  bias: z.number().describe('b of the sigmoid weight'),
+})
+
+const base = z.strictObject({
+  widths: z.tuple([count, count]),
+  blocks: z.tuple([z.int().nonnegative(), count]),
+  headWidth: count,
+  dropout: share,
+  bias: z.number(),
+  labelDropout: share,
+})
+
+const stage = {
+  steps: z.int().nonnegative(),
+  emaDecay: share.describe('decay of the averaged weights'),
+}
+
+const train = z.strictObject({
+  batch: count.describe('pictures per step of stage 1'),
+  lr: z.number().positive(),
+  warmupSteps: z.int().nonnegative(),
+  finalLrFraction: share,
+  beta1: share,
+  beta2: share,
+  weightDecay: z.number().nonnegative(),
+  clipNorm: z.number().positive(),
+  logEvery: count.describe('steps between lines of progress'),
+  checkpointEvery: count,
+  keepCheckpoints: count,
+  sampleEvery: count.describe('steps between sample and reconstruction grids'),
+  stage1: z.strictObject({
+    ...stage,
+    encoderHold: share.describe('share of the steps in which the encoder feels almost no prior gradient'),
+    encoderRamp: share.describe('share of the steps over which that gradient then grows to all of it'),
+    encoderFloor: share.describe('share of the prior gradient that reaches the encoder while held'),
+  }),
+  stage2: z.strictObject({ ...stage, batch: count.describe('latents per step of stage 2'), lr: z.number().positive() }),
+})
+
+const sampler = z.strictObject({
+  kind: z.enum(['ancestral', 'ddim']),
+  steps: count.describe('steps of the latent chain'),
+  variance: share.describe('ancestral variance between lower (0) and upper (1) bound'),
+  decoderKind: z.enum(['ancestral', 'ddim']),
+  decoderSteps: count,
+  guidance: z.number().nonnegative().describe('1 is the conditional model alone'),
+  guidanceLogSnr: z.tuple([z.number(), z.number()]).describe('log-SNR interval of guidance'),
+})
+
+/** The version of this schema; a file without it is taken to be current. */
+export const configVersion: Config['version'] = 1
+
+const configSchema: z.ZodType<Config> = z.strictObject({
+  version: z.literal(configVersion),
+  name: z.string(),
+  seed: z.int().nonnegative(),
+  data,
+  latent,
+  encoder,
+  prior,
+  decoder,
+  base,
+  train,
+  sampler,
+})
+
+/** Checks a tree of values against the schema. */
+export const checkConfig = (tree: unknown): z.ZodSafeParseResult<Config> => configSchema.safeParse(tree)
+
+const leafKeys = (schema: z.ZodType, path: string): string[] =>
+  schema instanceof z.ZodObject
+    ? Object.entries(schema.shape).flatMap(([key, child]) =>
+        leafKeys(child as z.ZodType, path === '' ? key : `${path}.${key}`),
+      )
+    : [path]
+
+/** Every dotted key that can be set. */
+export const configKeys = (): string[] => leafKeys(configSchema, '')
+
+/** The part that decides the networks; `classes` comes from the data. */
+export const modelConfig = (config: Config, classes: number): ModelConfig => ({
+  size: config.data.size,
+  frames: config.data.frames,
+  classes,
+  latent: config.latent,
+  encoder: config.encoder,
+  prior: config.prior,
+  decoder: config.decoder,
+  base: config.base,
+})

@@ -1,0 +1,108 @@
+/**
+ * @file Decoder D: a residual U-ViT that denoises the picture given the noisy latent (method.md 1, 5; references.md
+ * 1.5). The latent enters where the grids coincide, at the transformer.
+ */
+import { scope, type Value } from '../ir/graph.ts'
+import {
+  applyLinear,
+  biasedConv,
+  biasedConvSpec,
+  down,
+  downSpec,
+  type LinearSpec,
+  type LogSnrSpec,
+  linearSpec,
+  logSnrEmbedding,
+  logSnrSpec,
+  normSilu,
+  normSiluSpec,
+  positionTable,
+  resBlock,
+  resBlockSpec,
+  toMaps,
+  toTokens,
+  up,
+  upSpec,
+} from '../nn/layers.ts'
+import type { Params, ParamSpec } from '../nn/params.ts'
+import { stack, stackSpec } from '../nn/transformer.ts'
+import { depthToSpace, spaceToDepth } from '../ops/conv.ts'
+import { add, sub } from '../ops/core.ts'
+import { halvings, type ModelConfig, stageChannels } from './config.ts'
+
+type LevelSpec = {
+  readonly before: readonly ReturnType<typeof resBlockSpec>[]
+  readonly down: ParamSpec
+  readonly up: ParamSpec
+  readonly after: readonly ReturnType<typeof resBlockSpec>[]
+}
+
+const levelSpec = (channels: number, next: number, convBlocks: number, dEmbedding: number): LevelSpec => ({
+  before: Array.from({ length: convBlocks }, () => resBlockSpec(channels, dEmbedding)),
+  down: downSpec(channels, next),
+  up: upSpec(next, channels),
+  after: Array.from({ length: convBlocks }, () => resBlockSpec(channels, dEmbedding)),
+})
+
+type DecoderSpec = {
+  readonly logSnr: LogSnrSpec
+  readonly in: ReturnType<typeof biasedConvSpec>
+  readonly latent: LinearSpec
+  readonly levels: readonly LevelSpec[]
+  readonly blocks: ReturnType<typeof stackSpec>
+  readonly norm: ReturnType<typeof normSiluSpec>
+  readonly out: ReturnType<typeof biasedConvSpec>
+}
+
+/** Parameters of the decoder. */
+export const decoderSpec = (config: ModelConfig): DecoderSpec => {
+  const { patch, channels, convBlocks, width } = config.decoder
+  const count = halvings(patch, config.latent.downsample)
+  const all = [...stageChannels(channels, count), width]
+  return {
+    logSnr: logSnrSpec(width),
+    in: biasedConvSpec(3 * patch ** 2, all[0]!, 3),
+    latent: linearSpec(config.latent.channels, width),
+    levels: all.slice(0, -1).map((c, i) => levelSpec(c, all[i + 1]!, convBlocks, width)),
+    blocks: stackSpec(config.decoder, width),
+    norm: normSiluSpec(all[0]!),
+    out: biasedConvSpec(all[0]!, 3 * patch ** 2, 3, 0),
+  }
+}
+
+/**
+ * v̂ of the picture: xT [B, 3, H, W], z0 [B, c, h, w], logSnr [B] → [B, 3, H, W].
+ * @param seed int32 scalar that drives dropout; none at evaluation
+ */
+export const decoderV = (
+  p: Params<DecoderSpec>,
+  config: ModelConfig,
+  xT: Value,
+  z0: Value,
+  logSnr: Value,
+  seed?: Value,
+): Value =>
+  scope('decoder', () => {
+    const { patch, width, headWidth, dropout } = config.decoder
+    const [, , gridH, gridW] = z0.shape as [number, number, number, number]
+    const embedding = logSnrEmbedding(p.logSnr, logSnr) // [B, D]
+    let h = biasedConv(p.in, spaceToDepth(xT, patch)) // [B, C0, H/patch, W/patch]
+    const skips: { readonly before: Value; readonly after: Value }[] = []
+    for (const [i, level] of p.levels.entries()) {
+      const before = scope(`down/${i}`, () => level.before.reduce((v, q) => resBlock(q, v, embedding), h))
+      h = down(level.down, before)
+      skips.push({ before, after: h })
+    }
+    const positions = positionTable([gridH, gridW], width)
+    const latentTokens = add(applyLinear(p.latent, toTokens(z0)), positions) // [B, N, D]
+    const tokens = add(toTokens(h), latentTokens)
+    const mixed = stack(p.blocks, tokens, { name: 'middle', embedding, headWidth, dropout, seed })
+    h = toMaps(mixed, gridH, gridW) // [B, D, h, w]
+    // Residual U-Net: each level adds only what the levels below it changed (references.md 1.5, SiD2).
+    for (const [i, level] of [...p.levels.entries()].reverse()) {
+      const skip = skips[i]!
+      const joined = add(up(level.up, sub(h, skip.after)), skip.before)
+      h = scope(`up/${i}`, () => level.after.reduce((v, q) => resBlock(q, v, embedding), joined))
+    }
+    return depthToSpace(biasedConv(p.out, normSilu(p.norm, h)), patch) // [B, 3, H, W]
+  })

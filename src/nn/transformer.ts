@@ -1,0 +1,92 @@
+/** @file The transformer block of all three transformers: attention and MLP in parallel, FiLM, QK-norm (references.md 1.5). */
+import { scope, type Value } from '../ir/graph.ts'
+import { attention } from '../ops/attention.ts'
+import { reshape, silu, transpose } from '../ops/core.ts'
+import { dropout } from '../ops/dropout.ts'
+import { linear } from '../ops/matmul.ts'
+import { rmsNorm } from '../ops/norm.ts'
+import { filmSpec, filmTokens, type LinearSpec, linearSpec } from './layers.ts'
+import { type Params, param } from './params.ts'
+
+/** MLP width over model width. */
+const mlpRatio = 4
+
+/** Sizes of a stack of blocks. */
+export interface TransformerConfig {
+  readonly width: number
+  readonly blocks: number
+  /** Width of one attention head; must divide `width`. */
+  readonly headWidth: number
+  /** Dropout rate of the MLP's hidden layer. */
+  readonly dropout: number
+}
+
+type Weight = ReturnType<typeof param>
+type BlockSpec = {
+  readonly film: LinearSpec
+  readonly query: Weight
+  readonly key: Weight
+  readonly value: Weight
+  readonly attended: Weight
+  readonly hidden: LinearSpec
+  readonly out: Weight
+}
+
+const matrix = (dIn: number, dOut: number, gain: 0 | 1 = 1): Weight => param([dIn, dOut], gain / Math.sqrt(dIn))
+
+/** Parameters of one block; both branches end in zeros, so a new block is the identity. */
+export const blockSpec = (width: number, dEmbedding: number): BlockSpec => ({
+  film: filmSpec(dEmbedding, width),
+  query: matrix(width, width),
+  key: matrix(width, width),
+  value: matrix(width, width),
+  attended: matrix(width, width, 0),
+  hidden: linearSpec(width, mlpRatio * width),
+  out: matrix(mlpRatio * width, width, 0),
+})
+
+/** What a block needs besides its parameters and tokens. */
+export interface BlockContext {
+  /** Conditioning [B, E]. */
+  readonly embedding: Value
+  readonly headWidth: number
+  readonly dropout: number
+  /** int32 scalar that drives dropout; unused when the rate is 0. */
+  readonly seed?: Value
+  /** Names this block's dropout mask. */
+  readonly site: string
+}
+
+/** x + attention(norm x) + MLP(norm x) for x [B, N, D]. */
+export const block = (p: Params<BlockSpec>, x: Value, context: BlockContext): Value => {
+  const [B, N, D] = x.shape as [number, number, number]
+  const d = context.headWidth
+  const h = filmTokens(p.film, rmsNorm(x), context.embedding) // [B, N, D]
+  const byHead = (v: Value): Value => transpose(reshape(v, [B, N, D / d, d]), [0, 2, 1, 3]) // [B, heads, N, d]
+  // Normalised over the whole width rather than per head: the same bound on the logits, rows long enough to be fast.
+  const q = byHead(rmsNorm(linear(h, p.query)))
+  const k = byHead(rmsNorm(linear(h, p.key)))
+  const v = byHead(linear(h, p.value))
+  const mixed = reshape(transpose(attention(q, k, v), [0, 2, 1, 3]), [B, N, D])
+  const hidden = silu(linear(h, p.hidden.weight, p.hidden.bias)) // [B, N, 4D]
+  const kept =
+    context.seed === undefined ? hidden : dropout(hidden, context.dropout, context.seed, context.site)
+  // The residual and the attention branch ride along as the products' addends: no pass of their own.
+  const attended = linear(mixed, p.attended, x)
+  return linear(kept, p.out, attended)
+}
+
+/** Parameters of a stack of blocks. */
+export const stackSpec = ({ width, blocks }: TransformerConfig, dEmbedding: number): readonly BlockSpec[] =>
+  Array.from({ length: blocks }, () => blockSpec(width, dEmbedding))
+
+/** Applies blocks one after the other. */
+export const stack = (
+  p: readonly Params<BlockSpec>[],
+  x: Value,
+  context: Omit<BlockContext, 'site'> & { readonly name: string },
+): Value =>
+  p.reduce((h, blockParams, i) => {
+    const site = `${context.name}/${i}`
+    return scope(site, () => block(blockParams, h, { ...context, site }))
+  }, x)

@@ -1,0 +1,87 @@
+/** @file The frozen stage 1 in use: pictures to clean latents, noisy latents to pictures. Always the averaged weights. */
+import { type SamplerConfig, samplerSteps } from '../diffusion/sampler.ts'
+import { alphaOf, sigmaOf } from '../diffusion/schedule.ts'
+import { float32, floats, scalar } from '../host/tensor.ts'
+import type { ModelConfig } from '../models/config.ts'
+import { decoderStep, stage1Spec, type StepInputs, zClean } from '../models/unifiedLatents.ts'
+import type { DeviceState, Runtime } from '../runtime/runtime.ts'
+import { slabsOf, traceWithParams } from '../train/step.ts'
+import { batchOf, inBatches } from './programs.ts'
+import { batchNoise, decoderSchedule, imageShape, latentShape } from './stage1.ts'
+
+/** Encoder and decoder ready to run. */
+export interface Codec {
+  /** Pictures [N, 3, H, W] in [−1, 1] → clean latents [N, c, h, w]. */
+  encode(images: Float32Array): Promise<Float32Array>
+  /** Adds the encoder's fixed noise: z_0 = α_0·z + σ_0·ε, ε from (seed, example). */
+  addNoise(z: Float32Array, seed: number): Float32Array
+  /** Noisy latents z_0 [N, c, h, w] → pictures in [−1, 1], noise from (seed, example). */
+  decode(z0: Float32Array, seed: number, sampler: SamplerConfig): Promise<Float32Array>
+  dispose(): Promise<void>
+}
+
+/** The input types of one sampler step. */
+export const stepSpecs = (shape: readonly number[]): Record<keyof StepInputs, { shape: readonly number[] }> => ({
+  xT: { shape },
+  eps: { shape },
+  logSnr: { shape: [shape[0]!] },
+  keep: { shape: [] },
+  clean: { shape: [] },
+  noise: { shape: [] },
+})
+
+/**
+ * Compiles the codec for batches of B.
+ * @param weights state holding the averaged stage-1 weights, as packState makes it
+ */
+export const createCodec = async (
+  runtime: Runtime,
+  config: ModelConfig,
+  weights: DeviceState,
+  B: number,
+): Promise<Codec> => {
+  const slabs = slabsOf(stage1Spec(config))
+  const [images, latents] = [imageShape(config, B), latentShape(config, B)]
+  const encoder = await runtime.compile(
+    traceWithParams('encode', slabs, { x: { shape: images } }, (lookUp, { x }) => ({ z: zClean(config, lookUp, x!) })),
+  )
+  const specs = { z0: { shape: latents }, ...stepSpecs(images) }
+  const decoder = await runtime.compile(
+    traceWithParams('decode', slabs, specs, (lookUp, { z0, ...step }) => ({
+      x: decoderStep(config, lookUp, z0!, step as unknown as StepInputs),
+    })),
+  )
+  const pixels = 3 * config.size ** 2
+  const latentSize = latents.slice(1).reduce((n, d) => n * d, 1)
+
+  const decodeBatch = async (z0: Float32Array, first: number, seed: number, sampler: SamplerConfig) => {
+    const z = batchOf(z0, latents, first)
+    let xT = batchNoise(images, seed, 'decode', first)
+    for (const [i, step] of samplerSteps(decoderSchedule(config), sampler, 'clean').entries()) {
+      const eps = step.noise === 0 ? xT : batchNoise(images, seed, `decode/${i}`, first)
+      const logSnr = float32([B], new Float32Array(B).fill(step.logSnr))
+      const feeds = { z0: z, xT, eps, logSnr, keep: scalar(step.keep), clean: scalar(step.clean), noise: scalar(step.noise) }
+      xT = (await decoder.run(feeds, weights)).x!
+    }
+    return floats(xT)
+  }
+
+  return {
+    encode: (x) =>
+      inBatches(x.length / pixels, B, async (first) =>
+        floats((await encoder.run({ x: batchOf(x, images, first) }, weights)).z!),
+      ),
+    addNoise: (z, seed) => {
+      const count = z.length / latentSize
+      const eps = floats(batchNoise([count, latentSize], seed, 'z0', 0))
+      const [alpha, sigma] = [alphaOf(config.latent.logSnr0), sigmaOf(config.latent.logSnr0)]
+      return z.map((value, i) => alpha * value + sigma * eps[i]!)
+    },
+    decode: (z0, seed, sampler) =>
+      inBatches(z0.length / latentSize, B, (first) => decodeBatch(z0, first, seed, sampler)),
+    dispose: async () => {
+      await encoder.dispose()
+      await decoder.dispose()
+    },
+  }
+}

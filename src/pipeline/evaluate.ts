@@ -1,0 +1,116 @@
+/** @file What a trained stage 1 is worth: bits and losses with their errors, PSNR against the trivial codec. */
+import type { SamplerConfig } from '../diffusion/sampler.ts'
+import { floats } from '../host/tensor.ts'
+import { boxDownBilinearUp, meanAndError, psnr } from '../eval/psnr.ts'
+import type { ModelConfig } from '../models/config.ts'
+import type { DeviceState, Runtime } from '../runtime/runtime.ts'
+import { slabsOf, traceWithParams } from '../train/step.ts'
+import type { Codec } from './codec.ts'
+import { batchOf } from './programs.ts'
+import { imageShape, latentShape, stage1Feeds, stage1Objective } from './stage1.ts'
+
+/** Loss terms per picture in nats, each averaged over the draws of time and noise. */
+export interface TermsPerImage {
+  readonly priorNats: readonly number[]
+  readonly terminalNats: readonly number[]
+  readonly decoderNats: readonly number[]
+}
+
+/**
+ * Estimates the terms of the stage-1 objective for each picture with the averaged weights and without dropout.
+ * @param images [N, 3, H, W]
+ * @param draws times and noises per picture
+ */
+export const stage1TermsOf = async (
+  runtime: Runtime,
+  config: ModelConfig,
+  weights: DeviceState,
+  images: Float32Array,
+  { draws, batch, seed }: { readonly draws: number; readonly batch: number; readonly seed: number },
+): Promise<TermsPerImage> => {
+  const objective = stage1Objective(config, batch)
+  const { seed: _, ...specs } = objective.inputs
+  const program = traceWithParams('evaluate', slabsOf(objective.spec), specs, (lookUp, inputs) => {
+    const { priorNats, terminalNats, decoderNats } = objective.trace(lookUp, inputs).report
+    return { priorNats: priorNats!, terminalNats: terminalNats!, decoderNats: decoderNats! }
+  })
+  const executable = await runtime.compile(program)
+  const shape = imageShape(config, batch)
+  const count = images.length / (3 * config.size ** 2)
+  const sums = { priorNats: new Float64Array(count), terminalNats: new Float64Array(count), decoderNats: new Float64Array(count) }
+  for (let draw = 0; draw < draws; draw++) {
+    for (let first = 0; first < count; first += batch) {
+      const step = draw * Math.ceil(count / batch) + first / batch
+      const { seed: __, ...feeds } = stage1Feeds(config, floats(batchOf(images, shape, first)), seed, step, 1)
+      const outputs = await executable.run(feeds, weights)
+      for (const [name, sum] of Object.entries(sums)) {
+        const nats = floats(outputs[name]!)
+        for (let i = 0; i < batch && first + i < count; i++) sum[first + i]! += nats[i]! / draws
+      }
+    }
+  }
+  await executable.dispose()
+  return { priorNats: [...sums.priorNats], terminalNats: [...sums.terminalNats], decoderNats: [...sums.decoderNats] }
+}
+
+/** A measured quantity and its standard error over pictures. */
+interface Measured {
+  readonly mean: number
+  readonly error: number
+}
+
+/** Validation figures of stage 1. */
+export interface Evaluation {
+  readonly count: number
+  /** dB, MAX 2 on [−1, 1], per picture then mean. */
+  readonly psnr: Measured
+  /** PSNR of averaging down to the latent grid and bilinear interpolation up. */
+  readonly gridPsnr: Measured
+  /** L_z/(H·W·ln 2), an upper bound on the latent's information (method.md section 3). */
+  readonly bitsPerPixel: Measured
+  /** L_z/(h·w·c·ln 2) */
+  readonly bitsPerDim: Measured
+  /** Loss terms in nats per picture. */
+  readonly priorNats: Measured
+  readonly terminalNats: Measured
+  readonly decoderNats: Measured
+  /** Root mean square of the clean latent. */
+  readonly latentRms: number
+  /** Reconstructions (encode, then all decoder steps) per second. */
+  readonly imagesPerSecond: number
+}
+
+/** Measures stage 1 on pictures [N, 3, H, W] and returns the reconstructions with the figures. */
+export const evaluateStage1 = async (
+  runtime: Runtime,
+  config: ModelConfig,
+  weights: DeviceState,
+  codec: Codec,
+  images: Float32Array,
+  options: { readonly draws: number; readonly batch: number; readonly seed: number; readonly sampler: SamplerConfig },
+): Promise<{ readonly figures: Evaluation; readonly reconstructions: Float32Array; readonly psnrs: readonly number[]; readonly bitsPerPixel: readonly number[] }> => {
+  const count = images.length / (3 * config.size ** 2)
+  const start = performance.now()
+  const z = await codec.encode(images)
+  const reconstructions = await codec.decode(codec.addNoise(z, options.seed), options.seed, options.sampler)
+  const seconds = (performance.now() - start) / 1000
+  const terms = await stage1TermsOf(runtime, config, weights, images, options)
+  const latentNats = terms.priorNats.map((nats, i) => nats + terms.terminalNats[i]!)
+  const perPixel = latentNats.map((nats) => nats / (config.size ** 2 * Math.LN2))
+  const elements = latentShape(config, 1).reduce((n, d) => n * d, 1)
+  const psnrs = psnr(images, reconstructions, count)
+  const grid = boxDownBilinearUp(images, count * 3, config.size, config.latent.downsample)
+  const figures: Evaluation = {
+    count,
+    psnr: meanAndError(psnrs),
+    gridPsnr: meanAndError(psnr(images, grid, count)),
+    bitsPerPixel: meanAndError(perPixel),
+    bitsPerDim: meanAndError(latentNats.map((nats) => nats / (elements * Math.LN2))),
+    priorNats: meanAndError(terms.priorNats),
+    terminalNats: meanAndError(terms.terminalNats),
+    decoderNats: meanAndError(terms.decoderNats),
+    latentRms: Math.sqrt(z.reduce((sum, v) => sum + v * v, 0) / z.length),
+    imagesPerSecond: count / seconds,
+  }
+  return { figures, reconstructions, psnrs, bitsPerPixel: perPixel }
+}

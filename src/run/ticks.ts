@@ -1,0 +1,67 @@
+/** @file Round numbers along an axis, and how they are written. */
+
+const trim = (digits: string): string => (digits.includes('.') ? digits.replace(/\.?0+$/, '') : digits)
+
+const units: readonly (readonly [number, string])[] = [
+  [1e12, 'T'],
+  [1e9, 'G'],
+  [1e6, 'M'],
+  [1e3, 'k'],
+]
+
+/**
+ * A number in few characters: `0.05`, `12k`, `1.5M`, `−2e-5`; a dash when it is not finite.
+ * @param digits largest number of significant digits.
+ */
+export const formatNumber = (x: number, digits: number = 4): string => {
+  if (!Number.isFinite(x)) return '–'
+  const sign = x < 0 ? '−' : ''
+  // Rounded first, so that 999,960 becomes 1M and not 1000k.
+  const size = Number(Math.abs(x).toPrecision(digits))
+  if (size !== 0 && (size >= 1e15 || size < 1e-3)) {
+    const [mantissa, exponent] = size.toExponential(digits - 1).split('e')
+    return `${sign}${trim(mantissa)}e${Number(exponent)}`
+  }
+  const [unit, letter] = units.find(([least]) => size >= least) ?? [1, '']
+  return `${sign}${trim((size / unit).toPrecision(digits))}${letter}`
+}
+
+/**
+ * Multiples of 1, 2 or 5 times a power of ten that lie in [low, high], about `count` of them.
+ * @throws when low is not below high.
+ */
+export const linearTicks = (low: number, high: number, count: number): number[] => {
+  if (!(low < high)) throw new Error(`ticks: [${low}, ${high}] is not an interval`)
+  const raw = (high - low) / count
+  const power = 10 ** Math.floor(Math.log10(raw))
+  const step = power * ([1, 2, 5].find((m) => m * power >= raw * 0.999) ?? 10)
+  const first = Math.ceil(low / step - 1e-9)
+  const last = Math.floor(high / step + 1e-9)
+  // Rounded to the step's decimals, or 3·0.1 would be written as 0.30000000000000004.
+  const decimals = Math.min(100, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(decimals)))
+}
+
+/**
+ * Powers of ten in [low, high], with 2 and 5 times them where there are few, thinned to about `count`; round numbers
+ * at equal distance where the interval is too short for that.
+ * @throws when not 0 < low < high.
+ */
+export const logTicks = (low: number, high: number, count: number): number[] => {
+  if (!(low > 0 && low < high))
+    throw new Error(`ticks: [${low}, ${high}] is not an interval of positive numbers`)
+  const from = Math.floor(Math.log10(low))
+  const to = Math.ceil(Math.log10(high))
+  const decades = to - from
+  const multiples = decades <= 1 ? [1, 2, 3, 4, 5, 6, 8] : decades * 3 <= count + 2 ? [1, 2, 5] : [1]
+  const every = multiples.length > 1 ? 1 : Math.max(1, Math.ceil(decades / count))
+  const ticks: number[] = []
+  for (let exponent = from; exponent <= to; exponent++) {
+    if (exponent % every !== 0) continue
+    for (const multiple of multiples) {
+      const tick = Number(`${multiple}e${exponent}`)
+      if (tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) ticks.push(tick)
+    }
+  }
+  return ticks.length >= 3 ? ticks : linearTicks(low, high, count)
+}

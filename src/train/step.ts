@@ -1,0 +1,151 @@
+/**
+ * @file A training step as one program: objective, its gradient, clipped AdamW and weight averages over slabs. Knows
+ * nothing of what it trains; the objective comes as a function of parameters and inputs.
+ */
+import { gradient } from '../autodiff/gradient.ts'
+import { type HostTensor, zeros } from '../host/tensor.ts'
+import { input, scope, type Value } from '../ir/graph.ts'
+import type { InputSpec, Program } from '../ir/program.ts'
+import { flattenSpec, type Spec } from '../nn/params.ts'
+import { type AdamWConfig, adamW } from '../optim/adamw.ts'
+import { packHost, planSlabs, type Slab, unpackHost, unpackSlab } from '../optim/slabs.ts'
+
+/** What is trained: parameters, inputs, and the scalar loss with whatever else should be reported. */
+export interface Objective {
+  readonly name: string
+  readonly spec: Spec
+  readonly inputs: Readonly<Record<string, InputSpec>>
+  /** Traces the loss (float32 scalar) and the outputs to report. */
+  trace(
+    lookUp: (path: string) => Value,
+    inputs: Readonly<Record<string, Value>>,
+  ): { readonly loss: Value; readonly report: Readonly<Record<string, Value>> }
+}
+
+/** The four copies that a slab has during training. */
+const copies = ['param', 'moment1', 'moment2', 'ema'] as const
+
+
+/** A traced training step and how its state is laid out. */
+export interface TrainProgram {
+  readonly program: Program
+  /** State tensor → program output that replaces it. */
+  readonly updates: Readonly<Record<string, string>>
+  readonly slabs: readonly Slab[]
+}
+
+const stateName = (copy: string, slab: number): string => `${copy}/${slab}`
+
+/** The slabs of a parameter tree. */
+export const slabsOf = (spec: Spec): Slab[] => planSlabs(flattenSpec(spec).map(({ path, spec: { shape } }) => ({ path, shape })))
+
+const lookUpIn = (slabs: readonly Slab[], values: readonly Value[]): ((path: string) => Value) => {
+  const all = new Map(slabs.flatMap((slab, i) => [...scope('unpack', () => unpackSlab(slab, values[i]!))]))
+  return (path) => {
+    const value = all.get(path)
+    if (value === undefined) throw new Error(`parameters: there is no '${path}'`)
+    return value
+  }
+}
+
+/** Traces one training step. Outputs: `loss`, `gradNorm` and the objective's report. */
+export const traceTrainStep = (objective: Objective, config: AdamWConfig): TrainProgram => {
+  const slabs = slabsOf(objective.spec)
+  const states = slabs.map(({ size }, i) => ({
+    param: input(stateName('param', i), [size]),
+    moment1: input(stateName('moment1', i), [size]),
+    moment2: input(stateName('moment2', i), [size]),
+    ema: input(stateName('ema', i), [size]),
+  }))
+  const inputs = Object.fromEntries(
+    Object.entries(objective.inputs).map(([name, { shape, dtype }]) => [name, input(name, shape, dtype)]),
+  )
+  const scalars = { lr: input('lr', []), correction1: input('correction1', []), correction2: input('correction2', []), emaDecay: input('emaDecay', []) }
+  const params = states.map((s) => s.param)
+  const { loss, report } = objective.trace(lookUpIn(slabs, params), inputs)
+  const gradients = gradient(loss, params)
+  const { next, gradNorm } = scope('optimizer', () => adamW(states, gradients, loss, scalars, config))
+  const stateInputs: Record<string, Value> = {}
+  const stateOutputs: Record<string, Value> = {}
+  const updates: Record<string, string> = {}
+  for (const copy of copies) {
+    for (const i of slabs.keys()) {
+      const name = stateName(copy, i)
+      stateInputs[name] = states[i]![copy]
+      stateOutputs[`next:${name}`] = next[i]![copy]
+      updates[name] = `next:${name}`
+    }
+  }
+  return {
+    program: {
+      name: objective.name,
+      inputs: { ...stateInputs, ...inputs, ...scalars },
+      outputs: { loss, gradNorm, ...report, ...stateOutputs },
+    },
+    updates,
+    slabs,
+  }
+}
+
+/** Traces a function of parameters held in slabs (the averages, for everything that is shown or measured). */
+export const traceWithParams = (
+  name: string,
+  slabs: readonly Slab[],
+  specs: Readonly<Record<string, InputSpec>>,
+  body: (lookUp: (path: string) => Value, inputs: Readonly<Record<string, Value>>) => Readonly<Record<string, Value>>,
+): Program => {
+  const params = slabs.map(({ size }, i) => input(stateName('ema', i), [size]))
+  const inputs = Object.fromEntries(Object.entries(specs).map(([key, { shape, dtype }]) => [key, input(key, shape, dtype)]))
+  const outputs = body(lookUpIn(slabs, params), inputs)
+  return { name, inputs: { ...Object.fromEntries(params.map((v) => [v.name, v])), ...inputs }, outputs }
+}
+
+/** The state before the first step: initial parameters, zero moments, averages equal to the parameters. */
+export const initialState = (
+  slabs: readonly Slab[],
+  params: Readonly<Record<string, HostTensor>>,
+): Record<string, HostTensor> => {
+  const state: Record<string, HostTensor> = {}
+  for (const [i, slab] of slabs.entries()) {
+    state[stateName('param', i)] = packHost(slab, params)
+    state[stateName('moment1', i)] = zeros([slab.size])
+    state[stateName('moment2', i)] = zeros([slab.size])
+    state[stateName('ema', i)] = packHost(slab, params)
+  }
+  return state
+}
+
+/** State tensors under the parameters' own paths, `param/encoder.in.weight` and so on: what a checkpoint holds. */
+export const unpackState = (
+  slabs: readonly Slab[],
+  state: Readonly<Record<string, HostTensor>>,
+): Record<string, HostTensor> => {
+  const named: Record<string, HostTensor> = {}
+  for (const copy of copies) {
+    for (const [i, slab] of slabs.entries()) {
+      for (const [path, tensor] of Object.entries(unpackHost(slab, state[stateName(copy, i)]!))) {
+        named[`${copy}/${path}`] = tensor
+      }
+    }
+  }
+  return named
+}
+
+/** Packs the given copies of a checkpoint's tensors back into slabs. @throws when one is missing or misshapen. */
+export const packState = (
+  slabs: readonly Slab[],
+  named: Readonly<Record<string, HostTensor>>,
+  which: readonly (typeof copies)[number][] = copies,
+): Record<string, HostTensor> => {
+  const state: Record<string, HostTensor> = {}
+  for (const copy of which) {
+    const own = Object.fromEntries(
+      Object.entries(named)
+        .filter(([name]) => name.startsWith(`${copy}/`))
+        .map(([name, t]) => [name.slice(copy.length + 1), t]),
+    )
+    for (const [i, slab] of slabs.entries()) state[stateName(copy, i)] = packHost(slab, own)
+  }
+  return state
+}
+

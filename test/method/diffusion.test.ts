@@ -1,0 +1,451 @@
+/** @file Schedules, weights, times, samplers, rates and slabs: identities and limits that hold whatever the network. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { gradient } from '../../src/autodiff/gradient.ts'
+import { diffuse, levelOf, sumPerExample, terminalKl, vTarget, xFromV } from '../../src/diffusion/process.ts'
+import { guidanceAt, type SamplerConfig, type Step, samplerSteps } from '../../src/diffusion/sampler.ts'
+import {
+  alphaOf,
+  cosineSchedule,
+  linearSchedule,
+  resolutionShift,
+  type Schedule,
+  sigmaOf,
+  sigmoid,
+  stratifiedTimes,
+} from '../../src/diffusion/schedule.ts'
+import { elboWeight, sigmoidWeight, type Weighting } from '../../src/diffusion/weighting.ts'
+import { fillNormal, streamKey } from '../../src/host/random.ts'
+import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/host/tensor.ts'
+import type { Value } from '../../src/ir/graph.ts'
+import { trace } from '../../src/ir/program.ts'
+import { packHost, planSlabs, unpackHost, unpackSlab } from '../../src/optim/slabs.ts'
+import { emaDecayAt, learningRate } from '../../src/optim/rates.ts'
+import { add, mul, reduceSum, sin, square, sub } from '../../src/ops/core.ts'
+import { matmul } from '../../src/ops/matmul.ts'
+import { integrate, normal, relativeError, runOnce } from './support.ts'
+
+const schedules: readonly (readonly [string, Schedule])[] = [
+  ['linear 5 to −10', linearSchedule(5, -10)],
+  ['linear 10 to −10', linearSchedule(10, -10)],
+  ['cosine 10 to −10', cosineSchedule(10, -10)],
+  ['cosine 10 to −10 for 64 pixels', cosineSchedule(10, -10, resolutionShift(64))],
+  ['cosine 15 to −15 for 512 pixels', cosineSchedule(15, -15, resolutionShift(512))],
+]
+
+describe.each(schedules)('the schedule %s', (_, schedule) => {
+  const times = Array.from({ length: 51 }, (_, i) => i / 50)
+
+  it('has exact end points and falls in between', () => {
+    expect(schedule.logSnr(0)).toBe(schedule.logSnr0)
+    expect(schedule.logSnr(1)).toBe(schedule.logSnr1)
+    const levels = times.map(schedule.logSnr)
+    for (const [i, level] of levels.slice(1).entries()) expect(level).toBeLessThan(levels[i]!)
+    // The end points are limits, not exceptions.
+    expect(schedule.logSnr(1e-9)).toBeCloseTo(schedule.logSnr0, 4)
+    expect(schedule.logSnr(1 - 1e-9)).toBeCloseTo(schedule.logSnr1, 4)
+  })
+
+  it('states its own slope', () => {
+    const h = 1e-6
+    for (const t of times) {
+      const [from, to] = [Math.max(0, t - h), Math.min(1, t + h)]
+      const difference = (schedule.logSnr(to) - schedule.logSnr(from)) / (to - from)
+      // One-sided at the ends, where the cosine bends most.
+      expect(schedule.slope(t) / difference).toBeCloseTo(1, t === 0 || t === 1 ? 2 : 5)
+      expect(schedule.slope(t)).toBeLessThan(0)
+    }
+  })
+})
+
+describe('schedules', () => {
+  it('keep end points that are no round numbers', () => {
+    const ends = fc.tuple(fc.double({ min: 0.01, max: 20, noNaN: true }), fc.double({ min: -20, max: 0, noNaN: true }))
+    fc.assert(
+      fc.property(ends, ([logSnr0, logSnr1]) => {
+        for (const schedule of [linearSchedule(logSnr0, logSnr1), cosineSchedule(logSnr0, logSnr1, 1.7)]) {
+          if (schedule.logSnr(0) !== logSnr0 || schedule.logSnr(1) !== logSnr1) return false
+        }
+        return true
+      }),
+    )
+  })
+
+  it('shift by the resolution: a halved picture has four times the signal', () => {
+    expect(resolutionShift(32)).toBe(0)
+    expect(resolutionShift(64)).toBeCloseTo(-2 * Math.LN2, 12)
+    const [plain, shifted] = [cosineSchedule(60, -60), cosineSchedule(60, -60, resolutionShift(64))]
+    expect(shifted.logSnr(0.5) - plain.logSnr(0.5)).toBeCloseTo(resolutionShift(64), 6)
+  })
+
+  it('refuse a range that does not fall', () => {
+    for (const make of [linearSchedule, cosineSchedule]) {
+      expect(() => make(-5, 5)).toThrow(/log-SNR must fall/)
+      expect(() => make(Number.NaN, 5)).toThrow(/log-SNR must fall/)
+    }
+  })
+
+  it('split unit variance into signal and noise at any level', () => {
+    fc.assert(
+      fc.property(fc.double({ min: -700, max: 700, noNaN: true }), (logSnr) => {
+        const [alpha, sigma] = [alphaOf(logSnr), sigmaOf(logSnr)]
+        expect(alpha ** 2 + sigma ** 2).toBeCloseTo(1, 12)
+        if (Math.abs(logSnr) < 300) expect(2 * Math.log(alpha / sigma)).toBeCloseTo(logSnr, 9)
+      }),
+    )
+  })
+})
+
+describe('the process in the graph', () => {
+  const logSnr = [-100, -10, -2, 0, 3, 10, 100]
+  const B = logSnr.length
+  const shape = [B, 2, 3]
+  const specs = { x: { shape }, eps: { shape }, vHat: { shape }, logSnr: { shape: [B] } }
+  const feeds = {
+    x: normal('process x', shape),
+    eps: normal('process eps', shape),
+    vHat: normal('process v', shape),
+    logSnr: float32([B], logSnr),
+  }
+
+  it('obeys the identities of v-prediction', async () => {
+    const program = trace('identities', specs, ({ x, eps, vHat, logSnr }) => {
+      const level = levelOf(logSnr, 3)
+      const { alpha, sigma } = level
+      const xT = diffuse(x, eps, level)
+      const v = vTarget(x, eps, level)
+      const xHat = xFromV(xT, vHat, level)
+      const epsHat = add(mul(sigma, xT), mul(alpha, vHat))
+      const error = (a: Value, b: Value): Value => sumPerExample(square(sub(a, b)))
+      return {
+        one: add(square(alpha), square(sigma)),
+        x: xFromV(xT, v, level),
+        eps: add(mul(sigma, xT), mul(alpha, v)),
+        vError: error(v, vHat),
+        xError: error(x, xHat),
+        epsError: error(eps, epsHat),
+      }
+    })
+    const out = await runOnce(program, feeds)
+    for (const one of floats(out.one!)) expect(one).toBeCloseTo(1, 6)
+    expect(relativeError(out.x!, feeds.x)).toBeLessThan(1e-6)
+    expect(relativeError(out.eps!, feeds.eps)).toBeLessThan(1e-6)
+    const [vError, xError, epsError] = [out.vError!, out.xError!, out.epsError!].map(floats)
+    for (const [i, level] of logSnr.entries()) {
+      expect(xError![i]! / vError![i]!).toBeCloseTo(sigmoid(-level), 5)
+      expect(epsError![i]! / vError![i]!).toBeCloseTo(sigmoid(level), 5)
+    }
+  })
+
+  it.each([5, 0, -10, -30])('has the terminal KL of two Gaussians at λ = %d', async (logSnr1) => {
+    const out = await runOnce(
+      trace('terminal', { x: { shape } }, ({ x }) => ({ kl: terminalKl(x, logSnr1) })),
+      { x: feeds.x },
+    )
+    const [mean2, variance] = [sigmoid(logSnr1), sigmoid(-logSnr1)]
+    const each = sizeOf(shape) / B
+    for (const [i, kl] of floats(out.kl!).entries()) {
+      const z = floats(feeds.x).subarray(i * each, (i + 1) * each)
+      const square = z.reduce((a, b) => a + b * b, 0)
+      const logVariance = logSnr1 > 0 ? Math.log(variance) : Math.log1p(-mean2)
+      const rest = logSnr1 < -20 ? mean2 ** 2 / 2 : -mean2 - logVariance
+      expect(kl / (0.5 * (mean2 * square + each * rest))).toBeCloseTo(1, 5)
+    }
+  })
+})
+
+describe('weights', () => {
+  const bias = 2.8
+  const factor = 1.5
+  const weight = sigmoidWeight(bias, factor)
+
+  it.each(schedules)('are e^b·sigmoid(λ − b) in x-space with %s', (_, schedule) => {
+    for (const t of [0, 0.1, 0.4, 0.7, 1]) {
+      const logSnr = schedule.logSnr(t)
+      // ‖x − x̂‖² = σ²‖v − v̂‖²
+      const xSpace = weight(schedule, t) / sigmoid(-logSnr)
+      const expected = factor * 0.5 * -schedule.slope(t) * Math.exp(bias) * sigmoid(logSnr - bias)
+      expect(xSpace / expected).toBeCloseTo(1, 9)
+      const elbo = elboWeight(schedule, t) / sigmoid(-logSnr)
+      expect(elbo / (0.5 * -schedule.slope(t) * Math.exp(logSnr))).toBeCloseTo(1, 9)
+    }
+  })
+
+  it('discount low noise, and only low noise', () => {
+    const schedule = linearSchedule(20, -20)
+    const discount = (t: number): number => weight(schedule, t) / elboWeight(schedule, t)
+    for (let t = 0; t < 1; t += 0.05) expect(discount(t)).toBeLessThan(discount(t + 0.05))
+    expect(discount(0)).toBeLessThan(1e-6)
+    expect(discount(1)).toBeCloseTo(factor, 6)
+    // c·sigmoid(b − λ) crosses 1 where λ = b − logit(1/c), downwards in λ.
+    const crossing = (20 - (bias - Math.log(1 / (factor - 1)))) / 40
+    expect(discount(crossing)).toBeCloseTo(1, 9)
+    expect(discount(crossing + 0.01)).toBeGreaterThan(1)
+  })
+
+  it('stay finite and exact at λ = ±100', () => {
+    const schedule = linearSchedule(100, -100)
+    expect(elboWeight(schedule, 0)).toBe(100)
+    expect(elboWeight(schedule, 1) / (100 * Math.exp(-100))).toBeCloseTo(1, 9)
+    expect(weight(schedule, 0) / (factor * 100 * Math.exp(bias - 100))).toBeCloseTo(1, 9)
+    expect(weight(schedule, 1) / (factor * 100 * Math.exp(-100))).toBeCloseTo(1, 9)
+    const steep = cosineSchedule(100, -100)
+    for (const t of [0, 0.5, 1]) expect(Number.isFinite(weight(steep, t))).toBe(true)
+  })
+
+  it.each<[string, Weighting]>([
+    ['unweighted', elboWeight],
+    ['sigmoid', weight],
+  ])('give a mean loss that does not depend on the schedule: %s', (_, weighting) => {
+    const [s2, gain] = [0.6, 0.5]
+    // x̂ = gain·x_t, far from optimal: E‖x − x̂‖² = (1 − gain·α)²s² + gain²σ².
+    const xError = (logSnr: number): number =>
+      (1 - gain * alphaOf(logSnr)) ** 2 * s2 + gain ** 2 * sigmoid(-logSnr)
+    const meanLoss = (schedule: Schedule): number =>
+      integrate(
+        (t) => (weighting(schedule, t) * xError(schedule.logSnr(t))) / sigmoid(-schedule.logSnr(t)),
+        100_000,
+      )
+    const expected = meanLoss(linearSchedule(6, -10))
+    for (const size of [16, 32, 512]) {
+      expect(meanLoss(cosineSchedule(6, -10, resolutionShift(size))) / expected).toBeCloseTo(1, 7)
+    }
+  })
+})
+
+describe('stratified times', () => {
+  it('fall once into each stratum', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), fc.integer({ min: 1, max: 64 }), (u, B) => {
+        const times = stratifiedTimes(u, B).sort((a, b) => a - b)
+        const offset = times[0]!
+        expect(offset).toBeGreaterThanOrEqual(0)
+        for (const [i, t] of times.entries()) {
+          expect(t).toBeLessThan(1)
+          expect(Math.abs(t - offset - i / B)).toBeLessThan(1e-9)
+        }
+        expect(offset).toBeLessThan(1 / B + 1e-9)
+      }),
+    )
+  })
+
+  it('are each uniform when u is', () => {
+    const draws = 1000
+    const B = 8
+    for (let i = 0; i < B; i++) {
+      const own = Array.from({ length: draws }, (_, k) => stratifiedTimes((k + 0.5) / draws, B)[i]!)
+      for (const [k, t] of own.sort((a, b) => a - b).entries()) expect(t).toBeCloseTo((k + 0.5) / draws, 9)
+    }
+  })
+})
+
+// ---- samplers -----------------------------------------------------------------------------------------------------
+
+/** The exact denoiser of N(mean, s2): x̂ = mean + gain·(x_t − α·mean). */
+const denoiser = (logSnr: number, s2: number): number =>
+  (s2 * alphaOf(logSnr)) / (sigmoid(logSnr) * s2 + sigmoid(-logSnr))
+
+interface Moments {
+  readonly mean: number
+  readonly variance: number
+}
+
+/** A linear Gaussian chain keeps its distribution Gaussian, so mean and variance follow exactly. */
+const follow = (steps: readonly Step[], target: Moments): Moments =>
+  steps.reduce<Moments>(
+    ({ mean, variance }, { logSnr, keep, clean, noise }) => {
+      const gain = denoiser(logSnr, target.variance)
+      const alpha = alphaOf(logSnr)
+      return {
+        mean: keep * mean + clean * (target.mean + gain * (mean - alpha * target.mean)),
+        variance: (keep + clean * gain) ** 2 * variance + noise ** 2,
+      }
+    },
+    { mean: 0, variance: 1 },
+  )
+
+const configs: readonly SamplerConfig[] = [
+  { kind: 'ancestral', steps: 4000, variance: 0 },
+  { kind: 'ancestral', steps: 4000, variance: 0.5 },
+  { kind: 'ancestral', steps: 4000, variance: 1 },
+  { kind: 'ddim', steps: 4000, variance: 0 },
+]
+
+describe.each(configs)('the sampler $kind with variance $variance', (config) => {
+  const target: Moments = { mean: 0.7, variance: 0.3 }
+  const schedule = cosineSchedule(5, -10)
+
+  it('stops a latent chain at the noisy distribution of λ(0)', () => {
+    const { mean, variance } = follow(samplerSteps(schedule, config, 'noisy'), target)
+    const [alpha, sigma] = [alphaOf(5), sigmaOf(5)]
+    expect(mean / (alpha * target.mean)).toBeCloseTo(1, 2)
+    expect(variance / (alpha ** 2 * target.variance + sigma ** 2)).toBeCloseTo(1, 2)
+    // The noise of λ(0) is there: without it the variance would be 2% less.
+    expect(variance).toBeGreaterThan(1.015 * alpha ** 2 * target.variance)
+  })
+
+  it('ends a pixel chain with the prediction', () => {
+    const steps = samplerSteps(cosineSchedule(10, -10), config, 'clean')
+    expect(steps).toHaveLength(config.steps)
+    expect(steps.at(-1)).toMatchObject({ keep: 0, clean: 1, noise: 0 })
+    const { mean, variance } = follow(steps, target)
+    expect(mean / target.mean).toBeCloseTo(1, 2)
+    expect(variance / target.variance).toBeCloseTo(1, 2)
+  })
+
+  it('asks the network at every level of the grid, from λ(1)', () => {
+    const steps = samplerSteps(schedule, { ...config, steps: 5 }, 'noisy')
+    expect(steps.map(({ logSnr }) => logSnr)).toEqual([1, 0.8, 0.6, 0.4, 0.2].map((t) => expect.closeTo(schedule.logSnr(t), 9)))
+    expect(steps[0]!.logSnr).toBe(-10)
+  })
+})
+
+describe('one step', () => {
+  const schedule = cosineSchedule(10, -10)
+  const step = (kind: SamplerConfig['kind'], variance: number): readonly (readonly [Step, number])[] =>
+    samplerSteps(schedule, { kind, steps: 7, variance }, 'noisy').map((s, i) => [s, schedule.logSnr(1 - (i + 1) / 7)])
+
+  it.each<[SamplerConfig['kind']]>([['ancestral'], ['ddim']])('keeps the marginals: q(x_s|x_t, x) after q(x_t|x) is q(x_s|x), %s', (kind) => {
+    for (const [{ logSnr, keep, clean, noise }, next] of step(kind, 0)) {
+      expect(keep * alphaOf(logSnr) + clean).toBeCloseTo(alphaOf(next), 12)
+      expect(keep ** 2 * sigmoid(-logSnr) + noise ** 2).toBeCloseTo(sigmoid(-next), 12)
+    }
+  })
+
+  it('is exact with the lower variance for a point and with the upper one for unit variance, in any number of steps', () => {
+    for (const steps of [1, 2, 7]) {
+      const lower = samplerSteps(schedule, { kind: 'ancestral', steps, variance: 0 }, 'noisy')
+      // Starting from N(0, I) instead of q(z_1|0) costs e^−10 · a factor below one.
+      expect(Math.abs(follow(lower, { mean: 0, variance: 0 }).variance / sigmoid(-10) - 1)).toBeLessThan(1e-4)
+      const upper = samplerSteps(schedule, { kind: 'ancestral', steps, variance: 1 }, 'noisy')
+      expect(follow(upper, { mean: 0, variance: 1 }).variance).toBeCloseTo(1, 12)
+    }
+  })
+
+  it('interpolates the variance in log space', () => {
+    const [lower, middle, upper] = [0, 0.25, 1].map((v) => step('ancestral', v).map(([s]) => s.noise))
+    for (const i of lower!.keys()) {
+      expect(Math.log(middle![i]!)).toBeCloseTo(0.75 * Math.log(lower![i]!) + 0.25 * Math.log(upper![i]!), 9)
+      expect(lower![i]!).toBeLessThan(upper![i]!)
+    }
+  })
+
+  it('needs at least one step', () => {
+    for (const steps of [0, -1, 1.5]) {
+      expect(() => samplerSteps(schedule, { kind: 'ddim', steps, variance: 0 }, 'clean')).toThrow(/steps/)
+    }
+  })
+})
+
+it('an ancestral chain of particles has the target distribution', () => {
+  const [mean, s2, count] = [0.7, 0.3, 20_000]
+  const steps = samplerSteps(linearSchedule(5, -10), { kind: 'ancestral', steps: 60, variance: 0.5 }, 'noisy')
+  const x = new Float32Array(count)
+  fillNormal(x, streamKey(5, 'start'))
+  const eps = new Float32Array(count)
+  for (const [i, { logSnr, keep, clean, noise }] of steps.entries()) {
+    fillNormal(eps, streamKey(5, 'step', i))
+    const [alpha, gain] = [alphaOf(logSnr), denoiser(logSnr, s2)]
+    for (let j = 0; j < count; j++) {
+      x[j] = keep * x[j]! + clean * (mean + gain * (x[j]! - alpha * mean)) + noise * eps[j]!
+    }
+  }
+  const average = x.reduce((a, b) => a + b, 0) / count
+  const variance = x.reduce((a, b) => a + (b - average) ** 2, 0) / count
+  const expected = sigmoid(5) * s2 + sigmoid(-5)
+  expect(Math.abs(average - alphaOf(5) * mean)).toBeLessThan(4 * Math.sqrt(expected / count) + 0.01)
+  expect(Math.abs(variance / expected - 1)).toBeLessThan(0.06)
+})
+
+it('guidance acts inside its interval only', () => {
+  const guidance = { scale: 2.5, logSnrMin: -3, logSnrMax: 2 }
+  expect([-10, -3.01, -3, 0, 2, 2.01, 5].map((logSnr) => guidanceAt(guidance, logSnr))).toEqual([
+    1, 1, 2.5, 2.5, 2.5, 1, 1,
+  ])
+})
+
+// ---- rates and slabs ----------------------------------------------------------------------------------------------
+
+describe('rates', () => {
+  const config = { lr: 0.01, warmupSteps: 10, finalFraction: 0.1 }
+  it('warm up linearly, then fall along a cosine to the final fraction', () => {
+    expect(learningRate(config, 0, 110)).toBeCloseTo(0.001, 12)
+    expect(learningRate(config, 4, 110)).toBeCloseTo(0.005, 12)
+    expect(learningRate(config, 9, 110)).toBeCloseTo(0.01, 12)
+    expect(learningRate(config, 10, 110)).toBeCloseTo(0.01, 12)
+    expect(learningRate(config, 35, 110)).toBeCloseTo(0.01 * (0.1 + 0.9 * (0.5 + Math.SQRT1_2 / 2)), 12)
+    expect(learningRate(config, 60, 110)).toBeCloseTo(0.0055, 12)
+    expect(learningRate(config, 110, 110)).toBeCloseTo(0.001, 12)
+    expect(learningRate(config, 500, 110)).toBeCloseTo(0.001, 12)
+  })
+  it('need neither a warm-up nor steps after it', () => {
+    expect(learningRate({ ...config, warmupSteps: 0 }, 0, 100)).toBe(0.01)
+    expect(learningRate(config, 9, 10)).toBeCloseTo(0.01, 12)
+    expect(Number.isFinite(learningRate(config, 10, 10))).toBe(true)
+  })
+  it('average over a tenth of the steps so far, up to the full decay', () => {
+    expect(emaDecayAt(0.999, 0)).toBeCloseTo(0.1, 12)
+    expect(emaDecayAt(0.999, 8)).toBeCloseTo(0.5, 12)
+    expect(emaDecayAt(0.999, 890)).toBeCloseTo(0.99, 12)
+    expect(emaDecayAt(0.999, 100_000)).toBe(0.999)
+  })
+})
+
+describe('slabs', () => {
+  const shapes: Readonly<Record<string, Shape>> = { a: [3, 4], b: [5], large: [2 ** 18 + 1], c: [2, 2], d: [1] }
+  const entries = Object.entries(shapes).map(([path, shape]) => ({ path, shape }))
+  const tensors = Object.fromEntries(entries.map(({ path, shape }) => [path, normal(`slab ${path}`, shape)]))
+  const slabs = planSlabs(entries)
+
+  it('keep the order and give a large tensor a slab of its own', () => {
+    expect(slabs.map((slab) => slab.entries.map(({ path }) => path))).toEqual([['a', 'b'], ['large'], ['c', 'd']])
+    expect(slabs.map(({ size }) => size)).toEqual([17, 2 ** 18 + 1, 5])
+  })
+
+  it('return on the host what was packed', () => {
+    const restored = Object.assign({}, ...slabs.map((slab) => unpackHost(slab, packHost(slab, tensors)))) as Record<
+      string,
+      HostTensor
+    >
+    expect(restored).toEqual(tensors)
+  })
+
+  it('name a tensor that is missing or of another size', () => {
+    expect(() => packHost(slabs[0]!, { a: tensors.a! })).toThrow(/'b' should be \[5\], found nothing/)
+    expect(() => packHost(slabs[0]!, { ...tensors, b: tensors.d! })).toThrow(/'b' should be \[5\], found \[1\]/)
+  })
+
+  it('unpack in the graph, with the gradient of the slab made of the gradients of its tensors', async () => {
+    const [slab] = planSlabs([
+      { path: 'm', shape: [3, 4] },
+      { path: 'n', shape: [4, 2] },
+      { path: 'idle', shape: [3] },
+      { path: 'bias', shape: [2] },
+    ])
+    const values = Object.fromEntries(slab!.entries.map(({ path, shape }) => [path, normal(`own ${path}`, shape)]))
+    const lossOf = (at: (path: string) => Value): Value =>
+      reduceSum(sin(add(matmul(at('m'), at('n')), at('bias'))))
+    const packed = await runOnce(
+      trace('packed', { slab: { shape: [slab!.size] } }, ({ slab: value }) => {
+        const parts = unpackSlab(slab!, value)
+        const loss = lossOf((path) => parts.get(path)!)
+        return { loss, d: gradient(loss, [value])[0]!, ...Object.fromEntries(parts) }
+      }),
+      { slab: packHost(slab!, values) },
+    )
+    const separate = await runOnce(
+      trace('separate', values, (inputs) => {
+        const paths = slab!.entries.map(({ path }) => path)
+        const loss = lossOf((path) => inputs[path]!)
+        const gradients = gradient(loss, paths.map((path) => inputs[path]!))
+        return { loss, ...Object.fromEntries(paths.map((path, i) => [path, gradients[i]!])) }
+      }),
+      values,
+    )
+    for (const [path, tensor] of Object.entries(values)) expect(packed[path]).toEqual(tensor)
+    expect(packed.loss).toEqual(separate.loss)
+    expect(unpackHost(slab!, packed.d!)).toEqual(
+      Object.fromEntries(slab!.entries.map(({ path }) => [path, separate[path]])),
+    )
+  })
+})

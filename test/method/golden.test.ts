@@ -1,0 +1,355 @@
+/**
+ * @file Losses, gradients, optimiser and sampling steps against tools/golden.py, an independent float64 implementation
+ * of the method in PyTorch.
+ */
+import { beforeAll, describe, expect, it } from 'vitest'
+import { gradient } from '../../src/autodiff/gradient.ts'
+import { type SamplerConfig, type Step, samplerSteps } from '../../src/diffusion/sampler.ts'
+import { cosineSchedule, linearSchedule, resolutionShift } from '../../src/diffusion/schedule.ts'
+import { elboWeight, sigmoidWeight } from '../../src/diffusion/weighting.ts'
+import { float32, floats, type HostTensor, int32, scalar } from '../../src/host/tensor.ts'
+import { input, type Value } from '../../src/ir/graph.ts'
+import type { Program } from '../../src/ir/program.ts'
+import {
+  baseStep,
+  decoderStep,
+  type Stage1Inputs,
+  type Stage2Inputs,
+  type StepInputs,
+  stage1Spec,
+  stage1Terms,
+  stage2Nats,
+  stage2Spec,
+} from '../../src/models/unifiedLatents.ts'
+import { flattenSpec, type Spec } from '../../src/nn/params.ts'
+import { type AdamWConfig, adamW, type OptimizerState } from '../../src/optim/adamw.ts'
+import { emaDecayAt } from '../../src/optim/rates.ts'
+import { add, mul, reduceMean } from '../../src/ops/core.ts'
+import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+import { initialState, type Objective, traceTrainStep, unpackState } from '../../src/train/step.ts'
+import { evaluate, mismatches, readGolden, relativeError, runOnce, type Tensors, tinyConfig, under } from './support.ts'
+
+const tolerance = 1e-4
+const B = 3
+const pixels = tinyConfig.size ** 2
+
+const shapesOf = (spec: Spec): Record<string, readonly number[]> =>
+  Object.fromEntries(flattenSpec(spec).map(({ path, spec: { shape } }) => [path, shape]))
+const shapesIn = (tensors: Tensors): Record<string, readonly number[]> =>
+  Object.fromEntries(Object.entries(tensors).map(([path, { shape }]) => [path, shape]))
+
+/** Loss, terms and the gradient of every parameter. */
+const lossAndGradients = (
+  spec: Spec,
+  lookUp: (path: string) => Value,
+  loss: Value,
+  terms: Readonly<Record<string, Value>>,
+): Record<string, Value> => {
+  const paths = flattenSpec(spec).map(({ path }) => path)
+  const gradients = gradient(loss, paths.map(lookUp))
+  return { loss, ...terms, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
+}
+
+const stage1Loss = (lookUp: (path: string) => Value, inputs: Readonly<Record<string, Value>>) => {
+  const terms = stage1Terms(tinyConfig, lookUp, inputs as unknown as Stage1Inputs)
+  const nats = add(add(terms.priorNats, terms.terminalNats), terms.decoderNats)
+  return { terms: { ...terms }, loss: mul(reduceMean(nats), 1 / pixels) }
+}
+
+describe('stage 1', () => {
+  const spec = stage1Spec(tinyConfig)
+  let golden: Tensors
+  let params: Tensors
+  const run = (encoderShare: number): Promise<Record<string, HostTensor>> => {
+    const feeds = { ...under(golden, 'input'), encoderShare: scalar(encoderShare) }
+    return evaluate(spec, params, feeds, (lookUp, inputs) => {
+      const { loss, terms } = stage1Loss(lookUp, inputs)
+      return lossAndGradients(spec, lookUp, loss, terms)
+    })
+  }
+  let whole: Record<string, HostTensor>
+  beforeAll(async () => {
+    golden = await readGolden('stage1')
+    params = under(golden, 'param')
+    whole = await run(1)
+  })
+
+  it('has the parameters that the architecture describes', () => {
+    expect(shapesIn(params)).toEqual(shapesOf(spec))
+  })
+
+  it('weights examples by the formulas', () => {
+    const z = linearSchedule(5, -10)
+    const x = cosineSchedule(10, -10, resolutionShift(tinyConfig.size))
+    const xWeight = sigmoidWeight(tinyConfig.decoder.bias, tinyConfig.decoder.lossFactor)
+    const [zTimes, xTimes] = [
+      [0.05, 0.45, 0.9],
+      [0.2, 0.6, 0.85],
+    ]
+    const inputs = under(golden, 'input')
+    const ours = {
+      zLogSnr: zTimes!.map(z.logSnr),
+      zWeight: zTimes!.map((t) => elboWeight(z, t)),
+      xLogSnr: xTimes!.map(x.logSnr),
+      xWeight: xTimes!.map((t) => xWeight(x, t)),
+    }
+    for (const [name, values] of Object.entries(ours)) {
+      for (const [i, value] of values.entries()) {
+        expect(value / floats(inputs[name]!)[i]!, name).toBeCloseTo(1, 6)
+      }
+    }
+  })
+
+  it.each(['priorNats', 'terminalNats', 'decoderNats'])('agrees on %s of every example', (term) => {
+    const expected = floats(golden[`output/${term}`]!)
+    expect(expected).toHaveLength(B)
+    for (const [i, nats] of floats(whole[term]!).entries()) expect(nats / expected[i]!).toBeCloseTo(1, 4)
+  })
+
+  it('agrees on the latent and the loss per pixel', () => {
+    expect(mismatches(whole, { z: golden['output/z']!, loss: golden['output/loss']! }, 1e-5)).toEqual({})
+  })
+
+  it('agrees on the gradient of every parameter', () => {
+    expect(Object.keys(under(golden, 'gradient'))).toEqual(Object.keys(params))
+    expect(mismatches(under(whole, 'gradient'), under(golden, 'gradient'), tolerance)).toEqual({})
+  })
+
+  it("scales the prior's gradient into the encoder and nothing else by encoderShare", async () => {
+    const shared = await run(0.3)
+    const expected = { ...under(golden, 'gradient'), ...under(golden, 'gradient03') }
+    expect(mismatches(under(shared, 'gradient'), expected, tolerance)).toEqual({})
+    expect(Object.keys(under(golden, 'gradient03')).every((path) => path.startsWith('encoder.'))).toBe(true)
+    const terms = { priorNats: whole.priorNats!, terminalNats: whole.terminalNats!, decoderNats: whole.decoderNats! }
+    expect(mismatches(shared, terms, 1e-5)).toEqual({})
+  })
+
+  it('follows the trajectory of clipped AdamW with an average of the weights', async () => {
+    const feeds = { ...under(golden, 'input'), encoderShare: scalar(1) }
+    const objective: Objective = {
+      name: 'stage1',
+      spec,
+      inputs: feeds,
+      trace: (lookUp, inputs) => ({ loss: stage1Loss(lookUp, inputs).loss, report: {} }),
+    }
+    const config: AdamWConfig = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1 }
+    const { program, updates, slabs } = traceTrainStep(objective, config)
+    const runtime = new NodeRuntime({ threads: 2 })
+    const executable = await runtime.compile(program, { updates })
+    const state = await runtime.place(initialState(slabs, params))
+    const losses = floats(golden['trajectory/loss']!)
+    for (const [step, loss] of losses.entries()) {
+      const scalars = {
+        lr: scalar(1e-3),
+        correction1: scalar(1 / (1 - config.beta1 ** (step + 1))),
+        correction2: scalar(1 / (1 - config.beta2 ** (step + 1))),
+        emaDecay: scalar(emaDecayAt(0.999, step)),
+      }
+      const report = await executable.run({ ...feeds, ...scalars }, state)
+      expect(floats(report.loss!)[0]! / loss).toBeCloseTo(1, 4)
+      expect(floats(report.gradNorm!)[0]! / floats(golden['trajectory/gradNorm']!)[step]!).toBeCloseTo(1, 4)
+    }
+    const after = unpackState(slabs, await state.read())
+    const difference = (copy: string): Record<string, HostTensor> =>
+      Object.fromEntries(
+        Object.entries(params).map(([path, before]) => {
+          const start = floats(before)
+          return [path, float32(before.shape, floats(after[`${copy}/${path}`]!).map((v, i) => v - start[i]!))]
+        }),
+      )
+    // The moves are 1e-3 of the parameters, so float32 itself leaves 1e-4 of them in doubt.
+    expect(mismatches(difference('param'), under(golden, 'moved'), 1e-3)).toEqual({})
+    expect(mismatches(difference('ema'), under(golden, 'emaMoved'), 1e-3)).toEqual({})
+    await executable.dispose()
+    state.dispose()
+  })
+})
+
+describe('stage 2', () => {
+  const spec = stage2Spec(tinyConfig)
+
+  it('agrees on the loss of every example and the gradient of every parameter', async () => {
+    const golden = await readGolden('stage2')
+    const params = under(golden, 'param')
+    expect(shapesIn(params)).toEqual(shapesOf(spec))
+    const ours = await evaluate(spec, params, under(golden, 'input'), (lookUp, inputs) => {
+      const nats = stage2Nats(tinyConfig, lookUp, inputs as unknown as Stage2Inputs)
+      return lossAndGradients(spec, lookUp, reduceMean(nats), { nats })
+    })
+    for (const [i, nats] of floats(golden['output/nats']!).entries()) {
+      expect(floats(ours.nats!)[i]! / nats).toBeCloseTo(1, 4)
+    }
+    expect(mismatches(under(ours, 'gradient'), under(golden, 'gradient'), tolerance)).toEqual({})
+    const schedule = cosineSchedule(5, -10)
+    for (const [i, t] of [0.15, 0.5, 0.95].entries()) {
+      expect(schedule.logSnr(t)).toBeCloseTo(floats(golden['input/zLogSnr']!)[i]!, 5)
+      const weight = sigmoidWeight(tinyConfig.base.bias)(schedule, t)
+      expect(weight / floats(golden['input/zWeight']!)[i]!).toBeCloseTo(1, 6)
+    }
+  })
+})
+
+describe('sampling steps', () => {
+  let golden: Tensors
+  let params: Tensors
+  beforeAll(async () => {
+    golden = await readGolden('steps')
+    const [first, second] = await Promise.all([readGolden('stage1'), readGolden('stage2')])
+    params = { ...under(first, 'param'), ...under(second, 'param') }
+  })
+
+  const feedsOf = (xT: HostTensor, eps: HostTensor, step: Step): Record<keyof StepInputs, HostTensor> => ({
+    xT,
+    eps,
+    logSnr: float32([B], new Float32Array(B).fill(step.logSnr)),
+    keep: scalar(step.keep),
+    clean: scalar(step.clean),
+    noise: scalar(step.noise),
+  })
+  const base = async (step: Step): Promise<HostTensor> => {
+    const own = {
+      labels: golden.labels!,
+      nullLabels: int32([B], Array(B).fill(tinyConfig.classes) as number[]),
+      guidance: golden.guidance!,
+    }
+    const feeds = { ...feedsOf(golden.zT!, golden.zEps!, step), ...own }
+    const { xS } = await evaluate(stage2Spec(tinyConfig), params, feeds, (lookUp, inputs) => {
+      const { labels, nullLabels, guidance } = inputs
+      const given = inputs as unknown as StepInputs
+      return { xS: baseStep(tinyConfig, lookUp, labels!, nullLabels!, guidance!, given) }
+    })
+    return xS!
+  }
+  const decoder = async (step: Step): Promise<HostTensor> => {
+    const feeds = { ...feedsOf(golden.xT!, golden.xEps!, step), z0: golden.z0! }
+    const { xS } = await evaluate(stage1Spec(tinyConfig), params, feeds, (lookUp, inputs) => ({
+      xS: decoderStep(tinyConfig, lookUp, inputs.z0!, inputs as unknown as StepInputs),
+    }))
+    return xS!
+  }
+  const baseSteps = (config: Omit<SamplerConfig, 'steps'>) =>
+    samplerSteps(linearSchedule(5, -10), { ...config, steps: 3 }, 'noisy')
+  const decoderSteps = (config: Omit<SamplerConfig, 'steps'>) =>
+    samplerSteps(linearSchedule(10, -10), { ...config, steps: 4 }, 'clean')
+
+  it.each([0, 0.3, 1])('takes a guided base step and a clipped decoder step, ancestral with variance %d', async (variance) => {
+    const config = { kind: 'ancestral', variance } as const
+    expect(relativeError(await base(baseSteps(config)[1]!), golden[`base/ancestral/${variance}`]!)).toBeLessThan(tolerance)
+    const xS = await decoder(decoderSteps(config)[2]!)
+    expect(relativeError(xS, golden[`decoder/ancestral/${variance}`]!)).toBeLessThan(tolerance)
+  })
+
+  it('takes the same steps with DDIM', async () => {
+    const config = { kind: 'ddim', variance: 0 } as const
+    expect(relativeError(await base(baseSteps(config)[1]!), golden['base/ddim']!)).toBeLessThan(tolerance)
+    expect(relativeError(await decoder(decoderSteps(config)[2]!), golden['decoder/ddim']!)).toBeLessThan(tolerance)
+  })
+
+  it('ends a pixel chain with the clipped prediction', async () => {
+    const last = decoderSteps({ kind: 'ancestral', variance: 0 })[3]!
+    expect(last).toEqual({ logSnr: 5, keep: 0, clean: 1, noise: 0 })
+    const xS = await decoder({ ...last, logSnr: 0 }) // at the level of the golden step
+    expect(relativeError(xS, golden['decoder/clean']!)).toBeLessThan(tolerance)
+    expect(floats(golden['decoder/clean']!).some((v) => Math.abs(v) === 1)).toBe(true)
+  })
+})
+
+describe('AdamW', () => {
+  const config: AdamWConfig = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clipNorm: 1 }
+  const copies = ['param', 'moment1', 'moment2', 'ema'] as const
+
+  const traceStep = (shapes: Tensors): Program => {
+    const inputs: Record<string, Value> = {}
+    const make = (name: string, shape: readonly number[]): Value => {
+      const v = input(name, shape)
+      inputs[name] = v
+      return v
+    }
+    const names = Object.keys(shapes)
+    const states = names.map((name) => {
+      const own = (copy: string): Value => make(`${copy}/${name}`, shapes[name]!.shape)
+      return { param: own('param'), moment1: own('moment1'), moment2: own('moment2'), ema: own('ema') }
+    })
+    const gradients = names.map((name) => make(`gradient/${name}`, shapes[name]!.shape))
+    const step = {
+      lr: make('lr', []),
+      correction1: make('correction1', []),
+      correction2: make('correction2', []),
+      emaDecay: make('emaDecay', []),
+    }
+    const { next, gradNorm } = adamW(states, gradients, make('loss', []), step, config)
+    const outputs: Record<string, Value> = { gradNorm }
+    for (const [i, name] of names.entries()) {
+      for (const copy of copies) outputs[`${copy}/${name}`] = next[i]![copy as keyof OptimizerState]
+    }
+    return { name: 'adamw', inputs, outputs }
+  }
+
+  /** Our moments are running sums without PyTorch's factors (1 − β). */
+  const summed = (copy: string, tensors: Tensors): Tensors => {
+    const factor = copy === 'moment1' ? 1 - config.beta1 : copy === 'moment2' ? 1 - config.beta2 : 1
+    return Object.fromEntries(
+      Object.entries(tensors).map(([name, t]) => [name, float32(t.shape, floats(t).map((v) => v / factor))]),
+    )
+  }
+
+  const startOf = (golden: Tensors): Record<string, HostTensor> => {
+    const state: Record<string, HostTensor> = {}
+    for (const [name, tensor] of Object.entries(under(golden, 'start'))) {
+      const zero = float32(tensor.shape, new Float32Array(tensor.data.length))
+      Object.assign(state, { [`param/${name}`]: tensor, [`ema/${name}`]: tensor })
+      Object.assign(state, { [`moment1/${name}`]: zero, [`moment2/${name}`]: zero })
+    }
+    return state
+  }
+
+  const scalarsAt = (step: number, lr: number, emaDecay: number): Record<string, HostTensor> => ({
+    loss: scalar(1),
+    lr: scalar(lr),
+    correction1: scalar(1 / (1 - config.beta1 ** (step + 1))),
+    correction2: scalar(1 / (1 - config.beta2 ** (step + 1))),
+    emaDecay: scalar(emaDecay),
+  })
+
+  it("agrees with PyTorch's over eight steps, clipped and not", async () => {
+    const golden = await readGolden('adamw')
+    const program = traceStep(under(golden, 'start'))
+    const executable = await new NodeRuntime({ threads: 1 }).compile(program)
+    let state = startOf(golden)
+    const [lr, emaDecay, gradNorm] = ['lr', 'emaDecay', 'gradNorm'].map((name) => floats(golden[name]!))
+    expect(Math.min(...gradNorm!)).toBeLessThan(1)
+    expect(Math.max(...gradNorm!)).toBeGreaterThan(1)
+    for (let step = 0; step < lr!.length; step++) {
+      const gradients = Object.fromEntries(
+        Object.entries(under(golden, `gradient/${step}`)).map(([name, t]) => [`gradient/${name}`, t]),
+      )
+      const next = await executable.run({ ...state, ...gradients, ...scalarsAt(step, lr![step]!, emaDecay![step]!) })
+      for (const copy of copies) {
+        const expected = summed(copy, under(golden, `${copy}/${step}`))
+        expect(mismatches(under(next, copy), expected, 1e-5), `${copy} at step ${step}`).toEqual({})
+      }
+      expect(floats(next.gradNorm!)[0]! / gradNorm![step]!).toBeCloseTo(1, 5)
+      state = next
+    }
+    await executable.dispose()
+  })
+
+  it.each([
+    ['gradient', Number.NaN],
+    ['gradient', Number.POSITIVE_INFINITY],
+    ['loss', Number.NaN],
+  ])('leaves everything as it was when a %s is %d', async (place, bad) => {
+    const golden = await readGolden('adamw')
+    const start: Record<string, HostTensor> = {}
+    const feeds: Record<string, HostTensor> = scalarsAt(4, 0.1, 0.5)
+    for (const name of Object.keys(under(golden, 'start'))) {
+      for (const copy of copies) start[`${copy}/${name}`] = golden[`${copy}/3/${name}`]!
+      const clean = golden[`gradient/4/${name}`]!
+      const poisoned = floats(clean).map((v, i) => (i === 1 ? bad : v))
+      feeds[`gradient/${name}`] = place === 'gradient' ? float32(clean.shape, poisoned) : clean
+    }
+    if (place === 'loss') feeds.loss = scalar(bad)
+    const next = await runOnce(traceStep(under(golden, 'start')), { ...start, ...feeds })
+    for (const name of Object.keys(start)) expect(next[name]!.data, name).toEqual(start[name]!.data)
+  })
+})

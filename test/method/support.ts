@@ -1,0 +1,161 @@
+/** @file What the method's tests share: the tiny configuration of tools/golden.py, golden files and running a program once. */
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { fillNormal, streamKey } from '../../src/host/random.ts'
+import { float32, floats, type HostTensor, int32, type Shape, sizeOf } from '../../src/host/tensor.ts'
+import type { Value } from '../../src/ir/graph.ts'
+import { checkProgram, type InputSpec, type Program, trace } from '../../src/ir/program.ts'
+import type { ModelConfig } from '../../src/models/config.ts'
+import { flattenSpec, type Spec } from '../../src/nn/params.ts'
+import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+
+/** Two convolutional levels, two blocks per transformer: the smallest model in which every part occurs. */
+export const tinyConfig: ModelConfig = {
+  size: 16,
+  frames: 1,
+  classes: 3,
+  latent: { channels: 4, downsample: 8, logSnr0: 5, logSnr1: -10 },
+  encoder: { patch: 2, channels: [8, 16], blocks: 1, lastBlocks: 1 },
+  prior: { width: 16, blocks: 2, headWidth: 8 },
+  decoder: {
+    patch: 2,
+    channels: [8, 16],
+    convBlocks: 1,
+    width: 16,
+    blocks: 2,
+    headWidth: 8,
+    dropout: 0,
+    lossFactor: 1.5,
+    bias: 2.8,
+  },
+  base: { widths: [16, 24], blocks: [2, 2], headWidth: 8, dropout: 0, bias: 1, labelDropout: 0.1 },
+}
+
+/** The paper's ImageNet-512 architecture (method.md section 5). */
+export const paperConfig: ModelConfig = {
+  size: 512,
+  frames: 1,
+  classes: 1000,
+  latent: { channels: 32, downsample: 16, logSnr0: 5, logSnr1: -10 },
+  encoder: { patch: 2, channels: [128, 256, 512, 512], blocks: 2, lastBlocks: 3 },
+  prior: { width: 1024, blocks: 8, headWidth: 64 },
+  decoder: {
+    patch: 2,
+    channels: [128, 256, 512],
+    convBlocks: 2,
+    width: 1024,
+    blocks: 8,
+    headWidth: 64,
+    dropout: 0.1,
+    lossFactor: 1.5,
+    bias: -3,
+  },
+  base: { widths: [512, 1024], blocks: [6, 16], headWidth: 64, dropout: 0.1, bias: -3, labelDropout: 0.1 },
+}
+
+/** Named tensors. */
+export type Tensors = Readonly<Record<string, HostTensor>>
+
+interface Entry {
+  readonly dtype: 'F32' | 'I32'
+  readonly shape: readonly number[]
+  readonly data_offsets: readonly [number, number]
+}
+
+/** The tensors of a golden file made by tools/golden.py. */
+export const readGolden = async (name: string): Promise<Tensors> => {
+  const path = fileURLToPath(new URL(`../golden/${name}.safetensors`, import.meta.url))
+  const bytes = (await readFile(path)).buffer as ArrayBuffer
+  const start = 8 + Number(new DataView(bytes).getBigUint64(0, true))
+  const header = JSON.parse(new TextDecoder().decode(bytes.slice(8, start))) as Record<string, Entry>
+  return Object.fromEntries(
+    Object.entries(header).map(([key, { dtype, shape, data_offsets: [from, to] }]) => {
+      const data = bytes.slice(start + from, start + to)
+      return [key, dtype === 'F32' ? float32(shape, new Float32Array(data)) : int32(shape, new Int32Array(data))]
+    }),
+  )
+}
+
+/** The tensors whose names start with `kind/`, under the rest of their names. */
+export const under = (tensors: Tensors, kind: string): Record<string, HostTensor> =>
+  Object.fromEntries(
+    Object.entries(tensors)
+      .filter(([name]) => name.startsWith(`${kind}/`))
+      .map(([name, t]) => [name.slice(kind.length + 1), t]),
+  )
+
+const runtime = new NodeRuntime({ threads: 2 })
+
+/** Checks, compiles and runs a program once. */
+export const runOnce = async (program: Program, feeds: Tensors): Promise<Record<string, HostTensor>> => {
+  checkProgram(program)
+  const executable = await runtime.compile(program)
+  try {
+    return await executable.run(feeds)
+  } finally {
+    await executable.dispose()
+  }
+}
+
+/** Traces a function of parameters and inputs, and runs it once with the given tensors. */
+export const evaluate = (
+  spec: Spec,
+  params: Tensors,
+  feeds: Tensors,
+  body: (
+    lookUp: (path: string) => Value,
+    inputs: Readonly<Record<string, Value>>,
+  ) => Readonly<Record<string, Value>>,
+): Promise<Record<string, HostTensor>> => {
+  const specs: Record<string, InputSpec> = { ...feeds }
+  for (const { path, spec: leaf } of flattenSpec(spec)) specs[path] = { shape: leaf.shape }
+  const program = trace('evaluate', specs, (inputs) => body((path) => inputs[path]!, inputs))
+  return runOnce(program, { ...params, ...feeds })
+}
+
+/** Standard normal numbers that depend on the name alone, times `scale`. */
+export const normal = (name: string, shape: Shape, scale = 1): HostTensor => {
+  const data = new Float32Array(sizeOf(shape))
+  fillNormal(data, streamKey(1, name))
+  return float32(
+    shape,
+    data.map((x) => x * scale),
+  )
+}
+
+/** Parameters of which none is zero: weights as they start, everything that starts at zero small and random. */
+export const randomParams = (spec: Spec): Record<string, HostTensor> =>
+  Object.fromEntries(
+    flattenSpec(spec).map(({ path, spec: { shape, std } }) => [path, normal(path, shape, std === 0 ? 0.1 : std)]),
+  )
+
+/** ‖a − b‖ / ‖b‖, with ‖a‖ where b is zero. */
+export const relativeError = (a: HostTensor | ArrayLike<number>, b: HostTensor | ArrayLike<number>): number => {
+  const [x, y] = [a, b].map((t) => ('dtype' in t ? floats(t) : t)) as [ArrayLike<number>, ArrayLike<number>]
+  if (x.length !== y.length) return Number.POSITIVE_INFINITY
+  let difference = 0
+  let size = 0
+  for (let i = 0; i < x.length; i++) {
+    difference += (x[i]! - y[i]!) ** 2
+    size += y[i]! ** 2
+  }
+  return Math.sqrt(difference / (size === 0 ? 1 : size))
+}
+
+/** The names whose tensors differ from the expected ones by more than `tolerance`, with their errors. */
+export const mismatches = (actual: Tensors, expected: Tensors, tolerance: number): Record<string, number> => {
+  const errors: Record<string, number> = {}
+  for (const [name, tensor] of Object.entries(expected)) {
+    const found = actual[name]
+    const error = found === undefined ? Number.POSITIVE_INFINITY : relativeError(found, tensor)
+    if (!(error <= tolerance)) errors[name] = error
+  }
+  return errors
+}
+
+/** ∫₀¹ f(t) dt by Simpson's rule. */
+export const integrate = (f: (t: number) => number, intervals = 4000): number => {
+  let sum = f(0) + f(1)
+  for (let i = 1; i < intervals; i++) sum += (i % 2 === 1 ? 4 : 2) * f(i / intervals)
+  return sum / (3 * intervals)
+}
