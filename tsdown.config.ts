@@ -1,7 +1,12 @@
 import { defineConfig } from 'tsdown'
 
 export default defineConfig({
-  entry: { index: 'src/index.ts', node: 'src/node.ts', 'cli/main': 'src/cli/main.ts', bench: 'bench/main.ts' },
+  entry: {
+    index: 'src/index.ts',
+    node: 'src/node.ts',
+    'cli/main': 'src/cli/main.ts',
+    bench: 'bench/main.ts',
+  },
   format: 'esm',
   platform: 'node',
   dts: true,

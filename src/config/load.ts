@@ -32,7 +32,8 @@ export const nearest = (name: string, candidates: readonly string[]): string => 
 }
 
 type Tree = { [key: string]: unknown }
-const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isTree = (value: unknown): value is Tree =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const merge = (under: Tree, over: Tree): Tree => {
   const result: Tree = { ...under }
@@ -49,7 +50,9 @@ const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => str
   if (issue.code === 'unrecognized_keys') {
     const key = [...issue.path, issue.keys[0]!].join('.')
     const where = place([...issue.path, issue.keys[0]!])
-    return new ConfigError(`${where}unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`)
+    return new ConfigError(
+      `${where}unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`,
+    )
   }
   const message = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
   return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; correct that value`)
@@ -88,7 +91,9 @@ export const parseConfig = (text: string, name: string): Config => {
     for (let depth = path.length; depth > 0; depth--) {
       const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
       const pair = isMap(parent)
-        ? parent.items.find((item) => String((item.key as { value?: unknown }).value) === String(path[depth - 1]))
+        ? parent.items.find(
+            (item) => String((item.key as { value?: unknown }).value) === String(path[depth - 1]),
+          )
         : undefined
       const range = (pair?.key as { range?: [number, number, number] } | undefined)?.range
       if (range) {
@@ -99,7 +104,8 @@ export const parseConfig = (text: string, name: string): Config => {
     return `${name}: `
   }
   const tree: unknown = document.toJS()
-  if (!isTree(tree)) throw new ConfigError(`${name}: expected a mapping of keys such as 'data:', found ${typeof tree}`)
+  if (!isTree(tree))
+    throw new ConfigError(`${name}: expected a mapping of keys such as 'data:', found ${typeof tree}`)
   checkVersion(tree, name)
   const { preset: presetName = 'quickstart', ...changes } = tree
   return validate(merge({ ...presetByName(String(presetName)) }, changes), place)
@@ -128,7 +134,9 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
     if (equals < 1) throw new ConfigError(`--set ${setting}: expected key=value, for example train.batch=16`)
     const key = setting.slice(0, equals)
     if (!configKeys().includes(key)) {
-      throw new ConfigError(`--set ${setting}: unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`)
+      throw new ConfigError(
+        `--set ${setting}: unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`,
+      )
     }
     const value: unknown = parse(setting.slice(equals + 1))
     const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree

@@ -61,7 +61,15 @@ const emoji64: Config = {
   latent: { ...quickstart.latent, channels: 16, downsample: 8 },
   encoder: { patch: 2, channels: [64, 128, 256], blocks: 2, lastBlocks: 2 },
   prior: { width: 256, blocks: 6, headWidth: 64 },
-  decoder: { ...quickstart.decoder, channels: [64, 128], convBlocks: 2, width: 384, blocks: 6, headWidth: 64, bias: 1.4 },
+  decoder: {
+    ...quickstart.decoder,
+    channels: [64, 128],
+    convBlocks: 2,
+    width: 384,
+    blocks: 6,
+    headWidth: 64,
+    bias: 1.4,
+  },
   base: { ...quickstart.base, widths: [256, 512], blocks: [4, 8], headWidth: 64, dropout: 0.1, bias: 1 },
   train: {
     ...training,

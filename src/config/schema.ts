@@ -1,6 +1,13 @@
 /** @file The configuration of a run: every key, its unit, its bounds. Derived values are computed, never stored. */
 import { z } from 'zod'
-import type { BaseConfig, DecoderConfig, EncoderConfig, LatentConfig, ModelConfig, PriorConfig } from '../models/config.ts'
+import type {
+  BaseConfig,
+  DecoderConfig,
+  EncoderConfig,
+  LatentConfig,
+  ModelConfig,
+  PriorConfig,
+} from '../models/config.ts'
 
 /** Which pictures, and how they are drawn. */
 export interface DataConfig {
@@ -141,7 +148,11 @@ const train = z.strictObject({
     encoderRamp: share.describe('share of the steps over which that gradient then grows to all of it'),
     encoderFloor: share.describe('share of the prior gradient that reaches the encoder while held'),
   }),
-  stage2: z.strictObject({ ...stage, batch: count.describe('latents per step of stage 2'), lr: z.number().positive() }),
+  stage2: z.strictObject({
+    ...stage,
+    batch: count.describe('latents per step of stage 2'),
+    lr: z.number().positive(),
+  }),
 })
 
 const sampler = z.strictObject({

@@ -17,19 +17,27 @@ export const levelOf = (logSnr: Value, rank: number): Level => {
 }
 
 /** x_t = α·x + σ·ε */
-export const diffuse = (x: Value, eps: Value, { alpha, sigma }: Level): Value => add(mul(alpha, x), mul(sigma, eps))
+export const diffuse = (x: Value, eps: Value, { alpha, sigma }: Level): Value =>
+  add(mul(alpha, x), mul(sigma, eps))
 
 /** v = α·ε − σ·x */
-export const vTarget = (x: Value, eps: Value, { alpha, sigma }: Level): Value => sub(mul(alpha, eps), mul(sigma, x))
+export const vTarget = (x: Value, eps: Value, { alpha, sigma }: Level): Value =>
+  sub(mul(alpha, eps), mul(sigma, x))
 
 /** x̂ = α·x_t − σ·v̂ */
-export const xFromV = (xT: Value, vHat: Value, { alpha, sigma }: Level): Value => sub(mul(alpha, xT), mul(sigma, vHat))
+export const xFromV = (xT: Value, vHat: Value, { alpha, sigma }: Level): Value =>
+  sub(mul(alpha, xT), mul(sigma, vHat))
 
 /** Σ over everything but the batch: [B, …] → [B]. */
-export const sumPerExample = (x: Value): Value => reduceSum(x, x.shape.slice(1).map((_, i) => i + 1))
+export const sumPerExample = (x: Value): Value =>
+  reduceSum(
+    x,
+    x.shape.slice(1).map((_, i) => i + 1),
+  )
 
 /** Weighted ‖v − v̂‖² per example, in nats: [B]. */
-export const vLoss = (v: Value, vHat: Value, weight: Value): Value => mul(weight, sumPerExample(square(sub(v, vHat))))
+export const vLoss = (v: Value, vHat: Value, weight: Value): Value =>
+  mul(weight, sumPerExample(square(sub(v, vHat))))
 
 /**
  * KL[p(z_1|x) ‖ N(0, I)] = ½Σ(α₁²·z² + σ₁² − 1 − ln σ₁²) per example, in nats: [B] (method.md section 3). The constant

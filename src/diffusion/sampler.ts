@@ -47,7 +47,8 @@ const ddimStep = (logSnrT: number, logSnrS: number): Step => {
  */
 export const samplerSteps = (schedule: Schedule, config: SamplerConfig, end: 'noisy' | 'clean'): Step[] => {
   const { kind, steps, variance } = config
-  if (!Number.isInteger(steps) || steps < 1) throw new Error(`sampler: ${steps} steps; give a whole number from 1 on`)
+  if (!Number.isInteger(steps) || steps < 1)
+    throw new Error(`sampler: ${steps} steps; give a whole number from 1 on`)
   return Array.from({ length: steps }, (_, i) => {
     const logSnrT = schedule.logSnr(1 - i / steps)
     if (i === steps - 1 && end === 'clean') return { logSnr: logSnrT, keep: 0, clean: 1, noise: 0 }

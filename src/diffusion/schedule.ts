@@ -16,7 +16,8 @@ export interface Schedule {
 }
 
 /** The logistic function; stable for any finite x. */
-export const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)))
+export const sigmoid = (x: number): number =>
+  x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))
 
 /** α = √sigmoid(λ), the signal's share of a variance preserving mixture (method.md section 2). */
 export const alphaOf = (logSnr: number): number => Math.sqrt(sigmoid(logSnr))
@@ -25,7 +26,9 @@ export const sigmaOf = (logSnr: number): number => Math.sqrt(sigmoid(-logSnr))
 
 const checkRange = (logSnr0: number, logSnr1: number): void => {
   if (!(Number.isFinite(logSnr0) && Number.isFinite(logSnr1) && logSnr0 > logSnr1)) {
-    throw new Error(`schedule: log-SNR must fall from t=0 to t=1, found ${logSnr0} to ${logSnr1}; swap or change them`)
+    throw new Error(
+      `schedule: log-SNR must fall from t=0 to t=1, found ${logSnr0} to ${logSnr1}; swap or change them`,
+    )
   }
 }
 
@@ -68,4 +71,5 @@ export const resolutionShift = (size: number): number => 2 * Math.log(32 / size)
  * Stratified times t_i = (u + i/B) mod 1 (VDM's low-discrepancy sampler; method.md section 3).
  * @param u one uniform number in [0, 1) for the whole batch
  */
-export const stratifiedTimes = (u: number, B: number): number[] => Array.from({ length: B }, (_, i) => (u + i / B) % 1)
+export const stratifiedTimes = (u: number, B: number): number[] =>
+  Array.from({ length: B }, (_, i) => (u + i / B) % 1)

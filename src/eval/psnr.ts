@@ -22,7 +22,12 @@ export const psnr = (original: Float32Array, reconstruction: Float32Array, count
  * edges held): what a latent grid of that resolution gives for free.
  * @param images [N, C, size, size] flattened; `planes` is N·C
  */
-export const boxDownBilinearUp = (images: Float32Array, planes: number, size: number, block: number): Float32Array => {
+export const boxDownBilinearUp = (
+  images: Float32Array,
+  planes: number,
+  size: number,
+  block: number,
+): Float32Array => {
   const grid = size / block
   const small = new Float32Array(planes * grid * grid)
   for (let p = 0; p < planes; p++) {
@@ -55,7 +60,9 @@ export const boxDownBilinearUp = (images: Float32Array, planes: number, size: nu
 }
 
 /** Mean and its standard error. */
-export const meanAndError = (values: readonly number[]): { readonly mean: number; readonly error: number } => {
+export const meanAndError = (
+  values: readonly number[],
+): { readonly mean: number; readonly error: number } => {
   const n = values.length
   const mean = values.reduce((a, b) => a + b, 0) / n
   const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, n - 1)

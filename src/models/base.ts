@@ -42,7 +42,8 @@ export const baseSpec = (config: ModelConfig): BaseSpec => {
   const { widths, blocks, headWidth, dropout } = config.base
   const [outer, inner] = widths
   const first = Math.ceil(blocks[0] / 2)
-  const level = (width: number, count: number) => stackSpec({ width, blocks: count, headWidth, dropout }, inner)
+  const level = (width: number, count: number) =>
+    stackSpec({ width, blocks: count, headWidth, dropout }, inner)
   return {
     logSnr: logSnrSpec(inner),
     classes: param([config.classes + 1, inner], 1),

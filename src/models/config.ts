@@ -88,7 +88,9 @@ export const latentGrid = (config: ModelConfig): number => {
 export const halvings = (patch: number, downsample: number): number => {
   const n = Math.log2(downsample / patch)
   if (!Number.isInteger(n) || n < 0) {
-    throw new Error(`latent.downsample ${downsample} is not ${patch} (the patch) times a power of two; use for example ${2 * patch}`)
+    throw new Error(
+      `latent.downsample ${downsample} is not ${patch} (the patch) times a power of two; use for example ${2 * patch}`,
+    )
   }
   return n
 }

@@ -24,7 +24,7 @@ import {
   up,
   upSpec,
 } from '../nn/layers.ts'
-import type { Params, ParamSpec } from '../nn/params.ts'
+import type { ParamSpec, Params } from '../nn/params.ts'
 import { stack, stackSpec } from '../nn/transformer.ts'
 import { depthToSpace, spaceToDepth } from '../ops/conv.ts'
 import { add, sub } from '../ops/core.ts'

@@ -1,11 +1,23 @@
 /** @file Encoder E: a deterministic ResNet from pictures to one clean latent, no variance (method.md sections 1, 5). */
 import { scope, type Value } from '../ir/graph.ts'
-import { biasedConv, biasedConvSpec, down, downSpec, normSilu, normSiluSpec, resBlock, resBlockSpec } from '../nn/layers.ts'
-import type { Params, ParamSpec } from '../nn/params.ts'
+import {
+  biasedConv,
+  biasedConvSpec,
+  down,
+  downSpec,
+  normSilu,
+  normSiluSpec,
+  resBlock,
+  resBlockSpec,
+} from '../nn/layers.ts'
+import type { ParamSpec, Params } from '../nn/params.ts'
 import { spaceToDepth } from '../ops/conv.ts'
 import { halvings, type ModelConfig, stageChannels } from './config.ts'
 
-const stagesOf = ({ encoder, latent }: ModelConfig): { readonly channels: number; readonly blocks: number }[] => {
+const stagesOf = ({
+  encoder,
+  latent,
+}: ModelConfig): { readonly channels: number; readonly blocks: number }[] => {
   const count = halvings(encoder.patch, latent.downsample) + 1
   return stageChannels(encoder.channels, count).map((channels, i) => ({
     channels,

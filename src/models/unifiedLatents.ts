@@ -2,9 +2,10 @@
  * @file Unified Latents: the two objectives and the denoisers that sampling needs, assembled from the networks
  * (method.md sections 3 and 4). All losses are sums in nats, one number per example.
  */
+
+import { diffuse, levelOf, terminalKl, vLoss, vTarget, xFromV } from '../diffusion/process.ts'
 import { float32 } from '../host/tensor.ts'
 import type { Value } from '../ir/graph.ts'
-import { diffuse, levelOf, terminalKl, vLoss, vTarget, xFromV } from '../diffusion/process.ts'
 import { bindParams, type Spec } from '../nn/params.ts'
 import { add, constant, maximum, minimum, mul, stopGradient, sub } from '../ops/core.ts'
 import { concat, slice } from '../ops/slice.ts'
@@ -37,7 +38,8 @@ const constantLevel = (logSnr: number, B: number): Value =>
   constant(float32([B], new Float32Array(B).fill(logSnr)))
 
 /** The encoder's output z [B, c, h, w]. */
-export const zClean = (config: ModelConfig, lookUp: LookUp, x: Value): Value => encode(encoderOf(config, lookUp), config, x)
+export const zClean = (config: ModelConfig, lookUp: LookUp, x: Value): Value =>
+  encode(encoderOf(config, lookUp), config, x)
 
 /** z_0 = α_0·zClean + σ_0·ε at the fixed level λ_z(0) (method.md section 1). */
 export const noisyLatent = (config: ModelConfig, z: Value, eps: Value): Value =>

@@ -1,12 +1,13 @@
 /** @file Layers shared by all networks. Each is a pair: `xSpec` describes parameters, `x` applies them. */
+
+import { float32, type Shape } from '../host/tensor.ts'
 import type { Value } from '../ir/graph.ts'
-import { add, constant, cos, mul, reshape, silu, sin, transpose } from '../ops/core.ts'
 import { conv2d, depthToSpace, spaceToDepth } from '../ops/conv.ts'
+import { add, constant, cos, mul, reshape, silu, sin, transpose } from '../ops/core.ts'
+import { filled } from '../ops/emit.ts'
 import { linear } from '../ops/matmul.ts'
 import { groupNorm, rmsNorm } from '../ops/norm.ts'
 import { split } from '../ops/slice.ts'
-import { filled } from '../ops/emit.ts'
-import { float32, type Shape } from '../host/tensor.ts'
 import { type Params, param, type Spec } from './params.ts'
 
 // ---- linear and convolution -------------------------------------------------------------------------------------
@@ -70,7 +71,8 @@ export const logSnrEmbedding = (p: Params<LogSnrSpec>, logSnr: Value): Value => 
 const sliceRows = (weight: Value, half: 0 | 1): Value => split(weight, 0, [frequencies, frequencies])[half]!
 
 /** Scale and shift from the embedding (FiLM), starting as the identity. */
-export const filmSpec = (dEmbedding: number, channels: number): LinearSpec => linearSpec(dEmbedding, 2 * channels, 0)
+export const filmSpec = (dEmbedding: number, channels: number): LinearSpec =>
+  linearSpec(dEmbedding, 2 * channels, 0)
 
 /** h·(1 + scale) + shift for h [B, N, D]. */
 export const filmTokens = (p: Params<LinearSpec>, h: Value, embedding: Value): Value => {
@@ -102,7 +104,8 @@ type NormSiluSpec = AffineSpec
 /** Group norm with scale and shift, then SiLU. */
 export const normSiluSpec: (channels: number) => NormSiluSpec = affineSpec
 /** Applies group norm and SiLU to [B, C, H, W]. */
-export const normSilu = (p: Params<NormSiluSpec>, x: Value): Value => silu(affine(p, groupNorm(x, groupsOf(x.shape[1]!))))
+export const normSilu = (p: Params<NormSiluSpec>, x: Value): Value =>
+  silu(affine(p, groupNorm(x, groupsOf(x.shape[1]!))))
 
 type ResBlockSpec = {
   readonly norm1: AffineSpec

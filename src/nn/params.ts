@@ -35,7 +35,11 @@ export const flattenSpec = (spec: Spec, path = ''): { readonly path: string; rea
     : Object.entries(spec).flatMap(([key, child]) => flattenSpec(child, path === '' ? key : `${path}.${key}`))
 
 /** Builds the tree of values by asking for each path. */
-export const bindParams = <S extends Spec>(spec: S, lookUp: (path: string) => Value, path = ''): Params<S> => {
+export const bindParams = <S extends Spec>(
+  spec: S,
+  lookUp: (path: string) => Value,
+  path = '',
+): Params<S> => {
   const below = (key: string): string => (path === '' ? key : `${path}.${key}`)
   // The three shapes of a tree cannot be told apart by the type checker while S is generic.
   const bind = (): unknown => {

@@ -32,7 +32,8 @@ type BlockSpec = {
   readonly out: Weight
 }
 
-const matrix = (dIn: number, dOut: number, gain: 0 | 1 = 1): Weight => param([dIn, dOut], gain / Math.sqrt(dIn))
+const matrix = (dIn: number, dOut: number, gain: 0 | 1 = 1): Weight =>
+  param([dIn, dOut], gain / Math.sqrt(dIn))
 
 /** Parameters of one block; both branches end in zeros, so a new block is the identity. */
 export const blockSpec = (width: number, dEmbedding: number): BlockSpec => ({
@@ -63,7 +64,8 @@ export const block = (p: Params<BlockSpec>, x: Value, context: BlockContext): Va
   const d = context.headWidth
   const h = filmTokens(p.film, rmsNorm(x), context.embedding) // [B, N, D]
   const byHead = (v: Value): Value => transpose(reshape(v, [B, N, D / d, d]), [0, 2, 1, 3]) // [B, heads, N, d]
-  // Normalised over the whole width rather than per head: the same bound on the logits, rows long enough to be fast.
+  // Normalised over the whole width rather than per head: logits stay bounded (by D/√d), and rows are long enough
+  // for the kernel to be fast.
   const q = byHead(rmsNorm(linear(h, p.query)))
   const k = byHead(rmsNorm(linear(h, p.key)))
   const v = byHead(linear(h, p.value))

@@ -68,7 +68,8 @@ const emitKernelGrad = (e: Emitter, [x, d]: readonly string[], node: Node<Shape>
     const start = Math.floor(tap / kw) * row + (tap % kw)
     return taps === 1 ? xFlat : one('Slice', [xFlat, shape(start), shape(start + H * row), shape(2)]) // [B, C, H·row]
   })
-  const columns = C <= columnsUpToChannels && taps > 1 ? [one('Concat', runs, { attrs: { axis: { i: 1 } } })] : runs
+  const columns =
+    C <= columnsUpToChannels && taps > 1 ? [one('Concat', runs, { attrs: { axis: { i: 1 } } })] : runs
   const parts = columns.map((c) => {
     const product = one('FusedMatMul', [dFlat, c], { attrs: { transB: { i: 1 } }, domain: 'com.microsoft' }) // [B, O, …C]
     return one('ReduceSum', [product, shape(0)], { attrs: { keepdims: { i: 0 } } })

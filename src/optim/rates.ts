@@ -9,7 +9,11 @@ export interface RateConfig {
 }
 
 /** Learning rate of step `step` (from 0) of `total`: linear warm-up, then cosine decay. */
-export const learningRate = ({ lr, warmupSteps, finalFraction }: RateConfig, step: number, total: number): number => {
+export const learningRate = (
+  { lr, warmupSteps, finalFraction }: RateConfig,
+  step: number,
+  total: number,
+): number => {
   if (step < warmupSteps) return (lr * (step + 1)) / warmupSteps
   const progress = Math.min(1, (step - warmupSteps) / Math.max(1, total - warmupSteps))
   return lr * (finalFraction + (1 - finalFraction) * 0.5 * (1 + Math.cos(Math.PI * progress)))

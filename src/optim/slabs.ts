@@ -57,7 +57,9 @@ export const packHost = (slab: Slab, tensors: Readonly<Record<string, HostTensor
     const tensor = tensors[path]
     if (tensor === undefined || sizeOf(tensor.shape) !== sizeOf(shape)) {
       const found = tensor === undefined ? 'nothing' : `[${tensor.shape}]`
-      throw new Error(`parameters: '${path}' should be [${shape}], found ${found}; was it saved with another configuration?`)
+      throw new Error(
+        `parameters: '${path}' should be [${shape}], found ${found}; was it saved with another configuration?`,
+      )
     }
     data.set(tensor.data as Float32Array, offset)
     offset += sizeOf(shape)

@@ -3,7 +3,7 @@ import { type SamplerConfig, samplerSteps } from '../diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from '../diffusion/schedule.ts'
 import { float32, floats, scalar } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
-import { decoderStep, stage1Spec, type StepInputs, zClean } from '../models/unifiedLatents.ts'
+import { decoderStep, type StepInputs, stage1Spec, zClean } from '../models/unifiedLatents.ts'
 import type { DeviceState, Runtime } from '../runtime/runtime.ts'
 import { slabsOf, traceWithParams } from '../train/step.ts'
 import { batchOf, inBatches } from './programs.ts'
@@ -21,7 +21,9 @@ export interface Codec {
 }
 
 /** The input types of one sampler step. */
-export const stepSpecs = (shape: readonly number[]): Record<keyof StepInputs, { shape: readonly number[] }> => ({
+export const stepSpecs = (
+  shape: readonly number[],
+): Record<keyof StepInputs, { shape: readonly number[] }> => ({
   xT: { shape },
   eps: { shape },
   logSnr: { shape: [shape[0]!] },
@@ -43,7 +45,9 @@ export const createCodec = async (
   const slabs = slabsOf(stage1Spec(config))
   const [images, latents] = [imageShape(config, B), latentShape(config, B)]
   const encoder = await runtime.compile(
-    traceWithParams('encode', slabs, { x: { shape: images } }, (lookUp, { x }) => ({ z: zClean(config, lookUp, x!) })),
+    traceWithParams('encode', slabs, { x: { shape: images } }, (lookUp, { x }) => ({
+      z: zClean(config, lookUp, x!),
+    })),
   )
   const specs = { z0: { shape: latents }, ...stepSpecs(images) }
   const decoder = await runtime.compile(
@@ -60,7 +64,15 @@ export const createCodec = async (
     for (const [i, step] of samplerSteps(decoderSchedule(config), sampler, 'clean').entries()) {
       const eps = step.noise === 0 ? xT : batchNoise(images, seed, `decode/${i}`, first)
       const logSnr = float32([B], new Float32Array(B).fill(step.logSnr))
-      const feeds = { z0: z, xT, eps, logSnr, keep: scalar(step.keep), clean: scalar(step.clean), noise: scalar(step.noise) }
+      const feeds = {
+        z0: z,
+        xT,
+        eps,
+        logSnr,
+        keep: scalar(step.keep),
+        clean: scalar(step.clean),
+        noise: scalar(step.noise),
+      }
       xT = (await decoder.run(feeds, weights)).x!
     }
     return floats(xT)

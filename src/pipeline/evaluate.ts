@@ -1,7 +1,7 @@
 /** @file What a trained stage 1 is worth: bits and losses with their errors, PSNR against the trivial codec. */
 import type { SamplerConfig } from '../diffusion/sampler.ts'
-import { floats } from '../host/tensor.ts'
 import { boxDownBilinearUp, meanAndError, psnr } from '../eval/psnr.ts'
+import { floats } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
 import type { DeviceState, Runtime } from '../runtime/runtime.ts'
 import { slabsOf, traceWithParams } from '../train/step.ts'
@@ -37,7 +37,11 @@ export const stage1TermsOf = async (
   const executable = await runtime.compile(program)
   const shape = imageShape(config, batch)
   const count = images.length / (3 * config.size ** 2)
-  const sums = { priorNats: new Float64Array(count), terminalNats: new Float64Array(count), decoderNats: new Float64Array(count) }
+  const sums = {
+    priorNats: new Float64Array(count),
+    terminalNats: new Float64Array(count),
+    decoderNats: new Float64Array(count),
+  }
   for (let draw = 0; draw < draws; draw++) {
     for (let first = 0; first < count; first += batch) {
       const step = draw * Math.ceil(count / batch) + first / batch
@@ -50,7 +54,11 @@ export const stage1TermsOf = async (
     }
   }
   await executable.dispose()
-  return { priorNats: [...sums.priorNats], terminalNats: [...sums.terminalNats], decoderNats: [...sums.decoderNats] }
+  return {
+    priorNats: [...sums.priorNats],
+    terminalNats: [...sums.terminalNats],
+    decoderNats: [...sums.decoderNats],
+  }
 }
 
 /** A measured quantity and its standard error over pictures. */
@@ -87,8 +95,18 @@ export const evaluateStage1 = async (
   weights: DeviceState,
   codec: Codec,
   images: Float32Array,
-  options: { readonly draws: number; readonly batch: number; readonly seed: number; readonly sampler: SamplerConfig },
-): Promise<{ readonly figures: Evaluation; readonly reconstructions: Float32Array; readonly psnrs: readonly number[]; readonly bitsPerPixel: readonly number[] }> => {
+  options: {
+    readonly draws: number
+    readonly batch: number
+    readonly seed: number
+    readonly sampler: SamplerConfig
+  },
+): Promise<{
+  readonly figures: Evaluation
+  readonly reconstructions: Float32Array
+  readonly psnrs: readonly number[]
+  readonly bitsPerPixel: readonly number[]
+}> => {
   const count = images.length / (3 * config.size ** 2)
   const start = performance.now()
   const z = await codec.encode(images)

@@ -3,7 +3,7 @@ import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from '../
 import { float32, floats, int32, scalar } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
 import type { ModelConfig } from '../models/config.ts'
-import { baseStep, stage2Spec, type StepInputs } from '../models/unifiedLatents.ts'
+import { baseStep, type StepInputs, stage2Spec } from '../models/unifiedLatents.ts'
 import type { DeviceState, Runtime } from '../runtime/runtime.ts'
 import { slabsOf, traceWithParams } from '../train/step.ts'
 import { stepSpecs } from './codec.ts'
@@ -14,7 +14,12 @@ import { baseSchedule } from './stage2.ts'
 /** The base model ready to run. */
 export interface Generator {
   /** One class per sample (the null label for none) → noisy latents z_0 [N, c, h, w], noise from (seed, example). */
-  generate(labels: Int32Array, seed: number, sampler: SamplerConfig, guidance: Guidance): Promise<Float32Array>
+  generate(
+    labels: Int32Array,
+    seed: number,
+    sampler: SamplerConfig,
+    guidance: Guidance,
+  ): Promise<Float32Array>
   dispose(): Promise<void>
 }
 
@@ -36,9 +41,14 @@ export const createGenerator = async (
     ...stepSpecs(shape),
   }
   const executable = await runtime.compile(
-    traceWithParams('generate', slabsOf(stage2Spec(config)), specs, (lookUp, { labels, nullLabels, guidance, ...step }) => ({
-      x: baseStep(config, lookUp, labels!, nullLabels!, guidance!, step as unknown as StepInputs),
-    })),
+    traceWithParams(
+      'generate',
+      slabsOf(stage2Spec(config)),
+      specs,
+      (lookUp, { labels, nullLabels, guidance, ...step }) => ({
+        x: baseStep(config, lookUp, labels!, nullLabels!, guidance!, step as unknown as StepInputs),
+      }),
+    ),
   )
   const none = nullLabel(config)
   return {

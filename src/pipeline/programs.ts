@@ -33,4 +33,3 @@ export const batchOf = (data: Float32Array, shape: Shape, first: number): HostTe
   out.set(data.subarray(first * each, Math.min(data.length, (first + shape[0]!) * each)))
   return float32(shape, out)
 }
-

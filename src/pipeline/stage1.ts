@@ -1,8 +1,14 @@
 /** @file Stage 1 as an objective for the generic loop, and the noise, times and weights that it is fed. */
-import { cosineSchedule, linearSchedule, resolutionShift, type Schedule, stratifiedTimes } from '../diffusion/schedule.ts'
+import {
+  cosineSchedule,
+  linearSchedule,
+  resolutionShift,
+  type Schedule,
+  stratifiedTimes,
+} from '../diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight, type Weighting } from '../diffusion/weighting.ts'
 import { fillNormal, randomUniform, streamKey } from '../host/random.ts'
-import { float32, type HostTensor, int32, scalar, type Shape, zeros } from '../host/tensor.ts'
+import { float32, type HostTensor, int32, type Shape, scalar, zeros } from '../host/tensor.ts'
 import type { Value } from '../ir/graph.ts'
 import type { InputSpec } from '../ir/program.ts'
 import { latentGrid, type ModelConfig } from '../models/config.ts'
@@ -14,7 +20,8 @@ import type { Objective } from '../train/step.ts'
 const pixelLogSnr = 10
 
 /** The prior's schedule: λ linear in t, least variance for the unweighted loss. */
-export const priorSchedule = ({ latent }: ModelConfig): Schedule => linearSchedule(latent.logSnr0, latent.logSnr1)
+export const priorSchedule = ({ latent }: ModelConfig): Schedule =>
+  linearSchedule(latent.logSnr0, latent.logSnr1)
 /** The decoder's schedule: cosine, shifted by resolution, exact end points. */
 export const decoderSchedule = ({ size }: ModelConfig): Schedule =>
   cosineSchedule(pixelLogSnr, -pixelLogSnr, resolutionShift(size))
@@ -85,8 +92,14 @@ export const batchLevels = (
 ): { readonly logSnr: HostTensor; readonly weight: HostTensor } => {
   const times = stratifiedTimes(randomUniform(streamKey(seed, name), step), B)
   return {
-    logSnr: float32([B], times.map((t) => schedule.logSnr(t))),
-    weight: float32([B], times.map((t) => weighting(schedule, t))),
+    logSnr: float32(
+      [B],
+      times.map((t) => schedule.logSnr(t)),
+    ),
+    weight: float32(
+      [B],
+      times.map((t) => weighting(schedule, t)),
+    ),
   }
 }
 

@@ -12,7 +12,8 @@ import type { Objective } from '../train/step.ts'
 import { batchLevels, batchNoise, latentShape } from './stage1.ts'
 
 /** The base model's schedule: the same least noise λ(0) as the prior (method.md section 4). */
-export const baseSchedule = ({ latent }: ModelConfig): Schedule => linearSchedule(latent.logSnr0, latent.logSnr1)
+export const baseSchedule = ({ latent }: ModelConfig): Schedule =>
+  linearSchedule(latent.logSnr0, latent.logSnr1)
 
 const stage2InputSpecs = (config: ModelConfig, B: number): Record<keyof Stage2Inputs, InputSpec> => ({
   z: { shape: latentShape(config, B) },

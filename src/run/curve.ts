@@ -25,7 +25,7 @@ export const curveSize = { width: 560, height: 280, left: 52, right: 14, top: 10
 export const seriesColours = 6
 
 /** Series with at most this many points get a mark at each. */
-const mostMarks = 40
+const mostMarks = 30
 
 /** How values map to the drawing. */
 export interface CurveFrame {
@@ -37,20 +37,23 @@ export interface CurveFrame {
   readonly yTicks: readonly number[]
 }
 
-const isDrawn = (logY: boolean, [x, y]: readonly [number, number]): boolean =>
-  Number.isFinite(x) && Number.isFinite(y) && (!logY || y > 0)
+/** Beyond 10^±300, distances between numbers leave the range of doubles. */
+const [smallest, largest] = [1e-300, 1e300]
 
-/** Smallest and largest of the values, widened where they are equal; [1, 2] without values. */
-const extent = (values: readonly number[]): [number, number] => {
+const isDrawn = (logY: boolean, [x, y]: readonly [number, number]): boolean =>
+  Math.abs(x) < largest && Math.abs(y) < largest && (!logY || y > smallest)
+
+/** Smallest and largest of the values, widened by `margin` where they are equal; [1, 2] without values. */
+const extent = (values: readonly number[], margin?: number): [number, number] => {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   for (const value of values) {
     low = Math.min(low, value)
     high = Math.max(high, value)
   }
   if (low > high) return [1, 2]
-  if (low < high) return [low, high]
-  const margin = Math.abs(low) / 4 || 1
-  return [low - margin, low + margin]
+  if (high - low > smallest) return [low, high]
+  const room = margin ?? (Math.abs(low) > smallest ? Math.abs(low) / 4 : 1)
+  return [low - room, high + room]
 }
 
 /**
@@ -62,7 +65,11 @@ export const curveFrame = ({ series, logY = false }: Curve): CurveFrame => {
   const { width, height, left, right, top, bottom } = curveSize
   const scale = logY ? Math.log10 : (v: number): number => v
   const [x0, x1] = extent(points.map(([x]) => x))
-  let [y0, y1] = extent(points.map(([, y]) => scale(y)))
+  // Half a decade where all values are equal: log y says nothing about their size.
+  let [y0, y1] = extent(
+    points.map(([, y]) => scale(y)),
+    logY ? 0.5 : undefined,
+  )
   const margin = (y1 - y0) / 20
   const nearZero = !logY && y0 >= 0 && y0 < y1 / 3
   y0 = nearZero ? 0 : y0 - margin
@@ -71,7 +78,7 @@ export const curveFrame = ({ series, logY = false }: Curve): CurveFrame => {
     x: (value) => left + ((value - x0) / (x1 - x0)) * (width - left - right),
     y: (value) => top + ((y1 - scale(value)) / (y1 - y0)) * (height - top - bottom),
     xTicks: linearTicks(x0, x1, 6),
-    yTicks: logY ? logTicks(10 ** y0, 10 ** y1, 5) : linearTicks(y0, y1, 5),
+    yTicks: logY ? logTicks(10 ** y0, 10 ** y1, 5) : linearTicks(y0, y1, 6),
   }
 }
 
@@ -108,20 +115,19 @@ const styleOf = (index: number): string =>
 
 const seriesSvg = (series: Series, index: number, frame: CurveFrame, logY: boolean): string => {
   const runs = runsOf(series, frame, logY)
-  const lines = runs.map(
-    (run) =>
-      `M${thin(run)
-        .map(([x, y]) => `${pixel(x)} ${pixel(y)}`)
-        .join('L')}`,
-  )
+  const lines = runs.map((run) => {
+    const places = thin(run).map(([x, y]) => `${pixel(x)} ${pixel(y)}`)
+    return `M${places.join('L')}${run.length === 1 ? 'h0' : ''}` // round caps make a dot of a line without length
+  })
   const path = lines.length > 0 ? `<path d="${lines.join('')}"/>` : ''
   const drawn = series.points.filter((point) => isDrawn(logY, point))
   const marks = drawn.length > mostMarks ? [] : drawn
   const circles = marks.map(([x, y]) => {
     const name = `${escapeMarkup(series.name)}: ${formatNumber(y)} at ${formatNumber(x)}`
-    return `<circle cx="${pixel(frame.x(x))}" cy="${pixel(frame.y(y))}" r="2.6"><title>${name}</title></circle>`
+    return `<circle cx="${pixel(frame.x(x))}" cy="${pixel(frame.y(y))}" r="3"><title>${name}</title></circle>`
   })
-  return `<g class="series ${styleOf(index)}">${path}${circles.join('')}</g>`
+  const density = drawn.length > curveSize.width ? ' dense' : ''
+  return `<g class="series ${styleOf(index)}${density}">${path}${circles.join('')}</g>`
 }
 
 /** The plot area of a curve as an `<svg>` element, without title and legend. */

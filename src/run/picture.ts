@@ -68,7 +68,8 @@ const paste = (
     const start = 3 * ((top + y * scale) * canvas.width + left)
     for (let x = 0; x < width * scale; x++) {
       const from = 3 * (y * width + Math.floor(x / scale))
-      canvas.rgb.set(pixels.subarray(from, from + 3), start + 3 * x)
+      for (let channel = 0; channel < 3; channel++)
+        canvas.rgb[start + 3 * x + channel] = pixels[from + channel]
     }
     // The first line of the squares is drawn; the others are copies of it.
     for (let line = 1; line < scale; line++) {
@@ -82,9 +83,8 @@ const drawRows = async (
   size: { readonly height: number; readonly width: number },
   { scale = 1, gap = 2 }: GridOptions,
 ): Promise<Uint8Array> => {
-  if (!Number.isInteger(scale) || scale < 1)
-    throw new Error(`picture: scale ${scale}; pass an integer from 1 on`)
-  if (!Number.isInteger(gap) || gap < 0) throw new Error(`picture: gap ${gap}; pass an integer from 0 on`)
+  if (!Number.isInteger(scale) || scale < 1) throw new Error(`picture: scale ${scale}; pass 1, 2, 3, …`)
+  if (!Number.isInteger(gap) || gap < 0) throw new Error(`picture: gap ${gap}; pass 0, 1, 2, …`)
   const [tileHeight, tileWidth] = [size.height * scale, size.width * scale]
   const fontSize = Math.max(9, Math.min(15, Math.round(tileHeight / 3)))
   const longest = Math.max(...rows.map((row) => [...row.label].length))

@@ -28,12 +28,12 @@ section > p { max-width: 44rem; margin: 0 0 1rem; }
 nav { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; margin-top: 1.5rem; font-size: 0.9rem; }
 a { color: var(--accent); text-decoration: none; }
 a:hover { text-decoration: underline; }
-.summary { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: 0.75rem; margin: 0; }
+.summary { display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: 0.75rem; margin: 0; }
 .summary > div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 0.85rem 1rem; }
 .summary dt { color: var(--muted); font-size: 0.85rem; line-height: 1.4; }
 .summary dd { margin: 0; }
 .summary .value {
-  font-size: 1.45rem; line-height: 1.35; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere;
+  font-size: 1.35rem; line-height: 1.35; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere;
 }
 .summary .note { color: var(--muted); font-size: 0.8rem; line-height: 1.4; }
 figure { margin: 0; }
@@ -51,6 +51,7 @@ figure { margin: 0; }
 .plot path { fill: none; stroke: var(--line); }
 .plot .axis, .plot .tick { stroke: var(--muted); }
 .plot .series path { stroke: var(--series); stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
+.plot .dense path { stroke-width: 1.1; }
 .plot .series circle { fill: var(--series); stroke: var(--card); stroke-width: 1; }
 .plot .dashed path { stroke-dasharray: 5 4; }
 .s0 { --series: var(--s0); } .s1 { --series: var(--s1); } .s2 { --series: var(--s2); }
@@ -59,6 +60,7 @@ figure { margin: 0; }
 .pictures figure { max-width: 100%; }
 .pictures img { display: block; max-width: 100%; height: auto; border-radius: 6px; border: 6px solid #ffffff; outline: 1px solid var(--line); image-rendering: pixelated; }
 .pictures figcaption { color: var(--muted); font-size: 0.85rem; line-height: 1.45; margin-top: 0.5rem; max-width: 40rem; }
+@media (max-width: 40rem) { .pictures img { image-rendering: auto; } }
 .table { overflow-x: auto; margin: 1.25rem 0; }
 table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.45rem 1.5rem 0.45rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }

@@ -72,7 +72,8 @@ const checkLayout = (path: string, header: SafetensorsHeader, dataBytes: number)
     if (entry.end > dataBytes) {
       throw new Error(`${where} ends at byte ${dataStart + entry.end}, after the end of the file`)
     }
-    if (entry.begin < end) throw new Error(`${where} overlaps the tensor that ends at byte ${dataStart + end}`)
+    if (entry.begin < end)
+      throw new Error(`${where} overlaps the tensor that ends at byte ${dataStart + end}`)
     if (entry.begin > end) throw new Error(`${where} leaves a gap after byte ${dataStart + end}`)
     end = entry.end
   }

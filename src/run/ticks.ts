@@ -42,26 +42,31 @@ export const linearTicks = (low: number, high: number, count: number): number[] 
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(decimals)))
 }
 
+/** Multiples of the powers of ten from fine to coarse. */
+const logMultiples: readonly (readonly number[])[] = [[1, 2, 3, 4, 5, 6, 8], [1, 2, 5], [1, 3], [1]]
+
 /**
- * Powers of ten in [low, high], with 2 and 5 times them where there are few, thinned to about `count`; round numbers
- * at equal distance where the interval is too short for that.
+ * Powers of ten in [low, high], with multiples between them where there are few, thinned where there are many more
+ * than `count`; round numbers at equal distance where the interval is too short for that.
  * @throws when not 0 < low < high.
  */
 export const logTicks = (low: number, high: number, count: number): number[] => {
   if (!(low > 0 && low < high))
     throw new Error(`ticks: [${low}, ${high}] is not an interval of positive numbers`)
   const from = Math.floor(Math.log10(low))
-  const to = Math.ceil(Math.log10(high))
-  const decades = to - from
-  const multiples = decades <= 1 ? [1, 2, 3, 4, 5, 6, 8] : decades * 3 <= count + 2 ? [1, 2, 5] : [1]
-  const every = multiples.length > 1 ? 1 : Math.max(1, Math.ceil(decades / count))
-  const ticks: number[] = []
-  for (let exponent = from; exponent <= to; exponent++) {
-    if (exponent % every !== 0) continue
-    for (const multiple of multiples) {
-      const tick = Number(`${multiple}e${exponent}`)
-      if (tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) ticks.push(tick)
-    }
+  const decades = Math.ceil(Math.log10(high)) - from + 1
+  const exponents = Array.from({ length: decades }, (_, i) => from + i)
+  const inside = (tick: number): boolean => tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)
+  const candidates = logMultiples.map((multiples) =>
+    exponents.flatMap((exponent) => multiples.map((m) => Number(`${m}e${exponent}`))).filter(inside),
+  )
+  const ticks = candidates.find((list) => list.length <= count + 2)
+  if (ticks === undefined) {
+    const every = Math.ceil(decades / count)
+    return exponents
+      .filter((exponent) => exponent % every === 0)
+      .map((exponent) => Number(`1e${exponent}`))
+      .filter(inside)
   }
   return ticks.length >= 3 ? ticks : linearTicks(low, high, count)
 }

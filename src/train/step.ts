@@ -25,7 +25,6 @@ export interface Objective {
 /** The four copies that a slab has during training. */
 const copies = ['param', 'moment1', 'moment2', 'ema'] as const
 
-
 /** A traced training step and how its state is laid out. */
 export interface TrainProgram {
   readonly program: Program
@@ -37,7 +36,8 @@ export interface TrainProgram {
 const stateName = (copy: string, slab: number): string => `${copy}/${slab}`
 
 /** The slabs of a parameter tree. */
-export const slabsOf = (spec: Spec): Slab[] => planSlabs(flattenSpec(spec).map(({ path, spec: { shape } }) => ({ path, shape })))
+export const slabsOf = (spec: Spec): Slab[] =>
+  planSlabs(flattenSpec(spec).map(({ path, spec: { shape } }) => ({ path, shape })))
 
 const lookUpIn = (slabs: readonly Slab[], values: readonly Value[]): ((path: string) => Value) => {
   const all = new Map(slabs.flatMap((slab, i) => [...scope('unpack', () => unpackSlab(slab, values[i]!))]))
@@ -60,7 +60,12 @@ export const traceTrainStep = (objective: Objective, config: AdamWConfig): Train
   const inputs = Object.fromEntries(
     Object.entries(objective.inputs).map(([name, { shape, dtype }]) => [name, input(name, shape, dtype)]),
   )
-  const scalars = { lr: input('lr', []), correction1: input('correction1', []), correction2: input('correction2', []), emaDecay: input('emaDecay', []) }
+  const scalars = {
+    lr: input('lr', []),
+    correction1: input('correction1', []),
+    correction2: input('correction2', []),
+    emaDecay: input('emaDecay', []),
+  }
   const params = states.map((s) => s.param)
   const { loss, report } = objective.trace(lookUpIn(slabs, params), inputs)
   const gradients = gradient(loss, params)
@@ -92,10 +97,15 @@ export const traceWithParams = (
   name: string,
   slabs: readonly Slab[],
   specs: Readonly<Record<string, InputSpec>>,
-  body: (lookUp: (path: string) => Value, inputs: Readonly<Record<string, Value>>) => Readonly<Record<string, Value>>,
+  body: (
+    lookUp: (path: string) => Value,
+    inputs: Readonly<Record<string, Value>>,
+  ) => Readonly<Record<string, Value>>,
 ): Program => {
   const params = slabs.map(({ size }, i) => input(stateName('ema', i), [size]))
-  const inputs = Object.fromEntries(Object.entries(specs).map(([key, { shape, dtype }]) => [key, input(key, shape, dtype)]))
+  const inputs = Object.fromEntries(
+    Object.entries(specs).map(([key, { shape, dtype }]) => [key, input(key, shape, dtype)]),
+  )
   const outputs = body(lookUpIn(slabs, params), inputs)
   return { name, inputs: { ...Object.fromEntries(params.map((v) => [v.name, v])), ...inputs }, outputs }
 }
@@ -148,4 +158,3 @@ export const packState = (
   }
   return state
 }
-

@@ -19,10 +19,10 @@ import { fillNormal, streamKey } from '../../src/host/random.ts'
 import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/host/tensor.ts'
 import type { Value } from '../../src/ir/graph.ts'
 import { trace } from '../../src/ir/program.ts'
-import { packHost, planSlabs, unpackHost, unpackSlab } from '../../src/optim/slabs.ts'
-import { emaDecayAt, learningRate } from '../../src/optim/rates.ts'
 import { add, mul, reduceSum, sin, square, sub } from '../../src/ops/core.ts'
 import { matmul } from '../../src/ops/matmul.ts'
+import { emaDecayAt, learningRate } from '../../src/optim/rates.ts'
+import { packHost, planSlabs, unpackHost, unpackSlab } from '../../src/optim/slabs.ts'
 import { integrate, normal, relativeError, runOnce } from './support.ts'
 
 const schedules: readonly (readonly [string, Schedule])[] = [
@@ -42,17 +42,16 @@ describe.each(schedules)('the schedule %s', (_, schedule) => {
     const levels = times.map(schedule.logSnr)
     for (const [i, level] of levels.slice(1).entries()) expect(level).toBeLessThan(levels[i]!)
     // The end points are limits, not exceptions.
-    expect(schedule.logSnr(1e-9)).toBeCloseTo(schedule.logSnr0, 4)
-    expect(schedule.logSnr(1 - 1e-9)).toBeCloseTo(schedule.logSnr1, 4)
+    expect(schedule.logSnr(1e-9)).toBeCloseTo(schedule.logSnr0, 3)
+    expect(schedule.logSnr(1 - 1e-9)).toBeCloseTo(schedule.logSnr1, 3)
   })
 
   it('states its own slope', () => {
-    const h = 1e-6
     for (const t of times) {
+      const h = t === 0 || t === 1 ? 1e-8 : 1e-6 // one-sided at the ends, where the cosine bends most
       const [from, to] = [Math.max(0, t - h), Math.min(1, t + h)]
       const difference = (schedule.logSnr(to) - schedule.logSnr(from)) / (to - from)
-      // One-sided at the ends, where the cosine bends most.
-      expect(schedule.slope(t) / difference).toBeCloseTo(1, t === 0 || t === 1 ? 2 : 5)
+      expect(schedule.slope(t) / difference).toBeCloseTo(1, t === 0 || t === 1 ? 3 : 5)
       expect(schedule.slope(t)).toBeLessThan(0)
     }
   })
@@ -60,7 +59,10 @@ describe.each(schedules)('the schedule %s', (_, schedule) => {
 
 describe('schedules', () => {
   it('keep end points that are no round numbers', () => {
-    const ends = fc.tuple(fc.double({ min: 0.01, max: 20, noNaN: true }), fc.double({ min: -20, max: 0, noNaN: true }))
+    const ends = fc.tuple(
+      fc.double({ min: 0.01, max: 20, noNaN: true }),
+      fc.double({ min: -20, max: 0, noNaN: true }),
+    )
     fc.assert(
       fc.property(ends, ([logSnr0, logSnr1]) => {
         for (const schedule of [linearSchedule(logSnr0, logSnr1), cosineSchedule(logSnr0, logSnr1, 1.7)]) {
@@ -216,16 +218,20 @@ describe('weights', () => {
 describe('stratified times', () => {
   it('fall once into each stratum', () => {
     fc.assert(
-      fc.property(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), fc.integer({ min: 1, max: 64 }), (u, B) => {
-        const times = stratifiedTimes(u, B).sort((a, b) => a - b)
-        const offset = times[0]!
-        expect(offset).toBeGreaterThanOrEqual(0)
-        for (const [i, t] of times.entries()) {
-          expect(t).toBeLessThan(1)
-          expect(Math.abs(t - offset - i / B)).toBeLessThan(1e-9)
-        }
-        expect(offset).toBeLessThan(1 / B + 1e-9)
-      }),
+      fc.property(
+        fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+        fc.integer({ min: 1, max: 64 }),
+        (u, B) => {
+          const times = stratifiedTimes(u, B).sort((a, b) => a - b)
+          const offset = times[0]!
+          expect(offset).toBeGreaterThanOrEqual(0)
+          for (const [i, t] of times.entries()) {
+            expect(t).toBeLessThan(1)
+            expect(Math.abs(t - offset - i / B)).toBeLessThan(1e-9)
+          }
+          expect(offset).toBeLessThan(1 / B + 1e-9)
+        },
+      ),
     )
   })
 
@@ -295,7 +301,9 @@ describe.each(configs)('the sampler $kind with variance $variance', (config) => 
 
   it('asks the network at every level of the grid, from λ(1)', () => {
     const steps = samplerSteps(schedule, { ...config, steps: 5 }, 'noisy')
-    expect(steps.map(({ logSnr }) => logSnr)).toEqual([1, 0.8, 0.6, 0.4, 0.2].map((t) => expect.closeTo(schedule.logSnr(t), 9)))
+    expect(steps.map(({ logSnr }) => logSnr)).toEqual(
+      [1, 0.8, 0.6, 0.4, 0.2].map((t) => expect.closeTo(schedule.logSnr(t), 9)),
+    )
     expect(steps[0]!.logSnr).toBe(-10)
   })
 })
@@ -303,14 +311,20 @@ describe.each(configs)('the sampler $kind with variance $variance', (config) => 
 describe('one step', () => {
   const schedule = cosineSchedule(10, -10)
   const step = (kind: SamplerConfig['kind'], variance: number): readonly (readonly [Step, number])[] =>
-    samplerSteps(schedule, { kind, steps: 7, variance }, 'noisy').map((s, i) => [s, schedule.logSnr(1 - (i + 1) / 7)])
+    samplerSteps(schedule, { kind, steps: 7, variance }, 'noisy').map((s, i) => [
+      s,
+      schedule.logSnr(1 - (i + 1) / 7),
+    ])
 
-  it.each<[SamplerConfig['kind']]>([['ancestral'], ['ddim']])('keeps the marginals: q(x_s|x_t, x) after q(x_t|x) is q(x_s|x), %s', (kind) => {
-    for (const [{ logSnr, keep, clean, noise }, next] of step(kind, 0)) {
-      expect(keep * alphaOf(logSnr) + clean).toBeCloseTo(alphaOf(next), 12)
-      expect(keep ** 2 * sigmoid(-logSnr) + noise ** 2).toBeCloseTo(sigmoid(-next), 12)
-    }
-  })
+  it.each<[SamplerConfig['kind']]>([['ancestral'], ['ddim']])(
+    'keeps the marginals: q(x_s|x_t, x) after q(x_t|x) is q(x_s|x), %s',
+    (kind) => {
+      for (const [{ logSnr, keep, clean, noise }, next] of step(kind, 0)) {
+        expect(keep * alphaOf(logSnr) + clean).toBeCloseTo(alphaOf(next), 12)
+        expect(keep ** 2 * sigmoid(-logSnr) + noise ** 2).toBeCloseTo(sigmoid(-next), 12)
+      }
+    },
+  )
 
   it('is exact with the lower variance for a point and with the upper one for unit variance, in any number of steps', () => {
     for (const steps of [1, 2, 7]) {
@@ -392,27 +406,42 @@ describe('rates', () => {
 })
 
 describe('slabs', () => {
-  const shapes: Readonly<Record<string, Shape>> = { a: [3, 4], b: [5], large: [2 ** 18 + 1], c: [2, 2], d: [1] }
+  const shapes: Readonly<Record<string, Shape>> = {
+    a: [3, 4],
+    b: [5],
+    large: [2 ** 18 + 1],
+    c: [2, 2],
+    d: [1],
+  }
   const entries = Object.entries(shapes).map(([path, shape]) => ({ path, shape }))
   const tensors = Object.fromEntries(entries.map(({ path, shape }) => [path, normal(`slab ${path}`, shape)]))
   const slabs = planSlabs(entries)
 
   it('keep the order and give a large tensor a slab of its own', () => {
-    expect(slabs.map((slab) => slab.entries.map(({ path }) => path))).toEqual([['a', 'b'], ['large'], ['c', 'd']])
+    expect(slabs.map((slab) => slab.entries.map(({ path }) => path))).toEqual([
+      ['a', 'b'],
+      ['large'],
+      ['c', 'd'],
+    ])
     expect(slabs.map(({ size }) => size)).toEqual([17, 2 ** 18 + 1, 5])
   })
 
   it('return on the host what was packed', () => {
-    const restored = Object.assign({}, ...slabs.map((slab) => unpackHost(slab, packHost(slab, tensors)))) as Record<
-      string,
-      HostTensor
-    >
-    expect(restored).toEqual(tensors)
+    const restored = Object.assign(
+      {},
+      ...slabs.map((slab) => unpackHost(slab, packHost(slab, tensors))),
+    ) as Record<string, HostTensor>
+    for (const [path, tensor] of Object.entries(tensors)) {
+      expect(restored[path]!.shape).toEqual(tensor.shape)
+      expect(relativeError(restored[path]!, tensor)).toBe(0)
+    }
   })
 
   it('name a tensor that is missing or of another size', () => {
     expect(() => packHost(slabs[0]!, { a: tensors.a! })).toThrow(/'b' should be \[5\], found nothing/)
-    expect(() => packHost(slabs[0]!, { ...tensors, b: tensors.d! })).toThrow(/'b' should be \[5\], found \[1\]/)
+    expect(() => packHost(slabs[0]!, { ...tensors, b: tensors.d! })).toThrow(
+      /'b' should be \[5\], found \[1\]/,
+    )
   })
 
   it('unpack in the graph, with the gradient of the slab made of the gradients of its tensors', async () => {
@@ -422,7 +451,9 @@ describe('slabs', () => {
       { path: 'idle', shape: [3] },
       { path: 'bias', shape: [2] },
     ])
-    const values = Object.fromEntries(slab!.entries.map(({ path, shape }) => [path, normal(`own ${path}`, shape)]))
+    const values = Object.fromEntries(
+      slab!.entries.map(({ path, shape }) => [path, normal(`own ${path}`, shape)]),
+    )
     const lossOf = (at: (path: string) => Value): Value =>
       reduceSum(sin(add(matmul(at('m'), at('n')), at('bias'))))
     const packed = await runOnce(
@@ -437,7 +468,10 @@ describe('slabs', () => {
       trace('separate', values, (inputs) => {
         const paths = slab!.entries.map(({ path }) => path)
         const loss = lossOf((path) => inputs[path]!)
-        const gradients = gradient(loss, paths.map((path) => inputs[path]!))
+        const gradients = gradient(
+          loss,
+          paths.map((path) => inputs[path]!),
+        )
         return { loss, ...Object.fromEntries(paths.map((path, i) => [path, gradients[i]!])) }
       }),
       values,

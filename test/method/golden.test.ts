@@ -22,12 +22,21 @@ import {
   stage2Spec,
 } from '../../src/models/unifiedLatents.ts'
 import { flattenSpec, type Spec } from '../../src/nn/params.ts'
+import { add, mul, reduceMean } from '../../src/ops/core.ts'
 import { type AdamWConfig, adamW, type OptimizerState } from '../../src/optim/adamw.ts'
 import { emaDecayAt } from '../../src/optim/rates.ts'
-import { add, mul, reduceMean } from '../../src/ops/core.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
 import { initialState, type Objective, traceTrainStep, unpackState } from '../../src/train/step.ts'
-import { evaluate, mismatches, readGolden, relativeError, runOnce, type Tensors, tinyConfig, under } from './support.ts'
+import {
+  evaluate,
+  mismatches,
+  readGolden,
+  relativeError,
+  runOnce,
+  type Tensors,
+  tinyConfig,
+  under,
+} from './support.ts'
 
 const tolerance = 1e-4
 const B = 3
@@ -47,7 +56,11 @@ const lossAndGradients = (
 ): Record<string, Value> => {
   const paths = flattenSpec(spec).map(({ path }) => path)
   const gradients = gradient(loss, paths.map(lookUp))
-  return { loss, ...terms, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
+  return {
+    loss,
+    ...terms,
+    ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])),
+  }
 }
 
 const stage1Loss = (lookUp: (path: string) => Value, inputs: Readonly<Record<string, Value>>) => {
@@ -69,7 +82,7 @@ describe('stage 1', () => {
   }
   let whole: Record<string, HostTensor>
   beforeAll(async () => {
-    golden = await readGolden('stage1')
+    golden = readGolden('stage1')
     params = under(golden, 'param')
     whole = await run(1)
   })
@@ -120,7 +133,11 @@ describe('stage 1', () => {
     const expected = { ...under(golden, 'gradient'), ...under(golden, 'gradient03') }
     expect(mismatches(under(shared, 'gradient'), expected, tolerance)).toEqual({})
     expect(Object.keys(under(golden, 'gradient03')).every((path) => path.startsWith('encoder.'))).toBe(true)
-    const terms = { priorNats: whole.priorNats!, terminalNats: whole.terminalNats!, decoderNats: whole.decoderNats! }
+    const terms = {
+      priorNats: whole.priorNats!,
+      terminalNats: whole.terminalNats!,
+      decoderNats: whole.decoderNats!,
+    }
     expect(mismatches(shared, terms, 1e-5)).toEqual({})
   })
 
@@ -154,7 +171,13 @@ describe('stage 1', () => {
       Object.fromEntries(
         Object.entries(params).map(([path, before]) => {
           const start = floats(before)
-          return [path, float32(before.shape, floats(after[`${copy}/${path}`]!).map((v, i) => v - start[i]!))]
+          return [
+            path,
+            float32(
+              before.shape,
+              floats(after[`${copy}/${path}`]!).map((v, i) => v - start[i]!),
+            ),
+          ]
         }),
       )
     // The moves are 1e-3 of the parameters, so float32 itself leaves 1e-4 of them in doubt.
@@ -169,7 +192,7 @@ describe('stage 2', () => {
   const spec = stage2Spec(tinyConfig)
 
   it('agrees on the loss of every example and the gradient of every parameter', async () => {
-    const golden = await readGolden('stage2')
+    const golden = readGolden('stage2')
     const params = under(golden, 'param')
     expect(shapesIn(params)).toEqual(shapesOf(spec))
     const ours = await evaluate(spec, params, under(golden, 'input'), (lookUp, inputs) => {
@@ -192,10 +215,9 @@ describe('stage 2', () => {
 describe('sampling steps', () => {
   let golden: Tensors
   let params: Tensors
-  beforeAll(async () => {
-    golden = await readGolden('steps')
-    const [first, second] = await Promise.all([readGolden('stage1'), readGolden('stage2')])
-    params = { ...under(first, 'param'), ...under(second, 'param') }
+  beforeAll(() => {
+    golden = readGolden('steps')
+    params = { ...under(readGolden('stage1'), 'param'), ...under(readGolden('stage2'), 'param') }
   })
 
   const feedsOf = (xT: HostTensor, eps: HostTensor, step: Step): Record<keyof StepInputs, HostTensor> => ({
@@ -232,17 +254,24 @@ describe('sampling steps', () => {
   const decoderSteps = (config: Omit<SamplerConfig, 'steps'>) =>
     samplerSteps(linearSchedule(10, -10), { ...config, steps: 4 }, 'clean')
 
-  it.each([0, 0.3, 1])('takes a guided base step and a clipped decoder step, ancestral with variance %d', async (variance) => {
-    const config = { kind: 'ancestral', variance } as const
-    expect(relativeError(await base(baseSteps(config)[1]!), golden[`base/ancestral/${variance}`]!)).toBeLessThan(tolerance)
-    const xS = await decoder(decoderSteps(config)[2]!)
-    expect(relativeError(xS, golden[`decoder/ancestral/${variance}`]!)).toBeLessThan(tolerance)
-  })
+  it.each([0, 0.3, 1])(
+    'takes a guided base step and a clipped decoder step, ancestral with variance %d',
+    async (variance) => {
+      const config = { kind: 'ancestral', variance } as const
+      expect(
+        relativeError(await base(baseSteps(config)[1]!), golden[`base/ancestral/${variance}`]!),
+      ).toBeLessThan(tolerance)
+      const xS = await decoder(decoderSteps(config)[2]!)
+      expect(relativeError(xS, golden[`decoder/ancestral/${variance}`]!)).toBeLessThan(tolerance)
+    },
+  )
 
   it('takes the same steps with DDIM', async () => {
     const config = { kind: 'ddim', variance: 0 } as const
     expect(relativeError(await base(baseSteps(config)[1]!), golden['base/ddim']!)).toBeLessThan(tolerance)
-    expect(relativeError(await decoder(decoderSteps(config)[2]!), golden['decoder/ddim']!)).toBeLessThan(tolerance)
+    expect(relativeError(await decoder(decoderSteps(config)[2]!), golden['decoder/ddim']!)).toBeLessThan(
+      tolerance,
+    )
   })
 
   it('ends a pixel chain with the clipped prediction', async () => {
@@ -289,7 +318,13 @@ describe('AdamW', () => {
   const summed = (copy: string, tensors: Tensors): Tensors => {
     const factor = copy === 'moment1' ? 1 - config.beta1 : copy === 'moment2' ? 1 - config.beta2 : 1
     return Object.fromEntries(
-      Object.entries(tensors).map(([name, t]) => [name, float32(t.shape, floats(t).map((v) => v / factor))]),
+      Object.entries(tensors).map(([name, t]) => [
+        name,
+        float32(
+          t.shape,
+          floats(t).map((v) => v / factor),
+        ),
+      ]),
     )
   }
 
@@ -312,7 +347,7 @@ describe('AdamW', () => {
   })
 
   it("agrees with PyTorch's over eight steps, clipped and not", async () => {
-    const golden = await readGolden('adamw')
+    const golden = readGolden('adamw')
     const program = traceStep(under(golden, 'start'))
     const executable = await new NodeRuntime({ threads: 1 }).compile(program)
     let state = startOf(golden)
@@ -323,7 +358,11 @@ describe('AdamW', () => {
       const gradients = Object.fromEntries(
         Object.entries(under(golden, `gradient/${step}`)).map(([name, t]) => [`gradient/${name}`, t]),
       )
-      const next = await executable.run({ ...state, ...gradients, ...scalarsAt(step, lr![step]!, emaDecay![step]!) })
+      const next = await executable.run({
+        ...state,
+        ...gradients,
+        ...scalarsAt(step, lr![step]!, emaDecay![step]!),
+      })
       for (const copy of copies) {
         const expected = summed(copy, under(golden, `${copy}/${step}`))
         expect(mismatches(under(next, copy), expected, 1e-5), `${copy} at step ${step}`).toEqual({})
@@ -339,7 +378,7 @@ describe('AdamW', () => {
     ['gradient', Number.POSITIVE_INFINITY],
     ['loss', Number.NaN],
   ])('leaves everything as it was when a %s is %d', async (place, bad) => {
-    const golden = await readGolden('adamw')
+    const golden = readGolden('adamw')
     const start: Record<string, HostTensor> = {}
     const feeds: Record<string, HostTensor> = scalarsAt(4, 0.1, 0.5)
     for (const name of Object.keys(under(golden, 'start'))) {

@@ -42,7 +42,12 @@ const D = 8
 
 /** Nats per latent of Gaussian latents, through the functions that stage 1 uses. */
 const rateProgram = (B: number, s2: number): Program => {
-  const specs = { z: { shape: [B, D] }, eps: { shape: [B, D] }, logSnr: { shape: [B] }, weight: { shape: [B] } }
+  const specs = {
+    z: { shape: [B, D] },
+    eps: { shape: [B, D] },
+    logSnr: { shape: [B] },
+    weight: { shape: [B] },
+  }
   return trace('rate', specs, ({ z, eps, logSnr, weight }) => {
     const level = levelOf(logSnr, 2)
     const vHat = optimalV(diffuse(z, eps, level), level, s2)

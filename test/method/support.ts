@@ -1,12 +1,12 @@
 /** @file What the method's tests share: the tiny configuration of tools/golden.py, golden files and running a program once. */
-import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { fillNormal, streamKey } from '../../src/host/random.ts'
-import { float32, floats, type HostTensor, int32, type Shape, sizeOf } from '../../src/host/tensor.ts'
+import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/host/tensor.ts'
 import type { Value } from '../../src/ir/graph.ts'
 import { checkProgram, type InputSpec, type Program, trace } from '../../src/ir/program.ts'
 import type { ModelConfig } from '../../src/models/config.ts'
 import { flattenSpec, type Spec } from '../../src/nn/params.ts'
+import { readSafetensors } from '../../src/run/safetensors.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
 
 /** Two convolutional levels, two blocks per transformer: the smallest model in which every part occurs. */
@@ -56,25 +56,9 @@ export const paperConfig: ModelConfig = {
 /** Named tensors. */
 export type Tensors = Readonly<Record<string, HostTensor>>
 
-interface Entry {
-  readonly dtype: 'F32' | 'I32'
-  readonly shape: readonly number[]
-  readonly data_offsets: readonly [number, number]
-}
-
 /** The tensors of a golden file made by tools/golden.py. */
-export const readGolden = async (name: string): Promise<Tensors> => {
-  const path = fileURLToPath(new URL(`../golden/${name}.safetensors`, import.meta.url))
-  const bytes = (await readFile(path)).buffer as ArrayBuffer
-  const start = 8 + Number(new DataView(bytes).getBigUint64(0, true))
-  const header = JSON.parse(new TextDecoder().decode(bytes.slice(8, start))) as Record<string, Entry>
-  return Object.fromEntries(
-    Object.entries(header).map(([key, { dtype, shape, data_offsets: [from, to] }]) => {
-      const data = bytes.slice(start + from, start + to)
-      return [key, dtype === 'F32' ? float32(shape, new Float32Array(data)) : int32(shape, new Int32Array(data))]
-    }),
-  )
-}
+export const readGolden = (name: string): Tensors =>
+  readSafetensors(fileURLToPath(new URL(`../golden/${name}.safetensors`, import.meta.url))).tensors
 
 /** The tensors whose names start with `kind/`, under the rest of their names. */
 export const under = (tensors: Tensors, kind: string): Record<string, HostTensor> =>
@@ -126,11 +110,17 @@ export const normal = (name: string, shape: Shape, scale = 1): HostTensor => {
 /** Parameters of which none is zero: weights as they start, everything that starts at zero small and random. */
 export const randomParams = (spec: Spec): Record<string, HostTensor> =>
   Object.fromEntries(
-    flattenSpec(spec).map(({ path, spec: { shape, std } }) => [path, normal(path, shape, std === 0 ? 0.1 : std)]),
+    flattenSpec(spec).map(({ path, spec: { shape, std } }) => [
+      path,
+      normal(path, shape, std === 0 ? 0.1 : std),
+    ]),
   )
 
 /** ‖a − b‖ / ‖b‖, with ‖a‖ where b is zero. */
-export const relativeError = (a: HostTensor | ArrayLike<number>, b: HostTensor | ArrayLike<number>): number => {
+export const relativeError = (
+  a: HostTensor | ArrayLike<number>,
+  b: HostTensor | ArrayLike<number>,
+): number => {
   const [x, y] = [a, b].map((t) => ('dtype' in t ? floats(t) : t)) as [ArrayLike<number>, ArrayLike<number>]
   if (x.length !== y.length) return Number.POSITIVE_INFINITY
   let difference = 0

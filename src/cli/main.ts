@@ -1,0 +1,376 @@
+#!/usr/bin/env node
+/** @file The command line: `ul <command>`. Each command reads its options, calls one job and prints what it says. */
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { basename, extname, join } from 'node:path'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { applySettings, ConfigError, parseConfig, presetByName, showConfig } from '../config/load.ts'
+import { smokeForm } from '../config/presets.ts'
+import type { Config } from '../config/schema.ts'
+import { toNchw } from '../data/batches.ts'
+import { openData } from '../data/open.ts'
+import { floats } from '../host/tensor.ts'
+import { describeModel, type ModelInfo } from '../jobs/info.ts'
+import { openRun } from '../jobs/openRun.ts'
+import { type StageChoice, train } from '../jobs/train.ts'
+import * as use from '../jobs/use.ts'
+import { writeFileAtomic } from '../run/atomic.ts'
+import { gridPng, pairGrid } from '../run/picture.ts'
+import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
+import { NodeRuntime } from '../runtime/node/runtime.ts'
+import type { Device } from '../runtime/runtime.ts'
+import { terminalListener } from './show.ts'
+
+/** Exit codes: bad usage or configuration, anything else, interrupted. */
+const exitUsage = 2
+const exitFailure = 1
+const exitInterrupted = 130
+
+const wholeNumber =
+  (smallest: number) =>
+  (text: string): number => {
+    const n = Number(text)
+    if (!Number.isInteger(n) || n < smallest)
+      throw new InvalidArgumentError(`expected a whole number from ${smallest} on.`)
+    return n
+  }
+const realNumber = (text: string): number => {
+  const n = Number(text)
+  if (text.trim() === '' || !Number.isFinite(n)) throw new InvalidArgumentError('expected a number.')
+  return n
+}
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+
+const deviceOption = (): Option =>
+  new Option('--device <device>', 'where to run').choices(['cpu', 'webgpu', 'cuda']).default('cpu')
+const seedOption = (): Option =>
+  new Option('--seed <n>', 'seed of all noise').argParser(wholeNumber(0)).default(0)
+const setOption = (): Option =>
+  new Option('--set <key=value>', 'change one configuration key; may be repeated')
+    .argParser(collect)
+    .default([])
+const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
+
+const loadConfig = (source: string): Config => {
+  if (!existsSync(source) || ['quickstart', 'emoji64', 'imagenet512', 'kinetics600'].includes(source))
+    return presetByName(source)
+  return parseConfig(readFileSync(source, 'utf8'), source)
+}
+
+/** A result as one JSON line, or as text for people. */
+const answer = (json: boolean | undefined, value: object, text: string): void => {
+  if (json === true) process.stdout.write(`${JSON.stringify(value)}\n`)
+  else process.stderr.write(`${text}\n`)
+}
+
+const example = (command: string): string => `\nExample:\n  ${command}`
+
+const program = new Command('ul')
+  .description('Unified Latents: train, measure and use image latents with a known bitrate.')
+  .version('0.1.0')
+  .showHelpAfterError()
+  .exitOverride()
+
+interface TrainFlags {
+  readonly out?: string
+  readonly stage: StageChoice
+  readonly steps?: number
+  readonly set: readonly string[]
+  readonly device: Device
+  readonly seed?: number
+  readonly smoke?: boolean
+  readonly dryRun?: boolean
+  readonly json?: boolean
+}
+
+const resolveConfig = (source: string, flags: TrainFlags): Config => {
+  const loaded = loadConfig(source)
+  const steps =
+    flags.steps === undefined
+      ? []
+      : [`train.stage1.steps=${flags.steps}`, `train.stage2.steps=${flags.steps}`]
+  const seed = flags.seed === undefined ? [] : [`seed=${flags.seed}`]
+  return applySettings(flags.smoke === true ? smokeForm(loaded) : loaded, [...steps, ...seed, ...flags.set])
+}
+
+program
+  .command('train')
+  .description('train a run and write its report; the same command again resumes it')
+  .argument('<preset or file.yaml>', 'quickstart, emoji64, imagenet512, kinetics600, or a configuration file')
+  .option('--out <dir>', 'run directory (default runs/<name>)')
+  .addOption(new Option('--stage <stage>', 'which stage').choices(['1', '2', 'all']).default('all'))
+  .addOption(new Option('--steps <n>', 'steps of both stages').argParser(wholeNumber(1)))
+  .addOption(setOption())
+  .addOption(deviceOption())
+  .addOption(new Option('--seed <n>', 'seed of weights, order and noise').argParser(wholeNumber(0)))
+  .option('--smoke', 'the same job shrunk to about a minute')
+  .option('--dry-run', 'print the resolved configuration and stop')
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul train quickstart --set decoder.lossFactor=2 --out runs/try'))
+  .action(async (source: string, flags: TrainFlags) => {
+    const config = resolveConfig(source, flags)
+    if (flags.dryRun === true) {
+      process.stdout.write(showConfig(config))
+      return
+    }
+    const abort = new AbortController()
+    const stop = (): void => abort.abort()
+    process.once('SIGINT', stop).once('SIGTERM', stop)
+    const { finished } = await train({
+      config,
+      dir: flags.out ?? join('runs', config.name),
+      stage: flags.stage,
+      runtime: new NodeRuntime({ device: flags.device }),
+      listen: terminalListener(flags.json === true),
+      signal: abort.signal,
+    })
+    if (!finished) process.exitCode = exitInterrupted
+  })
+
+interface SampleFlags {
+  readonly n: number
+  readonly class?: string
+  readonly guidance?: number
+  readonly steps?: number
+  readonly seed: number
+  readonly out: string
+  readonly device: Device
+  readonly json?: boolean
+}
+
+program
+  .command('sample')
+  .description('generate pictures with a trained run')
+  .argument('<run>', 'run directory')
+  .addOption(new Option('-n <n>', 'number of pictures').argParser(wholeNumber(1)).default(16))
+  .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
+  .addOption(new Option('--guidance <g>', 'guidance scale; 1 is none').argParser(realNumber))
+  .addOption(new Option('--steps <n>', 'steps of the latent chain').argParser(wholeNumber(1)))
+  .addOption(seedOption())
+  .option('--out <file>', 'PNG to write', 'samples.png')
+  .addOption(deviceOption())
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
+  .action(async (dir: string, flags: SampleFlags) => {
+    const run = openRun(dir, new NodeRuntime({ device: flags.device }))
+    const { config } = run
+    const classes = run.info.classes.length
+    const fixed = flags.class === undefined ? (classes === 0 ? 0 : undefined) : use.labelOf(run, flags.class)
+    const labels = Int32Array.from({ length: flags.n }, (_, i) => fixed ?? i % classes)
+    const guidance = use.configGuidance(config)
+    const sampler = use.latentSampler(config)
+    const start = performance.now()
+    const pictures = await use.sample(run, labels, {
+      seed: flags.seed,
+      sampler: { ...sampler, steps: flags.steps ?? sampler.steps },
+      guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
+      decoder: use.decoderSampler(config),
+    })
+    const scale = Math.max(1, Math.round(64 / config.data.size))
+    writeFileAtomic(flags.out, await gridPng(pictures, Math.ceil(Math.sqrt(flags.n)), { scale }))
+    const seconds = (performance.now() - start) / 1000
+    answer(
+      flags.json,
+      { event: 'done', out: flags.out, count: flags.n, seconds },
+      `${flags.n} pictures in ${seconds.toFixed(1)} s: ${flags.out}`,
+    )
+  })
+
+interface ReconstructFlags {
+  readonly steps?: number
+  readonly seed: number
+  readonly out?: string
+  readonly device: Device
+  readonly json?: boolean
+}
+
+program
+  .command('reconstruct')
+  .description('encode and decode pictures; print PSNR and latent bits/pixel for each and overall')
+  .argument('<run>', 'run directory')
+  .argument('<image or folder...>', 'pictures')
+  .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
+  .addOption(seedOption())
+  .option('--out <file>', 'PNG with originals above reconstructions')
+  .addOption(deviceOption())
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul reconstruct runs/quickstart photos/ --out pairs.png'))
+  .action(async (dir: string, paths: string[], flags: ReconstructFlags) => {
+    const runtime = new NodeRuntime({ device: flags.device })
+    const run = openRun(dir, runtime)
+    const { files, images, skipped } = await use.loadPictures(paths, run.config.data.size)
+    for (const { file, reason } of skipped)
+      answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
+    const decoder = use.decoderSampler(run.config)
+    const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
+    const { figures, reconstructions, psnrs, bitsPerPixel } = await use.reconstruct(run, runtime, images, {
+      seed: flags.seed,
+      sampler,
+    })
+    for (const [i, file] of files.entries()) {
+      const [db, bits] = [psnrs[i]!, bitsPerPixel[i]!]
+      answer(
+        flags.json,
+        { event: 'picture', file, psnr: db, bitsPerPixel: bits },
+        `${file}  ${db.toFixed(2)} dB  ${bits.toFixed(3)} bits/pixel`,
+      )
+    }
+    if (flags.out !== undefined) {
+      const shape = [files.length, 3, run.config.data.size, run.config.data.size]
+      const pair = [images, reconstructions].map((data) => ({ dtype: 'float32' as const, shape, data }))
+      const scale = Math.max(1, Math.round(64 / run.config.data.size))
+      writeFileAtomic(flags.out, await pairGrid(pair[0]!, pair[1]!, Math.min(8, files.length), { scale }))
+    }
+    const { psnr, bitsPerPixel: rate } = figures
+    answer(
+      flags.json,
+      {
+        event: 'done',
+        count: files.length,
+        skipped: skipped.length,
+        psnr,
+        bitsPerPixel: rate,
+        out: flags.out,
+      },
+      `overall (${files.length})  ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB  ${rate.mean.toFixed(3)} ± ${rate.error.toFixed(3)} bits/pixel`,
+    )
+  })
+
+interface CodecFlags {
+  readonly seed: number
+  readonly out: string
+  readonly steps?: number
+  readonly device: Device
+  readonly json?: boolean
+}
+
+program
+  .command('encode')
+  .description('write the latents of pictures to a safetensors file')
+  .argument('<run>', 'run directory')
+  .argument('<image or folder...>', 'pictures')
+  .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
+  .addOption(seedOption())
+  .addOption(deviceOption())
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
+  .action(async (dir: string, paths: string[], flags: CodecFlags) => {
+    const run = openRun(dir, new NodeRuntime({ device: flags.device }))
+    const pictures = await use.loadPictures(paths, run.config.data.size)
+    for (const { file, reason } of pictures.skipped)
+      answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
+    await use.encodeToFile(run, pictures, flags.seed, flags.out)
+    answer(
+      flags.json,
+      { event: 'done', count: pictures.files.length, out: flags.out },
+      `${pictures.files.length} latents: ${flags.out}`,
+    )
+  })
+
+program
+  .command('decode')
+  .description('turn latents from a safetensors file into PNG files')
+  .argument('<run>', 'run directory')
+  .argument('<latents>', 'safetensors written by ul encode')
+  .requiredOption('--out <dir>', 'directory for the PNG files')
+  .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
+  .addOption(seedOption())
+  .addOption(deviceOption())
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
+  .action(async (dir: string, file: string, flags: CodecFlags) => {
+    const run = openRun(dir, new NodeRuntime({ device: flags.device }))
+    const decoder = use.decoderSampler(run.config)
+    const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
+    const { pictures, names } = await use.decodeFile(run, file, { seed: flags.seed, sampler })
+    const { size } = run.config.data
+    const each = 3 * size ** 2
+    mkdirSync(flags.out, { recursive: true })
+    const count = pictures.shape[0]!
+    for (let i = 0; i < count; i++) {
+      const name = `${String(i).padStart(5, '0')}-${basename(names[i] ?? 'latent', extname(names[i] ?? ''))}.png`
+      const data = floats(pictures).subarray(i * each, (i + 1) * each)
+      writeFileAtomic(
+        join(flags.out, name),
+        await gridPng({ dtype: 'float32', shape: [1, 3, size, size], data }, 1),
+      )
+    }
+    answer(flags.json, { event: 'done', count, out: flags.out }, `${count} pictures: ${flags.out}`)
+  })
+
+interface EvaluateFlags {
+  readonly count: number
+  readonly seed: number
+  readonly device: Device
+  readonly json?: boolean
+}
+
+program
+  .command('evaluate')
+  .description('validation PSNR, bits/pixel with standard error, bits/dim, loss terms, images/s')
+  .argument('<run>', 'run directory')
+  .addOption(new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024))
+  .addOption(seedOption())
+  .addOption(deviceOption())
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul evaluate runs/quickstart --json'))
+  .action(async (dir: string, flags: EvaluateFlags) => {
+    const runtime = new NodeRuntime({ device: flags.device })
+    const run = openRun(dir, runtime)
+    const { source, path, size, skinTones } = run.config.data
+    const { validation } = await openData({ source, path, size, skinTones })
+    const count = Math.min(flags.count, validation.count)
+    const indices = Array.from({ length: count }, (_, i) => Math.floor((i * validation.count) / count))
+    const images = toNchw(await validation.read(indices), size)
+    const { figures } = await use.reconstruct(run, runtime, images, {
+      seed: flags.seed,
+      sampler: use.decoderSampler(run.config),
+    })
+    const lines = Object.entries(figures).map(([name, value]) =>
+      typeof value === 'number'
+        ? `${name}  ${value.toPrecision(5)}`
+        : `${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`,
+    )
+    answer(flags.json, { event: 'done', ...figures }, lines.join('\n'))
+  })
+
+const infoText = (info: ModelInfo): string =>
+  [
+    `${info.name}: latent ${info.latentShape.join('×')} (${(1 / info.compression).toFixed(1)} times fewer numbers than the picture)`,
+    ...info.networks.map(
+      ({ network, parameters, gflopsForward, gflopsTraining }) =>
+        `  ${network.padEnd(8)} ${(parameters / 1e6).toFixed(2).padStart(8)} M parameters  ${gflopsForward.toFixed(3).padStart(10)} GFLOPs forward  ${gflopsTraining.toFixed(3).padStart(10)} training`,
+    ),
+    ...info.stages.map(
+      ({ stage, batch, gflopsPerStep, stateBytes, intermediateBytes }) =>
+        `  ${stage}: batch ${batch}, ${gflopsPerStep.toFixed(1)} GFLOPs per step, memory ${((stateBytes + intermediateBytes) / 2 ** 30).toFixed(2)} GiB (state ${(stateBytes / 2 ** 30).toFixed(2)}, intermediate ${(intermediateBytes / 2 ** 30).toFixed(2)})`,
+    ),
+  ].join('\n')
+
+program
+  .command('info')
+  .description('parameters, GFLOPs, latent shape and memory of a run or preset')
+  .argument('<run or preset>', 'run directory, preset, or configuration file')
+  .addOption(setOption())
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul info imagenet512 --set train.batch=1'))
+  .action((source: string, flags: { readonly set: readonly string[]; readonly json?: boolean }) => {
+    const isRun = existsSync(join(source, 'config.yaml'))
+    const config = applySettings(isRun ? readRunConfig(source) : loadConfig(source), flags.set)
+    const classes = isRun ? readRunInfo(source).classes.length : config.data.source === 'emoji' ? 9 : 1000
+    const info = describeModel(config, classes)
+    answer(flags.json, { event: 'done', ...info }, infoText(info))
+  })
+
+const fail = (error: unknown): void => {
+  // Commander has already printed its own message (help and version end with code 0).
+  if (typeof error === 'object' && error !== null && 'exitCode' in error && 'code' in error) {
+    process.exitCode = error.exitCode === 0 ? 0 : exitUsage
+    return
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  process.stderr.write(`ul: ${message}\n`)
+  if (process.env.UL_DEBUG !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+  process.exitCode = error instanceof ConfigError ? exitUsage : exitFailure
+}
+
+program.parseAsync().catch(fail)

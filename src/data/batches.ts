@@ -1,0 +1,220 @@
+/**
+ * @file The batches of a training run. Which pictures make up which step is a pure function of (seed, step), so that
+ * a resumed run sees what an unbroken one would have seen and nothing needs to be saved; batches are read ahead, so
+ * that decoding overlaps with training.
+ */
+
+import { randomUniform, randomWord, streamKey } from '../host/random.ts'
+import type { ImageSource } from './source.ts'
+
+/** How examples are drawn. */
+export interface PlanOptions {
+  readonly seed: number
+  /** Draw every class equally often, however many pictures it has. Default false. */
+  readonly balance?: boolean
+  /** Mirror half of the examples left to right. Default false. */
+  readonly flip?: boolean
+}
+
+/** The endless stream of training examples of a source; `position` counts examples from 0. */
+export interface BatchPlan {
+  /** Number of pictures drawn from. */
+  readonly count: number
+  /** Picture index of an example. */
+  index(position: number): number
+  /** Whether an example is mirrored left to right. */
+  flipped(position: number): boolean
+}
+
+const shuffle = (count: number, seed: number, ...stream: readonly (string | number)[]): Uint32Array => {
+  const order = Uint32Array.from({ length: count }, (_, i) => i)
+  const key = streamKey(seed, ...stream)
+  // Fisher–Yates
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(randomUniform(key, i) * (i + 1))
+    const swap = order[i]
+    order[i] = order[j]
+    order[j] = swap
+  }
+  return order
+}
+
+/** The order of the pictures 0..count−1 in an epoch, a permutation that depends on (seed, epoch) alone. [count] */
+export const epochOrder = (count: number, seed: number, epoch: number): Uint32Array =>
+  shuffle(count, seed, 'epoch', epoch)
+
+/** Keeps the last two results per name: a batch may straddle two epochs. Only saves time, never changes a result. */
+const remembered = (make: (name: number, epoch: number) => Uint32Array) => {
+  const kept = new Map<number, { epoch: number; order: Uint32Array }[]>()
+  return (name: number, epoch: number): Uint32Array => {
+    const recent = kept.get(name) ?? []
+    const hit = recent.find((entry) => entry.epoch === epoch)
+    if (hit) return hit.order
+    const order = make(name, epoch)
+    kept.set(name, [{ epoch, order }, ...recent.slice(0, 1)])
+    return order
+  }
+}
+
+/** Epoch after epoch, each a permutation. */
+const plainIndex = (count: number, seed: number): BatchPlan['index'] => {
+  const order = remembered((_, epoch) => epochOrder(count, seed, epoch))
+  return (position) => order(0, Math.floor(position / count))[position % count]
+}
+
+/**
+ * Rounds in which every class that has pictures comes once in shuffled order; a class goes through its own pictures
+ * epoch after epoch. After any number of whole rounds all classes have been drawn equally often.
+ */
+const balancedIndex = (labels: ArrayLike<number>, seed: number): BatchPlan['index'] => {
+  const byLabel = new Map<number, number[]>()
+  for (let i = 0; i < labels.length; i++) {
+    const members = byLabel.get(labels[i])
+    if (members) members.push(i)
+    else byLabel.set(labels[i], [i])
+  }
+  const classes = [...byLabel.keys()].sort((a, b) => a - b).map((label) => byLabel.get(label)!)
+  const rounds = remembered((_, round) => shuffle(classes.length, seed, 'round', round))
+  const within = remembered((c, epoch) => shuffle(classes[c].length, seed, 'class', c, epoch))
+  return (position) => {
+    const round = Math.floor(position / classes.length)
+    const c = rounds(0, round)[position % classes.length]
+    const members = classes[c]
+    return members[within(c, Math.floor(round / members.length))[round % members.length]]
+  }
+}
+
+/**
+ * The stream of training examples of a source, a pure function of its labels and the options.
+ * @throws when the source has no pictures, or `balance` is asked of a source without classes.
+ */
+export const batchPlan = (
+  source: Pick<ImageSource, 'name' | 'count' | 'classes' | 'label'>,
+  { seed, balance = false, flip = false }: PlanOptions,
+): BatchPlan => {
+  const { name, count, classes } = source
+  if (count === 0) throw new Error(`${name}: there are no pictures to draw; check the data folder`)
+  if (balance && classes.length === 0) {
+    throw new Error(
+      `${name}: cannot balance classes because the data has none; sort the pictures into one folder per class or set balance to false`,
+    )
+  }
+  const flips = streamKey(seed, 'flip')
+  const labels = Int32Array.from({ length: count }, (_, i) => source.label(i))
+  return {
+    count,
+    index: balance ? balancedIndex(labels, seed) : plainIndex(count, seed),
+    flipped: (position) => flip && (randomWord(flips, position) & 1) === 1,
+  }
+}
+
+/** Picture indices of a step: examples step·batch .. (step+1)·batch−1 of the stream. [batch] */
+export const batchIndices = (plan: BatchPlan, step: number, batch: number): Uint32Array =>
+  Uint32Array.from({ length: batch }, (_, i) => plan.index(step * batch + i))
+
+/** Which examples of a step are mirrored. */
+export const batchFlips = (plan: BatchPlan, step: number, batch: number): boolean[] =>
+  Array.from({ length: batch }, (_, i) => plan.flipped(step * batch + i))
+
+/** The pictures of one training step. */
+export interface Batch {
+  /** [B, 3, size, size], −1..1 */
+  readonly images: Float32Array
+  /** Class indices, −1 without classes. [B] */
+  readonly labels: Int32Array
+  /** Picture indices in the source. [B] */
+  readonly indices: Uint32Array
+}
+
+/** What to read. */
+export interface BatchReaderOptions {
+  readonly source: ImageSource
+  readonly plan: BatchPlan
+  /** Pictures per step. */
+  readonly batch: number
+  /** Batches kept under way beyond the step asked for. Default 3. */
+  readonly ahead?: number
+}
+
+/** Delivers the batch of any step; asking for consecutive steps is what it is fast at. */
+export interface BatchReader {
+  /**
+   * The batch of a step. Rejects when reading it failed, which affects no other step; asking again reads again.
+   */
+  next(step: number): Promise<Batch>
+  /** Refuses further steps; resolves when nothing is being read any more. */
+  close(): Promise<void>
+}
+
+/**
+ * Bytes to network input: [n, size, size, 3], 0..255 → [n, 3, size, size], x / 127.5 − 1.
+ * @param flips which pictures to mirror left to right; none when left out
+ */
+export const toNchw = (pixels: Uint8Array, size: number, flips: readonly boolean[] = []): Float32Array => {
+  const plane = size * size
+  const out = new Float32Array(pixels.length)
+  for (let n = 0; n * plane * 3 < pixels.length; n++) {
+    const start = n * plane * 3
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) {
+        const from = start + (y * size + (flips[n] ? size - 1 - x : x)) * 3
+        const to = start + y * size + x
+        out[to] = pixels[from] / 127.5 - 1
+        out[to + plane] = pixels[from + 1] / 127.5 - 1
+        out[to + 2 * plane] = pixels[from + 2] / 127.5 - 1
+      }
+    }
+  }
+  return out
+}
+
+/** The given pictures of a source as network input, unmirrored: [n, 3, size, size], −1..1. */
+export const readPictures = async (source: ImageSource, indices: readonly number[]): Promise<Float32Array> =>
+  toNchw(await source.read(indices), source.size)
+
+/** Starts a reader; nothing is read before the first `next`. */
+export const openBatchReader = ({ source, plan, batch, ahead = 3 }: BatchReaderOptions): BatchReader => {
+  const underWay = new Map<number, Promise<Batch>>()
+  const reading = new Set<Promise<unknown>>()
+  let closed = false
+
+  const readStep = async (step: number): Promise<Batch> => {
+    const indices = batchIndices(plan, step, batch)
+    const pixels = await source.read([...indices])
+    return {
+      images: toNchw(pixels, source.size, batchFlips(plan, step, batch)),
+      labels: Int32Array.from(indices, (index) => source.label(index)),
+      indices,
+    }
+  }
+
+  const start = (step: number): void => {
+    if (underWay.has(step)) return
+    const promise = readStep(step)
+    underWay.set(step, promise)
+    // a batch read ahead may fail before, or without ever, being asked for; that must not end the process
+    const settled = promise.then(
+      () => {},
+      () => {},
+    )
+    reading.add(settled)
+    settled.finally(() => reading.delete(settled))
+  }
+
+  return {
+    next: async (step) => {
+      if (closed)
+        throw new Error(`${source.name}: the batch reader is closed; open another to read step ${step}`)
+      for (const known of underWay.keys()) if (known < step || known > step + ahead) underWay.delete(known)
+      for (let k = 0; k <= ahead; k++) start(step + k)
+      const wanted = underWay.get(step)!
+      underWay.delete(step)
+      return wanted
+    },
+    close: async () => {
+      closed = true
+      underWay.clear()
+      await Promise.all(reading)
+    },
+  }
+}

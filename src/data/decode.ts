@@ -1,0 +1,103 @@
+/**
+ * @file Decodes one picture file of any kind to a square of 8-bit sRGB.
+ *
+ * libvips has no area kernel (its `resize` is a box shrink followed by a triangle or wider filter), so sharp only
+ * decodes, turns, flattens and converts, and the area average is taken by `resizeSquare`. Pictures far larger than
+ * needed are first reduced by libvips to four times the wanted side (which lets JPEG and WebP skip most of the
+ * decoding); pictures up to `EXACT_SIDE` pixels never are, so that their box means are exact.
+ */
+
+import sharp, { type OutputInfo } from 'sharp'
+import { cropToSquare, padToSquare, type RgbPicture, resizeSquare } from './resample.ts'
+
+// Every picture is read once, so libvips' cache only costs memory; parallelism comes from pictures, not from rows.
+sharp.cache(false)
+sharp.concurrency(1)
+
+/** Pictures up to this side (pixels) are decoded whole before the area average. */
+const EXACT_SIDE = 320
+
+/** How a picture that is not square becomes one: `cover` crops its centre, `contain` pads it with white. */
+export type Fit = 'cover' | 'contain'
+
+/** What to decode to. */
+export interface DecodeOptions {
+  /** Height and width in pixels. */
+  readonly size: number
+  readonly fit: Fit
+}
+
+/** Why a file is no picture, in words. */
+export interface Undecodable {
+  readonly reason: string
+}
+
+/** Whether decoding failed. */
+export const isUndecodable = (result: object): result is Undecodable => 'reason' in result
+
+/** libvips reports one line per attempt; the first names the fault. */
+const reasonOf = (error: unknown): string => {
+  const text = error instanceof Error ? error.message : String(error)
+  const line = text.split('\n')[0].trim()
+  return line === '' ? 'unknown decoding error' : line
+}
+
+/** Any channel count to RGB: libvips answers with 3 after the conversion to sRGB, but odd TIFF-like input may not. */
+const toRgb = (data: Uint8Array, info: OutputInfo): RgbPicture => {
+  const { width, height, channels } = info
+  const count = width * height
+  if (channels === 3) return { width, height, pixels: data }
+  const pixels = new Uint8Array(count * 3)
+  const [g, b] = channels < 3 ? [0, 0] : [1, 2]
+  for (let i = 0; i < count; i++) {
+    pixels[i * 3] = data[i * channels]
+    pixels[i * 3 + 1] = data[i * channels + g]
+    pixels[i * 3 + 2] = data[i * channels + b]
+  }
+  return { width, height, pixels }
+}
+
+/**
+ * Decodes a file (path) or its bytes to a square of at least `size` pixels a side where the picture has them:
+ * first page only, turned by its EXIF orientation, alpha flattened on white, sRGB by its colour profile.
+ * Never rejects: a file that is missing, truncated or no picture gives a reason.
+ * One call into libvips, hence one event-loop turn: decoding goes on while the main thread is busy.
+ */
+export const decodeSquare = async (
+  input: string | Buffer,
+  { size, fit }: DecodeOptions,
+): Promise<RgbPicture | Undecodable> => {
+  try {
+    const side = Math.max(4 * size, EXACT_SIDE)
+    // 'error' also refuses truncated files, but not harmless oddities such as stray bytes between JPEG markers
+    const { data, info } = await sharp(input, { failOn: 'error', autoOrient: true })
+      .flatten({ background: '#ffffff' })
+      .resize({
+        width: side,
+        height: side,
+        fit: fit === 'cover' ? 'cover' : 'inside',
+        kernel: 'linear',
+        withoutEnlargement: true,
+        fastShrinkOnLoad: false,
+      })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true })
+    const picture = toRgb(data, info)
+    return fit === 'cover' ? cropToSquare(picture) : padToSquare(picture)
+  } catch (error) {
+    return { reason: reasonOf(error) }
+  }
+}
+
+/**
+ * Decodes a file (path) or its bytes to [size, size, 3] bytes, see `decodeSquare`; smaller pictures are enlarged.
+ * Never rejects.
+ */
+export const decodePicture = async (
+  input: string | Buffer,
+  options: DecodeOptions,
+): Promise<Uint8Array | Undecodable> => {
+  const square = await decodeSquare(input, options)
+  return isUndecodable(square) ? square : resizeSquare(square, options.size)
+}

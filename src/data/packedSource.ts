@@ -1,0 +1,49 @@
+/** @file An image source whose pictures lie decoded in memory. */
+
+import type { Pack } from './packed.ts'
+import type { ImageSource } from './source.ts'
+
+/** One picture of a source and its row in the pack. */
+export interface PackedMember {
+  readonly row: number
+  readonly id: string
+  readonly caption: string
+  /** Class index, −1 without classes. */
+  readonly label: number
+}
+
+/** A part of a pack seen as a source. */
+export interface PackedSourceOptions {
+  readonly name: string
+  readonly pack: Pack
+  /** Height and width in pixels. */
+  readonly size: number
+  readonly classes: readonly string[]
+  readonly members: readonly PackedMember[]
+}
+
+/**
+ * A source over chosen rows of a pack; the bytes stay shared with the pack.
+ * Its `read` rejects when an index is not one of the source's.
+ */
+export const packedSource = ({ name, pack, size, classes, members }: PackedSourceOptions): ImageSource => {
+  const bytes = size * size * 3
+  return {
+    name,
+    count: members.length,
+    size,
+    classes,
+    label: (index) => members[index].label,
+    caption: (index) => members[index].caption,
+    id: (index) => members[index].id,
+    read: async (indices) => {
+      const out = new Uint8Array(indices.length * bytes)
+      indices.forEach((index, i) => {
+        const member = members[index]
+        if (!member) throw new Error(`${name}: no picture ${index}; pass 0 to ${members.length - 1}`)
+        out.set(pack.pixels.subarray(member.row * bytes, (member.row + 1) * bytes), i * bytes)
+      })
+      return out
+    },
+  }
+}

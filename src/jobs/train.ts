@@ -1,0 +1,164 @@
+/** @file The main job: a run from its configuration to its report. The same call again resumes it. */
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { type Config, modelConfig } from '../config/schema.ts'
+import { toNchw } from '../data/batches.ts'
+import { openData } from '../data/open.ts'
+import type { DataSplit, ImageSource } from '../data/source.ts'
+import { float32, type HostTensor } from '../host/tensor.ts'
+import type { Evaluation } from '../pipeline/evaluate.ts'
+import { writeFileAtomic } from '../run/atomic.ts'
+import { gridPng, pairGrid } from '../run/picture.ts'
+import { configHash, prepareRun, type RunInfo, writeRunInfo } from '../run/runDirectory.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import type { Listener } from './events.ts'
+import { openRun } from './openRun.ts'
+import { writeReport } from './report.ts'
+import type { StageContext } from './stage.ts'
+import { runStage1 } from './stage1.ts'
+import { runStage2 } from './stage2.ts'
+import { configGuidance, decoderSampler, latentSampler, reconstruct, sample } from './use.ts'
+
+/** Which part of a run to train. */
+export type StageChoice = '1' | '2' | 'all'
+
+/** What to train, where, and whom to tell. */
+export interface TrainRequest {
+  readonly config: Config
+  readonly dir: string
+  readonly stage: StageChoice
+  readonly runtime: Runtime
+  readonly listen: Listener
+  /** Aborting saves a checkpoint and stops. */
+  readonly signal: AbortSignal
+}
+
+/** How it ended. */
+export interface TrainResult {
+  /** False when it was aborted. */
+  readonly finished: boolean
+  readonly evaluation: Evaluation | null
+}
+
+/** Pictures shown in grids during training, and in the report. */
+const shownWhileTraining = 32
+const shownInReport = 40
+/** Samples per class in the report, and validation pictures measured at most. */
+const samplesPerClass = 8
+const measuredAtMost = 1024
+
+const openTrainingData = (config: Config, listen: Listener): Promise<DataSplit> => {
+  const { source, path, size, skinTones } = config.data
+  let shown = -1
+  const onProgress = (done: number, total: number): void => {
+    const percent = Math.floor((10 * done) / total) * 10
+    if (percent > shown) listen({ event: 'note', text: `data: decoding ${total} pictures once, ${percent}%` })
+    shown = Math.max(shown, percent)
+  }
+  return openData({ source, path, size, skinTones, onProgress })
+}
+
+const evenly = (count: number, of: number): number[] =>
+  Array.from({ length: Math.min(count, of) }, (_, i) => Math.floor((i * of) / Math.min(count, of)))
+
+const picturesOf = async (source: ImageSource, count: number): Promise<Float32Array> =>
+  toNchw(await source.read(evenly(count, source.count)), source.size)
+
+/** One row per class (one row without a class where there are none). */
+const sampleGrid = async (context: StageContext, info: RunInfo): Promise<Uint8Array> => {
+  const { config, dir, runtime } = context
+  const run = openRun(dir, runtime)
+  const rows = info.classes.length === 0 ? ['none'] : info.classes
+  const labels = Int32Array.from({ length: rows.length * samplesPerClass }, (_, i) =>
+    Math.floor(i / samplesPerClass),
+  )
+  const pictures = await sample(run, labels, {
+    seed: config.seed,
+    sampler: latentSampler(config),
+    guidance: configGuidance(config),
+    decoder: decoderSampler(config),
+  })
+  const scale = Math.max(1, Math.round(64 / config.data.size))
+  const png = await gridPng(pictures, samplesPerClass, { scale, labels: rows })
+  writeFileAtomic(join(dir, 'samples', 'samples.png'), png)
+  return png
+}
+
+const firstOf = (images: Float32Array, config: Config, count: number, of: number): HostTensor => {
+  const each = 3 * config.data.size ** 2
+  const picked = evenly(count, of)
+  const out = new Float32Array(picked.length * each)
+  for (const [i, index] of picked.entries())
+    out.set(images.subarray(index * each, (index + 1) * each), i * each)
+  return float32([picked.length, 3, config.data.size, config.data.size], out)
+}
+
+const finish = async (
+  context: StageContext,
+  data: DataSplit,
+  info: RunInfo,
+  stage2Done: boolean,
+): Promise<Evaluation> => {
+  const { config, dir, runtime, listen } = context
+  listen({ event: 'note', text: 'evaluating on held-out pictures' })
+  const count = Math.min(measuredAtMost, data.validation.count)
+  const images = await picturesOf(data.validation, count)
+  const run = openRun(dir, runtime)
+  const sampler = decoderSampler(config)
+  const { figures, reconstructions } = await reconstruct(run, runtime, images, {
+    seed: config.seed,
+    sampler,
+    draws: 4,
+  })
+  const scale = Math.max(1, Math.round(64 / config.data.size))
+  const shown = [images, reconstructions].map((x) => firstOf(x, config, shownInReport, count)) as [
+    HostTensor,
+    HostTensor,
+  ]
+  const reconstructionsPng = await pairGrid(...shown, 10, { scale })
+  writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), reconstructionsPng)
+  const samplesPng = stage2Done ? await sampleGrid(context, info) : null
+  const device = runtime.device
+  const path = writeReport(dir, { config, info, evaluation: figures, reconstructionsPng, samplesPng, device })
+  writeFileAtomic(join(dir, 'evaluation.json'), `${JSON.stringify(figures, null, 2)}\n`)
+  listen({ event: 'file', what: 'report', path })
+  return figures
+}
+
+/**
+ * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
+ * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
+ */
+export const train = async (request: TrainRequest): Promise<TrainResult> => {
+  const { config, stage, runtime, listen, signal } = request
+  if (config.data.frames > 1) {
+    throw new Error(
+      `${config.name}: data.frames is ${config.data.frames}, but only pictures train so far; set data.frames=1`,
+    )
+  }
+  const started = performance.now()
+  const dir = resolve(request.dir)
+  prepareRun(dir, config)
+  mkdirSync(join(dir, 'samples'), { recursive: true })
+  const data = await openTrainingData(config, listen)
+  const info: RunInfo = {
+    version: 1,
+    classes: data.train.classes,
+    trainCount: data.train.count,
+    validationCount: data.validation.count,
+    skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
+  }
+  writeRunInfo(dir, info)
+  for (const { file, reason } of data.skipped)
+    listen({ event: 'warning', text: `skipped ${file}: ${reason}` })
+  const model = modelConfig(config, info.classes.length)
+  const context: StageContext = { config, configHash: configHash(config), runtime, dir, listen, signal }
+  const shown = await picturesOf(data.validation, shownWhileTraining)
+  let finished = true
+  if (stage !== '2') finished = (await runStage1(context, model, data.train, shown)).finished
+  if (finished && stage !== '1') finished = (await runStage2(context, model, data.train)).finished
+  if (!finished) return { finished, evaluation: null }
+  const evaluation = await finish(context, data, info, stage !== '1')
+  listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
+  return { finished, evaluation }
+}

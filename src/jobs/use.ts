@@ -1,0 +1,194 @@
+/** @file Using a trained run: sample, reconstruct, encode, decode. Each is a function here and a command of `ul`. */
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { extname, join } from 'node:path'
+import { nearest } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { decodeSquare, isUndecodable } from '../data/decode.ts'
+import { resizeSquare } from '../data/resample.ts'
+import type { SkippedFile } from '../data/source.ts'
+import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
+import { float32, floats, type HostTensor } from '../host/tensor.ts'
+import { nullLabel } from '../models/base.ts'
+import { evaluateStage1 } from '../pipeline/evaluate.ts'
+import { imageShape, latentShape } from '../pipeline/stage1.ts'
+import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import type { OpenedRun } from './openRun.ts'
+
+/** Largest batch of a job; a smaller job compiles for just what it needs. */
+const largestBatch = 64
+
+/** How the decoder is sampled. */
+export const decoderSampler = ({ sampler }: Config): SamplerConfig => ({
+  kind: sampler.decoderKind,
+  steps: sampler.decoderSteps,
+  variance: sampler.variance,
+})
+
+/** How the latent chain is sampled. */
+export const latentSampler = ({ sampler }: Config): SamplerConfig => ({
+  kind: sampler.kind,
+  steps: sampler.steps,
+  variance: sampler.variance,
+})
+
+/** Guidance of the configuration. */
+export const configGuidance = ({ sampler }: Config): Guidance => ({
+  scale: sampler.guidance,
+  logSnrMin: sampler.guidanceLogSnr[0],
+  logSnrMax: sampler.guidanceLogSnr[1],
+})
+
+/** The label of a class name; "none" is the null label. @throws naming the nearest class. */
+export const labelOf = (run: OpenedRun, name: string): number => {
+  if (name === 'none') return nullLabel(run.model)
+  const label = run.info.classes.findIndex((c) => c.toLowerCase() === name.toLowerCase())
+  if (label < 0) {
+    const close = nearest(name, [...run.info.classes, 'none'])
+    throw new Error(
+      `--class ${name}: the run has no such class; the nearest is '${close}' (of ${run.info.classes.join(', ')})`,
+    )
+  }
+  return label
+}
+
+/** Generates one picture per label: [N, 3, H, W] in [−1, 1], noise from (seed, position). */
+export const sample = async (
+  run: OpenedRun,
+  labels: Int32Array,
+  options: {
+    readonly seed: number
+    readonly sampler: SamplerConfig
+    readonly guidance: Guidance
+    readonly decoder: SamplerConfig
+  },
+): Promise<HostTensor> => {
+  const batch = Math.min(largestBatch, labels.length)
+  const generator = await run.generator(batch)
+  const z0 = await generator.generate(labels, options.seed, options.sampler, options.guidance)
+  await generator.dispose()
+  const codec = await run.codec(batch)
+  const pictures = await codec.decode(z0, options.seed, options.decoder)
+  await codec.dispose()
+  return float32(imageShape(run.model, labels.length), pictures)
+}
+
+/** Pictures read from disk for a run. */
+export interface LoadedPictures {
+  readonly files: readonly string[]
+  /** [N, 3, H, W] in [−1, 1] */
+  readonly images: Float32Array
+  readonly skipped: readonly SkippedFile[]
+}
+
+const pictureExtensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg', '.webp', '.avif', '.gif'])
+
+const expandPaths = (paths: readonly string[]): string[] =>
+  paths.flatMap((path) => {
+    if (!existsSync(path)) throw new Error(`${path}: there is no such file or folder; check the spelling`)
+    if (!statSync(path).isDirectory()) return [path]
+    const files = readdirSync(path, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && pictureExtensions.has(extname(entry.name).toLowerCase()))
+      .map((entry) => join(entry.parentPath, entry.name))
+    return files.sort()
+  })
+
+/**
+ * Reads files and folders as the run's pictures (centre crop, area average).
+ * @throws when nothing at all could be read.
+ */
+export const loadPictures = async (paths: readonly string[], size: number): Promise<LoadedPictures> => {
+  const files: string[] = []
+  const planes: Float32Array[] = []
+  const skipped: SkippedFile[] = []
+  for (const file of expandPaths(paths)) {
+    const decoded = await decodeSquare(file, { size, fit: 'cover' })
+    if (isUndecodable(decoded)) skipped.push({ file, reason: decoded.reason })
+    else {
+      files.push(file)
+      planes.push(toPlanes(resizeSquare(decoded, size)))
+    }
+  }
+  if (files.length === 0) {
+    const reason = skipped[0] === undefined ? 'no picture files' : `${skipped[0].file}: ${skipped[0].reason}`
+    throw new Error(
+      `${paths.join(', ')}: nothing could be read (${reason}); give PNG, JPEG, WebP, AVIF or GIF files`,
+    )
+  }
+  const images = new Float32Array(files.length * 3 * size ** 2)
+  for (const [i, plane] of planes.entries()) images.set(plane, i * plane.length)
+  return { files, images, skipped }
+}
+
+/** [H, W, 3] bytes → [3, H, W] in [−1, 1]. */
+const toPlanes = (rgb: Uint8Array): Float32Array => {
+  const area = rgb.length / 3
+  const out = new Float32Array(rgb.length)
+  for (let i = 0; i < area; i++) for (let c = 0; c < 3; c++) out[c * area + i] = rgb[i * 3 + c]! / 127.5 - 1
+  return out
+}
+
+/** Times and noises per picture for the bits of a reconstruction. */
+const drawsPerPicture = 16
+
+/** Encodes, decodes and measures pictures [N, 3, H, W]. */
+export const reconstruct = async (
+  run: OpenedRun,
+  runtime: Runtime,
+  images: Float32Array,
+  options: { readonly seed: number; readonly sampler: SamplerConfig; readonly draws?: number },
+): ReturnType<typeof evaluateStage1> => {
+  const batch = Math.min(largestBatch, images.length / (3 * run.model.size ** 2))
+  const codec = await run.codec(batch)
+  const result = await evaluateStage1(runtime, run.model, await run.stage1(), codec, images, {
+    draws: options.draws ?? drawsPerPicture,
+    batch,
+    seed: options.seed,
+    sampler: options.sampler,
+  })
+  await codec.dispose()
+  return result
+}
+
+/** Encodes pictures and writes `z` (clean latents), `z0` (with the encoder's fixed noise) and the file names. */
+export const encodeToFile = async (
+  run: OpenedRun,
+  pictures: LoadedPictures,
+  seed: number,
+  out: string,
+): Promise<void> => {
+  const codec = await run.codec(Math.min(largestBatch, pictures.files.length))
+  const z = await codec.encode(pictures.images)
+  const shape = latentShape(run.model, pictures.files.length)
+  const tensors = { z: float32(shape, z), z0: float32(shape, codec.addNoise(z, seed)) }
+  await codec.dispose()
+  writeSafetensors(out, tensors, {
+    files: JSON.stringify(pictures.files),
+    logSnr0: String(run.model.latent.logSnr0),
+  })
+}
+
+/** Reads `z0` (or `z`, to which the noise is added) and decodes it. @throws when the latents do not fit the run. */
+export const decodeFile = async (
+  run: OpenedRun,
+  file: string,
+  options: { readonly seed: number; readonly sampler: SamplerConfig },
+): Promise<{ readonly pictures: HostTensor; readonly names: readonly string[] }> => {
+  const { tensors, metadata } = readSafetensors(file)
+  const stored = tensors.z0 ?? tensors.z
+  if (stored === undefined)
+    throw new Error(`${file}: there is no tensor 'z0' or 'z'; write it with 'ul encode'`)
+  const count = stored.shape[0] ?? 0
+  const expected = latentShape(run.model, count)
+  if (stored.shape.length !== 4 || stored.shape.some((d, i) => d !== expected[i]) || count === 0) {
+    throw new Error(
+      `${file}: the latents are [${stored.shape}], this run's are [N,${expected.slice(1)}]; use the run that encoded them`,
+    )
+  }
+  const codec = await run.codec(Math.min(largestBatch, count))
+  const z0 = tensors.z0 === undefined ? codec.addNoise(floats(stored), options.seed) : floats(stored)
+  const data = await codec.decode(z0, options.seed, options.sampler)
+  await codec.dispose()
+  const names = metadata.files === undefined ? [] : (JSON.parse(metadata.files) as string[])
+  return { pictures: float32(imageShape(run.model, count), data), names }
+}

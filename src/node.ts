@@ -1,0 +1,10 @@
+/** @file The public surface for Node: the runtime, the data sources and the jobs behind the command line. */
+export { openData } from './data/open.ts'
+export type { DataSplit, ImageSource } from './data/source.ts'
+export type { JobEvent, Listener } from './jobs/events.ts'
+export { describeModel, type ModelInfo } from './jobs/info.ts'
+export { type OpenedRun, openRun } from './jobs/openRun.ts'
+export { type TrainRequest, type TrainResult, train } from './jobs/train.ts'
+export { decodeFile, encodeToFile, loadPictures, reconstruct, sample } from './jobs/use.ts'
+export { readSafetensors, writeSafetensors } from './run/safetensors.ts'
+export { NodeRuntime, type NodeRuntimeOptions } from './runtime/node/runtime.ts'

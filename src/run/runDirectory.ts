@@ -1,0 +1,98 @@
+/** @file A run's directory: config.yaml (resolved), run.json (what the data gave), checkpoints, logs, pictures. */
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ConfigError, parseConfig, showConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { writeFileAtomic } from './atomic.ts'
+
+/** What a run knows besides its configuration. */
+export interface RunInfo {
+  readonly version: 1
+  /** Class names, by label. */
+  readonly classes: readonly string[]
+  readonly trainCount: number
+  readonly validationCount: number
+  /** Files that could not be used, with the reason. */
+  readonly skipped: readonly string[]
+}
+
+/** Keys that may change between two invocations of the same run: they affect what is shown, not what is trained. */
+const displayKeys: ReadonlySet<string> = new Set([
+  'logEvery',
+  'checkpointEvery',
+  'keepCheckpoints',
+  'sampleEvery',
+])
+
+const trainedPart = ({ sampler: _, train, ...rest }: Config): string =>
+  JSON.stringify({
+    ...rest,
+    train: Object.fromEntries(Object.entries(train).filter(([key]) => !displayKeys.has(key))),
+  })
+
+/** Hash of everything that affects the trained weights. */
+export const configHash = (config: Config): string =>
+  createHash('sha256').update(trainedPart(config)).digest('hex').slice(0, 16)
+
+const differingKey = (a: unknown, b: unknown, path = ''): string | null => {
+  if (JSON.stringify(a) === JSON.stringify(b)) return null
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null || Array.isArray(a)) {
+    return `${path} (${JSON.stringify(a)} there, ${JSON.stringify(b)} now)`
+  }
+  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const below = differingKey(
+      (a as Record<string, unknown>)[key],
+      (b as Record<string, unknown>)[key],
+      path === '' ? key : `${path}.${key}`,
+    )
+    if (below !== null) return below
+  }
+  return null
+}
+
+const configFile = (dir: string): string => join(dir, 'config.yaml')
+
+/** The configuration of an existing run. @throws ConfigError when there is none or it does not read. */
+export const readRunConfig = (dir: string): Config => {
+  if (!existsSync(configFile(dir))) {
+    throw new ConfigError(
+      `${dir}: there is no config.yaml, so this is not a run; train one with 'ul train quickstart --out ${dir}'`,
+    )
+  }
+  return parseConfig(readFileSync(configFile(dir), 'utf8'), configFile(dir))
+}
+
+/**
+ * Makes the directory and writes config.yaml, or checks that an existing one trains the same thing.
+ * @throws ConfigError naming the first key that differs.
+ */
+export const prepareRun = (dir: string, config: Config): void => {
+  if (existsSync(configFile(dir))) {
+    const existing = readRunConfig(dir)
+    if (configHash(existing) !== configHash(config)) {
+      const key = differingKey(JSON.parse(trainedPart(existing)), JSON.parse(trainedPart(config)))
+      throw new ConfigError(
+        `${dir}: it holds a run with another configuration: ${key}; give another --out, or remove that directory`,
+      )
+    }
+  }
+  mkdirSync(dir, { recursive: true })
+  writeFileAtomic(configFile(dir), showConfig(config))
+}
+
+const infoFile = (dir: string): string => join(dir, 'run.json')
+
+/** Writes run.json. */
+export const writeRunInfo = (dir: string, info: RunInfo): void =>
+  writeFileAtomic(infoFile(dir), `${JSON.stringify(info, null, 2)}\n`)
+
+/** Reads run.json. @throws when the run has not got that far. */
+export const readRunInfo = (dir: string): RunInfo => {
+  if (!existsSync(infoFile(dir))) {
+    throw new Error(
+      `${dir}: there is no run.json, so training never started; run 'ul train' with this --out first`,
+    )
+  }
+  return JSON.parse(readFileSync(infoFile(dir), 'utf8')) as RunInfo
+}

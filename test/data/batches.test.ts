@@ -1,0 +1,194 @@
+import { describe, expect, test } from 'vitest'
+import {
+  batchFlips,
+  batchIndices,
+  batchPlan,
+  epochOrder,
+  openBatchReader,
+  readPictures,
+  toNchw,
+} from '../../src/data/batches.ts'
+import type { ImageSource } from '../../src/data/source.ts'
+
+/** Picture i is a 2×2 of bytes i·12 .. i·12+11. */
+const memorySource = (labels: readonly number[], read?: ImageSource['read']): ImageSource => ({
+  name: 'memory',
+  count: labels.length,
+  size: 2,
+  classes: ['a', 'b', 'c'],
+  label: (i) => labels[i],
+  caption: () => '',
+  id: String,
+  read: read ?? (async (indices) => Uint8Array.from(indices.flatMap(bytesOf))),
+})
+
+const bytesOf = (index: number): number[] => Array.from({ length: 12 }, (_, k) => index * 12 + k)
+
+const labels = [0, 0, 0, 0, 0, 0, 0, 1, 1, 2]
+const source = memorySource(labels)
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+describe('order', () => {
+  test('an epoch is a permutation; seeds and epochs differ', () => {
+    const orders = [0, 1, 2].map((epoch) => epochOrder(100, 7, epoch))
+    for (const order of orders)
+      expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i))
+    expect(orders[0]).not.toEqual(orders[1])
+    expect(epochOrder(100, 8, 0)).not.toEqual(orders[0])
+    expect(epochOrder(100, 7, 2)).toEqual(orders[2])
+  })
+
+  test('shuffles evenly', () => {
+    const first = new Float64Array(10)
+    for (let epoch = 0; epoch < 5000; epoch++) first[epochOrder(10, 3, epoch)[0]]++
+    for (const n of first) expect(Math.abs(n - 500)).toBeLessThan(110) // 5 standard deviations of 21
+  })
+
+  test('every picture once an epoch, whatever the batch size', () => {
+    const plan = batchPlan(source, { seed: 1 })
+    const stream = (batch: number): number[] =>
+      Array.from({ length: 60 / batch }, (_, step) => [...batchIndices(plan, step, batch)]).flat()
+    expect(stream(4)).toEqual(stream(6))
+    for (let epoch = 0; epoch < 6; epoch++)
+      expect(
+        stream(4)
+          .slice(epoch * 10, epoch * 10 + 10)
+          .sort(),
+      ).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+  })
+
+  test.each([false, true])('a step depends on seed and step alone (balance %s)', (balance) => {
+    const plan = batchPlan(source, { seed: 5, balance, flip: true })
+    const forward = Array.from({ length: 40 }, (_, step) => batchIndices(plan, step, 3))
+    for (const step of [39, 3, 17, 0, 39]) {
+      const fresh = batchPlan(source, { seed: 5, balance, flip: true })
+      expect(batchIndices(fresh, step, 3)).toEqual(forward[step])
+      expect(batchIndices(plan, step, 3)).toEqual(forward[step])
+      expect(batchFlips(fresh, step, 3)).toEqual(batchFlips(plan, step, 3))
+    }
+    const other = batchPlan(source, { seed: 6, balance })
+    expect(Array.from({ length: 40 }, (_, step) => batchIndices(other, step, 3))).not.toEqual(forward)
+  })
+
+  test('balanced: classes equally often, pictures of a class equally often', () => {
+    const plan = batchPlan(source, { seed: 2, balance: true })
+    const counts = new Float64Array(10)
+    const n = 3 * 7 * 2 * 20 // whole rounds and whole epochs of every class
+    for (let position = 0; position < n; position++) counts[plan.index(position)]++
+    expect([...counts]).toEqual(labels.map((label) => n / 3 / [7, 2, 1][label]))
+    const classes = (from: number): number[] => [0, 1, 2].map((i) => labels[plan.index(from + i)])
+    const rounds = Array.from({ length: 50 }, (_, round) => classes(round * 3))
+    for (const round of rounds) expect([...round].sort()).toEqual([0, 1, 2])
+    expect(new Set(rounds.map(String)).size).toBe(6)
+  })
+
+  test('half of the examples are mirrored, independently of epochs', () => {
+    const plan = batchPlan(source, { seed: 2, flip: true })
+    const flips = batchFlips(plan, 0, 10_000)
+    expect(Math.abs(flips.filter(Boolean).length - 5000)).toBeLessThan(250)
+    expect(batchFlips(batchPlan(source, { seed: 2 }), 0, 100)).not.toContain(true)
+    const changes = flips.filter((flip, i) => i > 0 && flip !== flips[i - 1]).length
+    expect(Math.abs(changes - 5000)).toBeLessThan(250)
+  })
+
+  test('refuses what cannot be drawn', () => {
+    expect(() => batchPlan(memorySource([]), { seed: 0 })).toThrow(/no pictures to draw/)
+    expect(() => batchPlan({ ...source, classes: [] }, { seed: 0, balance: true })).toThrow(/cannot balance/)
+  })
+})
+
+describe('toNchw', () => {
+  const pixels = Uint8Array.from([...bytesOf(0), ...bytesOf(20)])
+  const unit = (bytes: readonly number[]): number[] => [...Float32Array.from(bytes, (x) => x / 127.5 - 1)]
+
+  test('planes and range', () => {
+    const out = toNchw(pixels, 2)
+    expect([...out.subarray(0, 12)]).toEqual(unit([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]))
+    expect([...toNchw(Uint8Array.from([0, 255, 51]), 1)]).toEqual(unit([0, 255, 51]))
+    expect([...toNchw(Uint8Array.from([0, 255, 0]), 1)]).toEqual([-1, 1, -1])
+  })
+
+  test('mirrors left to right only where asked', () => {
+    const out = toNchw(pixels, 2, [true, false])
+    expect([...out.subarray(0, 12)]).toEqual(unit([3, 0, 9, 6, 4, 1, 10, 7, 5, 2, 11, 8]))
+    expect(out.subarray(12)).toEqual(toNchw(pixels, 2).subarray(12))
+  })
+
+  test('readPictures', async () => {
+    expect(await readPictures(source, [3, 1])).toEqual(
+      toNchw(Uint8Array.from([...bytesOf(3), ...bytesOf(1)]), 2),
+    )
+  })
+})
+
+describe('openBatchReader', () => {
+  const plan = batchPlan(source, { seed: 4, flip: true })
+
+  test('the right batch for each step even when later reads end first', async () => {
+    let call = 0
+    const slow = memorySource(labels, async (indices) => {
+      await wait(30 - 5 * (call++ % 6))
+      return source.read(indices)
+    })
+    const reader = openBatchReader({ source: slow, plan, batch: 3 })
+    for (const step of [0, 1, 2, 3, 4, 9, 10, 2, 3]) {
+      const batch = await reader.next(step)
+      const indices = batchIndices(plan, step, 3)
+      expect(batch.indices).toEqual(indices)
+      expect([...batch.labels]).toEqual([...indices].map((i) => labels[i]))
+      expect(batch.images).toEqual(toNchw(await source.read([...indices]), 2, batchFlips(plan, step, 3)))
+    }
+    await reader.close()
+  })
+
+  test('reads ahead, and not more than asked', async () => {
+    const asked: string[] = []
+    const counting = memorySource(labels, async (indices) => {
+      asked.push(String(indices))
+      return source.read(indices)
+    })
+    const reader = openBatchReader({ source: counting, plan, batch: 2, ahead: 2 })
+    const steps = (...list: number[]): string[] =>
+      list.map((step) => String([...batchIndices(plan, step, 2)]))
+    await reader.next(0)
+    expect(asked).toEqual(steps(0, 1, 2))
+    await reader.next(1)
+    expect(asked).toEqual(steps(0, 1, 2, 3))
+    await reader.close()
+  })
+
+  test('a failed read rejects its batch only, and can be repeated', async () => {
+    let broken = true
+    const bad = String([...batchIndices(plan, 2, 3)])
+    const failing = memorySource(labels, async (indices) => {
+      if (broken && String(indices) === bad) throw new Error('disk gone')
+      return source.read(indices)
+    })
+    const reader = openBatchReader({ source: failing, plan, batch: 3 })
+    await reader.next(0)
+    await wait(5) // step 2 has failed ahead of time by now
+    await reader.next(1)
+    await expect(reader.next(2)).rejects.toThrow('disk gone')
+    expect((await reader.next(3)).indices).toEqual(batchIndices(plan, 3, 3))
+    broken = false
+    expect((await reader.next(2)).indices).toEqual(batchIndices(plan, 2, 3))
+    await reader.close()
+  })
+
+  test('close waits for reads under way and ends the reader', async () => {
+    let open = 0
+    const slow = memorySource(labels, async (indices) => {
+      open++
+      await wait(20)
+      open--
+      return source.read(indices)
+    })
+    const reader = openBatchReader({ source: slow, plan, batch: 3 })
+    const first = reader.next(0)
+    await reader.close()
+    expect(open).toBe(0)
+    expect((await first).indices.length).toBe(3)
+    await expect(reader.next(1)).rejects.toThrow(/closed/)
+  })
+})

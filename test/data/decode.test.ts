@@ -1,0 +1,196 @@
+import path from 'node:path'
+import sharp from 'sharp'
+import { describe, expect, test } from 'vitest'
+import { decodePicture, type Fit, isUndecodable } from '../../src/data/decode.ts'
+import { resizeSquare } from '../../src/data/resample.ts'
+import { picture, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
+
+const RED: Rgb = [255, 0, 0]
+const GREEN: Rgb = [0, 255, 0]
+const BLUE: Rgb = [0, 0, 255]
+
+const decode = async (input: Buffer | string, size: number, fit: Fit = 'cover'): Promise<Uint8Array> => {
+  const result = await decodePicture(input, { size, fit })
+  if (isUndecodable(result)) throw new Error(result.reason)
+  return result
+}
+
+const pixel = (pixels: Uint8Array, size: number, x: number, y: number): number[] => [
+  ...pixels.subarray((y * size + x) * 3, (y * size + x) * 3 + 3),
+]
+
+describe('decodePicture', () => {
+  test('turns a picture by its EXIF orientation', async () => {
+    // left half red, right half blue; orientation 6 = turn a quarter clockwise for display, so red comes on top
+    const jpeg = await picture(32, 32, (x) => (x < 16 ? RED : BLUE))
+      .withMetadata({ orientation: 6 })
+      .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
+      .toBuffer()
+    const pixels = await decode(jpeg, 8)
+    expect(pixel(pixels, 8, 7, 0)[0]).toBeGreaterThan(250)
+    expect(pixel(pixels, 8, 0, 7)[2]).toBeGreaterThan(250)
+  })
+
+  test('turns before it crops', async () => {
+    // 48×16, displayed as 16×48: the middle third of the long side remains
+    const jpeg = await picture(48, 16, (x) => (x < 16 ? RED : x < 32 ? GREEN : BLUE))
+      .withMetadata({ orientation: 6 })
+      .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
+      .toBuffer()
+    const pixels = await decode(jpeg, 16)
+    for (const at of [2, 8, 13]) expect(pixel(pixels, 16, at, at)[1]).toBeGreaterThan(240)
+  })
+
+  test('lays transparency on white', async () => {
+    const half = { r: 0, g: 0, b: 0, alpha: 0.5 }
+    const png = await sharp({ create: { width: 16, height: 16, channels: 4, background: half } })
+      .png()
+      .toBuffer()
+    const pixels = await decode(png, 4)
+    for (const value of pixels) expect(Math.abs(value - 127)).toBeLessThanOrEqual(1)
+    const clear = { r: 9, g: 9, b: 9, alpha: 0 }
+    const empty = await sharp({ create: { width: 4, height: 4, channels: 4, background: clear } })
+      .png()
+      .toBuffer()
+    expect(new Set(await decode(empty, 4))).toEqual(new Set([255]))
+  })
+
+  test('crops the centre exactly', async () => {
+    const png = await picture(12, 8, (x, y) => [x * 20, y * 30, 7])
+      .png()
+      .toBuffer()
+    const pixels = await decode(png, 8)
+    for (let y = 0; y < 8; y++)
+      for (let x = 0; x < 8; x++) expect(pixel(pixels, 8, x, y)).toEqual([(x + 2) * 20, y * 30, 7])
+  })
+
+  test('contains on white', async () => {
+    const png = await picture(8, 4, () => BLUE)
+      .png()
+      .toBuffer()
+    const pixels = await decode(png, 8, 'contain')
+    for (let y = 0; y < 8; y++)
+      expect(pixel(pixels, 8, 3, y)).toEqual(y < 2 || y >= 6 ? [255, 255, 255] : [...BLUE])
+  })
+
+  test('shrinks by exact box means', async () => {
+    const value = (x: number, y: number): number => (x * 37 + y * 91 + x * y) % 256
+    const png = await picture(256, 256, (x, y) => [value(x, y), 255 - value(x, y), (x * y) % 256])
+      .png()
+      .toBuffer()
+    const pixels = await decode(png, 64)
+    for (const [x, y] of [
+      [0, 0],
+      [17, 40],
+      [63, 63],
+    ]) {
+      let sum = 0
+      for (let dy = 0; dy < 4; dy++) for (let dx = 0; dx < 4; dx++) sum += value(x * 4 + dx, y * 4 + dy)
+      expect(pixel(pixels, 64, x, y)[0]).toBe(Math.floor(sum / 16 + 0.5))
+    }
+  })
+
+  test('a picture far larger than needed keeps its means', async () => {
+    const png = await picture(1000, 1000, (x, y) => [(x / 1000) * 255, (y / 1000) * 255, 100])
+      .png()
+      .toBuffer()
+    const pixels = await decode(png, 16)
+    for (let i = 0; i < 16; i++) {
+      const want = ((i + 0.5) / 16) * 255
+      const [r, g, b] = pixel(pixels, 16, i, 15 - i)
+      expect(Math.abs(r - want)).toBeLessThan(2)
+      expect(Math.abs(g - (255 - want))).toBeLessThan(2)
+      expect(b).toBe(100)
+    }
+  })
+
+  test.each([
+    [
+      '8-bit grey',
+      () =>
+        picture(8, 8, () => [90, 90, 90])
+          .toColourspace('b-w')
+          .png()
+          .toBuffer(),
+      90,
+      0,
+    ],
+    [
+      '16-bit grey',
+      () =>
+        picture(8, 8, () => [90, 90, 90])
+          .toColourspace('grey16')
+          .png()
+          .toBuffer(),
+      90,
+      1,
+    ],
+    [
+      'CMYK',
+      () =>
+        picture(8, 8, () => [90, 90, 90])
+          .toColourspace('cmyk')
+          .jpeg({ quality: 100 })
+          .toBuffer(),
+      90,
+      12,
+    ],
+  ])('%s becomes RGB', async (_, make, want, tolerance) => {
+    const pixels = await decode(await make(), 8)
+    expect(pixels.length).toBe(8 * 8 * 3)
+    for (const value of pixels) expect(Math.abs(value - want)).toBeLessThanOrEqual(tolerance)
+  })
+
+  test('takes the first frame of an animation', async () => {
+    const strip = await picture(8, 24, (_, y) => [RED, GREEN, BLUE][Math.floor(y / 8)])
+      .raw()
+      .toBuffer()
+    const gif = await sharp(strip, { raw: { width: 8, height: 24, channels: 3, pageHeight: 8 } })
+      .gif({ delay: [50, 50, 50] })
+      .toBuffer()
+    expect((await sharp(gif, { pages: -1 }).metadata()).pages).toBe(3)
+    const pixels = await decode(gif, 8)
+    for (let i = 0; i < 64; i++) expect(pixel(pixels, 8, i % 8, i >> 3)).toEqual([...RED])
+  })
+
+  test('gives a reason for what is no picture', async () => {
+    const folder = await temporaryFolder()
+    const jpeg = await picture(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
+      .jpeg()
+      .toBuffer()
+    const png = await picture(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
+      .png()
+      .toBuffer()
+    await writeFiles(folder, {
+      'cut.jpg': jpeg.subarray(0, jpeg.length >> 1),
+      'cut.png': png.subarray(0, png.length >> 1),
+      'empty.png': '',
+      'text.png': 'not a picture',
+    })
+    for (const name of ['cut.jpg', 'cut.png', 'empty.png', 'text.png', 'missing.png']) {
+      const result = await decodePicture(path.join(folder, name), { size: 8, fit: 'cover' })
+      expect(isUndecodable(result) && result.reason, name).toMatch(/\w{4}/)
+    }
+  })
+})
+
+describe('resizeSquare', () => {
+  test('weights borders by overlap', () => {
+    const pixels = Uint8Array.from([0, 90, 240].flatMap((v) => [v, v, v]))
+    const rows = new Uint8Array(27)
+    for (let y = 0; y < 3; y++) rows.set(pixels, y * 9)
+    const out = resizeSquare({ width: 3, height: 3, pixels: rows }, 2)
+    expect([out[0], out[3]]).toEqual([30, 190]) // (0 + 90/2)/1.5, (90/2 + 240)/1.5
+  })
+
+  test.each([
+    [7, 3],
+    [100, 64],
+    [5, 17],
+    [1, 4],
+    [2, 9],
+  ])('%i → %i keeps a flat colour', (side, size) => {
+    const pixels = new Uint8Array(side * side * 3).fill(201)
+    expect(new Set(resizeSquare({ width: side, height: side, pixels }, size))).toEqual(new Set([201]))
+  })
+})
