@@ -3,7 +3,7 @@
  * gender or hair share a key, keys with look-alike pictures are merged, and whole clusters go to one side.
  */
 
-import { createHash } from 'node:crypto'
+import { hashFraction } from './hashFraction.ts'
 
 /** Root-mean-square difference (0..1) of 16×16 box means under which two pictures count as the same. */
 export const LOOKALIKE_RMSE = 0.04
@@ -25,10 +25,6 @@ export const motifKey = (codePoints: readonly string[]): string =>
     .filter((code) => !DROPPED.test(code))
     .map((code) => (ADULT.test(code) ? 'P' : CHILD.test(code) ? 'C' : code))
     .join('-')
-
-/** Position of a text in [0, 1), evenly spread: the first 32 bits of its SHA-1. */
-export const hashFraction = (text: string): number =>
-  createHash('sha1').update(text).digest().readUInt32BE(0) / 2 ** 32
 
 /** Sum of squared differences of two rows of `width` numbers, or any number ≥ `limit` once it is reached. */
 const distance = (data: ArrayLike<number>, a: number, b: number, width: number, limit: number): number => {

@@ -1,6 +1,6 @@
 /** @file Classes and the validation split of a folder, both read off the paths of its pictures. */
 
-import { createHash } from 'node:crypto'
+import { hashFraction } from './hashFraction.ts'
 import { byBytes } from './scan.ts'
 
 /** Share of the pictures that become validation when the folder does not say. */
@@ -53,13 +53,8 @@ export const folderLayout = (paths: readonly string[]): FolderLayout => {
   return { classes, pictures, validationFolder }
 }
 
-/** A number in [0, 1) from a path without its extension, so that `a.png` and `a.jpg` stay together. */
-const position = (file: string): number =>
-  createHash('sha1')
-    .update(file.replace(/\.[^./]*$/, ''))
-    .digest()
-    .readUInt32BE(0) /
-  2 ** 32
+/** From the path without its extension, so that `a.png` and `a.jpg` stay together. */
+const position = (file: string): number => hashFraction(file.replace(/\.[^./]*$/, ''))
 
 /**
  * Parts positions 0..n−1 of a picture list: by the validation folder where there is one, else validation is whose

@@ -133,7 +133,7 @@ describe('decodePicture', () => {
           .jpeg({ quality: 100 })
           .toBuffer(),
       90,
-      12,
+      20,
     ],
   ])('%s becomes RGB', async (_, make, want, tolerance) => {
     const pixels = await decode(await make(), 8)

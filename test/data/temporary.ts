@@ -3,7 +3,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import sharp from 'sharp'
+import sharp, { type Sharp } from 'sharp'
 import { afterAll } from 'vitest'
 
 /** A colour as [r, g, b], 0..255. */
@@ -17,7 +17,7 @@ export const temporaryFolder = async (): Promise<string> => {
 }
 
 /** A sharp picture whose pixel (x, y) is `at(x, y)`. */
-export const picture = (width: number, height: number, at: (x: number, y: number) => Rgb): sharp.Sharp => {
+export const picture = (width: number, height: number, at: (x: number, y: number) => Rgb): Sharp => {
   const data = new Uint8Array(width * height * 3)
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) data.set(at(x, y), (y * width + x) * 3)
   return sharp(data, { raw: { width, height, channels: 3 } })
