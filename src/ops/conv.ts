@@ -2,11 +2,9 @@
  * @file 2-D convolution (stride 1, "same" padding, odd kernels) with its gradients, and the moves between space and
  * depth that replace strided convolutions. Layout [B, C, H, W].
  */
-import { type Shape, showShape, sizeOf } from '../host/tensor.ts'
+import { type HostTensor, type Shape, showShape, sizeOf } from '../host/tensor.ts'
 import { apply, type Emitter, expect, expectDType, type Node, type Op, type Value } from '../ir/graph.ts'
-import { transpose } from './core.ts'
-import { f32, int64s } from './emit.ts'
-import { flip } from './slice.ts'
+import { f32, filled, int64s } from './emit.ts'
 
 const samePads = (kernel: Shape): number[] => [...kernel, ...kernel].map((k) => (k - 1) / 2)
 
@@ -26,7 +24,7 @@ const conv2dOp: Op<null> = {
     return e.node('Conv', inputs, { attrs: { kernel_shape: { is: kernel }, pads: { is: samePads(kernel) } } })
   },
   vjp: ([d], { inputs: [x, w] }) => [
-    conv2d(d!, transpose(flip(w!, [2, 3]), [1, 0, 2, 3])),
+    conv2d(d!, adjointKernel(w!)),
     convKernelGrad(x!, d!, w!.shape.slice(2)),
   ],
   flops: ({ inputs: [, w], outputs: [y] }) => 2 * sizeOf(y!.shape) * sizeOf(w!.shape.slice(1)),
@@ -38,6 +36,38 @@ const conv2dOp: Op<null> = {
 }
 /** x [B,C,H,W] convolved with w [O,C,kh,kw] to [B,O,H,W]. */
 export const conv2d = (x: Value, w: Value): Value => apply(conv2dOp, [x, w], null)
+
+/** Reverses the order of n columns when multiplied from the right. */
+const reversal = (n: number): HostTensor => {
+  const tensor = filled([n, n], 0)
+  for (let i = 0; i < n; i++) (tensor.data as Float32Array)[i * n + n - 1 - i] = 1
+  return tensor
+}
+
+const adjointKernelOp: Op<null> = {
+  name: 'adjointKernel',
+  infer: ([w]) => {
+    const [O, C, kh, kw] = w!.shape as [number, number, number, number]
+    return [{ shape: [C, O, kh, kw], dtype: 'float32' }]
+  },
+  // The taps are turned by a product with a permutation: ten times faster than a Slice with negative steps.
+  emit: (e, [w], { inputs }) => {
+    const [O, C, kh, kw] = inputs[0]!.shape as [number, number, number, number]
+    const taps = kh * kw
+    const [flat] = e.node('Reshape', [w!, e.constant(int64s([O * C, taps]))])
+    const [turned] = taps === 1 ? [flat] : e.node('MatMul', [flat!, e.constant(reversal(taps))])
+    const [split] = e.node('Reshape', [turned!, e.constant(int64s([O, C, taps]))])
+    const [swapped] = e.node('Transpose', [split!], { attrs: { perm: { is: [1, 0, 2] } } })
+    return e.node('Reshape', [swapped!, e.constant(int64s([C, O, kh, kw]))])
+  },
+  vjp: ([d]) => [adjointKernel(d!)],
+  samples: [
+    { inputs: f32([2, 3, 3, 5]), attrs: null },
+    { inputs: f32([2, 3, 1, 1]), attrs: null },
+  ],
+}
+/** The kernel of the transposed convolution: taps reversed, channels swapped, [O,C,kh,kw] → [C,O,kh,kw]. */
+export const adjointKernel = (w: Value): Value => apply(adjointKernelOp, [w], null)
 
 /**
  * Above this many channels one product per tap beats building all taps' columns first: the columns no longer fit the
@@ -72,7 +102,9 @@ const emitKernelGrad = (e: Emitter, [x, d]: readonly string[], node: Node<Shape>
     C <= columnsUpToChannels && taps > 1 ? [one('Concat', runs, { attrs: { axis: { i: 1 } } })] : runs
   const parts = columns.map((c) => {
     const product = one('FusedMatMul', [dFlat, c], { attrs: { transB: { i: 1 } }, domain: 'com.microsoft' }) // [B, O, …C]
-    return one('ReduceSum', [product, shape(0)], { attrs: { keepdims: { i: 0 } } })
+    // Summed over the batch by a product with ones, four times faster than ReduceSum over the first axis.
+    const flat = one('Reshape', [product, shape(B, -1)])
+    return one('Reshape', [one('MatMul', [e.constant(filled([1, B], 1)), flat]), shape(O, -1)])
   })
   const joined = parts.length === 1 ? parts[0]! : one('Concat', parts, { attrs: { axis: { i: 1 } } }) // [O, taps·C]
   const byTap = one('Reshape', [joined, shape(O, taps, C)])
@@ -88,7 +120,7 @@ const convKernelGradOp: Op<Shape> = {
   },
   emit: emitKernelGrad,
   vjp: ([dd], { inputs: [x, d] }) => [
-    conv2d(d!, transpose(flip(dd!, [2, 3]), [1, 0, 2, 3])),
+    conv2d(d!, adjointKernel(dd!)),
     conv2d(x!, dd!),
   ],
   flops: ({ inputs: [x, d], attrs }) => 2 * sizeOf(d!.shape) * x!.shape[1]! * sizeOf(attrs),
@@ -134,4 +166,4 @@ const depthToSpaceOp: Op<number> = {
 /** Inverse of spaceToDepth. */
 export const depthToSpace = (x: Value, block: number): Value => apply(depthToSpaceOp, [x], block)
 
-export const ops: readonly Op<unknown>[] = [conv2dOp, convKernelGradOp, spaceToDepthOp, depthToSpaceOp]
+export const ops: readonly Op<unknown>[] = [conv2dOp, adjointKernelOp, convKernelGradOp, spaceToDepthOp, depthToSpaceOp]

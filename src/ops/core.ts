@@ -302,7 +302,21 @@ const reduce = (
     { inputs: f32([3]), attrs: { axes: [0], keepDims: false } },
   ],
 })
-const reduceSumOp = reduce('reduceSum', 'ReduceSum', (d, x) => expand(d, x.shape))
+const plainReduceSum = reduce('reduceSum', 'ReduceSum', (d, x) => expand(d, x.shape))
+/** Column sums of a matrix go through a product with ones: ORT's ReduceSum over the first axis is up to four times slower. */
+const reduceSumOp: Op<Reduction> = {
+  ...plainReduceSum,
+  emit: (e, [x], node) => {
+    const [rows, columns] = node.inputs[0]!.shape as [number, number]
+    const { axes, keepDims } = node.attrs
+    const columnSums = node.inputs[0]!.shape.length === 2 && axes.length === 1 && axes[0] === 0 && !keepDims
+    if (!columnSums || node.inputs[0]!.dtype !== 'float32') return plainReduceSum.emit(e, [x!], node)
+    const ones = e.constant(float32([1, rows], new Float32Array(rows).fill(1)))
+    const [sums] = e.node('MatMul', [ones, x!])
+    return e.node('Reshape', [sums!, e.constant(int64s([columns]))])
+  },
+  samples: [...plainReduceSum.samples, { inputs: f32([5, 3]), attrs: { axes: [0], keepDims: false } }],
+}
 const reduceSumSquareOp = reduce('reduceSumSquare', 'ReduceSumSquare', (d, x) => mul(d, mul(x, 2)))
 const reduceMaxOp = reduce('reduceMax', 'ReduceMax', (d, x, y) => mul(d, cast(equal(x, y), 'float32')))
 

@@ -1,4 +1,4 @@
-/** @file Parts of tensors: slice, pad, concat, split, flip; each is the gradient of another. */
+/** @file Parts of tensors: slice, pad, concat, split; each is the gradient of another. */
 import { showShape, zeros } from '../host/tensor.ts'
 import { apply, applyAll, commonDType, expect, type Op, type Value } from '../ir/graph.ts'
 import { constant } from './core.ts'
@@ -123,23 +123,4 @@ const splitOp: Op<{ readonly axis: number; readonly sizes: readonly number[] }> 
 export const split = (x: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
   sizes.length === 1 ? [x] : applyAll(splitOp, [x], { axis: axis < 0 ? axis + x.shape.length : axis, sizes })
 
-const flipOp: Op<readonly number[]> = {
-  name: 'flip',
-  infer: ([x], axes) => {
-    expect(
-      axes.every((a) => a >= 0 && a < x!.shape.length),
-      () => `axes [${axes}] are not axes of ${showShape(x!.shape)}`,
-    )
-    return [x!]
-  },
-  emit: (e, [x], { attrs: axes }) => {
-    const each = (n: number) => e.constant(int64s(axes.map(() => n)))
-    return e.node('Slice', [x!, each(-1), each(-(2 ** 31)), e.constant(int64s(axes)), each(-1)])
-  },
-  vjp: ([d], { attrs }) => [flip(d!, attrs)],
-  samples: [{ inputs: f32([2, 3, 4]), attrs: [1, 2] }],
-}
-/** Reverses the order along axes. */
-export const flip = (x: Value, axes: readonly number[]): Value => apply(flipOp, [x], axes)
-
-export const ops: readonly Op<unknown>[] = [sliceOp, padOp, concatOp, splitOp, flipOp]
+export const ops: readonly Op<unknown>[] = [sliceOp, padOp, concatOp, splitOp]
