@@ -70,46 +70,37 @@ const adjointKernelOp: Op<null> = {
 export const adjointKernel = (w: Value): Value => apply(adjointKernelOp, [w], null)
 
 /**
- * Above this many channels one product per tap beats building all taps' columns first: the columns no longer fit the
- * cache (measured by `npm run bench`).
- */
-const columnsUpToChannels = 32
-
-/**
- * Both pictures get rows of W + kw − 1, x with zeros all around and d with zeros at the right. A tap of the kernel is
- * then one contiguous run of x's flat rows, and the zeros of d cancel what wraps around: copying runs of H·(W + kw − 1)
- * numbers is several times faster than cutting H rows of W out for each tap.
+ * Both pictures get (kw − 1)/2 zeros at the right of their rows, so that a shift by a tap is a shift of flat rows: the
+ * zeros cancel what wraps around. x is shifted along rows (kw ways), d along columns (kh ways), each stacked into its
+ * channels; one product of the stacks then holds every tap, [kh·O, kw·C]. Shifting both costs kh + kw copies instead of
+ * the kh·kw of shifting x alone, and contiguous runs copy several times faster than rows cut one by one.
  */
 const emitKernelGrad = (e: Emitter, [x, d]: readonly string[], node: Node<Shape>): readonly string[] => {
   const [B, C, H, W] = node.inputs[0]!.shape as [number, number, number, number]
   const O = node.inputs[1]!.shape[1]!
   const [kh, kw] = node.attrs as [number, number]
-  const taps = kh * kw
-  const row = W + kw - 1
+  const [ph, pw] = [(kh - 1) / 2, (kw - 1) / 2]
+  const row = W + pw
   const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]!
   const shape = (...dims: number[]): string => e.constant(int64s(dims))
-  const pad = (v: string, top: number, left: number, bottom: number, right: number): string =>
-    taps === 1 ? v : one('Pad', [v, shape(0, 0, top, left, 0, 0, bottom, right)])
-  const [ph, pw] = [(kh - 1) / 2, (kw - 1) / 2]
-  // One more row at the bottom, because the last tap's run ends kw − 1 numbers past the padded picture.
-  const xFlat = one('Reshape', [pad(x!, ph, pw, ph + 1, pw), shape(B, C, -1)])
-  const dFlat = one('Reshape', [pad(d!, 0, 0, 0, kw - 1), shape(B, O, H * row)])
-  const runs = Array.from({ length: taps }, (_, tap) => {
-    const start = Math.floor(tap / kw) * row + (tap % kw)
-    return taps === 1 ? xFlat : one('Slice', [xFlat, shape(start), shape(start + H * row), shape(2)]) // [B, C, H·row]
-  })
-  const columns =
-    C <= columnsUpToChannels && taps > 1 ? [one('Concat', runs, { attrs: { axis: { i: 1 } } })] : runs
-  const parts = columns.map((c) => {
-    const product = one('FusedMatMul', [dFlat, c], { attrs: { transB: { i: 1 } }, domain: 'com.microsoft' }) // [B, O, …C]
-    // Summed over the batch by a product with ones, four times faster than ReduceSum over the first axis.
-    const flat = one('Reshape', [product, shape(B, -1)])
-    return one('Reshape', [one('MatMul', [e.constant(filled([1, B], 1)), flat]), shape(O, -1)])
-  })
-  const joined = parts.length === 1 ? parts[0]! : one('Concat', parts, { attrs: { axis: { i: 1 } } }) // [O, taps·C]
-  const byTap = one('Reshape', [joined, shape(O, taps, C)])
-  const byChannel = one('Transpose', [byTap], { attrs: { perm: { is: [0, 2, 1] } } })
-  return [one('Reshape', [byChannel, shape(O, C, kh, kw)])]
+  /** `count` runs of H·row numbers from `start` on, `step` apart, of v padded by `rows` above and below: [B, count·channels, H·row]. */
+  const shifts = (v: string, channels: number, rows: number, start: number, step: number, count: number) => {
+    const padded = rows + pw === 0 ? v : one('Pad', [v, shape(0, 0, rows, 0, 0, 0, rows, pw)])
+    const flat = one('Reshape', [padded, shape(B, channels, -1)])
+    if (count === 1) return flat
+    const runs = Array.from({ length: count }, (_, i) =>
+      one('Slice', [flat, shape(start + i * step), shape(start + i * step + H * row), shape(2)]),
+    )
+    return one('Concat', runs, { attrs: { axis: { i: 1 } } })
+  }
+  const alongRows = shifts(x!, C, pw === 0 ? 0 : 1, row - pw, 1, kw) // tap kx starts kx − pw after the first pixel
+  const alongColumns = shifts(d!, O, ph, 2 * ph * row, -row, kh) // tap ky starts ky − ph rows before it
+  const attrs = { transB: { i: 1 } }
+  const product = one('FusedMatMul', [alongColumns, alongRows], { attrs, domain: 'com.microsoft' }) // [B, kh·O, kw·C]
+  // Summed over the batch by a product with ones, four times faster than ReduceSum over the first axis.
+  const sum = one('MatMul', [e.constant(filled([1, B], 1)), one('Reshape', [product, shape(B, -1)])])
+  const byTap = one('Reshape', [sum, shape(kh, O, kw, C)])
+  return e.node('Transpose', [byTap], { attrs: { perm: { is: [1, 3, 0, 2] } } })
 }
 
 const convKernelGradOp: Op<Shape> = {
@@ -119,27 +110,29 @@ const convKernelGradOp: Op<Shape> = {
     return [{ shape: [d!.shape[1]!, x!.shape[1]!, ...kernel], dtype: 'float32' }]
   },
   emit: emitKernelGrad,
-  vjp: ([dd], { inputs: [x, d] }) => [
-    conv2d(d!, adjointKernel(dd!)),
-    conv2d(x!, dd!),
-  ],
+  vjp: ([dd], { inputs: [x, d] }) => [conv2d(d!, adjointKernel(dd!)), conv2d(x!, dd!)],
   flops: ({ inputs: [x, d], attrs }) => 2 * sizeOf(d!.shape) * x!.shape[1]! * sizeOf(attrs),
   samples: [
     { inputs: f32([2, 3, 4, 5], [2, 2, 4, 5]), attrs: [3, 3] },
-    { inputs: f32([2, 40, 3, 2], [2, 2, 3, 2]), attrs: [3, 3] },
+    { inputs: f32([2, 3, 3, 2], [2, 4, 3, 2]), attrs: [1, 3] },
+    { inputs: f32([2, 3, 3, 2], [2, 4, 3, 2]), attrs: [5, 1] },
     { inputs: f32([2, 3, 4, 4], [2, 5, 4, 4]), attrs: [1, 1] },
   ],
 }
 /**
  * Gradient of conv2d with respect to its kernel, from x [B,C,H,W] and the output's cotangent d [B,O,H,W]. ORT has no
- * such operator; one large Conv runs at half the rate of these products of shifted pictures.
+ * such operator; one large Conv runs at half the rate of this product of shifted pictures.
  */
 export const convKernelGrad = (x: Value, d: Value, kernel: Shape): Value =>
   apply(convKernelGradOp, [x, d], kernel)
 
+const expectPicture = (x: Value): void =>
+  expect(x.shape.length === 4, () => `the layout must be [B,C,H,W], found ${showShape(x.shape)}`)
+
 const spaceToDepthOp: Op<number> = {
   name: 'spaceToDepth',
   infer: ([x], block) => {
+    expectPicture(x!)
     const [B, C, H, W] = x!.shape as [number, number, number, number]
     expect(H % block === 0 && W % block === 0, () => `${H}×${W} is not divisible by ${block}`)
     return [{ shape: [B, C * block * block, H / block, W / block], dtype: x!.dtype }]
@@ -154,6 +147,7 @@ export const spaceToDepth = (x: Value, block: number): Value => apply(spaceToDep
 const depthToSpaceOp: Op<number> = {
   name: 'depthToSpace',
   infer: ([x], block) => {
+    expectPicture(x!)
     const [B, C, H, W] = x!.shape as [number, number, number, number]
     expect(C % (block * block) === 0, () => `${C} channels are not divisible by ${block}²`)
     return [{ shape: [B, C / (block * block), H * block, W * block], dtype: x!.dtype }]
@@ -166,4 +160,10 @@ const depthToSpaceOp: Op<number> = {
 /** Inverse of spaceToDepth. */
 export const depthToSpace = (x: Value, block: number): Value => apply(depthToSpaceOp, [x], block)
 
-export const ops: readonly Op<unknown>[] = [conv2dOp, adjointKernelOp, convKernelGradOp, spaceToDepthOp, depthToSpaceOp]
+export const ops: readonly Op<unknown>[] = [
+  conv2dOp,
+  adjointKernelOp,
+  convKernelGradOp,
+  spaceToDepthOp,
+  depthToSpaceOp,
+]

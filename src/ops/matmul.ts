@@ -1,5 +1,5 @@
 /** @file Matrix products, with transposition as a flag (never materialised) and an optional addend. */
-import { type Shape, showShape, sizeOf } from '../host/tensor.ts'
+import { type Shape, sameShape, showShape, sizeOf } from '../host/tensor.ts'
 import { apply, expect, expectDType, type Op, type Value } from '../ir/graph.ts'
 import { broadcastShape, reshape, sumTo } from './core.ts'
 import { f32 } from './emit.ts'
@@ -70,7 +70,11 @@ const gemmOp: Op<MatmulFlags> = {
       () => 'gemm takes matrices; use matmul for batches',
     )
     const shape = inferMatmul(a!, b!, flags)
-    if (c !== undefined) broadcastShape(shape, c.shape)
+    if (c !== undefined) {
+      const fits = sameShape(broadcastShape(shape, c.shape), shape)
+      expect(fits, () => `the addend ${showShape(c.shape)} does not fit the product ${showShape(shape)}`)
+      expectDType([c], a!.dtype)
+    }
     return [{ shape, dtype: a!.dtype }]
   },
   emit: (e, inputs, { attrs: { transA, transB, alpha } }) =>

@@ -36,6 +36,8 @@ const sliceOp: Op<Box> = {
 /** x[start:end] along one axis; negative axes count from the end. */
 export const slice = (x: Value, axis: number, start: number, end: number): Value => {
   const at = axis < 0 ? axis + x.shape.length : axis
+  if (x.shape[at] === undefined)
+    throw new Error(`slice: axis ${axis} is not an axis of ${showShape(x.shape)}`)
   return sliceBox(
     x,
     x.shape.map((_, i) => (i === at ? start : 0)),
@@ -74,6 +76,7 @@ const concatOp: Op<{ readonly axis: number }> = {
   name: 'concat',
   infer: (inputs, { axis }) => {
     const [first] = inputs
+    expect(first?.shape[axis] !== undefined, () => `axis ${axis} is not an axis of the values`)
     for (const v of inputs) {
       expect(
         v.shape.length === first!.shape.length &&
@@ -121,6 +124,8 @@ const splitOp: Op<{ readonly axis: number; readonly sizes: readonly number[] }> 
 }
 /** Cuts x along an axis into parts of the given sizes; negative axes count from the end. */
 export const split = (x: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
-  sizes.length === 1 ? [x] : applyAll(splitOp, [x], { axis: axis < 0 ? axis + x.shape.length : axis, sizes })
+  sizes.length === 1 && sizes[0] === x.shape.at(axis)
+    ? [x]
+    : applyAll(splitOp, [x], { axis: axis < 0 ? axis + x.shape.length : axis, sizes })
 
 export const ops: readonly Op<unknown>[] = [sliceOp, padOp, concatOp, splitOp]

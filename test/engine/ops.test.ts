@@ -1,0 +1,186 @@
+/**
+ * @file Every op at every sample: ONNX Runtime against the float64 reference, the gradient and the gradient of the
+ * gradient against central differences of the reference.
+ */
+import { describe, expect, it } from 'vitest'
+import { gradient } from '../../src/autodiff/gradient.ts'
+import { float32, type HostTensor } from '../../src/host/tensor.ts'
+import { applyAll, input, type Value } from '../../src/ir/graph.ts'
+import { add, cast, mul, reduceSum, stopGradient } from '../../src/ops/core.ts'
+import { allOps } from '../../src/ops/index.ts'
+import { type Case, cases, differences, drawInputs, errorOf, runOrt } from './cases.ts'
+import { evaluate, fromHost, type RefTensor, rules } from './reference.ts'
+
+/** Ops with a second output that only their own gradient may read; it has no gradient, so there is no second one. */
+const savedOutput: Readonly<Record<string, RegExp>> = {
+  silu: /saved sigmoid is internal to the gradient/,
+  layerNorm: /saved deviation is internal to the gradient/,
+  rmsNorm: /saved deviation is internal to the gradient/,
+}
+
+const weigh = (values: readonly Value[], weights: readonly Value[]): Value =>
+  values.map((v, i) => reduceSum(mul(v, weights[i]!))).reduce((a, b) => add(a, b))
+
+const isFloat = (v: Value): boolean => v.dtype === 'float32'
+
+interface Setup {
+  readonly inputs: readonly Value[]
+  readonly outputs: readonly Value[]
+  readonly wrt: readonly Value[]
+  /** The float outputs that may reach a loss, and their random weights. */
+  readonly seen: readonly Value[]
+  readonly weights: readonly Value[]
+  readonly tensors: ReadonlyMap<Value, HostTensor>
+  readonly feeds: ReadonlyMap<Value, RefTensor>
+}
+
+const setUp = ({ name, op, sample }: Case): Setup => {
+  const inputs = sample.inputs.map((t, i) => input(`x${i}`, t.shape, t.dtype))
+  const outputs = applyAll(op, inputs, sample.attrs)
+  const seen = outputs.filter((v) => isFloat(v) && !(v.index > 0 && op.name in savedOutput))
+  const weights = seen.map((v, i) => input(`w${i}`, v.shape))
+  const tensors = new Map<Value, HostTensor>()
+  for (const [i, t] of drawInputs(name, sample.inputs, sample.range).entries()) tensors.set(inputs[i]!, t)
+  for (const [i, t] of drawInputs(`${name} weights`, seen).entries()) tensors.set(weights[i]!, t)
+  const feeds = new Map([...tensors].map(([v, t]) => [v, fromHost(t)]))
+  return { inputs, outputs, wrt: inputs.filter(isFloat), seen, weights, tensors, feeds }
+}
+
+/** Runs values on ONNX Runtime as one program. */
+const runValues = async (
+  tensors: ReadonlyMap<Value, HostTensor>,
+  values: readonly Value[],
+): Promise<(RefTensor & { readonly dtype: string })[]> => {
+  const inputs = Object.fromEntries([...tensors.keys()].map((v) => [v.name, v]))
+  const feeds = Object.fromEntries([...tensors].map(([v, t]) => [v.name, t]))
+  const outputs = Object.fromEntries(values.map((v, i) => [`y${i}`, v]))
+  const results = await runOrt({ name: 'op', inputs, outputs }, feeds)
+  return values.map((_, i) => results[`y${i}`]!)
+}
+
+const whyNoGradient = ({ op, sample }: Case): string | null => {
+  if (op.name === 'stopGradient') return 'zero by design'
+  if (sample.inputs.every((t) => t.dtype !== 'float32')) return 'no float input'
+  return op.vjp === undefined ? 'op has none: its output is bool' : null
+}
+
+const expectClose = (
+  actual: readonly RefTensor[],
+  expected: readonly RefTensor[],
+  tolerance: number,
+): void => {
+  expect(actual.map((t) => t.shape)).toEqual(expected.map((t) => t.shape))
+  for (const [i, t] of expected.entries()) expect(errorOf(actual[i]!, t)).toBeLessThan(tolerance)
+}
+
+it('the reference defines exactly the ops of the project, and each has a sample', () => {
+  expect(Object.keys(rules).sort()).toEqual(allOps.map((op) => op.name).sort())
+  expect(allOps.filter((op) => op.samples.length === 0).map((op) => op.name)).toEqual([])
+})
+
+it('only constants and comparisons lack a gradient', () => {
+  const without = allOps.filter((op) => op.vjp === undefined).map((op) => op.name)
+  expect(without).toEqual(['constant', 'greater', 'less', 'equal'])
+})
+
+describe('forward', () => {
+  it.each(cases)('$name', async (c) => {
+    const { outputs, tensors, feeds } = setUp(c)
+    const expected = evaluate(outputs, feeds)
+    const actual = await runValues(tensors, outputs)
+    for (const [i, v] of outputs.entries()) {
+      expect(expected[i]!.shape).toEqual(v.shape)
+      expect(expected[i]!.data.length).toBe(v.shape.reduce((n, d) => n * d, 1))
+      expect(actual[i]!.dtype).toBe(v.dtype)
+      expect(actual[i]!.shape).toEqual(v.shape)
+      if (isFloat(v)) expect(errorOf(actual[i]!, expected[i]!)).toBeLessThan(1e-5)
+      else expect(actual[i]!.data).toEqual(expected[i]!.data)
+    }
+  })
+})
+
+const smooth = cases.filter((c) => whyNoGradient(c) === null)
+
+it('only these ops have samples without a derivative test', () => {
+  const reasons = new Set(
+    cases.filter((c) => !smooth.includes(c)).map((c) => `${c.op.name}: ${whyNoGradient(c)}`),
+  )
+  expect([...reasons].sort()).toEqual([
+    'add: no float input',
+    'cast: no float input',
+    'constant: no float input',
+    'equal: no float input',
+    'equal: op has none: its output is bool',
+    'greater: no float input',
+    'greater: op has none: its output is bool',
+    'less: no float input',
+    'less: op has none: its output is bool',
+    'mul: no float input',
+    'stopGradient: zero by design',
+  ])
+})
+
+describe('gradient against central differences', () => {
+  it.each(smooth)('$name', async (c) => {
+    const { seen, weights, wrt, tensors, feeds } = setUp(c)
+    const loss = weigh(seen, weights)
+    const gradients = gradient(loss, wrt)
+    const expected = differences(loss, wrt, feeds)
+    expectClose(evaluate(gradients, feeds), expected, 1e-6)
+    expectClose(await runValues(tensors, gradients), expected, 1e-4)
+  })
+})
+
+describe('gradient of the gradient against central differences', () => {
+  for (const c of smooth) {
+    const message = savedOutput[c.op.name]
+    // The weights take part, so that the second derivative of a linear op is not merely zero.
+    const note = message === undefined ? '' : ' (weights only: the op has a saved output without a gradient)'
+    it(`${c.name}${note}`, async () => {
+      const { seen, weights, wrt, tensors, feeds } = setUp(c)
+      const first = gradient(weigh(seen, weights), wrt)
+      const own = first.map((g, i) => input(`u${i}`, g.shape))
+      const drawn = drawInputs(`${c.name} second`, own)
+      const withOwn = new Map([...tensors, ...drawn.map((t, i) => [own[i]!, t] as const)])
+      const allFeeds = new Map([...feeds, ...drawn.map((t, i) => [own[i]!, fromHost(t)] as const)])
+      const sum = weigh(first, own)
+      if (message !== undefined) expect(() => gradient(sum, wrt)).toThrow(message)
+      const of = message === undefined ? [...wrt, ...weights] : weights
+      const second = gradient(sum, of)
+      const expected = differences(sum, of, allFeeds)
+      expectClose(evaluate(second, allFeeds), expected, 1e-5)
+      expectClose(await runValues(withOwn, second), expected, 1e-4)
+    })
+  }
+})
+
+describe('stopGradient', () => {
+  const x = input('x', [3])
+  const feeds = new Map([[x, float32([3], [2, -3, 5])]])
+
+  it('gives zeros where it is the only way to the loss', async () => {
+    const [dx] = gradient(reduceSum(stopGradient(x)), [x])
+    const [actual] = await runValues(feeds, [dx!])
+    expect([...actual!.data]).toEqual([0, 0, 0])
+  })
+
+  it('is a constant factor next to a live one: d sum(stop(x)·x·x) = 2·stop(x)·x', async () => {
+    const [dx] = gradient(reduceSum(mul(mul(stopGradient(x), x), x)), [x])
+    const [actual] = await runValues(feeds, [dx!])
+    expect([...actual!.data]).toEqual([8, 18, 50])
+  })
+})
+
+it('cast to float16 and back rounds to 11 bits and passes the gradient through', async () => {
+  const x = input('x', [3])
+  const w = input('w', [3])
+  const half = cast(cast(x, 'float16'), 'float32')
+  const [dx] = gradient(reduceSum(mul(half, w)), [x])
+  const feeds = new Map([
+    [x, float32([3], [0.1, 2049, -3.5])],
+    [w, float32([3], [0.5, -2, 3])],
+  ])
+  const [y, d] = await runValues(feeds, [half, dx!])
+  expect([...y!.data]).toEqual([0.0999755859375, 2048, -3.5])
+  expect([...d!.data]).toEqual([0.5, -2, 3])
+})
