@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { basename, extname, join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, parseConfig, presetByName, showConfig } from '../config/load.ts'
-import { smokeForm } from '../config/presets.ts'
+import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
-import { toNchw } from '../data/batches.ts'
+import { readPictures } from '../data/batches.ts'
 import { openData } from '../data/open.ts'
 import { floats } from '../host/tensor.ts'
 import { describeModel, type ModelInfo } from '../jobs/info.ts'
@@ -51,8 +51,7 @@ const setOption = (): Option =>
 const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
 
 const loadConfig = (source: string): Config => {
-  if (!existsSync(source) || ['quickstart', 'emoji64', 'imagenet512', 'kinetics600'].includes(source))
-    return presetByName(source)
+  if (source in presets || !existsSync(source)) return presetByName(source)
   return parseConfig(readFileSync(source, 'utf8'), source)
 }
 
@@ -95,7 +94,7 @@ const resolveConfig = (source: string, flags: TrainFlags): Config => {
 program
   .command('train')
   .description('train a run and write its report; the same command again resumes it')
-  .argument('<preset or file.yaml>', 'quickstart, emoji64, imagenet512, kinetics600, or a configuration file')
+  .argument('<preset or file.yaml>', `${Object.keys(presets).join(', ')}, or a configuration file`)
   .option('--out <dir>', 'run directory (default runs/<name>)')
   .addOption(new Option('--stage <stage>', 'which stage').choices(['1', '2', 'all']).default('all'))
   .addOption(new Option('--steps <n>', 'steps of both stages').argParser(wholeNumber(1)))
@@ -320,7 +319,7 @@ program
     const { validation } = await openData({ source, path, size, skinTones })
     const count = Math.min(flags.count, validation.count)
     const indices = Array.from({ length: count }, (_, i) => Math.floor((i * validation.count) / count))
-    const images = toNchw(await validation.read(indices), size)
+    const images = await readPictures(validation, indices)
     const { figures } = await use.reconstruct(run, runtime, images, {
       seed: flags.seed,
       sampler: use.decoderSampler(run.config),

@@ -7,6 +7,7 @@ import { flattenSpec, type Spec } from '../nn/params.ts'
 import { latentShape, stage1Objective } from '../pipeline/stage1.ts'
 import { stage2Objective } from '../pipeline/stage2.ts'
 import { type Objective, traceTrainStep } from '../train/step.ts'
+import { optimizerOf } from './stage.ts'
 
 /** Cost of one network. */
 export interface NetworkInfo {
@@ -39,8 +40,6 @@ export interface ModelInfo {
   readonly stages: readonly StageInfo[]
 }
 
-const adamW = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, clipNorm: 1 }
-
 const flopsOf = (nodes: readonly Node[]): number => nodes.reduce((sum, n) => sum + (n.op.flops?.(n) ?? 0), 0)
 
 /** Forward FLOPs of one example by the first part of the model path: encoder, prior, decoder, base. */
@@ -63,8 +62,13 @@ const countUnder = (spec: Spec, network: string): number =>
     .filter(({ path }) => path.startsWith(`${network}.`))
     .reduce((sum, entry) => sum + sizeOf(entry.spec.shape), 0)
 
-const stageInfo = (objective: Objective, batch: number, flopsPerExample: number): StageInfo => {
-  const { program } = traceTrainStep(objective, adamW)
+const stageInfo = (
+  config: Config,
+  objective: Objective,
+  batch: number,
+  flopsPerExample: number,
+): StageInfo => {
+  const { program } = traceTrainStep(objective, optimizerOf(config))
   const state = Object.values(program.inputs).filter((v: Value) =>
     /^(param|moment1|moment2|ema)\//.test(v.name),
   )
@@ -99,8 +103,8 @@ export const describeModel = (config: Config, classes: number): ModelInfo => {
     compression: (c * h * w) / (3 * config.data.size ** 2),
     networks,
     stages: [
-      stageInfo(stage1Objective(model, batch), batch, sum('encoder', 'prior', 'decoder')),
-      stageInfo(stage2Objective(model, stage2.batch), stage2.batch, sum('base')),
+      stageInfo(config, stage1Objective(model, batch), batch, sum('encoder', 'prior', 'decoder')),
+      stageInfo(config, stage2Objective(model, stage2.batch), stage2.batch, sum('base')),
     ],
   }
 }

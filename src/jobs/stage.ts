@@ -46,7 +46,8 @@ export interface StageResult {
   readonly finished: boolean
 }
 
-const optimizerOf = ({ train }: Config): AdamWConfig => ({
+/** AdamW as the configuration sets it. */
+export const optimizerOf = ({ train }: Config): AdamWConfig => ({
   beta1: train.beta1,
   beta2: train.beta2,
   epsilon: 1e-8,

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
-import { toNchw } from '../data/batches.ts'
+import { readPictures } from '../data/batches.ts'
 import { openData } from '../data/open.ts'
 import type { DataSplit, ImageSource } from '../data/source.ts'
 import { float32, type HostTensor } from '../host/tensor.ts'
@@ -61,8 +61,8 @@ const openTrainingData = (config: Config, listen: Listener): Promise<DataSplit> 
 const evenly = (count: number, of: number): number[] =>
   Array.from({ length: Math.min(count, of) }, (_, i) => Math.floor((i * of) / Math.min(count, of)))
 
-const picturesOf = async (source: ImageSource, count: number): Promise<Float32Array> =>
-  toNchw(await source.read(evenly(count, source.count)), source.size)
+const picturesOf = (source: ImageSource, count: number): Promise<Float32Array> =>
+  readPictures(source, evenly(count, source.count))
 
 /** One row per class (one row without a class where there are none). */
 const sampleGrid = async (context: StageContext, info: RunInfo): Promise<Uint8Array> => {

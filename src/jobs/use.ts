@@ -1,10 +1,11 @@
 /** @file Using a trained run: sample, reconstruct, encode, decode. Each is a function here and a command of `ul`. */
-import { existsSync, readdirSync, statSync } from 'node:fs'
-import { extname, join } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { nearest } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { decodeSquare, isUndecodable } from '../data/decode.ts'
-import { resizeSquare } from '../data/resample.ts'
+import { toNchw } from '../data/batches.ts'
+import { decodePicture, isUndecodable } from '../data/decode.ts'
+import { PICTURE_FORMATS, scanFolder } from '../data/scan.ts'
 import type { SkippedFile } from '../data/source.ts'
 import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
 import { float32, floats, type HostTensor } from '../host/tensor.ts'
@@ -81,17 +82,13 @@ export interface LoadedPictures {
   readonly skipped: readonly SkippedFile[]
 }
 
-const pictureExtensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg', '.webp', '.avif', '.gif'])
-
-const expandPaths = (paths: readonly string[]): string[] =>
-  paths.flatMap((path) => {
-    if (!existsSync(path)) throw new Error(`${path}: there is no such file or folder; check the spelling`)
-    if (!statSync(path).isDirectory()) return [path]
-    const files = readdirSync(path, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && pictureExtensions.has(extname(entry.name).toLowerCase()))
-      .map((entry) => join(entry.parentPath, entry.name))
-    return files.sort()
-  })
+const expandPath = async (given: string): Promise<string[]> => {
+  const info = await stat(given).catch(() => null)
+  if (info === null) throw new Error(`${given}: there is no such file or folder; check the spelling`)
+  if (!info.isDirectory()) return [given]
+  const { pictures } = await scanFolder(given)
+  return pictures.map((name) => join(given, name))
+}
 
 /**
  * Reads files and folders as the run's pictures (centre crop, area average).
@@ -99,33 +96,21 @@ const expandPaths = (paths: readonly string[]): string[] =>
  */
 export const loadPictures = async (paths: readonly string[], size: number): Promise<LoadedPictures> => {
   const files: string[] = []
-  const planes: Float32Array[] = []
+  const pixels: Uint8Array[] = []
   const skipped: SkippedFile[] = []
-  for (const file of expandPaths(paths)) {
-    const decoded = await decodeSquare(file, { size, fit: 'cover' })
+  for (const file of (await Promise.all(paths.map(expandPath))).flat()) {
+    const decoded = await decodePicture(file, { size, fit: 'cover' })
     if (isUndecodable(decoded)) skipped.push({ file, reason: decoded.reason })
     else {
       files.push(file)
-      planes.push(toPlanes(resizeSquare(decoded, size)))
+      pixels.push(decoded)
     }
   }
   if (files.length === 0) {
     const reason = skipped[0] === undefined ? 'no picture files' : `${skipped[0].file}: ${skipped[0].reason}`
-    throw new Error(
-      `${paths.join(', ')}: nothing could be read (${reason}); give PNG, JPEG, WebP, AVIF or GIF files`,
-    )
+    throw new Error(`${paths.join(', ')}: nothing could be read (${reason}); give ${PICTURE_FORMATS} files`)
   }
-  const images = new Float32Array(files.length * 3 * size ** 2)
-  for (const [i, plane] of planes.entries()) images.set(plane, i * plane.length)
-  return { files, images, skipped }
-}
-
-/** [H, W, 3] bytes → [3, H, W] in [−1, 1]. */
-const toPlanes = (rgb: Uint8Array): Float32Array => {
-  const area = rgb.length / 3
-  const out = new Float32Array(rgb.length)
-  for (let i = 0; i < area; i++) for (let c = 0; c < 3; c++) out[c * area + i] = rgb[i * 3 + c]! / 127.5 - 1
-  return out
+  return { files, images: toNchw(Buffer.concat(pixels), size), skipped }
 }
 
 /** Times and noises per picture for the bits of a reconstruction. */
