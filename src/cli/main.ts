@@ -11,6 +11,7 @@ import { openData } from '../data/open.ts'
 import { floats } from '../host/tensor.ts'
 import { describeModel, type ModelInfo } from '../jobs/info.ts'
 import { openRun } from '../jobs/openRun.ts'
+import { type Profile, type ProfileRow, profileStep } from '../jobs/profile.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
 import * as use from '../jobs/use.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
@@ -38,6 +39,8 @@ const realNumber = (text: string): number => {
   if (text.trim() === '' || !Number.isFinite(n)) throw new InvalidArgumentError('expected a number.')
   return n
 }
+/** Groups of emoji.json; a folder's classes are known once it is read, ImageNet's thousand stand in for them. */
+const emojiClasses = 9
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
 
 const deviceOption = (): Option =>
@@ -332,6 +335,25 @@ program
     answer(flags.json, { event: 'done', ...figures }, lines.join('\n'))
   })
 
+/** Configuration of a run, preset or file, and how many classes its data has or is taken to have. */
+const describedBy = (
+  source: string,
+  set: readonly string[],
+): { readonly config: Config; readonly classes: number } => {
+  const isRun = existsSync(join(source, 'config.yaml'))
+  const config = applySettings(isRun ? readRunConfig(source) : loadConfig(source), set)
+  const assumed = config.data.source === 'emoji' ? emojiClasses : 1000
+  return { config, classes: isRun ? readRunInfo(source).classes.length : assumed }
+}
+
+interface ProfileFlags {
+  readonly stage: '1' | '2'
+  readonly steps: number
+  readonly set: readonly string[]
+  readonly device: Device
+  readonly json?: boolean
+}
+
 const infoText = (info: ModelInfo): string =>
   [
     `${info.name}: latent ${info.latentShape.join('×')} (${(1 / info.compression).toFixed(1)} times fewer numbers than the picture)`,
@@ -353,11 +375,44 @@ program
   .addOption(jsonOption())
   .addHelpText('after', example('ul info imagenet512 --set train.batch=1'))
   .action((source: string, flags: { readonly set: readonly string[]; readonly json?: boolean }) => {
-    const isRun = existsSync(join(source, 'config.yaml'))
-    const config = applySettings(isRun ? readRunConfig(source) : loadConfig(source), flags.set)
-    const classes = isRun ? readRunInfo(source).classes.length : config.data.source === 'emoji' ? 9 : 1000
+    const { config, classes } = describedBy(source, flags.set)
     const info = describeModel(config, classes)
     answer(flags.json, { event: 'done', ...info }, infoText(info))
+  })
+
+const profileRows = (title: string, rows: readonly ProfileRow[]): string[] => [
+  title,
+  ...rows
+    .slice(0, 24)
+    .map(
+      ({ name, milliseconds, share, launches, megabytes }) =>
+        `  ${(100 * share).toFixed(1).padStart(5)} %  ${milliseconds.toFixed(2).padStart(9)} ms  ${launches.toFixed(0).padStart(5)} launches  ${megabytes.toFixed(1).padStart(9)} MB  ${name}`,
+    ),
+]
+
+const profileText = (p: Profile): string =>
+  [
+    `stage ${p.stage}, batch ${p.batch}: ${p.stepMilliseconds.toFixed(1)} ms per step, ${p.gflopsPerSecond.toFixed(1)} GFLOP/s; kernels ${p.kernelMilliseconds.toFixed(1)} ms while profiled`,
+    ...profileRows('by operator', p.byOperator),
+    ...profileRows('by layer', p.byLayer),
+    ...profileRows('by op of the graph', p.byOp),
+  ].join('\n')
+
+program
+  .command('profile')
+  .description("where a training step spends its time: by operator, by layer, and by the graph's ops")
+  .argument('<run or preset>', 'run directory, preset, or configuration file')
+  .addOption(new Option('--stage <stage>', 'which stage').choices(['1', '2']).default('1'))
+  .addOption(new Option('--steps <n>', 'steps to average over').argParser(wholeNumber(1)).default(5))
+  .addOption(setOption())
+  .addOption(deviceOption())
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul profile quickstart --stage 2'))
+  .action(async (source: string, flags: ProfileFlags) => {
+    const { config, classes } = describedBy(source, flags.set)
+    const runtime = new NodeRuntime({ device: flags.device })
+    const profile = await profileStep(runtime, config, flags.stage, classes, flags.steps)
+    answer(flags.json, { event: 'done', ...profile }, profileText(profile))
   })
 
 const fail = (error: unknown): void => {

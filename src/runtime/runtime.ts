@@ -1,6 +1,6 @@
 /** @file The contract between programs and whatever runs them. Adapters live beside this file, one folder each. */
 import type { HostTensor } from '../host/tensor.ts'
-import { nodesOf, type Value } from '../ir/graph.ts'
+import { type Node, nodesOf, type Value } from '../ir/graph.ts'
 import type { Program } from '../ir/program.ts'
 
 /** Where a program runs. */
@@ -27,8 +27,8 @@ export interface Executable {
    * @throws one sentence naming the op, the shapes and the model path when the run fails, or the missing input.
    */
   run(feeds: Readonly<Record<string, HostTensor>>, state?: DeviceState): Promise<Record<string, HostTensor>>
-  /** Writes the provider's profile, when compiled with `profile`, and returns the file's path. */
-  endProfiling(): void
+  /** Ends profiling and returns what every kernel launch took. @throws when not compiled with `profile`. */
+  profile(): Promise<readonly KernelTime[]>
   /** Frees the session. */
   dispose(): Promise<void>
 }
@@ -37,8 +37,19 @@ export interface Executable {
 export interface CompileOptions {
   /** State tensor name → name of the program output that becomes its next value. */
   readonly updates?: Readonly<Record<string, string>>
-  /** File prefix for the provider's profile; none when absent. */
-  readonly profile?: string
+  /** Whether to time every kernel, see `Executable.profile`. */
+  readonly profile?: boolean
+}
+
+/** One launch of a provider's kernel. */
+export interface KernelTime {
+  /** ONNX operator, or the provider's fusion of several. */
+  readonly operator: string
+  /** The program's node that it was emitted for; null for what the provider added (casts, layout changes). */
+  readonly node: Node | null
+  readonly seconds: number
+  /** Bytes read and written: inputs that are not constants, constants and outputs. */
+  readonly bytes: number
 }
 
 /** Runs programs on one device. */

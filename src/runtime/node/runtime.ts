@@ -9,10 +9,12 @@ import {
   type Device,
   type DeviceState,
   type Executable,
+  type KernelTime,
   mayOverwrite,
   type Runtime,
 } from '../runtime.ts'
 import { explainRunError } from './errors.ts'
+import { type Profiling, startProfiling } from './profiling.ts'
 import { CpuState, fromOrt, GpuState, type OrtState, toOrt } from './state.ts'
 
 /** Settings of the Node runtime. */
@@ -36,7 +38,8 @@ const sessionOptions = (
   device: Device,
   threads: number,
   model: OnnxModel,
-  options: CompileOptions,
+  updates: Readonly<Record<string, string>>,
+  profiling: Profiling | null,
 ): ort.InferenceSession.SessionOptions => {
   const shared: ort.InferenceSession.SessionOptions = {
     executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
@@ -48,10 +51,10 @@ const sessionOptions = (
     logSeverityLevel: 3,
     // Denormals appear in Adam's second moments and slow element-wise passes tenfold.
     extra: { session: { set_denormal_as_zero: '1' } },
-    ...(options.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profile }),
+    ...(profiling === null ? {} : { enableProfiling: true, profileFilePrefix: profiling.prefix }),
   }
   if (device === 'cpu') return shared
-  const updated = new Set(Object.values(options.updates ?? {}))
+  const updated = new Set(Object.values(updates))
   const location: Record<string, 'cpu' | 'gpu-buffer'> = {}
   for (const [name, own] of Object.entries(model.outputs))
     location[own] = updated.has(name) ? 'gpu-buffer' : 'cpu'
@@ -66,18 +69,21 @@ class NodeExecutable implements Executable {
   readonly #enqueue: <T>(job: () => Promise<T>) => Promise<T>
   /** State tensors whose next value may be written over the current one (see mayOverwrite). */
   readonly #inPlace: ReadonlySet<string>
+  readonly #profiling: Profiling | null
 
   constructor(
     program: Program,
     model: OnnxModel,
     session: ort.InferenceSession,
     updates: Readonly<Record<string, string>>,
+    profiling: Profiling | null,
     enqueue: <T>(job: () => Promise<T>) => Promise<T>,
   ) {
     this.#program = program
     this.#model = model
     this.#session = session
     this.#updates = updates
+    this.#profiling = profiling
     this.#enqueue = enqueue
     const safe = Object.entries(updates).filter(([name, output]) =>
       mayOverwrite(program, program.inputs[name]!, program.outputs[output]!),
@@ -127,8 +133,16 @@ class NodeExecutable implements Executable {
     return returned
   }
 
-  endProfiling(): void {
-    this.#session.endProfiling()
+  async profile(): Promise<readonly KernelTime[]> {
+    if (this.#profiling === null) {
+      throw new Error(
+        `program ${this.#program.name}: it was compiled without profiling; pass { profile: true }`,
+      )
+    }
+    return this.#enqueue(async () => {
+      this.#session.endProfiling()
+      return this.#profiling!.read(this.#model)
+    })
   }
 
   async dispose(): Promise<void> {
@@ -159,11 +173,13 @@ export class NodeRuntime implements Runtime {
 
   async compile(program: Program, options: CompileOptions = {}): Promise<Executable> {
     const model = serialize(program)
+    const updates = options.updates ?? {}
+    const profiling = options.profile === true ? startProfiling() : null
     let session: ort.InferenceSession
     try {
       session = await ort.InferenceSession.create(
         model.bytes,
-        sessionOptions(this.device, this.threads, model, options),
+        sessionOptions(this.device, this.threads, model, updates, profiling),
       )
     } catch (cause) {
       const reason = (cause as Error).message
@@ -177,7 +193,7 @@ export class NodeRuntime implements Runtime {
         { cause },
       )
     }
-    return new NodeExecutable(program, model, session, options.updates ?? {}, this.#enqueue)
+    return new NodeExecutable(program, model, session, updates, profiling, this.#enqueue)
   }
 
   async place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState> {
@@ -189,7 +205,7 @@ export class NodeRuntime implements Runtime {
     const model = serialize(copy)
     const session = (to: 'cpu' | 'gpu-buffer'): Promise<ort.InferenceSession> => {
       const location = Object.fromEntries(Object.values(model.outputs).map((own) => [own, to]))
-      const base = sessionOptions(this.device, this.threads, model, {})
+      const base = sessionOptions(this.device, this.threads, model, {}, null)
       return ort.InferenceSession.create(model.bytes, { ...base, preferredOutputLocation: location })
     }
     const state = new GpuState(
