@@ -1,7 +1,7 @@
 /** @file Reverse mode: the gradient of a scalar as more graph. */
 import { showShape, zeros } from '../host/tensor.ts'
-import { type Node, nodesOf, scope, type Value } from '../ir/graph.ts'
-import { add, constant } from '../ops/core.ts'
+import { applyAll, type Node, nodesOf, type Segment, scope, type Value } from '../ir/graph.ts'
+import { add, after, constant } from '../ops/core.ts'
 import { filled } from '../ops/emit.ts'
 
 /** The nodes between `wrt` and `loss`: only these carry a cotangent. */
@@ -12,6 +12,30 @@ const activeNodes = (loss: Value, wrt: readonly Value[]): Node[] => {
     for (const v of node.outputs) active.add(v)
     return true
   })
+}
+
+const nodesBySegment = (loss: Value): Map<Segment, Node[]> => {
+  const segments = new Map<Segment, Node[]>()
+  for (const node of nodesOf([loss])) {
+    if (node.segment === null) continue
+    const known = segments.get(node.segment)
+    if (known === undefined) segments.set(node.segment, [node])
+    else known.push(node)
+  }
+  return segments
+}
+
+/** Traces the nodes of a segment again, from inputs that are not ready before the cotangent `d` is. */
+const replay = (segment: Segment, nodes: readonly Node[], d: Value): Map<Node, Node> => {
+  const values = new Map<Value, Value>(segment.inputs.map((v) => [v, after(v, d)]))
+  const copies = new Map<Node, Node>()
+  for (const node of nodes) {
+    const inputs = node.inputs.map((v) => values.get(v) ?? v)
+    const outputs = scope(`d ${node.scope}`, () => applyAll(node.op, inputs, node.attrs))
+    for (const [i, v] of node.outputs.entries()) values.set(v, outputs[i]!)
+    copies.set(node, outputs[0]!.node!)
+  }
+  return copies
 }
 
 /**
@@ -25,16 +49,26 @@ export const gradient = (loss: Value, wrt: readonly Value[]): Value[] => {
     )
   }
   const cotangents = new Map<Value, Value>([[loss, constant(filled([], 1))]])
+  const segments = nodesBySegment(loss)
+  const replayed = new Map<Segment, Map<Node, Node>>()
+  /** The node to differentiate: itself, or its copy when its segment is computed again. */
+  const played = (node: Node, d: Value): Node => {
+    if (node.segment === null) return node
+    const copies = replayed.get(node.segment) ?? replay(node.segment, segments.get(node.segment)!, d)
+    replayed.set(node.segment, copies)
+    return copies.get(node)!
+  }
   for (const node of activeNodes(loss, wrt).reverse()) {
     const incoming = node.outputs.map((v) => cotangents.get(v) ?? null)
-    if (incoming.every((d) => d === null)) continue
+    const known = incoming.find((d) => d !== null)
+    if (known === undefined || known === null) continue
     const { vjp } = node.op
     if (vjp === undefined) {
       throw new Error(
         `gradient: op ${node.op.name} at ${node.scope || 'top level'} has none; wrap its input in stopGradient`,
       )
     }
-    const outgoing = scope(`d ${node.scope}`, () => node.op.vjp!(incoming, node))
+    const outgoing = scope(`d ${node.scope}`, () => node.op.vjp!(incoming, played(node, known)))
     for (const [i, d] of outgoing.entries()) {
       if (d === null) continue
       const v = node.inputs[i]!

@@ -14,6 +14,7 @@ const training: Config['train'] = {
   checkpointEvery: 500,
   keepCheckpoints: 2,
   sampleEvery: 500,
+  recompute: false,
   stage1: { steps: 1000, emaDecay: 0.995, encoderHold: 0.15, encoderRamp: 0.15, encoderFloor: 0.003 },
   stage2: { steps: 1000, emaDecay: 0.995, batch: 64, lr: 1e-3 },
 }

@@ -40,6 +40,7 @@ export interface TrainConfig {
   readonly checkpointEvery: number
   readonly keepCheckpoints: number
   readonly sampleEvery: number
+  readonly recompute: boolean
   readonly stage1: StageConfig & {
     readonly encoderHold: number
     readonly encoderRamp: number
@@ -142,6 +143,7 @@ const train = z.strictObject({
   checkpointEvery: count,
   keepCheckpoints: count,
   sampleEvery: count.describe('steps between sample and reconstruction grids'),
+  recompute: z.boolean().describe('compute blocks again in the backward pass: less memory, more time'),
   stage1: z.strictObject({
     ...stage,
     encoderHold: share.describe('share of the steps in which the encoder feels almost no prior gradient'),
@@ -205,4 +207,5 @@ export const modelConfig = (config: Config, classes: number): ModelConfig => ({
   prior: config.prior,
   decoder: config.decoder,
   base: config.base,
+  recompute: config.train.recompute,
 })

@@ -15,8 +15,12 @@ const views: ReadonlySet<string> = new Set(['reshape', 'stopGradient'])
 /**
  * Largest sum of live intermediate tensors when nodes run in trace order and every tensor is freed after its last
  * reader; inputs are not counted. An estimate: the runtime may order nodes differently and pads its buffers.
+ * @param elsewhere outputs that are written to memory counted otherwise, such as next states over current ones
  */
-export const peakIntermediateBytes = (outputs: readonly Value[]): number => {
+export const peakIntermediateBytes = (
+  outputs: readonly Value[],
+  elsewhere: ReadonlySet<Value> = new Set(),
+): number => {
   const nodes = nodesOf(outputs)
   const owner = new Map<Value, Value>()
   const ownerOf = (v: Value): Value => owner.get(v) ?? v
@@ -28,12 +32,13 @@ export const peakIntermediateBytes = (outputs: readonly Value[]): number => {
   for (const v of outputs) lastUse.set(ownerOf(v), nodes.length)
   const freedAt = new Map<number, Value[]>()
   for (const [v, i] of lastUse) freedAt.set(i, [...(freedAt.get(i) ?? []), v])
+  const counted = (v: Value): boolean => lastUse.has(v) && !elsewhere.has(v)
   let live = 0
   let peak = 0
   for (const [i, node] of nodes.entries()) {
-    if (!views.has(node.op.name)) for (const v of node.outputs) live += lastUse.has(v) ? bytesOf(v) : 0
+    if (!views.has(node.op.name)) for (const v of node.outputs) live += counted(v) ? bytesOf(v) : 0
     peak = Math.max(peak, live)
-    for (const v of freedAt.get(i) ?? []) if (v.node !== null && !owner.has(v)) live -= bytesOf(v)
+    for (const v of freedAt.get(i) ?? []) if (v.node !== null && counted(v)) live -= bytesOf(v)
   }
   return peak
 }

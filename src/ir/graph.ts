@@ -31,6 +31,13 @@ export interface Node<A = unknown> {
   readonly outputs: readonly Value[]
   /** Where in the model it was traced, for example `decoder/middle/3`. */
   readonly scope: string
+  /** The recomputed part of the graph that it belongs to; null for nodes whose outputs are kept. */
+  readonly segment: Segment | null
+}
+
+/** A part of the graph that the backward pass computes again from these inputs instead of keeping its intermediates. */
+export interface Segment {
+  readonly inputs: readonly Value[]
 }
 
 /** An ONNX attribute: integer(s), float(s) or a string. */
@@ -83,6 +90,7 @@ export interface Op<A> {
 
 let nextId = 0
 let currentScope = ''
+let currentSegment: Segment | null = null
 
 /** Runs `body` with `name` appended to the path under which nodes are traced. */
 export const scope = <T>(name: string | number, body: () => T): T => {
@@ -92,6 +100,22 @@ export const scope = <T>(name: string | number, body: () => T): T => {
     return body()
   } finally {
     currentScope = outer
+  }
+}
+
+/**
+ * Traces `body` as a segment: reverse mode computes it again from `inputs` when its gradient is wanted, so that only
+ * `inputs` live on meanwhile (gradient checkpointing; Chen et al. 2016, "Training deep nets with sublinear memory
+ * cost"). Segments do not nest: an inner one becomes part of the outer.
+ * @param inputs the activations that `body` starts from; parameters need not be named
+ */
+export const segment = <T>(inputs: readonly Value[], body: () => T): T => {
+  if (currentSegment !== null) return body()
+  currentSegment = { inputs }
+  try {
+    return body()
+  } finally {
+    currentSegment = null
   }
 }
 
@@ -119,7 +143,15 @@ export const applyAll = <A>(op: Op<A>, inputs: readonly Value[], attrs: A): read
     throw new Error(`${op.name}${place}: ${(cause as Error).message} (inputs ${shapes})`, { cause })
   }
   const outputs: Value[] = []
-  const node: Node<A> = { id: nextId++, op, inputs, attrs, outputs, scope: currentScope }
+  const node: Node<A> = {
+    id: nextId++,
+    op,
+    inputs,
+    attrs,
+    outputs,
+    scope: currentScope,
+    segment: currentSegment,
+  }
   for (const [index, { shape, dtype }] of types.entries()) {
     outputs.push({ id: nextId++, name: '', shape, dtype, node, index })
   }

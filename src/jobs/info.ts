@@ -68,7 +68,8 @@ const stageInfo = (
   batch: number,
   flopsPerExample: number,
 ): StageInfo => {
-  const { program } = traceTrainStep(objective, optimizerOf(config))
+  const { program, updates } = traceTrainStep(objective, optimizerOf(config))
+  const nextStates = new Set(Object.values(updates).map((name) => program.outputs[name]!))
   const state = Object.values(program.inputs).filter((v: Value) =>
     /^(param|moment1|moment2|ema)\//.test(v.name),
   )
@@ -77,7 +78,7 @@ const stageInfo = (
     batch,
     gflopsPerStep: (3 * flopsPerExample * batch) / 1e9,
     stateBytes: state.reduce((sum, v) => sum + bytesOf(v), 0),
-    intermediateBytes: peakIntermediateBytes(Object.values(program.outputs)),
+    intermediateBytes: peakIntermediateBytes(Object.values(program.outputs), nextStates),
   }
 }
 

@@ -1,4 +1,5 @@
-/** @file Stage 2 of a run: the frozen encoder's latents and the base model trained on them. */
+/** @file Stage 2 of a run: the frozen encoder's latents and the base model trained on them, samples at intervals. */
+import { join } from 'node:path'
 import {
   type BatchPlan,
   batchFlips,
@@ -8,12 +9,17 @@ import {
   toNchw,
 } from '../data/batches.ts'
 import type { ImageSource } from '../data/source.ts'
+import { float32 } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
 import type { Codec } from '../pipeline/codec.ts'
-import { latentShape } from '../pipeline/stage1.ts'
+import { createGenerator } from '../pipeline/generator.ts'
+import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { stage2Feeds, stage2Objective } from '../pipeline/stage2.ts'
+import { writeFileAtomic } from '../run/atomic.ts'
+import { gridPng } from '../run/picture.ts'
 import { openRun } from './openRun.ts'
 import { meanOf, runStage, type StageContext, type StageResult } from './stage.ts'
+import { configGuidance, decoderSampler, latentSampler } from './use.ts'
 
 /** Latents of a step: [B, c, h, w] and the class of each, −1 without classes. */
 interface LatentBatch {
@@ -31,6 +37,8 @@ interface LatentReader {
 const cachedLatentBytes = 2 ** 30
 /** Pictures encoded at a time. */
 const encodeBatch = 64
+/** Samples of each class in the grids made while training. */
+const shownPerClass = 8
 
 const encodeAll = async (codec: Codec, source: ImageSource, mirrored: boolean): Promise<Float32Array> => {
   const parts: Float32Array[] = []
@@ -91,6 +99,7 @@ export const runStage2 = async (
   const { config, runtime, dir, listen } = context
   const { stage2 } = config.train
   const { flip, balance } = config.data
+  const rows = Math.max(1, model.classes)
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
   const codec = await openRun(dir, runtime).codec(encodeBatch)
   const bytes = 2 * 4 * source.count * latentShape(model, 1).reduce((n, d) => n * d, 1)
@@ -116,7 +125,24 @@ export const runStage2 = async (
       },
       figures: (outputs) => ({ baseNats: meanOf(outputs.baseNats!) }),
       warn: () => null,
-      inspect: async () => ({}),
+      inspect: async (state, step) => {
+        const labels = Int32Array.from({ length: rows * shownPerClass }, (_, i) =>
+          Math.floor(i / shownPerClass),
+        )
+        const generator = await createGenerator(runtime, model, state, labels.length)
+        const z0 = await generator.generate(
+          labels,
+          config.seed,
+          latentSampler(config),
+          configGuidance(config),
+        )
+        await generator.dispose()
+        const pictures = await codec.decode(z0, config.seed, decoderSampler(config))
+        const path = join(dir, 'samples', `samples-${String(step).padStart(9, '0')}.png`)
+        const grid = float32(imageShape(model, labels.length), pictures)
+        writeFileAtomic(path, await gridPng(grid, shownPerClass, { scale: 2 }))
+        return {}
+      },
     })
   } finally {
     await reader.close()

@@ -15,7 +15,7 @@ import {
   toTokens,
 } from '../nn/layers.ts'
 import { type Params, param } from '../nn/params.ts'
-import { type BlockContext, stack, stackSpec } from '../nn/transformer.ts'
+import { stack, stackSpec } from '../nn/transformer.ts'
 import { depthToSpace, spaceToDepth } from '../ops/conv.ts'
 import { add, sub } from '../ops/core.ts'
 import { gather } from '../ops/gather.ts'
@@ -76,8 +76,7 @@ export const baseV = (
     const embedding = add(logSnrEmbedding(p.logSnr, logSnr), gather(p.classes, labels)) // [B, E]
     const { headWidth, dropout } = config.base
     const level = (name: string, blocks: typeof p.before, x: Value): Value => {
-      const context: Omit<BlockContext, 'site'> = { embedding, headWidth, dropout, seed }
-      return stack(blocks, x, { ...context, name })
+      return stack(blocks, x, { name, embedding, headWidth, dropout, seed, recompute: config.recompute })
     }
     const tokens = add(applyLinear(p.in, toTokens(zT)), positionTable([h, w], outer)) // [B, hw, D1]
     const fine = level('before', p.before, tokens)

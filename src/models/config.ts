@@ -71,6 +71,8 @@ export interface ModelConfig {
   readonly prior: PriorConfig
   readonly decoder: DecoderConfig
   readonly base: BaseConfig
+  /** Whether the backward pass computes each block again instead of keeping its intermediates (less memory, more time). */
+  readonly recompute: boolean
 }
 
 /** Height and width of the latent grid. @throws when the sizes do not divide. */

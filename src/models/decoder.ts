@@ -17,8 +17,8 @@ import {
   normSilu,
   normSiluSpec,
   positionTable,
-  resBlock,
   resBlockSpec,
+  resBlocks,
   toMaps,
   toTokens,
   up,
@@ -84,25 +84,26 @@ export const decoderV = (
 ): Value =>
   scope('decoder', () => {
     const { patch, width, headWidth, dropout } = config.decoder
+    const { recompute } = config
     const [, , gridH, gridW] = z0.shape as [number, number, number, number]
     const embedding = logSnrEmbedding(p.logSnr, logSnr) // [B, D]
     let h = biasedConv(p.in, spaceToDepth(xT, patch)) // [B, C0, H/patch, W/patch]
     const skips: { readonly before: Value; readonly after: Value }[] = []
     for (const [i, level] of p.levels.entries()) {
-      const before = scope(`down/${i}`, () => level.before.reduce((v, q) => resBlock(q, v, embedding), h))
+      const before = scope(`down/${i}`, () => resBlocks(level.before, h, { embedding, recompute }))
       h = down(level.down, before)
       skips.push({ before, after: h })
     }
     const positions = positionTable([gridH, gridW], width)
     const latentTokens = add(applyLinear(p.latent, toTokens(z0)), positions) // [B, N, D]
     const tokens = add(toTokens(h), latentTokens)
-    const mixed = stack(p.blocks, tokens, { name: 'middle', embedding, headWidth, dropout, seed })
+    const mixed = stack(p.blocks, tokens, { name: 'middle', embedding, headWidth, dropout, seed, recompute })
     h = toMaps(mixed, gridH, gridW) // [B, D, h, w]
     // Residual U-Net: each level adds only what the levels below it changed (references.md 1.5, SiD2).
     for (const [i, level] of [...p.levels.entries()].reverse()) {
       const skip = skips[i]!
       const joined = add(up(level.up, sub(h, skip.after)), skip.before)
-      h = scope(`up/${i}`, () => level.after.reduce((v, q) => resBlock(q, v, embedding), joined))
+      h = scope(`up/${i}`, () => resBlocks(level.after, joined, { embedding, recompute }))
     }
     return depthToSpace(biasedConv(p.out, normSilu(p.norm, h)), patch) // [B, 3, H, W]
   })

@@ -7,8 +7,8 @@ import {
   downSpec,
   normSilu,
   normSiluSpec,
-  resBlock,
   resBlockSpec,
+  resBlocks,
 } from '../nn/layers.ts'
 import type { ParamSpec, Params } from '../nn/params.ts'
 import { spaceToDepth } from '../ops/conv.ts'
@@ -63,7 +63,7 @@ export const encode = (p: Params<EncoderSpec>, config: ModelConfig, x: Value): V
       (h, stage, i) =>
         scope(i, () => {
           const smaller = stage.down.reduce((v, weight) => down(weight, v), h)
-          return stage.blocks.reduce((v, blockParams) => resBlock(blockParams, v), smaller)
+          return resBlocks(stage.blocks, smaller, { recompute: config.recompute })
         }),
       biasedConv(p.in, patches),
     )

@@ -48,7 +48,13 @@ export const priorV = (p: Params<PriorSpec>, config: ModelConfig, zT: Value, log
     const [, , h, w] = zT.shape as [number, number, number, number]
     const embedding = logSnrEmbedding(p.logSnr, logSnr) // [B, D]
     const tokens = add(applyLinear(p.in, toTokens(zT)), positionTable([h, w], config.prior.width)) // [B, N, D]
-    const { headWidth } = config.prior
-    const mixed = stack(p.blocks, tokens, { name: 'blocks', embedding, headWidth, dropout: 0 })
+    const { recompute, prior } = config
+    const mixed = stack(p.blocks, tokens, {
+      name: 'blocks',
+      embedding,
+      headWidth: prior.headWidth,
+      dropout: 0,
+      recompute,
+    })
     return toMaps(applyLinear(p.out, filmTokens(p.film, norm(mixed), embedding)), h, w)
   })

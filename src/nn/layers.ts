@@ -1,7 +1,7 @@
 /** @file Layers shared by all networks. Each is a pair: `xSpec` describes parameters, `x` applies them. */
 
 import { float32, type Shape } from '../host/tensor.ts'
-import type { Value } from '../ir/graph.ts'
+import { segment, type Value } from '../ir/graph.ts'
 import { conv2d, depthToSpace, spaceToDepth } from '../ops/conv.ts'
 import { add, constant, cos, mul, reshape, silu, sin, transpose } from '../ops/core.ts'
 import { filled } from '../ops/emit.ts'
@@ -121,6 +121,25 @@ export const resBlockSpec = (channels: number, dEmbedding?: number): ResBlockSpe
   norm2: dEmbedding === undefined ? affineSpec(channels) : filmSpec(dEmbedding, channels),
   conv2: convSpec(channels, channels, 3, 0),
 })
+
+/** What residual blocks need besides their parameters and maps. */
+export interface ResBlockContext {
+  /** Conditioning [B, E], for specs made with an embedding width. */
+  readonly embedding?: Value
+  /** Whether the backward pass computes the block again instead of keeping its intermediates. */
+  readonly recompute: boolean
+}
+
+/** Applies residual blocks to x [B, C, H, W] one after the other. */
+export const resBlocks = (
+  blocks: readonly Params<ResBlockSpec>[],
+  x: Value,
+  { embedding, recompute }: ResBlockContext,
+): Value =>
+  blocks.reduce(
+    (h, p) => (recompute ? segment([h], () => resBlock(p, h, embedding)) : resBlock(p, h, embedding)),
+    x,
+  )
 
 /** Applies a residual block to x [B, C, H, W], conditioned when the spec was made with an embedding width. */
 export const resBlock = (p: Params<ResBlockSpec>, x: Value, embedding?: Value): Value => {

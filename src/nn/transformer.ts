@@ -1,5 +1,5 @@
 /** @file The transformer block of all three transformers: attention and MLP in parallel, FiLM, QK-norm (references.md 1.5). */
-import { scope, type Value } from '../ir/graph.ts'
+import { scope, segment, type Value } from '../ir/graph.ts'
 import { attention } from '../ops/attention.ts'
 import { reshape, silu, transpose } from '../ops/core.ts'
 import { dropout } from '../ops/dropout.ts'
@@ -82,13 +82,19 @@ export const block = (p: Params<BlockSpec>, x: Value, context: BlockContext): Va
 export const stackSpec = ({ width, blocks }: TransformerConfig, dEmbedding: number): readonly BlockSpec[] =>
   Array.from({ length: blocks }, () => blockSpec(width, dEmbedding))
 
+/** What a stack needs besides parameters and tokens. */
+export interface StackContext extends Omit<BlockContext, 'site'> {
+  readonly name: string
+  /** Whether the backward pass computes each block again instead of keeping its intermediates. */
+  readonly recompute: boolean
+}
+
 /** Applies blocks one after the other. */
-export const stack = (
-  p: readonly Params<BlockSpec>[],
-  x: Value,
-  context: Omit<BlockContext, 'site'> & { readonly name: string },
-): Value =>
+export const stack = (p: readonly Params<BlockSpec>[], x: Value, context: StackContext): Value =>
   p.reduce((h, blockParams, i) => {
     const site = `${context.name}/${i}`
-    return scope(site, () => block(blockParams, h, { ...context, site }))
+    return scope(site, () => {
+      const apply = (): Value => block(blockParams, h, { ...context, site })
+      return context.recompute ? segment([h], apply) : apply()
+    })
   }, x)

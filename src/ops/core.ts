@@ -259,6 +259,27 @@ const stopGradientOp: Op<null> = {
 /** The same value, through which no gradient flows. */
 export const stopGradient = (x: Value): Value => apply(stopGradientOp, [x], null)
 
+const afterOp: Op<null> = {
+  name: 'after',
+  infer: ([x, d]) => {
+    expectDType([x!, d!], 'float32')
+    return [x!]
+  },
+  // x + 0·(one element of d): a dependence that the runtime cannot optimise away and that costs one pass over x.
+  emit: (e, [x, d]) => {
+    const [flat] = e.node('Reshape', [d!, e.constant(int64s([-1]))])
+    const [one] = e.node('Slice', [flat!, e.constant(int64s([0])), e.constant(int64s([1]))])
+    return e.node('Add', [x!, e.node('Mul', [one!, e.constant(float32([1], [0]))])[0]!])
+  },
+  vjp: ([dx]) => [dx!, null],
+  samples: [{ inputs: f32([2, 3], [3]), attrs: null }],
+}
+/**
+ * x, but not before d is known: keeps recomputed parts of a graph from running early, and the runtime from finding that
+ * they equal what was computed before. Not finite where d's first element is not.
+ */
+export const after = (x: Value, d: Value): Value => apply(afterOp, [x, d], null)
+
 // ---- reductions -------------------------------------------------------------------------------------------------
 
 /** Axes (non-negative, ascending) of a reduction and whether they stay as size 1. */
@@ -440,6 +461,7 @@ export const ops: readonly Op<unknown>[] = [
   whereOp,
   castOp,
   stopGradientOp,
+  afterOp,
   reduceSumOp,
   reduceSumSquareOp,
   reduceMaxOp,

@@ -17,8 +17,12 @@ export interface RunInfo {
   readonly skipped: readonly string[]
 }
 
-/** Keys that may change between two invocations of the same run: they affect what is shown, not what is trained. */
-const displayKeys: ReadonlySet<string> = new Set([
+/**
+ * Keys that may change between two invocations of the same run: they affect what is shown and how much memory is used,
+ * not what is trained (recomputation changes rounding only).
+ */
+const freeKeys: ReadonlySet<string> = new Set([
+  'recompute',
   'logEvery',
   'checkpointEvery',
   'keepCheckpoints',
@@ -28,7 +32,7 @@ const displayKeys: ReadonlySet<string> = new Set([
 const trainedPart = ({ sampler: _, train, ...rest }: Config): string =>
   JSON.stringify({
     ...rest,
-    train: Object.fromEntries(Object.entries(train).filter(([key]) => !displayKeys.has(key))),
+    train: Object.fromEntries(Object.entries(train).filter(([key]) => !freeKeys.has(key))),
   })
 
 /** Hash of everything that affects the trained weights. */
@@ -53,10 +57,10 @@ const differingKey = (a: unknown, b: unknown, path = ''): string | null => {
 
 const configFile = (dir: string): string => join(dir, 'config.yaml')
 
-/** The configuration of an existing run. @throws ConfigError when there is none or it does not read. */
+/** The configuration of an existing run. @throws when there is none, ConfigError when it does not read. */
 export const readRunConfig = (dir: string): Config => {
   if (!existsSync(configFile(dir))) {
-    throw new ConfigError(
+    throw new Error(
       `${dir}: there is no config.yaml, so this is not a run; train one with 'ul train quickstart --out ${dir}'`,
     )
   }
@@ -64,11 +68,12 @@ export const readRunConfig = (dir: string): Config => {
 }
 
 /**
- * Makes the directory and writes config.yaml, or checks that an existing one trains the same thing.
+ * Makes the directory and writes config.yaml, or checks that an existing one trains the same thing. A run that stopped
+ * before its first checkpoint (a misspelt data.path) may go on with another configuration.
  * @throws ConfigError naming the first key that differs.
  */
 export const prepareRun = (dir: string, config: Config): void => {
-  if (existsSync(configFile(dir))) {
+  if (existsSync(configFile(dir)) && existsSync(join(dir, 'checkpoints'))) {
     const existing = readRunConfig(dir)
     if (configHash(existing) !== configHash(config)) {
       const key = differingKey(JSON.parse(trainedPart(existing)), JSON.parse(trainedPart(config)))

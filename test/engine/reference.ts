@@ -302,6 +302,7 @@ export const rules: Readonly<Record<string, Rule>> = {
     ),
   cast: ([x], attrs) => ({ shape: x!.shape, data: x!.data.map(convert(attrs as DType)) }),
   stopGradient: ([x]) => x!,
+  after: ([x]) => x!,
   reduceSum: reduction((all) => all.reduce((a, b) => a + b, 0)),
   reduceSumSquare: reduction((all) => all.reduce((a, b) => a + b * b, 0)),
   reduceMax: reduction((all) => Math.max(...all)),

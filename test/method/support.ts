@@ -29,6 +29,7 @@ export const tinyConfig: ModelConfig = {
     bias: 2.8,
   },
   base: { widths: [16, 24], blocks: [2, 2], headWidth: 8, dropout: 0, bias: 1, labelDropout: 0.1 },
+  recompute: false,
 }
 
 /** The paper's ImageNet-512 architecture (method.md section 5). */
@@ -51,6 +52,7 @@ export const paperConfig: ModelConfig = {
     bias: -3,
   },
   base: { widths: [512, 1024], blocks: [6, 16], headWidth: 64, dropout: 0.1, bias: -3, labelDropout: 0.1 },
+  recompute: false,
 }
 
 /** Named tensors. */
