@@ -15,14 +15,7 @@ import {
   ValueInfoProtoSchema,
 } from 'onnx-buf'
 import type { DType, HostTensor } from '../host/tensor.ts'
-import {
-  type Emitter,
-  type Node,
-  nodesOf,
-  type OnnxAttribute,
-  type Value,
-  type ValueType,
-} from '../ir/graph.ts'
+import type { Emitter, Node, OnnxAttribute, Value, ValueType } from '../ir/graph.ts'
 import type { Program } from '../ir/program.ts'
 
 /** ONNX's element type numbers. */
@@ -131,11 +124,37 @@ const latin1 = (bytes: Uint8Array): string => {
   return text
 }
 
+/**
+ * The nodes in the order in which they are listed, inputs before users. ORT does not run nodes as listed but depth
+ * first from the graph's ends, taking the inputs of a node from the last listed to the first. Listing them by that same
+ * walk turns it around: ORT then runs them about as they were traced. In a training step every kernel gradient then
+ * follows at once on the cotangent that it needs; otherwise all of them come last, and all activations and cotangents
+ * wait for them (a 384-wide step: 2.4 → 1.7 GiB with recomputed blocks).
+ */
+const listingOrder = (outputs: readonly Value[]): Node[] => {
+  const order: Node[] = []
+  const entered = new Set<Node>()
+  const latestLast = (values: readonly Value[]): { node: Node; leave: boolean }[] =>
+    [...new Set(values.flatMap((v) => v.node ?? []))]
+      .filter((node) => !entered.has(node))
+      .sort((a, b) => a.id - b.id)
+      .map((node) => ({ node, leave: false }))
+  const stack = latestLast(outputs)
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    if (top.leave) order.push(top.node)
+    else if (!entered.has(top.node)) {
+      entered.add(top.node)
+      stack.push({ node: top.node, leave: true }, ...latestLast(top.node.inputs))
+    }
+  }
+  return order
+}
+
 /** Serialises a program. Inputs keep their names; unused inputs are left out (see `unused`). */
 export const serialize = (program: Program): OnnxModel => {
   const emitter = new GraphEmitter(program.name)
   const names = new Map<Value, string>()
-  const nodes = nodesOf(Object.values(program.outputs))
+  const nodes = listingOrder(Object.values(program.outputs))
   const read = new Set(nodes.flatMap((node) => node.inputs))
   for (const v of Object.values(program.outputs)) read.add(v)
   const unused = new Set<string>()

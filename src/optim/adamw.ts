@@ -33,11 +33,13 @@ export interface OptimizerState {
   readonly ema: Value
 }
 
-/** The next states, and what is worth logging. */
-export interface OptimizerOutput {
-  readonly next: readonly OptimizerState[]
-  /** Global norm of the gradient before clipping, scalar. */
-  readonly gradNorm: Value
+/**
+ * √Σ‖g‖², scalar. Summed in the order in which reverse mode made the gradients: each is then reduced while it is still
+ * in the cache, and is not kept waiting for those of earlier layers (see the listing order in onnx/serialize.ts).
+ */
+export const globalNorm = (gradients: readonly Value[]): Value => {
+  const [first, ...rest] = [...gradients].sort((a, b) => a.id - b.id)
+  return sqrt(rest.reduce((sum, g) => add(sum, reduceSumSquare(g)), reduceSumSquare(first!)))
 }
 
 const lerp = (from: Value, to: Value, share: Value): Value => add(from, mul(share, sub(to, from)))
@@ -46,17 +48,18 @@ const lerp = (from: Value, to: Value, share: Value): Value => add(from, mul(shar
  * AdamW (Loshchilov and Hutter, algorithm 2) on clipped gradients. The moments are kept without their factors
  * (1 − β), as running sums m/(1 − β₁) and v/(1 − β₂): two passes over memory fewer, the same update.
  *
- * A loss or global norm that is not finite leaves everything as it was. Because the clipping factor depends on every gradient, next
- * states may be written over current ones (see mayOverwrite).
+ * A loss or global norm that is not finite leaves everything as it was. Because the clipping factor depends on every
+ * gradient, next states may be written over current ones (see mayOverwrite).
+ * @param gradNorm global norm of the gradient before clipping, scalar
  */
 export const adamW = (
   states: readonly OptimizerState[],
   gradients: readonly Value[],
+  gradNorm: Value,
   loss: Value,
   step: AdamWStep,
   { beta1, beta2, epsilon, weightDecay, clipNorm }: AdamWConfig,
-): OptimizerOutput => {
-  const gradNorm = sqrt(gradients.map((g) => reduceSumSquare(g)).reduce((a, b) => add(a, b)))
+): readonly OptimizerState[] => {
   const ok = finite(add(gradNorm, loss))
   const clip = where(ok, minimum(1, div(clipNorm, add(gradNorm, 1e-12))), 0)
   const keep1 = where(ok, beta1, 1)
@@ -67,7 +70,7 @@ export const adamW = (
   const rate = where(ok, div(mul(mul(step.lr, step.correction1), 1 - beta1), scale2), 0)
   const smallest = div(epsilon, scale2)
   const shrink = where(ok, sub(1, mul(step.lr, weightDecay)), 1)
-  const next = states.map(({ param, moment1, moment2, ema }, i) => {
+  return states.map(({ param, moment1, moment2, ema }, i) => {
     const g = mul(where(ok, gradients[i]!, 0), clip)
     const m = add(mul(moment1, keep1), g)
     const v = add(mul(moment2, keep2), square(g))
@@ -76,5 +79,4 @@ export const adamW = (
     const moved = sub(kept, mul(direction, rate))
     return { param: moved, moment1: m, moment2: v, ema: lerp(ema, moved, emaShare) }
   })
-  return { next, gradNorm }
 }

@@ -1,12 +1,11 @@
 /**
  * @file Parameters packed into slabs: small tensors share one flat vector so that the optimiser is a few passes over
- * cache-sized vectors rather than thousands of tiny operators; a large tensor is a slab of its own. The gradient of
- * unpacking is packing, so reverse mode yields packed gradients by itself.
+ * cache-sized vectors rather than thousands of tiny operators; a large tensor is a slab of its own.
  */
 import { type HostTensor, type Shape, sizeOf } from '../host/tensor.ts'
 import type { Value } from '../ir/graph.ts'
 import { reshape } from '../ops/core.ts'
-import { split } from '../ops/slice.ts'
+import { concat, split } from '../ops/slice.ts'
 
 /** A named tensor inside a slab. */
 interface SlabEntry {
@@ -48,6 +47,13 @@ export const unpackSlab = (slab: Slab, value: Value): ReadonlyMap<string, Value>
   )
   return new Map(slab.entries.map(({ path, shape }, i) => [path, reshape(parts[i]!, shape)]))
 }
+
+/** The slab value [size] of its tensors, by path. */
+export const packSlab = (slab: Slab, tensors: ReadonlyMap<string, Value>): Value =>
+  concat(
+    slab.entries.map(({ path, shape }) => reshape(tensors.get(path)!, [sizeOf(shape)])),
+    0,
+  )
 
 /** Copies host tensors into the flat vector of a slab. @throws when a tensor is missing or has another shape. */
 export const packHost = (slab: Slab, tensors: Readonly<Record<string, HostTensor>>): HostTensor => {

@@ -7,8 +7,8 @@ import { type HostTensor, zeros } from '../host/tensor.ts'
 import { input, scope, type Value } from '../ir/graph.ts'
 import type { InputSpec, Program } from '../ir/program.ts'
 import { flattenSpec, type Spec } from '../nn/params.ts'
-import { type AdamWConfig, adamW } from '../optim/adamw.ts'
-import { packHost, planSlabs, type Slab, unpackHost, unpackSlab } from '../optim/slabs.ts'
+import { type AdamWConfig, adamW, globalNorm } from '../optim/adamw.ts'
+import { packHost, packSlab, planSlabs, type Slab, unpackHost, unpackSlab } from '../optim/slabs.ts'
 
 /** What is trained: parameters, inputs, and the scalar loss with whatever else should be reported. */
 export interface Objective {
@@ -39,14 +39,17 @@ const stateName = (copy: string, slab: number): string => `${copy}/${slab}`
 export const slabsOf = (spec: Spec): Slab[] =>
   planSlabs(flattenSpec(spec).map(({ path, spec: { shape } }) => ({ path, shape })))
 
-const lookUpIn = (slabs: readonly Slab[], values: readonly Value[]): ((path: string) => Value) => {
-  const all = new Map(slabs.flatMap((slab, i) => [...scope('unpack', () => unpackSlab(slab, values[i]!))]))
-  return (path) => {
-    const value = all.get(path)
+/** The parameters in the given slab values, by path. */
+const unpackAll = (slabs: readonly Slab[], values: readonly Value[]): ReadonlyMap<string, Value> =>
+  new Map(slabs.flatMap((slab, i) => [...scope('unpack', () => unpackSlab(slab, values[i]!))]))
+
+const lookUpIn =
+  (params: ReadonlyMap<string, Value>) =>
+  (path: string): Value => {
+    const value = params.get(path)
     if (value === undefined) throw new Error(`parameters: there is no '${path}'`)
     return value
   }
-}
 
 /** Traces one training step. Outputs: `loss`, `gradNorm` and the objective's report. */
 export const traceTrainStep = (objective: Objective, config: AdamWConfig): TrainProgram => {
@@ -66,10 +69,18 @@ export const traceTrainStep = (objective: Objective, config: AdamWConfig): Train
     correction2: input('correction2', []),
     emaDecay: input('emaDecay', []),
   }
-  const params = states.map((s) => s.param)
-  const { loss, report } = objective.trace(lookUpIn(slabs, params), inputs)
-  const gradients = gradient(loss, params)
-  const { next, gradNorm } = scope('optimizer', () => adamW(states, gradients, loss, scalars, config))
+  const params = unpackAll(
+    slabs,
+    states.map((s) => s.param),
+  )
+  const { loss, report } = objective.trace(lookUpIn(params), inputs)
+  const gradients = gradient(loss, [...params.values()])
+  const { next, gradNorm } = scope('optimizer', () => {
+    const gradNorm = globalNorm(gradients)
+    const byPath = new Map([...params.keys()].map((path, i) => [path, gradients[i]!]))
+    const packed = slabs.map((slab) => packSlab(slab, byPath))
+    return { next: adamW(states, packed, gradNorm, loss, scalars, config), gradNorm }
+  })
   const stateInputs: Record<string, Value> = {}
   const stateOutputs: Record<string, Value> = {}
   const updates: Record<string, string> = {}
@@ -106,7 +117,7 @@ export const traceWithParams = (
   const inputs = Object.fromEntries(
     Object.entries(specs).map(([key, { shape, dtype }]) => [key, input(key, shape, dtype)]),
   )
-  const outputs = body(lookUpIn(slabs, params), inputs)
+  const outputs = body(lookUpIn(unpackAll(slabs, params)), inputs)
   return { name, inputs: { ...Object.fromEntries(params.map((v) => [v.name, v])), ...inputs }, outputs }
 }
 

@@ -22,7 +22,7 @@ import { trace } from '../../src/ir/program.ts'
 import { add, mul, reduceSum, sin, square, sub } from '../../src/ops/core.ts'
 import { matmul } from '../../src/ops/matmul.ts'
 import { emaDecayAt, learningRate } from '../../src/optim/rates.ts'
-import { packHost, planSlabs, unpackHost, unpackSlab } from '../../src/optim/slabs.ts'
+import { packHost, packSlab, planSlabs, unpackHost, unpackSlab } from '../../src/optim/slabs.ts'
 import { integrate, normal, relativeError, runOnce } from './support.ts'
 
 const schedules: readonly (readonly [string, Schedule])[] = [
@@ -460,7 +460,8 @@ describe('slabs', () => {
       trace('packed', { slab: { shape: [slab!.size] } }, ({ slab: value }) => {
         const parts = unpackSlab(slab!, value)
         const loss = lossOf((path) => parts.get(path)!)
-        return { loss, d: gradient(loss, [value])[0]!, ...Object.fromEntries(parts) }
+        const again = packSlab(slab!, parts)
+        return { loss, again, d: gradient(loss, [value])[0]!, ...Object.fromEntries(parts) }
       }),
       { slab: packHost(slab!, values) },
     )
@@ -478,6 +479,7 @@ describe('slabs', () => {
     )
     for (const [path, tensor] of Object.entries(values)) expect(packed[path]).toEqual(tensor)
     expect(packed.loss).toEqual(separate.loss)
+    expect(packed.again).toEqual(packHost(slab!, values))
     expect(unpackHost(slab!, packed.d!)).toEqual(
       Object.fromEntries(slab!.entries.map(({ path }) => [path, separate[path]])),
     )

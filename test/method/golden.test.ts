@@ -23,7 +23,7 @@ import {
 } from '../../src/models/unifiedLatents.ts'
 import { flattenSpec, type Spec } from '../../src/nn/params.ts'
 import { add, mul, reduceMean } from '../../src/ops/core.ts'
-import { type AdamWConfig, adamW, type OptimizerState } from '../../src/optim/adamw.ts'
+import { type AdamWConfig, adamW, globalNorm, type OptimizerState } from '../../src/optim/adamw.ts'
 import { emaDecayAt } from '../../src/optim/rates.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
 import { initialState, type Objective, traceTrainStep, unpackState } from '../../src/train/step.ts'
@@ -306,7 +306,8 @@ describe('AdamW', () => {
       correction2: make('correction2', []),
       emaDecay: make('emaDecay', []),
     }
-    const { next, gradNorm } = adamW(states, gradients, make('loss', []), step, config)
+    const gradNorm = globalNorm(gradients)
+    const next = adamW(states, gradients, gradNorm, make('loss', []), step, config)
     const outputs: Record<string, Value> = { gradNorm }
     for (const [i, name] of names.entries()) {
       for (const copy of copies) outputs[`${copy}/${name}`] = next[i]![copy as keyof OptimizerState]
