@@ -1,13 +1,11 @@
 #!/usr/bin/env node
 /** @file The command line: `ul <command>`. Each command reads its options, calls one job and prints what it says. */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, extname, join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, parseConfig, presetByName, showConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
-import { readPictures } from '../data/batches.ts'
-import { openData } from '../data/open.ts'
 import { floats } from '../host/tensor.ts'
 import { describeModel, type ModelInfo } from '../jobs/info.ts'
 import { openRun } from '../jobs/openRun.ts'
@@ -54,7 +52,9 @@ const setOption = (): Option =>
 const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
 
 const loadConfig = (source: string): Config => {
-  if (source in presets || !existsSync(source)) return presetByName(source)
+  const found = statSync(source, { throwIfNoEntry: false })
+  if (Object.hasOwn(presets, source) || found === undefined || found.isDirectory())
+    return presetByName(source)
   return parseConfig(readFileSync(source, 'utf8'), source)
 }
 
@@ -62,6 +62,10 @@ const loadConfig = (source: string): Config => {
 const answer = (json: boolean | undefined, value: object, text: string): void => {
   if (json === true) process.stdout.write(`${JSON.stringify(value)}\n`)
   else process.stderr.write(`${text}\n`)
+}
+
+const warn = (text: string): void => {
+  process.stderr.write(`warning: ${text}\n`)
 }
 
 const example = (command: string): string => `\nExample:\n  ${command}`
@@ -153,7 +157,7 @@ program
   .addOption(jsonOption())
   .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
   .action(async (dir: string, flags: SampleFlags) => {
-    const run = openRun(dir, new NodeRuntime({ device: flags.device }))
+    const run = openRun(dir, new NodeRuntime({ device: flags.device }), warn)
     const { config } = run
     const classes = run.info.classes.length
     const fixed = flags.class === undefined ? (classes === 0 ? 0 : undefined) : use.labelOf(run, flags.class)
@@ -198,7 +202,7 @@ program
   .addHelpText('after', example('ul reconstruct runs/quickstart photos/ --out pairs.png'))
   .action(async (dir: string, paths: string[], flags: ReconstructFlags) => {
     const runtime = new NodeRuntime({ device: flags.device })
-    const run = openRun(dir, runtime)
+    const run = openRun(dir, runtime, warn)
     const { files, images, skipped } = await use.loadPictures(paths, run.config.data.size)
     for (const { file, reason } of skipped)
       answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
@@ -256,7 +260,7 @@ program
   .addOption(jsonOption())
   .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
   .action(async (dir: string, paths: string[], flags: CodecFlags) => {
-    const run = openRun(dir, new NodeRuntime({ device: flags.device }))
+    const run = openRun(dir, new NodeRuntime({ device: flags.device }), warn)
     const pictures = await use.loadPictures(paths, run.config.data.size)
     for (const { file, reason } of pictures.skipped)
       answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
@@ -280,7 +284,7 @@ program
   .addOption(jsonOption())
   .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
   .action(async (dir: string, file: string, flags: CodecFlags) => {
-    const run = openRun(dir, new NodeRuntime({ device: flags.device }))
+    const run = openRun(dir, new NodeRuntime({ device: flags.device }), warn)
     const decoder = use.decoderSampler(run.config)
     const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
     const { pictures, names } = await use.decodeFile(run, file, { seed: flags.seed, sampler })
@@ -317,16 +321,8 @@ program
   .addHelpText('after', example('ul evaluate runs/quickstart --json'))
   .action(async (dir: string, flags: EvaluateFlags) => {
     const runtime = new NodeRuntime({ device: flags.device })
-    const run = openRun(dir, runtime)
-    const { source, path, size, skinTones } = run.config.data
-    const { validation } = await openData({ source, path, size, skinTones })
-    const count = Math.min(flags.count, validation.count)
-    const indices = Array.from({ length: count }, (_, i) => Math.floor((i * validation.count) / count))
-    const images = await readPictures(validation, indices)
-    const { figures } = await use.reconstruct(run, runtime, images, {
-      seed: flags.seed,
-      sampler: use.decoderSampler(run.config),
-    })
+    const run = openRun(dir, runtime, warn)
+    const figures = await use.evaluate(run, runtime, flags)
     const lines = Object.entries(figures).map(([name, value]) =>
       typeof value === 'number'
         ? `${name}  ${value.toPrecision(5)}`

@@ -35,13 +35,14 @@ type Tree = { [key: string]: unknown }
 const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
+/** A key such as `__proto__` stays a key, so that the schema refuses it like any other. */
 const merge = (under: Tree, over: Tree): Tree => {
-  const result: Tree = { ...under }
+  const result = new Map(Object.entries(under))
   for (const [key, value] of Object.entries(over)) {
-    const below = result[key]
-    result[key] = isTree(below) && isTree(value) ? merge(below, value) : value
+    const below = result.get(key)
+    result.set(key, isTree(below) && isTree(value) ? merge(below, value) : value)
   }
-  return result
+  return Object.fromEntries(result)
 }
 
 /** Turns zod's first issue into a sentence; `place` finds where a path stands in the file. */
@@ -104,8 +105,10 @@ export const parseConfig = (text: string, name: string): Config => {
     return `${name}: `
   }
   const tree: unknown = document.toJS()
-  if (!isTree(tree))
-    throw new ConfigError(`${name}: expected a mapping of keys such as 'data:', found ${typeof tree}`)
+  if (!isTree(tree)) {
+    const found = tree === null ? 'nothing' : Array.isArray(tree) ? 'a list' : `the ${typeof tree} ${tree}`
+    throw new ConfigError(`${name}: expected a mapping of keys such as 'data:', found ${found}`)
+  }
   checkVersion(tree, name)
   const { preset: presetName = 'quickstart', ...changes } = tree
   return validate(merge({ ...presetByName(String(presetName)) }, changes), place)
@@ -113,14 +116,22 @@ export const parseConfig = (text: string, name: string): Config => {
 
 /** A preset by name. @throws ConfigError naming the nearest one. */
 export const presetByName = (name: string): Config => {
-  const preset = presets[name]
-  if (preset === undefined) {
+  if (!Object.hasOwn(presets, name)) {
     const known = Object.keys(presets)
     throw new ConfigError(
       `there is no preset or file called '${name}'; the nearest preset is '${nearest(name, known)}' (of ${known.join(', ')})`,
     )
   }
-  return preset
+  return presets[name]!
+}
+
+const readValue = (setting: string, text: string): unknown => {
+  try {
+    return parse(text)
+  } catch (cause) {
+    const reason = (cause as Error).message.split('\n')[0]
+    throw new ConfigError(`--set ${setting}: the value is not YAML: ${reason}`, { cause })
+  }
 }
 
 /**
@@ -138,7 +149,7 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
         `--set ${setting}: unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`,
       )
     }
-    const value: unknown = parse(setting.slice(equals + 1))
+    const value = readValue(setting, setting.slice(equals + 1))
     const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree
     result = validate(merge({ ...result }, change), () => `--set ${setting}: `)
   }

@@ -47,8 +47,12 @@ export type OnnxAttribute =
   | { readonly s: string }
   | { readonly is: readonly number[] }
 
+/** For whom ONNX is emitted: `cpu` may use forms that other providers lack or get wrong, `any` is portable. */
+export type EmissionTarget = 'cpu' | 'any'
+
 /** Receives the ONNX nodes that an op stands for. Names are opaque strings; '' is an omitted optional input. */
 export interface Emitter {
+  readonly target: EmissionTarget
   /** Appends a node and returns the names of its outputs (one unless `outputs` says more). */
   node(
     opType: string,

@@ -25,8 +25,14 @@ export interface OpenedRun {
 }
 
 /** The averaged weights of a stage's newest checkpoint, packed. @throws when the stage was never saved. */
-export const loadAverages = (dir: string, stage: string, spec: Spec): Record<string, HostTensor> => {
+const loadAverages = (
+  dir: string,
+  stage: string,
+  spec: Spec,
+  warn: (text: string) => void,
+): Record<string, HostTensor> => {
   const found = latestCheckpoint(dir, stage)
+  for (const text of found?.ignored ?? []) warn(text)
   if (found === null) {
     throw new Error(
       `${dir}: there is no checkpoint of ${stage}; train it first with 'ul train … --out ${dir}'`,
@@ -35,14 +41,22 @@ export const loadAverages = (dir: string, stage: string, spec: Spec): Record<str
   return packState(slabsOf(spec), loadCheckpoint(found.path).tensors, ['ema'])
 }
 
-/** Opens a run. @throws one sentence when the directory is not a run or holds no checkpoint. */
-export const openRun = (dir: string, runtime: Runtime): OpenedRun => {
+/**
+ * Opens a run.
+ * @param warn told when a checkpoint is unreadable and an older one is used
+ * @throws one sentence when the directory is not a run or holds no checkpoint.
+ */
+export const openRun = (
+  dir: string,
+  runtime: Runtime,
+  warn: (text: string) => void = () => undefined,
+): OpenedRun => {
   const config = readRunConfig(dir)
   const info = readRunInfo(dir)
   const model = modelConfig(config, info.classes.length)
   let placed: Promise<DeviceState> | undefined
   const stage1 = (): Promise<DeviceState> => {
-    placed ??= runtime.place(loadAverages(dir, 'stage1', stage1Spec(model)))
+    placed ??= runtime.place(loadAverages(dir, 'stage1', stage1Spec(model), warn))
     return placed
   }
   return {
@@ -52,6 +66,11 @@ export const openRun = (dir: string, runtime: Runtime): OpenedRun => {
     stage1,
     codec: async (B) => createCodec(runtime, model, await stage1(), B),
     generator: async (B) =>
-      createGenerator(runtime, model, await runtime.place(loadAverages(dir, 'stage2', stage2Spec(model))), B),
+      createGenerator(
+        runtime,
+        model,
+        await runtime.place(loadAverages(dir, 'stage2', stage2Spec(model), warn)),
+        B,
+      ),
   }
 }

@@ -9,7 +9,7 @@ import { createCodec } from '../pipeline/codec.ts'
 import { imageShape, stage1Feeds, stage1Objective } from '../pipeline/stage1.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import { pairGrid } from '../run/picture.ts'
-import { meanOf, runStage, type StageContext, type StageResult } from './stage.ts'
+import { meanOf, runStage, type StageContext, type StagePlan, type StageResult } from './stage.ts'
 import { decoderSampler } from './use.ts'
 
 /**
@@ -49,7 +49,7 @@ export const runStage1 = async (
     plan: batchPlan(source, { seed: config.seed, balance, flip }),
     batch,
   })
-  const result = await runStage(context, {
+  const plan: StagePlan = {
     objective: stage1Objective(model, batch),
     seed: config.seed,
     steps: stage1.steps,
@@ -81,7 +81,10 @@ export const runStage1 = async (
       writeFileAtomic(path, await pairGrid(original, { ...original, data: reconstructed }, 8, { scale: 2 }))
       return { psnr: mean }
     },
-  })
-  await reader.close()
-  return result
+  }
+  try {
+    return await runStage(context, plan)
+  } finally {
+    await reader.close()
+  }
 }

@@ -17,7 +17,7 @@ import { writeReport } from './report.ts'
 import type { StageContext } from './stage.ts'
 import { runStage1 } from './stage1.ts'
 import { runStage2 } from './stage2.ts'
-import { configGuidance, decoderSampler, latentSampler, reconstruct, sample } from './use.ts'
+import { configGuidance, decoderSampler, evenly, latentSampler, reconstruct, sample } from './use.ts'
 
 /** Which part of a run to train. */
 export type StageChoice = '1' | '2' | 'all'
@@ -57,9 +57,6 @@ const openTrainingData = (config: Config, listen: Listener): Promise<DataSplit> 
   }
   return openData({ source, path, size, skinTones, onProgress })
 }
-
-const evenly = (count: number, of: number): number[] =>
-  Array.from({ length: Math.min(count, of) }, (_, i) => Math.floor((i * of) / Math.min(count, of)))
 
 const picturesOf = (source: ImageSource, count: number): Promise<Float32Array> =>
   readPictures(source, evenly(count, source.count))

@@ -3,14 +3,15 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nearest } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { toNchw } from '../data/batches.ts'
+import { readPictures, toNchw } from '../data/batches.ts'
 import { decodePicture, isUndecodable } from '../data/decode.ts'
+import { openData } from '../data/open.ts'
 import { PICTURE_FORMATS, scanFolder } from '../data/scan.ts'
 import type { SkippedFile } from '../data/source.ts'
 import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
 import { float32, floats, type HostTensor } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
-import { evaluateStage1 } from '../pipeline/evaluate.ts'
+import { type Evaluation, evaluateStage1 } from '../pipeline/evaluate.ts'
 import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -39,6 +40,10 @@ export const configGuidance = ({ sampler }: Config): Guidance => ({
   logSnrMin: sampler.guidanceLogSnr[0],
   logSnrMax: sampler.guidanceLogSnr[1],
 })
+
+/** Up to `count` indices spread evenly over `of`. */
+export const evenly = (count: number, of: number): number[] =>
+  Array.from({ length: Math.min(count, of) }, (_, i) => Math.floor((i * of) / Math.min(count, of)))
 
 /** The label of a class name; "none" is the null label. @throws naming the nearest class. */
 export const labelOf = (run: OpenedRun, name: string): number => {
@@ -133,6 +138,22 @@ export const reconstruct = async (
   })
   await codec.dispose()
   return result
+}
+
+/** Measures a run on up to `count` held-out pictures, spread evenly. */
+export const evaluate = async (
+  run: OpenedRun,
+  runtime: Runtime,
+  options: { readonly count: number; readonly seed: number },
+): Promise<Evaluation> => {
+  const { source, path, size, skinTones } = run.config.data
+  const { validation } = await openData({ source, path, size, skinTones })
+  const images = await readPictures(validation, evenly(options.count, validation.count))
+  const { figures } = await reconstruct(run, runtime, images, {
+    seed: options.seed,
+    sampler: decoderSampler(run.config),
+  })
+  return figures
 }
 
 /** Encodes pictures and writes `z` (clean latents), `z0` (with the encoder's fixed noise) and the file names. */

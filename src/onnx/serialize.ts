@@ -15,7 +15,7 @@ import {
   ValueInfoProtoSchema,
 } from 'onnx-buf'
 import type { DType, HostTensor } from '../host/tensor.ts'
-import type { Emitter, Node, OnnxAttribute, Value, ValueType } from '../ir/graph.ts'
+import type { EmissionTarget, Emitter, Node, OnnxAttribute, Value, ValueType } from '../ir/graph.ts'
 import type { Program } from '../ir/program.ts'
 
 /** ONNX's element type numbers. */
@@ -75,13 +75,15 @@ const initializer = (name: string, tensor: HostTensor): TensorProto =>
   })
 
 class GraphEmitter implements Emitter {
+  readonly target: EmissionTarget
   readonly graph: GraphProto
   readonly origin = new Map<string, Node>()
   current: Node | null = null
   readonly #shared = new Map<string, string>()
   #count = 0
 
-  constructor(name: string) {
+  constructor(name: string, target: EmissionTarget) {
+    this.target = target
     this.graph = create(GraphProtoSchema, { name })
   }
 
@@ -151,8 +153,8 @@ const listingOrder = (outputs: readonly Value[]): Node[] => {
 }
 
 /** Serialises a program. Inputs keep their names; unused inputs are left out (see `unused`). */
-export const serialize = (program: Program): OnnxModel => {
-  const emitter = new GraphEmitter(program.name)
+export const serialize = (program: Program, target: EmissionTarget = 'any'): OnnxModel => {
+  const emitter = new GraphEmitter(program.name, target)
   const names = new Map<Value, string>()
   const nodes = listingOrder(Object.values(program.outputs))
   const read = new Set(nodes.flatMap((node) => node.inputs))

@@ -1,8 +1,8 @@
 /** @file Normalisations and softmax over the last axis; scale and shift are left to the caller, who fuses them. */
 import { showShape } from '../host/tensor.ts'
-import { apply, expect, expectDType, type Op, type Value, type ValueType } from '../ir/graph.ts'
+import { apply, type Emitter, expect, expectDType, type Op, type Value, type ValueType } from '../ir/graph.ts'
 import { mul, reduceMean, reduceSum, reshape, sub } from './core.ts'
-import { f32, filled, onnx } from './emit.ts'
+import { f32, filled, int64s, onnx } from './emit.ts'
 
 /** The normalised tensor and 1/deviation per row, which the gradient needs. */
 const inferNorm = ([x]: readonly Value[]): readonly ValueType[] => {
@@ -32,13 +32,22 @@ const layerNormOp: Op<number> = {
 /** (x − mean)/√(variance + eps) over the last axis. */
 export const layerNorm = (x: Value, eps = 1e-5): Value => apply(layerNormOp, [x], eps)
 
+/** 1/√(mean x² + eps) over the last axis. WebGPU's kernel (ORT 1.30) gives something else as its second output. */
+const inverseRms = (e: Emitter, x: string, eps: number): string => {
+  const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]!
+  const mean = one('ReduceMean', [one('Mul', [x, x]), e.constant(int64s([-1]))])
+  return one('Reciprocal', [one('Sqrt', [one('Add', [mean, e.constant(filled([], eps))])])])
+}
+
 const rmsNormOp: Op<number> = {
   name: 'rmsNorm',
   infer: inferNorm,
   emit: (e, [x], { inputs, attrs: eps }) => {
     const ones = e.constant(filled(inputs[0]!.shape.slice(-1), 1))
     const attrs = { axis: { i: -1 }, epsilon: { f: eps } }
-    return e.node('SimplifiedLayerNormalization', [x!, ones], { attrs, outputs: 2 })
+    const outputs = e.target === 'cpu' ? 2 : 1
+    const [y, inverse] = e.node('SimplifiedLayerNormalization', [x!, ones], { attrs, outputs })
+    return [y!, inverse ?? inverseRms(e, x!, eps)]
   },
   vjp: ([d, dInverse], { outputs: [y, inverse] }) => {
     noSecondGradient(dInverse)

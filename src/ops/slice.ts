@@ -1,6 +1,6 @@
 /** @file Parts of tensors: slice, pad, concat, split; each is the gradient of another. */
 import { showShape, zeros } from '../host/tensor.ts'
-import { apply, applyAll, commonDType, expect, type Op, type Value } from '../ir/graph.ts'
+import { apply, applyAll, commonDType, type Emitter, expect, type Op, type Value } from '../ir/graph.ts'
 import { constant } from './core.ts'
 import { f32, int64s } from './emit.ts'
 
@@ -102,6 +102,21 @@ export const concat = (values: readonly Value[], axis: number): Value =>
     ? values[0]!
     : apply(concatOp, values, { axis: axis < 0 ? axis + values[0]!.shape.length : axis })
 
+/** WebGPU guarantees eight storage buffers to a shader, and its Split binds one for every output and the input. */
+const portableParts = 7
+
+const cut = (e: Emitter, x: string, axis: number, sizes: readonly number[]): readonly string[] => {
+  const most = e.target === 'cpu' ? sizes.length : portableParts
+  const each = most ** Math.max(0, Math.ceil(Math.log(sizes.length) / Math.log(most) - 1e-9) - 1)
+  const groups = Array.from({ length: Math.ceil(sizes.length / each) }, (_, i) =>
+    sizes.slice(i * each, (i + 1) * each),
+  )
+  const totals = groups.map((group) => group.reduce((n, d) => n + d, 0))
+  const attrs = { axis: { i: axis } }
+  const parts = e.node('Split', [x, e.constant(int64s(totals))], { attrs, outputs: groups.length })
+  return parts.flatMap((part, i) => (groups[i]!.length === 1 ? [part] : cut(e, part, axis, groups[i]!)))
+}
+
 const splitOp: Op<{ readonly axis: number; readonly sizes: readonly number[] }> = {
   name: 'split',
   infer: ([x], { axis, sizes }) => {
@@ -112,15 +127,17 @@ const splitOp: Op<{ readonly axis: number; readonly sizes: readonly number[] }> 
     )
     return sizes.map((size) => ({ shape: x!.shape.map((d, i) => (i === axis ? size : d)), dtype: x!.dtype }))
   },
-  emit: (e, [x], { attrs: { axis, sizes } }) =>
-    e.node('Split', [x!, e.constant(int64s(sizes))], { attrs: { axis: { i: axis } }, outputs: sizes.length }),
+  emit: (e, [x], { attrs: { axis, sizes } }) => cut(e, x!, axis, sizes),
   vjp: (cotangents, { outputs, attrs: { axis } }) => [
     concat(
       cotangents.map((d, i) => d ?? constant(zeros(outputs[i]!.shape))),
       axis,
     ),
   ],
-  samples: [{ inputs: f32([2, 6]), attrs: { axis: 1, sizes: [1, 3, 2] } }],
+  samples: [
+    { inputs: f32([2, 6]), attrs: { axis: 1, sizes: [1, 3, 2] } },
+    { inputs: f32([20]), attrs: { axis: 0, sizes: [1, 3, 2, 1, 1, 2, 3, 1, 4, 2] } },
+  ],
 }
 /** Cuts x along an axis into parts of the given sizes; negative axes count from the end. */
 export const split = (x: Value, axis: number, sizes: readonly number[]): readonly Value[] =>

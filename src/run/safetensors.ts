@@ -79,8 +79,18 @@ const readHeader = (path: string, fd: number): SafetensorsHeader => {
   return parseHeader(path, text, fileBytes - dataStart)
 }
 
+const openToRead = (path: string): number => {
+  try {
+    return openSync(path, 'r')
+  } catch (cause) {
+    throw new Error(`${path}: cannot be opened (${(cause as NodeJS.ErrnoException).code}); check the path`, {
+      cause,
+    })
+  }
+}
+
 const withFile = <T>(path: string, use: (fd: number) => T): T => {
-  const fd = openSync(path, 'r')
+  const fd = openToRead(path)
   try {
     return use(fd)
   } finally {

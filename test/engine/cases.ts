@@ -1,7 +1,7 @@
 /** @file What the op tests share: drawn inputs, conversions to and from the reference, central differences. */
 import { randomUniform, randomWord, streamKey } from '../../src/host/random.ts'
 import { type DType, type HostTensor, type Shape, sizeOf, zeros } from '../../src/host/tensor.ts'
-import type { Op, Sample, Value, ValueType } from '../../src/ir/graph.ts'
+import type { EmissionTarget, Op, Sample, Value, ValueType } from '../../src/ir/graph.ts'
 import type { Program } from '../../src/ir/program.ts'
 import { allOps } from '../../src/ops/index.ts'
 import { runOnce } from '../method/support.ts'
@@ -91,8 +91,9 @@ export const drawInputs = (
 export const runOrt = async (
   program: Program,
   feeds: Readonly<Record<string, HostTensor>>,
+  target: EmissionTarget = 'cpu',
 ): Promise<Record<string, RefTensor & { readonly dtype: DType }>> => {
-  const results = await runOnce(program, feeds)
+  const results = await runOnce(program, feeds, target)
   return Object.fromEntries(
     Object.entries(results).map(([name, t]) => [name, { ...fromHost(t), dtype: t.dtype }]),
   )

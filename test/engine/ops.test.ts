@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { gradient } from '../../src/autodiff/gradient.ts'
 import { float32, type HostTensor } from '../../src/host/tensor.ts'
-import { applyAll, input, type Value } from '../../src/ir/graph.ts'
+import { applyAll, type EmissionTarget, input, type Value } from '../../src/ir/graph.ts'
 import { add, cast, mul, reduceSum, stopGradient } from '../../src/ops/core.ts'
 import { allOps } from '../../src/ops/index.ts'
 import { type Case, cases, differences, drawInputs, errorOf, runOrt } from './cases.ts'
@@ -50,11 +50,12 @@ const setUp = ({ name, op, sample }: Case): Setup => {
 const runValues = async (
   tensors: ReadonlyMap<Value, HostTensor>,
   values: readonly Value[],
+  target: EmissionTarget = 'cpu',
 ): Promise<(RefTensor & { readonly dtype: string })[]> => {
   const inputs = Object.fromEntries([...tensors.keys()].map((v) => [v.name, v]))
   const feeds = Object.fromEntries([...tensors].map(([v, t]) => [v.name, t]))
   const outputs = Object.fromEntries(values.map((v, i) => [`y${i}`, v]))
-  const results = await runOrt({ name: 'op', inputs, outputs }, feeds)
+  const results = await runOrt({ name: 'op', inputs, outputs }, feeds, target)
   return values.map((_, i) => results[`y${i}`]!)
 }
 
@@ -83,11 +84,11 @@ it('only constants and comparisons lack a gradient', () => {
   expect(without).toEqual(['constant', 'greater', 'less', 'equal'])
 })
 
-describe('forward', () => {
+describe.each(['cpu', 'any'] as const)('forward, emitted for %s', (target) => {
   it.each(cases)('$name', async (c) => {
     const { outputs, tensors, feeds } = setUp(c)
     const expected = evaluate(outputs, feeds)
-    const actual = await runValues(tensors, outputs)
+    const actual = await runValues(tensors, outputs, target)
     for (const [i, v] of outputs.entries()) {
       expect(expected[i]!.shape).toEqual(v.shape)
       expect(expected[i]!.data.length).toBe(v.shape.reduce((n, d) => n * d, 1))

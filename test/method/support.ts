@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { fillNormal, streamKey } from '../../src/host/random.ts'
 import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/host/tensor.ts'
-import type { Value } from '../../src/ir/graph.ts'
+import type { EmissionTarget, Value } from '../../src/ir/graph.ts'
 import { checkProgram, type InputSpec, type Program, trace } from '../../src/ir/program.ts'
 import type { ModelConfig } from '../../src/models/config.ts'
 import { flattenSpec, type Spec } from '../../src/nn/params.ts'
@@ -70,12 +70,19 @@ export const under = (tensors: Tensors, kind: string): Record<string, HostTensor
       .map(([name, t]) => [name.slice(kind.length + 1), t]),
   )
 
-const runtime = new NodeRuntime({ threads: 2 })
+const runtimes: Readonly<Record<EmissionTarget, NodeRuntime>> = {
+  cpu: new NodeRuntime({ threads: 2 }),
+  any: new NodeRuntime({ threads: 2, target: 'any' }),
+}
 
 /** Checks, compiles and runs a program once. */
-export const runOnce = async (program: Program, feeds: Tensors): Promise<Record<string, HostTensor>> => {
+export const runOnce = async (
+  program: Program,
+  feeds: Tensors,
+  target: EmissionTarget = 'cpu',
+): Promise<Record<string, HostTensor>> => {
   checkProgram(program)
-  const executable = await runtime.compile(program)
+  const executable = await runtimes[target].compile(program)
   try {
     return await executable.run(feeds)
   } finally {

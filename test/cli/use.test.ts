@@ -1,0 +1,266 @@
+/** @file What a trained run is used for, from outside: sample, reconstruct, encode, decode, evaluate, info, profile. */
+import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { float32, floats, type HostTensor } from '../../src/host/tensor.ts'
+import { readSafetensors, writeSafetensors } from '../../src/run/safetensors.ts'
+import {
+  inWork,
+  type JsonLine,
+  jsonLines,
+  jsonOf,
+  makePictures,
+  sentenceOf,
+  tensorsOf,
+  tinySteps,
+  tinyTraining,
+  ul,
+} from './ul.ts'
+
+const run = inWork('run')
+const latents = inWork('latents.safetensors')
+let discs = ''
+
+beforeAll(async () => {
+  const pictures = await makePictures('pictures')
+  discs = join(pictures, 'discs')
+  expect(await ul(tinyTraining(pictures, run))).toMatchObject({ code: 0, stdout: '' })
+  await jsonOf(['encode', run, discs, '--seed', '5', '--out', latents])
+})
+
+/** Pixels of a picture, and of one of its 16×16 tiles that is drawn `scale` times as large. */
+const rawOf = async (file: string | Buffer): Promise<{ pixels: Buffer; width: number; height: number }> => {
+  const { data, info } = await sharp(file).removeAlpha().raw().toBuffer({ resolveWithObject: true })
+  return { pixels: data, width: info.width, height: info.height }
+}
+const [scale, gap] = [4, 2]
+const tileOf = (
+  { pixels, width }: { readonly pixels: Buffer; readonly width: number },
+  left: number,
+  top: number,
+): Buffer => {
+  const tile = Buffer.alloc(16 * 16 * 3)
+  for (let y = 0; y < 16; y++) {
+    for (let x = 0; x < 16; x++) {
+      const from = ((top + y * scale) * width + left + x * scale) * 3
+      pixels.copy(tile, (y * 16 + x) * 3, from, from + 3)
+    }
+  }
+  return tile
+}
+const tileStep = 16 * scale + gap
+
+/** PSNR of bytes. */
+const psnrOf = (a: Buffer, b: Buffer): number => {
+  const squares = a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0)
+  return 10 * Math.log10(255 ** 2 / (squares / a.length))
+}
+
+const largestDifference = (a: Buffer, b: Buffer): number =>
+  a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
+
+describe('ul sample', () => {
+  it('writes a grid that depends on seed, class and position alone', async () => {
+    const draw = async (name: string, count: number, ...more: string[]): ReturnType<typeof rawOf> => {
+      const out = inWork(name)
+      const [done] = await jsonOf(['sample', run, '--out', out, '-n', `${count}`, ...more])
+      expect(done).toMatchObject({ event: 'done', out, count })
+      return rawOf(out)
+    }
+    const five = await draw('five.png', 5, '--class', 'Stripes')
+    expect([five.width, five.height]).toEqual([3 * tileStep - gap, 2 * tileStep - gap])
+    const other = await draw('other.png', 5, '--class', 'stripes', '--seed', '1')
+    expect(other.pixels.equals(five.pixels)).toBe(false)
+    // Without a class they take turns: discs, stripes. A picture's noise does not depend on those drawn with it.
+    const two = await draw('two.png', 2)
+    expect(tileOf(two, 0, 0).equals(tileOf(five, 0, 0))).toBe(false)
+    expect(largestDifference(tileOf(two, tileStep, 0), tileOf(five, tileStep, 0))).toBeLessThanOrEqual(1)
+  })
+
+  it('refuses a class that the run does not have, naming the nearest', async () => {
+    expect(await sentenceOf(1, ['sample', run, '--class', 'disc'])).toMatch(/the nearest is 'discs'/)
+  })
+})
+
+describe('ul reconstruct', () => {
+  it('gives figures per picture and overall that fit the grid it writes', async () => {
+    const out = inWork('pairs.png')
+    const lines = await jsonOf(['reconstruct', run, discs, '--out', out])
+    const skipped = lines.filter(({ event }) => event === 'skipped')
+    expect(skipped).toMatchObject([{ file: join(discs, 'broken.png') }])
+    const each = lines.filter(({ event }) => event === 'picture')
+    expect(each.map(({ file }) => file)).toEqual(
+      readdirSync(discs)
+        .filter((name) => name !== 'broken.png')
+        .map((name) => join(discs, name))
+        .sort(),
+    )
+    const done = lines.at(-1) as JsonLine & Record<'psnr' | 'bitsPerPixel', { mean: number; error: number }>
+    expect(done).toMatchObject({ event: 'done', count: 12, skipped: 1, out })
+    for (const figure of ['psnr', 'bitsPerPixel'] as const) {
+      const values = each.map((line) => Number(line[figure]))
+      const mean = values.reduce((a, b) => a + b, 0) / 12
+      const variance = values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / 11
+      expect(done[figure].mean).toBeCloseTo(mean, 9)
+      expect(done[figure].error).toBeCloseTo(Math.sqrt(variance / 12), 9)
+    }
+    const grid = await rawOf(out)
+    for (let i = 0; i < 8; i++) {
+      const original = tileOf(grid, i * tileStep, 0)
+      expect(original.equals((await rawOf(String(each[i]!.file))).pixels)).toBe(true)
+      // Eight bits of the drawn picture against the float32 of the figure.
+      expect(psnrOf(original, tileOf(grid, i * tileStep, tileStep))).toBeCloseTo(Number(each[i]!.psnr), 1)
+    }
+  })
+
+  it('prints for people on stderr, and goes on past a picture that does not decode', async () => {
+    const { code, stdout, stderr } = await ul(['reconstruct', run, join(discs, 'discs-0.png'), discs])
+    expect([code, stdout]).toEqual([0, ''])
+    const lines = stderr.trimEnd().split('\n')
+    expect(lines).toHaveLength(1 + 13 + 1)
+    expect(lines[0]).toMatch(/^skipped .*broken\.png: \S/)
+    expect(lines[1]).toMatch(/discs-0\.png {2}\d+\.\d\d dB {2}\d+\.\d{3} bits\/pixel$/)
+    expect(lines.at(-1)).toMatch(/^overall \(13\) /)
+  })
+
+  it('refuses what it cannot read at all', async () => {
+    const missing = await sentenceOf(1, ['reconstruct', run, 'nothing.png'])
+    expect(missing).toBe('nothing.png: there is no such file or folder; check the spelling')
+    const broken = await sentenceOf(1, ['reconstruct', run, join(discs, 'broken.png')])
+    expect(broken).toMatch(/broken\.png: nothing could be read \(.*\); give PNG, /)
+  })
+})
+
+/** The latents file that beforeAll made, with its metadata. */
+const stored = (): ReturnType<typeof readSafetensors> => readSafetensors(latents)
+
+describe('ul encode', () => {
+  it('writes clean latents, noisy latents z0 = α·z + σ·ε, and the names', async () => {
+    const { tensors, metadata } = stored()
+    expect(Object.keys(tensors).sort()).toEqual(['z', 'z0'])
+    expect(tensors.z!.shape).toEqual([12, 8, 4, 4])
+    expect(tensors.z0!.shape).toEqual([12, 8, 4, 4])
+    expect(JSON.parse(metadata.files!)).toHaveLength(12)
+    expect(metadata.logSnr0).toBe('5')
+    const [z, z0] = [floats(tensors.z!), floats(tensors.z0!)]
+    const [alpha, sigma] = [Math.sqrt(1 / (1 + Math.exp(-5))), Math.sqrt(1 / (1 + Math.exp(5)))]
+    const eps = z0.map((value, i) => (value - alpha * z[i]!) / sigma)
+    const mean = eps.reduce((a, b) => a + b, 0) / eps.length
+    const variance = eps.reduce((sum, e) => sum + (e - mean) ** 2, 0) / eps.length
+    expect(Math.abs(mean)).toBeLessThan(0.1)
+    expect(Math.abs(variance - 1)).toBeLessThan(0.15)
+    // The seed decides the noise and nothing else.
+    const other = inWork('other.safetensors')
+    await jsonOf(['encode', run, discs, '--seed', '6', '--out', other])
+    const second = readSafetensors(other).tensors
+    expect(second.z).toEqual(tensors.z)
+    expect(second.z0).not.toEqual(tensors.z0)
+  })
+})
+
+const decodeInto = async (file: string, folder: string, ...more: string[]): Promise<Buffer[]> => {
+  const [done] = await jsonOf(['decode', run, file, '--out', folder, ...more])
+  const names = readdirSync(folder).sort()
+  expect(done).toMatchObject({ event: 'done', count: names.length, out: folder })
+  return Promise.all(names.map(async (name) => (await rawOf(join(folder, name))).pixels))
+}
+
+describe('ul decode', () => {
+  it('of encode with the same seed gives exactly the pictures of reconstruct', async () => {
+    const decoded = await decodeInto(latents, inWork('decoded'), '--seed', '5')
+    expect(readdirSync(inWork('decoded')).sort()[0]).toBe('00000-discs-0.png')
+    expect(decoded).toHaveLength(12)
+    const out = inWork('seed5.png')
+    await jsonOf(['reconstruct', run, discs, '--seed', '5', '--out', out])
+    const grid = await rawOf(out)
+    for (let i = 0; i < 12; i++) {
+      const top = Math.floor(i / 8) * (2 * tileStep + 2 * gap) + tileStep
+      expect(tileOf(grid, (i % 8) * tileStep, top).equals(decoded[i]!), `picture ${i}`).toBe(true)
+    }
+  })
+
+  it('of clean latents adds the noise that encode would have added', async () => {
+    const clean = inWork('clean.safetensors')
+    writeSafetensors(clean, { z: stored().tensors.z! })
+    const [a, b] = [
+      await decodeInto(clean, inWork('from-clean'), '--seed', '5'),
+      await decodeInto(latents, inWork('from-noisy'), '--seed', '5'),
+    ]
+    expect(a).toHaveLength(12)
+    for (const [i, pixels] of a.entries()) expect(pixels.equals(b[i]!)).toBe(true)
+  })
+
+  it.each<[string, Record<string, HostTensor>, RegExp]>([
+    ['channels', { z0: float32([2, 3, 4, 4], new Float32Array(96)) }, /latents are \[2,3,4,4\].*\[N,8,4,4\]/],
+    ['names', { latents: float32([1], [0]) }, /no tensor 'z0' or 'z'; write it with 'ul encode'/],
+  ])('refuses latents of other %s', async (what, tensors, expected) => {
+    const file = inWork(`wrong-${what}.safetensors`)
+    writeSafetensors(file, tensors)
+    expect(await sentenceOf(1, ['decode', run, file, '--out', inWork('never')])).toMatch(expected)
+    expect(existsSync(inWork('never'))).toBe(false)
+  })
+
+  it('refuses files that are missing, cut off or no safetensors', async () => {
+    const cut = inWork('cut.safetensors')
+    cpSync(latents, cut)
+    truncateSync(cut, 3000)
+    writeFileSync(inWork('text.safetensors'), 'certainly no tensors')
+    for (const name of ['cut', 'text', 'missing']) {
+      const file = inWork(`${name}.safetensors`)
+      const sentence = await sentenceOf(1, ['decode', run, file, '--out', inWork('never')])
+      expect(sentence.startsWith(`${file}: `), sentence).toBe(true)
+    }
+    expect(existsSync(inWork('never'))).toBe(false)
+  })
+})
+
+describe('ul evaluate', () => {
+  it('--json measures what training measured', async () => {
+    const [done] = await jsonOf(['evaluate', run])
+    const trained = JSON.parse(readFileSync(join(run, 'evaluation.json'), 'utf8'))
+    for (const figure of ['count', 'psnr', 'gridPsnr', 'latentRms']) {
+      expect(done![figure], figure).toEqual(trained[figure])
+    }
+    // Times and noises are drawn more often here than at the end of training.
+    const { mean } = done!.bitsPerPixel as { mean: number }
+    expect(mean / trained.bitsPerPixel.mean).toBeGreaterThan(0.3)
+    expect(mean / trained.bitsPerPixel.mean).toBeLessThan(3)
+  })
+})
+
+describe('ul info', () => {
+  it('counts the parameters that the checkpoints hold', async () => {
+    const [info] = await jsonOf(['info', run])
+    expect(info).toMatchObject({ event: 'done', latentShape: [8, 4, 4] })
+    const counted: Record<string, number> = {}
+    for (const stage of ['stage1', 'stage2']) {
+      for (const [name, { data }] of Object.entries(tensorsOf(run, stage, tinySteps))) {
+        const network = /^param\/(\w+)\./.exec(name)?.[1]
+        if (network !== undefined) counted[network] = (counted[network] ?? 0) + data.length
+      }
+    }
+    const networks = info!.networks as { network: string; parameters: number }[]
+    expect(Object.fromEntries(networks.map((n) => [n.network, n.parameters]))).toEqual(counted)
+  })
+
+  it('knows presets', async () => {
+    const { code, stdout, stderr } = await ul(['info', 'emoji64'])
+    expect([code, stdout]).toEqual([0, ''])
+    expect(stderr).toMatch(/^emoji64: latent 16×8×8 /)
+  })
+})
+
+describe('ul profile', () => {
+  it('shares add up to one and kernels fit into the time of a step', async () => {
+    const finished = await ul(['profile', run, '--steps', '1', '--json'])
+    const [done] = jsonLines(finished)
+    for (const table of ['byOperator', 'byLayer', 'byOp']) {
+      const rows = done![table] as { share: number; milliseconds: number }[]
+      expect(rows.length).toBeGreaterThan(3)
+      expect(rows.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9)
+      const time = rows.reduce((sum, { milliseconds }) => sum + milliseconds, 0)
+      expect(time / Number(done!.kernelMilliseconds)).toBeCloseTo(1, 9)
+    }
+  })
+})

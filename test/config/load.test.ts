@@ -1,0 +1,242 @@
+/** @file From presets, YAML and `--set` to a configuration, and what each mistake is answered with. */
+import { describe, expect, it } from 'vitest'
+import {
+  applySettings,
+  ConfigError,
+  nearest,
+  parseConfig,
+  presetByName,
+  showConfig,
+} from '../../src/config/load.ts'
+import { presets, smokeForm } from '../../src/config/presets.ts'
+import { type Config, checkConfig, configKeys } from '../../src/config/schema.ts'
+import { describeModel } from '../../src/jobs/info.ts'
+import { train } from '../../src/jobs/train.ts'
+import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+
+const quickstart = presetByName('quickstart')
+
+const at = (config: Config, key: string): unknown =>
+  key.split('.').reduce<unknown>((tree, part) => (tree as Record<string, unknown>)[part], config)
+
+/** The message of the ConfigError that `body` throws, which must be a single line. */
+const complaint = (body: () => unknown): string => {
+  try {
+    body()
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    const { message } = error as ConfigError
+    expect(message.split('\n')).toHaveLength(1)
+    return message
+  }
+  throw new Error('expected a ConfigError')
+}
+
+const set = (...settings: string[]): (() => Config) => {
+  return () => applySettings(quickstart, settings)
+}
+
+describe('--set', () => {
+  it.each([
+    ['data.source', 'folder', 'folder'],
+    ['data.path', '/pictures/my cats', '/pictures/my cats'],
+    ['data.size', '64', 64],
+    ['latent.channels', '4', 4],
+    ['latent.downsample', '8', 8],
+    ['latent.logSnr0', '4.5', 4.5],
+    ['decoder.lossFactor', '1.75', 1.75],
+    ['decoder.bias', '-3', -3],
+    ['train.stage1.steps', '7', 7],
+    ['train.stage2.steps', '0', 0],
+    ['train.batch', '24', 24],
+    ['train.lr', '3e-4', 3e-4],
+    ['sampler.steps', '12', 12],
+  ])('%s=%s lands in the configuration and changes nothing else', (key, text, expected) => {
+    const changed = set(`${key}=${text}`)()
+    expect(at(changed, key)).toBe(expected)
+    expect(at(quickstart, key)).not.toBe(expected)
+    const others = configKeys().filter((other) => other !== key)
+    expect(others).toHaveLength(configKeys().length - 1)
+    for (const other of others) expect(at(changed, other), other).toEqual(at(quickstart, other))
+  })
+
+  it('reads lists and booleans as YAML, and the last of two settings wins', () => {
+    const changed = set('encoder.channels=[8, 16]', 'data.flip=false', 'train.batch=2', 'train.batch=3')()
+    expect(changed.encoder.channels).toEqual([8, 16])
+    expect(changed.data.flip).toBe(false)
+    expect(changed.train.batch).toBe(3)
+    expect(quickstart.data.flip).toBe(true)
+  })
+
+  it.each([
+    ['decoder.lossfactor', 'decoder.lossFactor'],
+    ['train.bach', 'train.batch'],
+    ['lossFactor', 'decoder.lossFactor'],
+    ['sampler.step', 'sampler.steps'],
+    ['stage1.steps', 'train.stage1.steps'],
+  ])('unknown key %s is answered with %s', (wrong, right) => {
+    expect(complaint(set(`${wrong}=2`))).toBe(
+      `--set ${wrong}=2: unknown key '${wrong}'; the nearest valid key is '${right}'`,
+    )
+  })
+
+  it.each([
+    ['train.batch=0', "'train.batch'"],
+    ['train.batch=1.5', "'train.batch'"],
+    ['train.batch=many', "'train.batch'"],
+    ['train.lr=-1', "'train.lr'"],
+    ['data.source=video', "'data.source'"],
+    ['data.flip=maybe', "'data.flip'"],
+    ['encoder.channels=[]', "'encoder.channels'"],
+    ['encoder.channels=[8, x]', "'encoder.channels.1'"],
+    ['base.widths=[64]', "'base.widths"],
+    ['train.beta1=1.1', "'train.beta1'"],
+    ['train.lr=.nan', "'train.lr'"],
+    ['train.lr=[1', 'train.lr'],
+    ['name=a: b: c', 'name'],
+    ['data.size=', "'data.size'"],
+  ])('--set %s is refused in one sentence that names the key', (setting, key) => {
+    const message = complaint(set(setting))
+    expect(message).toContain(`--set ${setting}: `)
+    expect(message.slice(`--set ${setting}: `.length) + setting).toContain(key)
+  })
+
+  it('without a key or a group of keys is refused', () => {
+    expect(complaint(set('train.batch'))).toContain('expected key=value')
+    expect(complaint(set('=3'))).toContain('expected key=value')
+    expect(complaint(set('train=3'))).toContain("unknown key 'train'")
+  })
+})
+
+describe('YAML', () => {
+  it('with preset: overrides that preset, and quickstart when it names none', () => {
+    const config = parseConfig('preset: emoji64\nlatent: { channels: 5 }\nseed: 3\n', 'my.yaml')
+    expect(config).toEqual({
+      ...presets.emoji64,
+      seed: 3,
+      latent: { ...presets.emoji64!.latent, channels: 5 },
+    })
+    expect(parseConfig('train: { batch: 3 }', 'my.yaml').train).toEqual({ ...quickstart.train, batch: 3 })
+  })
+
+  it('that is not YAML is reported with file, line and column', () => {
+    expect(complaint(() => parseConfig('data:\n  size: [1, 2\n', 'my.yaml'))).toMatch(
+      /^my\.yaml:3:1: this is not YAML: /,
+    )
+    expect(complaint(() => parseConfig('name: a\nname: b\n', 'my.yaml'))).toMatch(/^my\.yaml:2:1: .*unique/)
+  })
+
+  it('with an unknown key or a wrong value is reported at that key', () => {
+    expect(complaint(() => parseConfig('seed: 1\ndecoder:\n    lossfactor: 2\n', 'my.yaml'))).toBe(
+      "my.yaml:3:5: unknown key 'decoder.lossfactor'; the nearest valid key is 'decoder.lossFactor'",
+    )
+    expect(complaint(() => parseConfig('train:\n  lr: fast\n', 'my.yaml'))).toMatch(
+      /^my\.yaml:2:3: 'train\.lr': .*number/,
+    )
+    expect(complaint(() => parseConfig('train: 5\n', 'my.yaml'))).toMatch(/^my\.yaml:1:1: 'train': /)
+  })
+
+  it.each([
+    ['', 'nothing'],
+    ['# nothing\n', 'nothing'],
+    ['- a\n- b\n', 'a list'],
+    ['just text', 'the string just text'],
+  ])('%j is not a mapping but %s', (text, found) => {
+    expect(complaint(() => parseConfig(text, 'my.yaml'))).toBe(
+      `my.yaml: expected a mapping of keys such as 'data:', found ${found}`,
+    )
+  })
+
+  it('of another version is refused by name', () => {
+    const message = complaint(() => parseConfig('version: 2\nname: x\n', 'old.yaml'))
+    expect(message).toContain('old.yaml: this configuration has version 2, this program reads version 1')
+  })
+})
+
+describe('presets', () => {
+  const all = Object.entries(presets)
+
+  it.each(all)('%s is valid, and so is its smoke form', (name, config) => {
+    expect(checkConfig(config)).toEqual({ success: true, data: config })
+    expect(checkConfig(smokeForm(config)).success).toBe(true)
+    expect(config.name).toBe(name)
+    expect(presetByName(name)).toBe(config)
+  })
+
+  it.each(all)('%s comes back from YAML as it was, with a path and without', (_, config) => {
+    expect(parseConfig(showConfig(config), 'shown.yaml')).toEqual(config)
+    const own: Config = { ...config, name: 'yes', data: { ...config.data, source: 'folder', path: 'a: #b' } }
+    expect(parseConfig(showConfig(own), 'shown.yaml')).toEqual(own)
+  })
+
+  it('of an unknown name are refused with the nearest one', () => {
+    expect(complaint(() => presetByName('quickstrat'))).toContain("the nearest preset is 'quickstart'")
+    expect(complaint(() => parseConfig('preset: imagenet', 'my.yaml'))).toContain("'imagenet512'")
+  })
+
+  it.each(['constructor', '__proto__', 'toString', 'hasOwnProperty'])(
+    '%s is neither a preset nor a key',
+    (name) => {
+      expect(complaint(() => presetByName(name))).toContain(`no preset or file called '${name}'`)
+      expect(complaint(() => parseConfig(`preset: ${name}`, 'my.yaml'))).toContain(`called '${name}'`)
+      expect(complaint(set(`${name}=1`))).toContain(`unknown key '${name}'`)
+      expect(complaint(set(`data.${name}=1`))).toContain(`unknown key 'data.${name}'`)
+      for (const text of [`${name}: 1`, `${name}: { size: 8 }`]) {
+        expect(
+          complaint(() => parseConfig(text, 'my.yaml')),
+          text,
+        ).toContain(`unknown key '${name}'`)
+      }
+      const nested = `data:\n  ${name}: 1`
+      expect(complaint(() => parseConfig(nested, 'my.yaml'))).toContain(`unknown key 'data.${name}'`)
+      expect(({} as { size?: number }).size).toBeUndefined()
+    },
+  )
+})
+
+describe('nearest', () => {
+  it('compares without regard to case, whole names and last parts', () => {
+    expect(nearest('TRAIN.LR', ['train.lr', 'train.beta1'])).toBe('train.lr')
+    expect(nearest('lr', ['train.beta1', 'train.stage2.lr'])).toBe('train.stage2.lr')
+    expect(nearest('same', ['name', 'same'])).toBe('same')
+  })
+})
+
+describe('the paper’s presets', () => {
+  const imagenet = presetByName('imagenet512')
+  const kinetics = presetByName('kinetics600')
+
+  it('imagenet512 has the paper’s sizes', () => {
+    expect(imagenet.encoder.channels).toEqual([128, 256, 512, 512])
+    expect(imagenet.prior).toMatchObject({ width: 1024, blocks: 8 })
+    expect(imagenet.base).toMatchObject({ widths: [512, 1024], blocks: [6, 16] })
+    const { latentShape, compression, networks, stages } = describeModel(imagenet, 1000)
+    expect(latentShape).toEqual([32, 32, 32])
+    expect(compression).toBeCloseTo(32 ** 3 / (3 * 512 ** 2), 12)
+    expect(networks.map(({ network }) => network)).toEqual(['encoder', 'prior', 'decoder', 'base'])
+    for (const { gflopsForward, gflopsTraining } of networks) {
+      expect(gflopsForward).toBeGreaterThan(1)
+      expect(gflopsTraining).toBeCloseTo(3 * gflopsForward, 9)
+    }
+    // Parameters, two moments and the average, four bytes each.
+    const [stage1, base] = [networks.slice(0, 3), networks.slice(3)].map((list) =>
+      list.reduce((sum, { parameters }) => sum + parameters, 0),
+    )
+    expect(stages.map(({ stateBytes }) => stateBytes)).toEqual([16 * stage1!, 16 * base!])
+  })
+
+  it('kinetics600 can be described but not yet trained', async () => {
+    expect(describeModel(kinetics, 600).latentShape).toEqual([32, 16, 16])
+    const request = {
+      config: kinetics,
+      dir: '/nonexistent/kinetics',
+      stage: 'all' as const,
+      runtime: new NodeRuntime(),
+      listen: () => undefined,
+      signal: new AbortController().signal,
+    }
+    await expect(train(request)).rejects.toThrow(
+      /^kinetics600: data\.frames is 16, but only pictures train so far; set data\.frames=1$/,
+    )
+  })
+})

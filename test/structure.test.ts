@@ -1,0 +1,153 @@
+/** @file The structure of src/: which folder may import which, no cycles, and who may reach Node and native packages. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import ts from 'typescript'
+import { describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('../src', import.meta.url))
+
+/** Files relative to src/ with forward slashes. */
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
+  .map((name) => name.replaceAll('\\', '/'))
+  .filter((name) => name.endsWith('.ts'))
+  .sort()
+
+/** What a file imports or re-exports, types included: files relative to src/, and packages by their specifier. */
+const importsOf = (
+  file: string,
+): { readonly own: readonly string[]; readonly packages: readonly string[] } => {
+  const path = join(root, file)
+  const names = ts.preProcessFile(readFileSync(path, 'utf8')).importedFiles.map(({ fileName }) => fileName)
+  const own = names.filter((name) => name.startsWith('.'))
+  return {
+    own: own.map((name) => relative(root, resolve(dirname(path), name)).replaceAll('\\', '/')),
+    packages: names.filter((name) => !name.startsWith('.')),
+  }
+}
+
+const imports = new Map(files.map((file) => [file, importsOf(file)]))
+
+/** `runtime/node/state.ts` → `runtime/node`; the entry points are folders of their own. */
+const folderOf = (file: string): string => (file.includes('/') ? dirname(file) : file)
+
+/** Folder → folders it may import besides itself, from the bottom up; every entry is in use. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  host: [],
+  eval: [],
+  ir: ['host'],
+  ops: ['host', 'ir'],
+  autodiff: ['host', 'ir', 'ops'],
+  onnx: ['host', 'ir'],
+  nn: ['host', 'ir', 'ops'],
+  diffusion: ['ir', 'ops'],
+  optim: ['host', 'ir', 'ops'],
+  runtime: ['host', 'ir'],
+  'runtime/node': ['host', 'ir', 'onnx', 'runtime'],
+  models: ['diffusion', 'host', 'ir', 'nn', 'ops'],
+  train: ['autodiff', 'host', 'ir', 'nn', 'optim', 'runtime'],
+  config: ['models'],
+  data: ['host'],
+  run: ['config', 'host'],
+  pipeline: ['diffusion', 'eval', 'host', 'ir', 'models', 'ops', 'runtime', 'train'],
+  jobs: [
+    ...['config', 'data', 'diffusion', 'eval', 'host', 'ir', 'models', 'nn', 'optim', 'pipeline', 'run'],
+    ...['runtime', 'train'],
+  ],
+  cli: ['config', 'host', 'jobs', 'run', 'runtime', 'runtime/node'],
+  'index.ts': [
+    ...['autodiff', 'config', 'diffusion', 'eval', 'host', 'ir', 'models', 'onnx', 'optim', 'pipeline'],
+    ...['runtime', 'train'],
+  ],
+  'node.ts': ['data', 'jobs', 'run', 'runtime/node'],
+}
+
+/** Folders that run in Node only. */
+const nodeOnly: ReadonlySet<string> = new Set(['runtime/node', 'data', 'run', 'jobs', 'cli', 'node.ts'])
+
+/** Everything that a file reaches, itself included. */
+const reachedFrom = (start: string): ReadonlySet<string> => {
+  const seen = new Set([start])
+  for (const file of seen) for (const next of imports.get(file)?.own ?? []) seen.add(next)
+  return seen
+}
+
+const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
+  [...from].filter((file) => imports.get(file)!.packages.some(matches))
+
+const isNative = (name: string): boolean => name.startsWith('onnxruntime-node')
+const isProtobuf = (name: string): boolean => name === 'onnx-buf' || name.startsWith('@bufbuild/')
+const isNode = (name: string): boolean => name.startsWith('node:')
+
+describe('folders of src/', () => {
+  it('finds files, and every import of a file leads to one of them', () => {
+    expect(files.length).toBeGreaterThan(50)
+    const missing = files.flatMap((file) => imports.get(file)!.own.filter((name) => !imports.has(name)))
+    expect(missing).toEqual([])
+  })
+
+  it('import exactly the folders that the table allows', () => {
+    const found: Record<string, Set<string>> = {}
+    for (const [file, { own }] of imports) {
+      const folder = folderOf(file)
+      found[folder] ??= new Set()
+      for (const target of own.map(folderOf)) if (target !== folder) found[folder].add(target)
+    }
+    const edges = Object.fromEntries(Object.entries(found).map(([folder, set]) => [folder, [...set].sort()]))
+    expect(edges).toEqual(allowed)
+  })
+
+  it('import in one direction: the table has no cycle', () => {
+    const order = Object.keys(allowed)
+    for (const [folder, below] of Object.entries(allowed)) {
+      for (const target of below)
+        expect(order.indexOf(target), `${folder} → ${target}`).toBeLessThan(order.indexOf(folder))
+    }
+  })
+})
+
+describe('files of src/', () => {
+  it('do not import each other in a cycle', () => {
+    const cyclic = files.filter((file) =>
+      imports.get(file)!.own.some((next) => next === file || reachedFrom(next).has(file)),
+    )
+    expect(cyclic).toEqual([])
+  })
+
+  it('name packages as Node does: node:fs, not fs', () => {
+    const builtin =
+      /^(assert|buffer|child_process|crypto|events|fs|module|os|path|stream|url|util|worker_threads)\b/
+    expect(filesThatImport((name) => builtin.test(name))).toEqual([])
+  })
+})
+
+describe('packages', () => {
+  it('onnxruntime-node is imported in runtime/node alone', () => {
+    const found = filesThatImport(isNative)
+    expect(new Set(found.map(folderOf))).toEqual(new Set(['runtime/node']))
+  })
+
+  it('protobuf is imported in onnx alone', () => {
+    expect(new Set(filesThatImport(isProtobuf).map(folderOf))).toEqual(new Set(['onnx']))
+  })
+
+  it('node: modules are imported in Node-only folders alone', () => {
+    expect(filesThatImport(isNode).filter((file) => !nodeOnly.has(folderOf(file)))).toEqual([])
+  })
+})
+
+describe('src/index.ts', () => {
+  it('reaches nothing that needs Node', () => {
+    const reached = reachedFrom('index.ts')
+    expect(reached.size).toBeGreaterThan(20)
+    const native = (name: string): boolean => isNode(name) || isNative(name) || name === 'sharp'
+    expect(filesThatImport(native, reached)).toEqual([])
+    expect([...reached].filter((file) => nodeOnly.has(folderOf(file)))).toEqual([])
+  })
+
+  it('would be caught if it did: src/node.ts reaches all three', () => {
+    const reached = [...reachedFrom('node.ts')]
+    expect(filesThatImport(isNode, reached)).not.toEqual([])
+    expect(filesThatImport(isNative, reached)).not.toEqual([])
+  })
+})
