@@ -47,7 +47,7 @@ const trainOn = async (device) => {
   const runtime = new NodeRuntime({ device, threads: 1 })
   const executable = await runtime.compile(program, { updates })
   const state = await runtime.place(initialState())
-  const locationsOf = () => Object.keys(updates).map((name) => state.tensor(name).location)
+  const locationsOf = () => Object.keys(updates).map((name) => state.tensor(name).location ?? 'cpu')
   const locations = [locationsOf()]
   const losses = []
   await trainLoop({

@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
 import type { KernelTime } from '../runtime.ts'
 
@@ -48,4 +49,18 @@ export const startProfiling = (): Profiling => {
         .map((event) => kernelTime(event, model))
     },
   }
+}
+
+/** Ends a session's profile and reads it. @throws when the program was compiled without profiling. */
+export const readProfile = (
+  program: Program,
+  model: OnnxModel,
+  profiling: Profiling | null,
+  end: () => void,
+): readonly KernelTime[] => {
+  if (profiling === null) {
+    throw new Error(`program ${program.name}: it was compiled without profiling; pass { profile: true }`)
+  }
+  end()
+  return profiling.read(model)
 }

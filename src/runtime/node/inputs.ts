@@ -1,0 +1,45 @@
+/** @file What every executable checks before a run: inputs that are missing or of another type. */
+import { type HostTensor, sameShape, showShape } from '../../host/tensor.ts'
+import type { ValueType } from '../../ir/graph.ts'
+import type { Program } from '../../ir/program.ts'
+import type { OnnxModel } from '../../onnx/serialize.ts'
+
+/** Throws unless a tensor has the expected type. @param owner the program or state that takes it */
+export const expectTensor = (tensor: HostTensor, expected: ValueType, name: string, owner: string): void => {
+  if (tensor.dtype === expected.dtype && sameShape(tensor.shape, expected.shape)) return
+  throw new Error(
+    `${owner}: input '${name}' is ${tensor.dtype}${showShape(tensor.shape)}, ` +
+      `expected ${expected.dtype}${showShape(expected.shape)}; feed that type`,
+  )
+}
+
+/** The error for a tensor that a state does not hold. */
+export const unknownName = (name: string, names: readonly string[]): Error =>
+  new Error(
+    `state: no tensor is called '${name}'; it holds ${names.slice(0, 6).join(', ')}${names.length > 6 ? ', …' : ''}`,
+  )
+
+/**
+ * The model's inputs by name: from the feeds, else from what is held.
+ * @throws when one is missing or of another type.
+ */
+export const gatherInputs = <T>(
+  program: Program,
+  model: OnnxModel,
+  feeds: Readonly<Record<string, HostTensor>>,
+  held: (name: string) => T | undefined,
+  wrap: (tensor: HostTensor) => T,
+): Map<string, T> => {
+  const inputs = new Map<string, T>()
+  for (const [name, v] of Object.entries(program.inputs)) {
+    if (model.unused.has(name)) continue
+    const fed = feeds[name]
+    if (fed !== undefined) expectTensor(fed, v, name, `program ${program.name}`)
+    const tensor = fed === undefined ? held(name) : wrap(fed)
+    if (tensor === undefined) {
+      throw new Error(`program ${program.name}: input '${name}' is missing; feed it or hold it in the state`)
+    }
+    inputs.set(name, tensor)
+  }
+  return inputs
+}
