@@ -358,8 +358,8 @@ const infoText = (info: ModelInfo): string =>
         `  ${network.padEnd(8)} ${(parameters / 1e6).toFixed(2).padStart(8)} M parameters  ${gflopsForward.toFixed(3).padStart(10)} GFLOPs forward  ${gflopsTraining.toFixed(3).padStart(10)} training`,
     ),
     ...info.stages.map(
-      ({ stage, batch, gflopsPerStep, stateBytes, intermediateBytes }) =>
-        `  ${stage}: batch ${batch}, ${gflopsPerStep.toFixed(1)} GFLOPs per step, memory ${((stateBytes + intermediateBytes) / 2 ** 30).toFixed(2)} GiB (state ${(stateBytes / 2 ** 30).toFixed(2)}, intermediate ${(intermediateBytes / 2 ** 30).toFixed(2)})`,
+      ({ stage, batch, gflopsPerStep, stateBytes, intermediateBytes, residentBytes }) =>
+        `  ${stage}: batch ${batch}, ${gflopsPerStep.toFixed(1)} GFLOPs per step, memory ${(residentBytes / 2 ** 30).toFixed(2)} GiB (state ${(stateBytes / 2 ** 30).toFixed(2)}, intermediate ${(intermediateBytes / 2 ** 30).toFixed(2)})`,
     ),
   ].join('\n')
 
@@ -389,6 +389,7 @@ const profileRows = (title: string, rows: readonly ProfileRow[]): string[] => [
 const profileText = (p: Profile): string =>
   [
     `stage ${p.stage}, batch ${p.batch}: ${p.stepMilliseconds.toFixed(1)} ms per step, ${p.gflopsPerSecond.toFixed(1)} GFLOP/s; kernels ${p.kernelMilliseconds.toFixed(1)} ms while profiled`,
+    `peak resident memory ${(p.residentBytes / 2 ** 20).toFixed(0)} MiB, predicted by ul info ${(p.predictedBytes / 2 ** 20).toFixed(0)} MiB`,
     ...profileRows('by operator', p.byOperator),
     ...profileRows('by layer', p.byLayer),
     ...profileRows('by op of the graph', p.byOp),

@@ -1,5 +1,5 @@
 /** @file What a graph costs: floating-point operations of its products and convolutions, and memory by liveness. */
-import { bytesPerElement, sizeOf } from '../host/tensor.ts'
+import { bytesPerElement, showShape, sizeOf } from '../host/tensor.ts'
 import { nodesOf, type Value } from './graph.ts'
 
 /** FLOPs of all matrix products and convolutions that the values depend on (method.md section 6). */
@@ -12,9 +12,18 @@ export const bytesOf = (v: Value): number => sizeOf(v.shape) * bytesPerElement[v
 /** Ops whose outputs share their input's memory. */
 const views: ReadonlySet<string> = new Set(['reshape', 'stopGradient'])
 
+/** A piece of memory that values of one shape use in turn. */
+interface Buffer {
+  readonly bytes: number
+  readonly from: number
+  to: number
+}
+
 /**
- * Largest sum of live intermediate tensors when nodes run in trace order and every tensor is freed after its last
- * reader; inputs are not counted. An estimate: the runtime may order nodes differently and pads its buffers.
+ * Peak of the memory that a runtime of ONNX Runtime's kind plans for intermediate tensors when nodes run in trace
+ * order; inputs are not counted. A tensor takes over the buffer of an earlier one of the same shape whose last reader
+ * has run, and a buffer is held from its first tensor to its last, idle times included: what is planned exceeds what is
+ * alive, by up to twice.
  * @param elsewhere outputs that are written to memory counted otherwise, such as next states over current ones
  */
 export const peakIntermediateBytes = (
@@ -30,15 +39,41 @@ export const peakIntermediateBytes = (
     for (const v of node.inputs) lastUse.set(ownerOf(v), i)
   }
   for (const v of outputs) lastUse.set(ownerOf(v), nodes.length)
-  const freedAt = new Map<number, Value[]>()
-  for (const [v, i] of lastUse) freedAt.set(i, [...(freedAt.get(i) ?? []), v])
-  const counted = (v: Value): boolean => lastUse.has(v) && !elsewhere.has(v)
-  let live = 0
-  let peak = 0
+  const buffers: Buffer[] = []
+  const bufferOf = new Map<Value, Buffer>()
+  const idle = new Map<string, Buffer[]>()
+  const take = (key: string, bytes: number, from: number, to: number): Buffer => {
+    const known = idle.get(key)?.pop()
+    const buffer = known ?? { bytes, from, to }
+    if (known === undefined) buffers.push(buffer)
+    buffer.to = to
+    return buffer
+  }
+  const giveBack = (key: string, buffer: Buffer): void => {
+    idle.set(key, [...(idle.get(key) ?? []), buffer])
+  }
   for (const [i, node] of nodes.entries()) {
-    if (!views.has(node.op.name)) for (const v of node.outputs) live += counted(v) ? bytesOf(v) : 0
+    if (views.has(node.op.name)) continue
+    for (const v of node.outputs) {
+      if (!lastUse.has(v) || elsewhere.has(v)) continue
+      bufferOf.set(v, take(showShape(v.shape), bytesOf(v), i, lastUse.get(v)!))
+    }
+    const scratch = node.op.scratch?.(node) ?? 0
+    if (scratch > 0) giveBack(`scratch ${scratch}`, take(`scratch ${scratch}`, scratch, i, i))
+    for (const v of new Set(node.inputs.map(ownerOf))) {
+      const buffer = bufferOf.get(v)
+      if (lastUse.get(v) === i && buffer !== undefined) giveBack(showShape(v.shape), buffer)
+    }
+  }
+  const change = new Float64Array(nodes.length + 2)
+  for (const { bytes, from, to } of buffers) {
+    change[from]! += bytes
+    change[to + 1]! -= bytes
+  }
+  let [live, peak] = [0, 0]
+  for (const by of change) {
+    live += by
     peak = Math.max(peak, live)
-    for (const v of freedAt.get(i) ?? []) if (v.node !== null && counted(v)) live -= bytesOf(v)
   }
   return peak
 }

@@ -89,6 +89,8 @@ export interface Op<A> {
   vjp?(cotangents: readonly (Value | null)[], node: Node<A>): readonly (Value | null)[]
   /** Multiply–adds × 2 of matrix products and convolutions; 0 when absent (method.md section 6). */
   flops?(node: Node<A>): number
+  /** Bytes of the tensors that live inside the emission at once; 0 when absent. */
+  scratch?(node: Node<A>): number
   readonly samples: readonly Sample<A>[]
 }
 

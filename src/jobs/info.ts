@@ -26,9 +26,14 @@ export interface StageInfo {
   readonly gflopsPerStep: number
   /** Parameters, two moments and the average. */
   readonly stateBytes: number
-  /** Largest sum of live intermediate tensors, by liveness over the traced graph. */
+  /** Intermediate tensors of a step as the runtime plans them. */
   readonly intermediateBytes: number
+  /** Peak resident memory of a process that trains this stage on the CPU. */
+  readonly residentBytes: number
 }
+
+/** What Node, the library and a session's own structures take (measured). */
+const processBytes = 150 * 2 ** 20
 
 /** What `ul info` shows. */
 export interface ModelInfo {
@@ -73,12 +78,15 @@ const stageInfo = (
   const state = Object.values(program.inputs).filter((v: Value) =>
     /^(param|moment1|moment2|ema)\//.test(v.name),
   )
+  const stateBytes = state.reduce((sum, v) => sum + bytesOf(v), 0)
+  const intermediateBytes = peakIntermediateBytes(Object.values(program.outputs), nextStates)
   return {
     stage: objective.name,
     batch,
     gflopsPerStep: (3 * flopsPerExample * batch) / 1e9,
-    stateBytes: state.reduce((sum, v) => sum + bytesOf(v), 0),
-    intermediateBytes: peakIntermediateBytes(Object.values(program.outputs), nextStates),
+    stateBytes,
+    intermediateBytes,
+    residentBytes: processBytes + stateBytes + intermediateBytes,
   }
 }
 

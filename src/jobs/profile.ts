@@ -2,6 +2,7 @@
 import type { Config } from '../config/schema.ts'
 import type { Node } from '../ir/graph.ts'
 import type { KernelTime, Runtime } from '../runtime/runtime.ts'
+import { describeModel } from './info.ts'
 import { singleStep } from './singleStep.ts'
 
 /** One row of a profile, per step. */
@@ -23,6 +24,9 @@ export interface Profile {
   /** Wall clock of a step, noise and feeding included, measured without the profiler. */
   readonly stepMilliseconds: number
   readonly gflopsPerSecond: number
+  /** Peak resident memory of this process when it had taken the steps, and what `describeModel` expects. */
+  readonly residentBytes: number
+  readonly predictedBytes: number
   /** Sum of kernel times. */
   readonly kernelMilliseconds: number
   readonly byOperator: readonly ProfileRow[]
@@ -86,6 +90,7 @@ export const profileStep = async (
   const plain = await singleStep(runtime, config, stage, classes)
   await plain.run(0)
   const stepMilliseconds = await timed(steps, (i) => plain.run(i + 1))
+  const residentBytes = process.resourceUsage().maxRSS * 1024
   await plain.dispose()
   const profiled = await singleStep(runtime, config, stage, classes, { profile: true })
   await timed(steps, (i) => profiled.run(i))
@@ -96,6 +101,8 @@ export const profileStep = async (
     batch: plain.batch,
     stepMilliseconds,
     gflopsPerSecond: plain.gflops / (stepMilliseconds / 1000),
+    residentBytes,
+    predictedBytes: describeModel(config, classes).stages[Number(stage) - 1]!.residentBytes,
     kernelMilliseconds: (1000 * times.reduce((sum, t) => sum + t.seconds, 0)) / steps,
     byOperator: fold(times, steps, (t) => t.operator),
     byLayer: fold(times, steps, (t) => layerOf(t.node)),

@@ -112,6 +112,9 @@ const convKernelGradOp: Op<Shape> = {
   emit: emitKernelGrad,
   vjp: ([dd], { inputs: [x, d] }) => [conv2d(d!, adjointKernel(dd!)), conv2d(x!, dd!)],
   flops: ({ inputs: [x, d], attrs }) => 2 * sizeOf(d!.shape) * x!.shape[1]! * sizeOf(attrs),
+  // Each picture padded, its runs, and the runs stacked; a single tap needs none of it.
+  scratch: ({ inputs: [x, d], attrs: [kh, kw] }) =>
+    kh! * kw! === 1 ? 0 : 4 * ((1 + 2 * kw!) * sizeOf(x!.shape) + (1 + 2 * kh!) * sizeOf(d!.shape)),
   samples: [
     { inputs: f32([2, 3, 4, 5], [2, 2, 4, 5]), attrs: [3, 3] },
     { inputs: f32([2, 3, 3, 2], [2, 4, 3, 2]), attrs: [1, 3] },
