@@ -5,6 +5,7 @@
 import { type HostTensor, type Shape, showShape, sizeOf } from '../host/tensor.ts'
 import { apply, type Emitter, expect, expectDType, type Node, type Op, type Value } from '../ir/graph.ts'
 import { f32, filled, int64s } from './emit.ts'
+import { cut } from './slice.ts'
 
 const samePads = (kernel: Shape): number[] => [...kernel, ...kernel].map((k) => (k - 1) / 2)
 
@@ -69,14 +70,30 @@ const adjointKernelOp: Op<null> = {
 /** The kernel of the transposed convolution: taps reversed, channels swapped, [O,C,kh,kw] → [C,O,kh,kw]. */
 export const adjointKernel = (w: Value): Value => apply(adjointKernelOp, [w], null)
 
+/** Bytes of one example's pictures in `kernelProduct`: each padded, its runs, and the runs stacked; a single tap needs none. */
+const stackedBytes = (x: Value, d: Value, [kh, kw]: Shape): number => {
+  const each = (v: Value): number => (4 * sizeOf(v.shape)) / v.shape[0]!
+  return kh! * kw! === 1 ? 0 : (1 + 2 * kw!) * each(x) + (1 + 2 * kh!) * each(d)
+}
+
+/** Examples are taken in groups whose stacked pictures fit this many bytes, so that they neither leave the cache nor pile up. */
+const groupBytes = 2 ** 25
+
+const groupSize = (x: Value, d: Value, kernel: Shape): number => {
+  const B = x.shape[0]!
+  const most = Math.max(1, Math.floor(groupBytes / Math.max(1, stackedBytes(x, d, kernel))))
+  return Math.ceil(B / Math.ceil(B / most))
+}
+
 /**
  * Both pictures get (kw − 1)/2 zeros at the right of their rows, so that a shift by a tap is a shift of flat rows: the
  * zeros cancel what wraps around. x is shifted along rows (kw ways), d along columns (kh ways), each stacked into its
  * channels; one product of the stacks then holds every tap, [kh·O, kw·C]. Shifting both costs kh + kw copies instead of
  * the kh·kw of shifting x alone, and contiguous runs copy several times faster than rows cut one by one.
+ * @returns the sum over B examples as a row, [1, kh·O·kw·C]
  */
-const emitKernelGrad = (e: Emitter, [x, d]: readonly string[], node: Node<Shape>): readonly string[] => {
-  const [B, C, H, W] = node.inputs[0]!.shape as [number, number, number, number]
+const kernelProduct = (e: Emitter, x: string, d: string, B: number, node: Node<Shape>): string => {
+  const [, C, H, W] = node.inputs[0]!.shape as [number, number, number, number]
   const O = node.inputs[1]!.shape[1]!
   const [kh, kw] = node.attrs as [number, number]
   const [ph, pw] = [(kh - 1) / 2, (kw - 1) / 2]
@@ -93,14 +110,26 @@ const emitKernelGrad = (e: Emitter, [x, d]: readonly string[], node: Node<Shape>
     )
     return one('Concat', runs, { attrs: { axis: { i: 1 } } })
   }
-  const alongRows = shifts(x!, C, pw === 0 ? 0 : 1, row - pw, 1, kw) // tap kx starts kx − pw after the first pixel
-  const alongColumns = shifts(d!, O, ph, 2 * ph * row, -row, kh) // tap ky starts ky − ph rows before it
+  const alongRows = shifts(x, C, pw === 0 ? 0 : 1, row - pw, 1, kw) // tap kx starts kx − pw after the first pixel
+  const alongColumns = shifts(d, O, ph, 2 * ph * row, -row, kh) // tap ky starts ky − ph rows before it
   const attrs = { transB: { i: 1 } }
   const product = one('FusedMatMul', [alongColumns, alongRows], { attrs, domain: 'com.microsoft' }) // [B, kh·O, kw·C]
   // Summed over the batch by a product with ones, four times faster than ReduceSum over the first axis.
-  const sum = one('MatMul', [e.constant(filled([1, B], 1)), one('Reshape', [product, shape(B, -1)])])
-  const byTap = one('Reshape', [sum, shape(kh, O, kw, C)])
-  return e.node('Transpose', [byTap], { attrs: { perm: { is: [1, 3, 0, 2] } } })
+  return one('MatMul', [e.constant(filled([1, B], 1)), one('Reshape', [product, shape(B, -1)])])
+}
+
+const emitKernelGrad = (e: Emitter, [x, d]: readonly string[], node: Node<Shape>): readonly string[] => {
+  const [xValue, dValue] = node.inputs as [Value, Value]
+  const [B, C] = xValue.shape as [number, number]
+  const [kh, kw] = node.attrs as [number, number]
+  const most = groupSize(xValue, dValue, node.attrs)
+  const sizes = Array.from({ length: Math.ceil(B / most) }, (_, i) => Math.min(most, B - i * most))
+  const groups = (v: string): readonly string[] => (sizes.length === 1 ? [v] : cut(e, v, 0, sizes))
+  const [xs, ds] = [groups(x!), groups(d!)]
+  const sums = sizes.map((size, i) => kernelProduct(e, xs[i]!, ds[i]!, size, node))
+  const sum = sums.reduce((a, b) => e.node('Add', [a, b])[0]!)
+  const [byTap] = e.node('Reshape', [sum, e.constant(int64s([kh, dValue.shape[1]!, kw, C]))])
+  return e.node('Transpose', [byTap!], { attrs: { perm: { is: [1, 3, 0, 2] } } })
 }
 
 const convKernelGradOp: Op<Shape> = {
@@ -112,9 +141,7 @@ const convKernelGradOp: Op<Shape> = {
   emit: emitKernelGrad,
   vjp: ([dd], { inputs: [x, d] }) => [conv2d(d!, adjointKernel(dd!)), conv2d(x!, dd!)],
   flops: ({ inputs: [x, d], attrs }) => 2 * sizeOf(d!.shape) * x!.shape[1]! * sizeOf(attrs),
-  // Each picture padded, its runs, and the runs stacked; a single tap needs none of it.
-  scratch: ({ inputs: [x, d], attrs: [kh, kw] }) =>
-    kh! * kw! === 1 ? 0 : 4 * ((1 + 2 * kw!) * sizeOf(x!.shape) + (1 + 2 * kh!) * sizeOf(d!.shape)),
+  scratch: ({ inputs: [x, d], attrs }) => groupSize(x!, d!, attrs) * stackedBytes(x!, d!, attrs),
   samples: [
     { inputs: f32([2, 3, 4, 5], [2, 2, 4, 5]), attrs: [3, 3] },
     { inputs: f32([2, 3, 3, 2], [2, 4, 3, 2]), attrs: [1, 3] },

@@ -105,7 +105,8 @@ export const concat = (values: readonly Value[], axis: number): Value =>
 /** WebGPU guarantees eight storage buffers to a shader, and its Split binds one for every output and the input. */
 const portableParts = 7
 
-const cut = (e: Emitter, x: string, axis: number, sizes: readonly number[]): readonly string[] => {
+/** Emits the cut of x along an axis into parts of the given sizes. */
+export const cut = (e: Emitter, x: string, axis: number, sizes: readonly number[]): readonly string[] => {
   const most = e.target === 'cpu' ? sizes.length : portableParts
   const each = most ** Math.max(0, Math.ceil(Math.log(sizes.length) / Math.log(most) - 1e-9) - 1)
   const groups = Array.from({ length: Math.ceil(sizes.length / each) }, (_, i) =>

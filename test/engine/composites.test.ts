@@ -1,13 +1,16 @@
 /** @file Functions made of several ops, on ONNX Runtime, against direct formulas. */
 import { describe, expect, it } from 'vitest'
+import { fillNormal, streamKey } from '../../src/host/random.ts'
 import { float32, type HostTensor, int32 } from '../../src/host/tensor.ts'
 import type { Value } from '../../src/ir/graph.ts'
 import { trace } from '../../src/ir/program.ts'
 import { attention } from '../../src/ops/attention.ts'
-import { gelu, reduceMean } from '../../src/ops/core.ts'
+import { convKernelGrad } from '../../src/ops/conv.ts'
+import { add, gelu, reduceMean } from '../../src/ops/core.ts'
 import { dropout, seededUniform } from '../../src/ops/dropout.ts'
 import { linear } from '../../src/ops/matmul.ts'
 import { groupNorm } from '../../src/ops/norm.ts'
+import { slice } from '../../src/ops/slice.ts'
 import { drawInputs, errorOf, runOrt } from './cases.ts'
 import type { RefTensor } from './reference.ts'
 
@@ -103,6 +106,24 @@ describe('composites', () => {
     expectValues(await run({ x }, (i) => reduceMean(i.x!, [0], true)), [1, 3], [3, 4.5, 6])
     expectValues(await run({ x }, (i) => reduceMean(i.x!)), [], [4.5])
   })
+})
+
+it('the kernel gradient of a large batch, taken in groups, is the sum over its examples', async () => {
+  const [B, C, O, side] = [5, 32, 48, 64]
+  const [x, d] = [C, O].map((channels) => {
+    const data = new Float32Array(B * channels * side * side)
+    fillNormal(data, streamKey(0, 'grouped', channels))
+    return float32([B, channels, side, side], data)
+  }) as [HostTensor, HostTensor]
+  const gradientOf = (v: Value, w: Value): Value => convKernelGrad(v, w, [3, 3])
+  const whole = await run({ x, d }, (inputs) => gradientOf(inputs.x!, inputs.d!))
+  const apart = await run({ x, d }, (inputs) => {
+    const of = (v: Value, b: number): Value => slice(v, 0, b, b + 1)
+    const each = Array.from({ length: B }, (_, b) => gradientOf(of(inputs.x!, b), of(inputs.d!, b)))
+    return each.reduce((a, b) => add(a, b))
+  })
+  expect(whole.shape).toEqual([O, C, 3, 3])
+  expect(errorOf(whole, apart)).toBeLessThan(1e-5)
 })
 
 describe('dropout', () => {
