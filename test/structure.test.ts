@@ -45,7 +45,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   runtime: ['host', 'ir'],
   'runtime/node': ['host', 'ir', 'onnx', 'runtime'],
   models: ['diffusion', 'host', 'ir', 'nn', 'ops'],
-  train: ['autodiff', 'host', 'ir', 'nn', 'optim', 'runtime'],
+  train: ['autodiff', 'host', 'ir', 'nn', 'ops', 'optim', 'runtime'],
   config: ['models'],
   data: ['host'],
   run: ['config', 'host'],

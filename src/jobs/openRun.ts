@@ -1,36 +1,28 @@
 /** @file A trained run opened for use: its configuration, its codec and its generator, from the newest checkpoints. */
 import { type Config, modelConfig } from '../config/schema.ts'
-import type { HostTensor } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
-import { stage1Spec, stage2Spec } from '../models/unifiedLatents.ts'
-import type { Spec } from '../nn/params.ts'
 import { type Codec, createCodec } from '../pipeline/codec.ts'
 import { createGenerator, type Generator } from '../pipeline/generator.ts'
 import { latestCheckpoint, loadCheckpoint } from '../run/checkpoint.ts'
 import { type RunInfo, readRunConfig, readRunInfo } from '../run/runDirectory.ts'
-import type { DeviceState, Runtime } from '../runtime/runtime.ts'
-import { packState, slabsOf } from '../train/step.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { copyIn, type Weights } from '../train/step.ts'
 
 /** A run directory opened for use. */
 export interface OpenedRun {
   readonly config: Config
   readonly model: ModelConfig
   readonly info: RunInfo
-  /** Averaged stage-1 weights on the device. */
-  stage1(): Promise<DeviceState>
+  /** Averaged stage-1 weights. */
+  stage1(): Weights
   /** Encoder and decoder for batches of B. */
   codec(B: number): Promise<Codec>
   /** Base model for batches of B. */
   generator(B: number): Promise<Generator>
 }
 
-/** The averaged weights of a stage's newest checkpoint, packed. @throws when the stage was never saved. */
-const loadAverages = (
-  dir: string,
-  stage: string,
-  spec: Spec,
-  warn: (text: string) => void,
-): Record<string, HostTensor> => {
+/** The averaged weights of a stage's newest checkpoint. @throws when the stage was never saved. */
+const loadAverages = (dir: string, stage: string, warn: (text: string) => void): Weights => {
   const found = latestCheckpoint(dir, stage)
   for (const text of found?.ignored ?? []) warn(text)
   if (found === null) {
@@ -38,7 +30,7 @@ const loadAverages = (
       `${dir}: there is no checkpoint of ${stage}; train it first with 'ul train … --out ${dir}'`,
     )
   }
-  return packState(slabsOf(spec), loadCheckpoint(found.path).tensors, ['ema'])
+  return copyIn(loadCheckpoint(found.path).tensors, 'ema')
 }
 
 /**
@@ -54,23 +46,17 @@ export const openRun = (
   const config = readRunConfig(dir)
   const info = readRunInfo(dir)
   const model = modelConfig(config, info.classes.length)
-  let placed: Promise<DeviceState> | undefined
-  const stage1 = (): Promise<DeviceState> => {
-    placed ??= runtime.place(loadAverages(dir, 'stage1', stage1Spec(model), warn))
-    return placed
+  let loaded: Weights | undefined
+  const stage1 = (): Weights => {
+    loaded ??= loadAverages(dir, 'stage1', warn)
+    return loaded
   }
   return {
     config,
     model,
     info,
     stage1,
-    codec: async (B) => createCodec(runtime, model, await stage1(), B),
-    generator: async (B) =>
-      createGenerator(
-        runtime,
-        model,
-        await runtime.place(loadAverages(dir, 'stage2', stage2Spec(model), warn)),
-        B,
-      ),
+    codec: async (B) => createCodec(runtime, model, stage1(), B),
+    generator: async (B) => createGenerator(runtime, model, loadAverages(dir, 'stage2', warn), B),
   }
 }

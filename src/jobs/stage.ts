@@ -8,9 +8,17 @@ import type { AdamWConfig } from '../optim/adamw.ts'
 import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from '../run/checkpoint.ts'
 import { openMetrics } from '../run/metrics.ts'
 import { openEvents } from '../run/tensorboard.ts'
-import type { DeviceState, Runtime } from '../runtime/runtime.ts'
+import type { Runtime } from '../runtime/runtime.ts'
 import { type StepReport, trainLoop } from '../train/loop.ts'
-import { initialState, type Objective, packState, traceTrainStep, unpackState } from '../train/step.ts'
+import {
+  averagesIn,
+  initialState,
+  type Objective,
+  packState,
+  traceTrainStep,
+  unpackState,
+  type Weights,
+} from '../train/step.ts'
 import type { Listener } from './events.ts'
 
 /** What every stage needs of its run. */
@@ -34,8 +42,8 @@ export interface StagePlan {
   feeds(step: number): Promise<Readonly<Record<string, HostTensor>>>
   /** Figures of one step, averaged until the next line of progress. */
   figures(outputs: Readonly<Record<string, HostTensor>>): Readonly<Record<string, number>>
-  /** Called at intervals with the training state (which holds the averaged weights) and returns figures to log. */
-  inspect(state: DeviceState, step: number): Promise<Readonly<Record<string, number>>>
+  /** Called at intervals with the averaged weights; returns figures to log. */
+  inspect(weights: Weights, step: number): Promise<Readonly<Record<string, number>>>
   /** A warning in words when the averaged figures look bad. */
   warn(figures: Readonly<Record<string, number>>, step: number): string | null
 }
@@ -162,7 +170,7 @@ export const runStage = async (context: StageContext, plan: StagePlan): Promise<
         if (report.step % config.train.logEvery === 0 || last) log(report)
         if (report.step % config.train.sampleEvery === 0 && !last) {
           const paused = performance.now()
-          record(report.step, await plan.inspect(state, report.step))
+          record(report.step, await plan.inspect(await averagesIn(train.slabs, state), report.step))
           since += performance.now() - paused
         }
         if (report.step % config.train.checkpointEvery === 0 || last) await save(report.step)

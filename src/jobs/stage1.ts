@@ -67,9 +67,9 @@ export const runStage1 = async (
     }),
     warn: ({ latentRms, bitsPerPixel }, step) =>
       latentRms! < collapsedRms ? collapseWarning(latentRms!, bitsPerPixel!, step) : null,
-    inspect: async (state, step) => {
+    inspect: async (weights, step) => {
       const count = shown.length / (3 * pixels)
-      const codec = await createCodec(runtime, model, state, count)
+      const codec = await createCodec(runtime, model, weights, count)
       const z0 = codec.addNoise(await codec.encode(shown), config.seed)
       const reconstructed = await codec.decode(z0, config.seed, decoderSampler(config))
       await codec.dispose()

@@ -125,11 +125,11 @@ export const runStage2 = async (
       },
       figures: (outputs) => ({ baseNats: meanOf(outputs.baseNats!) }),
       warn: () => null,
-      inspect: async (state, step) => {
+      inspect: async (weights, step) => {
         const labels = Int32Array.from({ length: rows * shownPerClass }, (_, i) =>
           Math.floor(i / shownPerClass),
         )
-        const generator = await createGenerator(runtime, model, state, labels.length)
+        const generator = await createGenerator(runtime, model, weights, labels.length)
         const z0 = await generator.generate(
           labels,
           config.seed,

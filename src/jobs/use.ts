@@ -130,7 +130,7 @@ export const reconstruct = async (
 ): ReturnType<typeof evaluateStage1> => {
   const batch = Math.min(largestBatch, images.length / (3 * run.model.size ** 2))
   const codec = await run.codec(batch)
-  const result = await evaluateStage1(runtime, run.model, await run.stage1(), codec, images, {
+  const result = await evaluateStage1(runtime, run.model, run.stage1(), codec, images, {
     draws: options.draws ?? drawsPerPicture,
     batch,
     seed: options.seed,

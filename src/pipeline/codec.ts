@@ -3,9 +3,9 @@ import { type SamplerConfig, samplerSteps } from '../diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from '../diffusion/schedule.ts'
 import { float32, floats, scalar } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
-import { decoderStep, type StepInputs, stage1Spec, zClean } from '../models/unifiedLatents.ts'
-import type { DeviceState, Runtime } from '../runtime/runtime.ts'
-import { slabsOf, traceWithParams } from '../train/step.ts'
+import { decoderStep, type StepInputs, zClean } from '../models/unifiedLatents.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { traceFrozen, type Weights } from '../train/step.ts'
 import { batchOf, inBatches } from './programs.ts'
 import { batchNoise, decoderSchedule, imageShape, latentShape } from './stage1.ts'
 
@@ -34,24 +34,23 @@ export const stepSpecs = (
 
 /**
  * Compiles the codec for batches of B.
- * @param weights state holding the averaged stage-1 weights, as packState makes it
+ * @param weights the averaged stage-1 weights
  */
 export const createCodec = async (
   runtime: Runtime,
   config: ModelConfig,
-  weights: DeviceState,
+  weights: Weights,
   B: number,
 ): Promise<Codec> => {
-  const slabs = slabsOf(stage1Spec(config))
   const [images, latents] = [imageShape(config, B), latentShape(config, B)]
   const encoder = await runtime.compile(
-    traceWithParams('encode', slabs, { x: { shape: images } }, (lookUp, { x }) => ({
+    traceFrozen('encode', weights, { x: { shape: images } }, (lookUp, { x }) => ({
       z: zClean(config, lookUp, x!),
     })),
   )
   const specs = { z0: { shape: latents }, ...stepSpecs(images) }
   const decoder = await runtime.compile(
-    traceWithParams('decode', slabs, specs, (lookUp, { z0, ...step }) => ({
+    traceFrozen('decode', weights, specs, (lookUp, { z0, ...step }) => ({
       x: decoderStep(config, lookUp, z0!, step as unknown as StepInputs),
     })),
   )
@@ -73,7 +72,7 @@ export const createCodec = async (
         clean: scalar(step.clean),
         noise: scalar(step.noise),
       }
-      xT = (await decoder.run(feeds, weights)).x!
+      xT = (await decoder.run(feeds)).x!
     }
     return floats(xT)
   }
@@ -81,7 +80,7 @@ export const createCodec = async (
   return {
     encode: (x) =>
       inBatches(x.length / pixels, B, async (first) =>
-        floats((await encoder.run({ x: batchOf(x, images, first) }, weights)).z!),
+        floats((await encoder.run({ x: batchOf(x, images, first) })).z!),
       ),
     addNoise: (z, seed) => {
       const count = z.length / latentSize

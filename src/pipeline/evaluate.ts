@@ -3,8 +3,8 @@ import type { SamplerConfig } from '../diffusion/sampler.ts'
 import { boxDownBilinearUp, meanAndError, psnr } from '../eval/psnr.ts'
 import { floats } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
-import type { DeviceState, Runtime } from '../runtime/runtime.ts'
-import { slabsOf, traceWithParams } from '../train/step.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { traceFrozen, type Weights } from '../train/step.ts'
 import type { Codec } from './codec.ts'
 import { batchOf } from './programs.ts'
 import { imageShape, latentShape, stage1Feeds, stage1Objective } from './stage1.ts'
@@ -24,13 +24,13 @@ export interface TermsPerImage {
 export const stage1TermsOf = async (
   runtime: Runtime,
   config: ModelConfig,
-  weights: DeviceState,
+  weights: Weights,
   images: Float32Array,
   { draws, batch, seed }: { readonly draws: number; readonly batch: number; readonly seed: number },
 ): Promise<TermsPerImage> => {
   const objective = stage1Objective(config, batch)
   const { seed: _, ...specs } = objective.inputs
-  const program = traceWithParams('evaluate', slabsOf(objective.spec), specs, (lookUp, inputs) => {
+  const program = traceFrozen('evaluate', weights, specs, (lookUp, inputs) => {
     const { priorNats, terminalNats, decoderNats } = objective.trace(lookUp, inputs).report
     return { priorNats: priorNats!, terminalNats: terminalNats!, decoderNats: decoderNats! }
   })
@@ -46,7 +46,7 @@ export const stage1TermsOf = async (
     for (let first = 0; first < count; first += batch) {
       const step = draw * Math.ceil(count / batch) + first / batch
       const { seed: __, ...feeds } = stage1Feeds(config, floats(batchOf(images, shape, first)), seed, step, 1)
-      const outputs = await executable.run(feeds, weights)
+      const outputs = await executable.run(feeds)
       for (const [name, sum] of Object.entries(sums)) {
         const nats = floats(outputs[name]!)
         for (let i = 0; i < batch && first + i < count; i++) sum[first + i]! += nats[i]! / draws
@@ -92,7 +92,7 @@ export interface Evaluation {
 export const evaluateStage1 = async (
   runtime: Runtime,
   config: ModelConfig,
-  weights: DeviceState,
+  weights: Weights,
   codec: Codec,
   images: Float32Array,
   options: {

@@ -3,9 +3,9 @@ import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from '../
 import { float32, floats, int32, scalar } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
 import type { ModelConfig } from '../models/config.ts'
-import { baseStep, type StepInputs, stage2Spec } from '../models/unifiedLatents.ts'
-import type { DeviceState, Runtime } from '../runtime/runtime.ts'
-import { slabsOf, traceWithParams } from '../train/step.ts'
+import { baseStep, type StepInputs } from '../models/unifiedLatents.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { traceFrozen, type Weights } from '../train/step.ts'
 import { stepSpecs } from './codec.ts'
 import { inBatches } from './programs.ts'
 import { batchNoise, latentShape } from './stage1.ts'
@@ -25,12 +25,12 @@ export interface Generator {
 
 /**
  * Compiles the generator for batches of B.
- * @param weights state holding the averaged stage-2 weights
+ * @param weights the averaged stage-2 weights
  */
 export const createGenerator = async (
   runtime: Runtime,
   config: ModelConfig,
-  weights: DeviceState,
+  weights: Weights,
   B: number,
 ): Promise<Generator> => {
   const shape = latentShape(config, B)
@@ -41,14 +41,9 @@ export const createGenerator = async (
     ...stepSpecs(shape),
   }
   const executable = await runtime.compile(
-    traceWithParams(
-      'generate',
-      slabsOf(stage2Spec(config)),
-      specs,
-      (lookUp, { labels, nullLabels, guidance, ...step }) => ({
-        x: baseStep(config, lookUp, labels!, nullLabels!, guidance!, step as unknown as StepInputs),
-      }),
-    ),
+    traceFrozen('generate', weights, specs, (lookUp, { labels, nullLabels, guidance, ...step }) => ({
+      x: baseStep(config, lookUp, labels!, nullLabels!, guidance!, step as unknown as StepInputs),
+    })),
   )
   const none = nullLabel(config)
   return {
@@ -68,7 +63,7 @@ export const createGenerator = async (
             clean: scalar(step.clean),
             noise: scalar(step.noise),
           }
-          xT = (await executable.run(feeds, weights)).x!
+          xT = (await executable.run(feeds)).x!
         }
         return floats(xT)
       }),

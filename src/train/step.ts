@@ -5,10 +5,12 @@
 import { gradient } from '../autodiff/gradient.ts'
 import { type HostTensor, zeros } from '../host/tensor.ts'
 import { input, scope, type Value } from '../ir/graph.ts'
-import type { InputSpec, Program } from '../ir/program.ts'
+import { type InputSpec, type Program, trace } from '../ir/program.ts'
 import { flattenSpec, type Spec } from '../nn/params.ts'
+import { constant } from '../ops/core.ts'
 import { type AdamWConfig, adamW, globalNorm } from '../optim/adamw.ts'
 import { packHost, packSlab, planSlabs, type Slab, unpackHost, unpackSlab } from '../optim/slabs.ts'
+import type { DeviceState } from '../runtime/runtime.ts'
 
 /** What is trained: parameters, inputs, and the scalar loss with whatever else should be reported. */
 export interface Objective {
@@ -47,7 +49,8 @@ const lookUpIn =
   (params: ReadonlyMap<string, Value>) =>
   (path: string): Value => {
     const value = params.get(path)
-    if (value === undefined) throw new Error(`parameters: there is no '${path}'`)
+    if (value === undefined)
+      throw new Error(`parameters: there is no '${path}'; were they saved with another configuration?`)
     return value
   }
 
@@ -103,22 +106,30 @@ export const traceTrainStep = (objective: Objective, config: AdamWConfig): Train
   }
 }
 
-/** Traces a function of parameters held in slabs (the averages, for everything that is shown or measured). */
-export const traceWithParams = (
+/** Parameters on the host, by path. */
+export type Weights = Readonly<Record<string, HostTensor>>
+
+/**
+ * Traces a function of frozen parameters (the averages, for everything that is shown or measured). As constants of the
+ * program they can be packed once for the products and convolutions that use them.
+ */
+export const traceFrozen = (
   name: string,
-  slabs: readonly Slab[],
+  weights: Weights,
   specs: Readonly<Record<string, InputSpec>>,
   body: (
     lookUp: (path: string) => Value,
     inputs: Readonly<Record<string, Value>>,
   ) => Readonly<Record<string, Value>>,
 ): Program => {
-  const params = slabs.map(({ size }, i) => input(stateName('ema', i), [size]))
-  const inputs = Object.fromEntries(
-    Object.entries(specs).map(([key, { shape, dtype }]) => [key, input(key, shape, dtype)]),
-  )
-  const outputs = body(lookUpIn(unpackAll(slabs, params)), inputs)
-  return { name, inputs: { ...Object.fromEntries(params.map((v) => [v.name, v])), ...inputs }, outputs }
+  const constants = new Map(Object.entries(weights).map(([path, tensor]) => [path, constant(tensor)]))
+  return trace(name, specs, (inputs) => body(lookUpIn(constants), inputs))
+}
+
+/** The averaged weights in a training state. */
+export const averagesIn = async (slabs: readonly Slab[], state: DeviceState): Promise<Weights> => {
+  const held = await state.read(slabs.map((_, i) => stateName('ema', i)))
+  return Object.assign({}, ...slabs.map((slab, i) => unpackHost(slab, held[stateName('ema', i)]!)))
 }
 
 /** The state before the first step: initial parameters, zero moments, averages equal to the parameters. */
@@ -152,20 +163,22 @@ export const unpackState = (
   return named
 }
 
-/** Packs the given copies of a checkpoint's tensors back into slabs. @throws when one is missing or misshapen. */
+/** The tensors of one copy in a checkpoint, by path. */
+export const copyIn = (named: Readonly<Record<string, HostTensor>>, copy: (typeof copies)[number]): Weights =>
+  Object.fromEntries(
+    Object.entries(named)
+      .filter(([name]) => name.startsWith(`${copy}/`))
+      .map(([name, t]) => [name.slice(copy.length + 1), t]),
+  )
+
+/** Packs a checkpoint's tensors back into slabs. @throws when one is missing or misshapen. */
 export const packState = (
   slabs: readonly Slab[],
   named: Readonly<Record<string, HostTensor>>,
-  which: readonly (typeof copies)[number][] = copies,
-): Record<string, HostTensor> => {
-  const state: Record<string, HostTensor> = {}
-  for (const copy of which) {
-    const own = Object.fromEntries(
-      Object.entries(named)
-        .filter(([name]) => name.startsWith(`${copy}/`))
-        .map(([name, t]) => [name.slice(copy.length + 1), t]),
-    )
-    for (const [i, slab] of slabs.entries()) state[stateName(copy, i)] = packHost(slab, own)
-  }
-  return state
-}
+): Record<string, HostTensor> =>
+  Object.fromEntries(
+    copies.flatMap((copy) => {
+      const own = copyIn(named, copy)
+      return slabs.map((slab, i) => [stateName(copy, i), packHost(slab, own)])
+    }),
+  )
