@@ -6,6 +6,7 @@ import type { ImageSource } from '../data/source.ts'
 import { meanAndError, psnr } from '../eval/psnr.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { createCodec } from '../pipeline/codec.ts'
+import { batchFor } from '../pipeline/programs.ts'
 import { imageShape, stage1Feeds, stage1Objective } from '../pipeline/stage1.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import { pairGrid } from '../run/picture.ts'
@@ -69,7 +70,7 @@ export const runStage1 = async (
       latentRms! < collapsedRms ? collapseWarning(latentRms!, bitsPerPixel!, step) : null,
     inspect: async (weights, step) => {
       const count = shown.length / (3 * pixels)
-      const codec = await createCodec(runtime, model, weights, count)
+      const codec = await createCodec(runtime, model, weights, batchFor(count, model.size))
       const z0 = codec.addNoise(await codec.encode(shown), config.seed)
       const reconstructed = await codec.decode(z0, config.seed, decoderSampler(config))
       await codec.dispose()

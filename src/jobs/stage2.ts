@@ -13,6 +13,7 @@ import { float32 } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
 import type { Codec } from '../pipeline/codec.ts'
 import { createGenerator } from '../pipeline/generator.ts'
+import { batchFor } from '../pipeline/programs.ts'
 import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { stage2Feeds, stage2Objective } from '../pipeline/stage2.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
@@ -35,21 +36,22 @@ interface LatentReader {
 
 /** Both mirrors of all latents are kept in memory up to this size; larger data is encoded as it is drawn. */
 const cachedLatentBytes = 2 ** 30
-/** Pictures encoded at a time. */
-const encodeBatch = 64
 /** Samples of each class in the grids made while training. */
 const shownPerClass = 8
 
+/** Pictures read and encoded at a time. */
+const readAtOnce = 64
+
 const encodeAll = async (codec: Codec, source: ImageSource, mirrored: boolean): Promise<Float32Array> => {
   const parts: Float32Array[] = []
-  for (let first = 0; first < source.count; first += encodeBatch) {
-    const indices = Array.from({ length: Math.min(encodeBatch, source.count - first) }, (_, i) => first + i)
+  for (let first = 0; first < source.count; first += readAtOnce) {
+    const indices = Array.from({ length: Math.min(readAtOnce, source.count - first) }, (_, i) => first + i)
     const flips = indices.map(() => mirrored)
     parts.push(await codec.encode(toNchw(await source.read(indices), source.size, flips)))
   }
-  const each = parts[0]!.length / Math.min(encodeBatch, source.count)
+  const each = parts[0]!.length / Math.min(readAtOnce, source.count)
   const all = new Float32Array(each * source.count)
-  for (const [i, part] of parts.entries()) all.set(part, i * encodeBatch * each)
+  for (const [i, part] of parts.entries()) all.set(part, i * readAtOnce * each)
   return all
 }
 
@@ -101,7 +103,7 @@ export const runStage2 = async (
   const { flip, balance } = config.data
   const rows = Math.max(1, model.classes)
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
-  const codec = await openRun(dir, runtime).codec(encodeBatch)
+  const codec = await openRun(dir, runtime).codec(batchFor(source.count, model.size))
   const bytes = 2 * 4 * source.count * latentShape(model, 1).reduce((n, d) => n * d, 1)
   const cached = bytes <= cachedLatentBytes
   listen({
@@ -129,7 +131,7 @@ export const runStage2 = async (
         const labels = Int32Array.from({ length: rows * shownPerClass }, (_, i) =>
           Math.floor(i / shownPerClass),
         )
-        const generator = await createGenerator(runtime, model, weights, labels.length)
+        const generator = await createGenerator(runtime, model, weights, batchFor(labels.length, model.size))
         const z0 = await generator.generate(
           labels,
           config.seed,

@@ -12,13 +12,11 @@ import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
 import { float32, floats, type HostTensor } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
 import { type Evaluation, evaluateStage1 } from '../pipeline/evaluate.ts'
+import { batchFor } from '../pipeline/programs.ts'
 import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { OpenedRun } from './openRun.ts'
-
-/** Largest batch of a job; a smaller job compiles for just what it needs. */
-const largestBatch = 64
 
 /** How the decoder is sampled. */
 export const decoderSampler = ({ sampler }: Config): SamplerConfig => ({
@@ -69,7 +67,7 @@ export const sample = async (
     readonly decoder: SamplerConfig
   },
 ): Promise<HostTensor> => {
-  const batch = Math.min(largestBatch, labels.length)
+  const batch = batchFor(labels.length, run.model.size)
   const generator = await run.generator(batch)
   const z0 = await generator.generate(labels, options.seed, options.sampler, options.guidance)
   await generator.dispose()
@@ -128,7 +126,8 @@ export const reconstruct = async (
   images: Float32Array,
   options: { readonly seed: number; readonly sampler: SamplerConfig; readonly draws?: number },
 ): ReturnType<typeof evaluateStage1> => {
-  const batch = Math.min(largestBatch, images.length / (3 * run.model.size ** 2))
+  const { size } = run.model
+  const batch = batchFor(images.length / (3 * size ** 2), size)
   const codec = await run.codec(batch)
   const result = await evaluateStage1(runtime, run.model, run.stage1(), codec, images, {
     draws: options.draws ?? drawsPerPicture,
@@ -163,7 +162,7 @@ export const encodeToFile = async (
   seed: number,
   out: string,
 ): Promise<void> => {
-  const codec = await run.codec(Math.min(largestBatch, pictures.files.length))
+  const codec = await run.codec(batchFor(pictures.files.length, run.model.size))
   const z = await codec.encode(pictures.images)
   const shape = latentShape(run.model, pictures.files.length)
   const tensors = { z: float32(shape, z), z0: float32(shape, codec.addNoise(z, seed)) }
@@ -191,7 +190,7 @@ export const decodeFile = async (
       `${file}: the latents are [${stored.shape}], this run's are [N,${expected.slice(1)}]; use the run that encoded them`,
     )
   }
-  const codec = await run.codec(Math.min(largestBatch, count))
+  const codec = await run.codec(batchFor(count, run.model.size))
   const z0 = tensors.z0 === undefined ? codec.addNoise(floats(stored), options.seed) : floats(stored)
   const data = await codec.decode(z0, options.seed, options.sampler)
   await codec.dispose()

@@ -1,6 +1,14 @@
 /** @file Programs of fixed batch size run over any number of examples: the last batch is padded and cut. */
 import { float32, type HostTensor, type Shape } from '../host/tensor.ts'
 
+/** Pixels of a batch of frozen networks at most: 64 pictures of 64×64, one of 512×512. */
+const batchPixels = 64 * 64 ** 2
+const largestBatch = 64
+
+/** The batch for `count` pictures of a size: what there is, what is efficient, what fits memory. */
+export const batchFor = (count: number, size: number): number =>
+  Math.max(1, Math.min(largestBatch, count, Math.floor(batchPixels / size ** 2)))
+
 /**
  * Runs `body` on batches of exactly `batch` examples and joins the results.
  * @param count number of examples
