@@ -1,91 +1,236 @@
-/** @file `npm run bench`: training steps beside the matrix product of the same runtime, in alternation. */
-
-import { presetByName } from '../src/config/load.ts'
-import { modelConfig } from '../src/config/schema.ts'
-import { float32, type HostTensor, scalar, zeros } from '../src/host/tensor.ts'
-import { forwardFlops } from '../src/ir/cost.ts'
-import { trace } from '../src/ir/program.ts'
-import { initialParams } from '../src/nn/params.ts'
-import { matmul } from '../src/ops/matmul.ts'
-import { imageShape, stage1Feeds, stage1Objective } from '../src/pipeline/stage1.ts'
+/** @file `npm run bench`: training steps, sampling and blocks beside peers, in alternation on the same machine. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { writeSafetensors } from '../src/run/safetensors.ts'
 import { NodeRuntime } from '../src/runtime/node/runtime.ts'
-import { initialState, traceTrainStep } from '../src/train/step.ts'
+import type { Case, Tensors } from './case.ts'
+import { allCases, matmulCase } from './cases.ts'
+import { alternate, spreadOf, type Warm, warmUp } from './measure.ts'
+import { type Participant, type Served, serve, start } from './peer.ts'
+import { serveJax } from './peers/jax.ts'
+import { serveTfjs } from './peers/tfjs.ts'
+import { ownLaunch, type Peer, peers } from './peers.ts'
+import { type CaseResult, type PeerResult, row, tableHead, writeReport } from './report.ts'
 
-const side = 1024
-const rounds = 9
-const classes = 9
+/** Largest relative difference of values between a peer and us. */
+const tolerance = 1e-3
+/** Seconds of one run beyond which a peer does not take part in the rounds. */
+const patience = 15
 
-/** Something that can be timed: one call is one unit of `gflops`. */
-interface Work {
-  readonly name: string
-  readonly gflops: number
-  run(): Promise<unknown>
-}
+// ---- serving ----------------------------------------------------------------------------------------------------
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!
-
-const matmulWork = async (runtime: NodeRuntime): Promise<Work> => {
-  const specs = { a: { shape: [side, side] }, b: { shape: [side, side] } }
-  const executable = await runtime.compile(trace('matmul', specs, ({ a, b }) => ({ y: matmul(a, b) })))
-  const a = float32(
-    [side, side],
-    Float32Array.from({ length: side * side }, (_, i) => Math.sin(i)),
-  )
-  return { name: `${side}³ matmul`, gflops: (2 * side ** 3) / 1e9, run: () => executable.run({ a, b: a }) }
-}
-
-const stage1Work = async (runtime: NodeRuntime, preset: string): Promise<Work> => {
-  const config = presetByName(preset)
-  const { batch } = config.train
-  const model = modelConfig(config, classes)
-  const objective = stage1Objective(model, batch)
-  const optimizer = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, clipNorm: 1 }
-  const { program, updates, slabs } = traceTrainStep(objective, optimizer)
-  const executable = await runtime.compile(program, { updates })
-  const state = await runtime.place(initialState(slabs, initialParams(objective.spec, 0)))
-  const images = zeros(imageShape(model, batch)).data as Float32Array
-  const scalars: Record<string, HostTensor> = {
-    lr: scalar(1e-4),
-    correction1: scalar(1),
-    correction2: scalar(1),
-    emaDecay: scalar(0.99),
+/** Prepares one of our works and writes what peers need to a file. */
+const prepareOurs =
+  (own: Case) =>
+  async (path: string): Promise<Served> => {
+    const runtime = new NodeRuntime()
+    const work = await own.prepare(runtime, ({ params, inputs, expected, info }) => {
+      const named = (kind: string, tensors: Tensors) =>
+        Object.entries(tensors).map(([name, t]) => [`${kind}/${name}`, t] as const)
+      const tensors = [...named('param', params), ...named('input', inputs), ...named('expected', expected)]
+      writeSafetensors(path, Object.fromEntries(tensors), { case: JSON.stringify(info) })
+    })
+    return { ...work, errors: {}, description: `ONNX Runtime, ${runtime.threads} threads` }
   }
-  let step = 0
-  return {
-    name: `${preset} stage 1, batch ${batch}`,
-    gflops: (3 * forwardFlops([program.outputs.loss!])) / 1e9,
-    run: async () => executable.run({ ...stage1Feeds(model, images, 0, step++, 1), ...scalars }, state),
+
+const caseByName = (name: string): Case => {
+  const found = allCases().find((own) => own.name === name)
+  if (found === undefined) {
+    throw new InvalidArgumentError(
+      `there is no case '${name}'; the cases are ${allCases().map((own) => own.name)}.`,
+    )
+  }
+  return found
+}
+
+const serveOne = async (who: string, caseName: string): Promise<void> => {
+  if (who === 'tfjs') await serve(serveTfjs)
+  else if (who === 'jax') await serve(serveJax)
+  else await serve(prepareOurs(caseByName(caseName)))
+}
+
+// ---- comparing --------------------------------------------------------------------------------------------------
+
+const ours = (own: Case): Participant => start(ownLaunch('ours', own.name))
+
+interface Ready extends Warm {
+  readonly peer: Peer
+  readonly variant: string
+  readonly description: string
+  readonly error: number
+}
+
+/** Starts a peer in each of its variants and keeps the fastest; a sentence when there is nothing to compare with. */
+const fastest = async (peer: Peer, caseName: string, path: string): Promise<Ready | string> => {
+  const variants = peer.variants(caseName)
+  if (typeof variants === 'string') return variants
+  let best: Ready | undefined
+  for (const { name, launch } of variants) {
+    const participant = start(launch)
+    try {
+      const { errors, description } = await participant.prepare(path)
+      const [worst, error] = Object.entries(errors).sort(([, a], [, b]) => b - a)[0]!
+      if (!(error < tolerance)) throw new Error(`its ${worst} differs from ours by ${error}`)
+      const { seconds } = await warmUp(participant)
+      if (seconds > patience) throw new Error(`one run takes ${seconds.toFixed(0)} s`)
+      const ready = { peer, variant: name, description, participant, error, seconds }
+      if (best !== undefined && best.seconds <= ready.seconds) {
+        participant.close()
+      } else {
+        best?.participant.close()
+        best = ready
+      }
+    } catch (cause) {
+      participant.close()
+      best?.participant.close()
+      return (cause as Error).message
+    }
+  }
+  return best!
+}
+
+/** Measures one case beside the peers that can do it. */
+const compare = async (
+  own: Case,
+  matmul: Warm & { readonly gflops: number },
+  installed: readonly Peer[],
+  rounds: number,
+  path: string,
+): Promise<CaseResult> => {
+  const us = ours(own)
+  const ready: Ready[] = []
+  const skipped: Record<string, string> = {}
+  try {
+    const gflops = (await us.prepare(path)).gflops!
+    for (const peer of installed) {
+      const found = await fastest(peer, own.name, path)
+      if (typeof found === 'string') skipped[peer.name] = found
+      else ready.push(found)
+    }
+    const others = Object.fromEntries(ready.map((theirs) => [theirs.peer.name, theirs]))
+    const all: Readonly<Record<string, Warm>> = { ours: await warmUp(us), matmul, ...others }
+    const { measured, disturbance } = await alternate(all, rounds)
+    const { seconds, peakBytes } = measured.ours!
+    const ratiosTo = (times: readonly number[], factor: number): number[] =>
+      seconds.map((own, i) => (factor * times[i]!) / own)
+    return {
+      name: own.name,
+      title: own.title,
+      gflopsPerRun: gflops,
+      seconds: spreadOf(seconds),
+      shareOfMatmul: spreadOf(ratiosTo(measured.matmul!.seconds, gflops / matmul.gflops)),
+      peakBytes,
+      disturbance,
+      skipped,
+      peers: ready.map(({ peer, variant, description, error }): PeerResult => {
+        const theirs = measured[peer.name]!
+        const ratio = spreadOf(ratiosTo(theirs.seconds, 1))
+        const settings = [description, variant].filter((part) => part !== '').join(', ')
+        return {
+          name: peer.name,
+          settings,
+          error,
+          seconds: spreadOf(theirs.seconds),
+          ratio,
+          peakBytes: theirs.peakBytes,
+        }
+      }),
+    }
+  } finally {
+    us.close()
+    for (const { participant } of ready) participant.close()
   }
 }
 
-const seconds = async (work: Work): Promise<number> => {
-  const start = performance.now()
-  await work.run()
-  return (performance.now() - start) / 1000
+interface Options {
+  readonly cases: readonly Case[]
+  readonly peers: readonly Peer[]
+  readonly rounds: number
+  readonly out: string
 }
 
-/** Times two works in alternation and prints their rates and the median of the ratios. */
-const compare = async (work: Work, reference: Work): Promise<void> => {
-  const rates: number[] = []
-  const references: number[] = []
-  for (let round = -2; round < rounds; round++) {
-    const rate = work.gflops / (await seconds(work))
-    const own: number[] = []
-    for (let i = 0; i < 5; i++) own.push(reference.gflops / (await seconds(reference)))
-    if (round < 0) continue
-    rates.push(rate)
-    references.push(median(own))
+const print = (line: string): void => {
+  process.stdout.write(`${line}\n`)
+}
+
+const bench = async ({ cases, peers: wanted, rounds, out }: Options): Promise<void> => {
+  const installed = wanted.filter((peer) => {
+    const there = peer.isInstalled()
+    if (!there) print(`${peer.name} is not installed and is left out; to compare: ${peer.install}`)
+    return there
+  })
+  const folder = mkdtempSync(join(tmpdir(), 'ul-bench-'))
+  const path = join(folder, 'case.safetensors')
+  const participant = ours(matmulCase)
+  try {
+    const gflops = (await participant.prepare(path)).gflops!
+    const matmul = { ...(await warmUp(participant)), gflops }
+    print(tableHead)
+    const results: CaseResult[] = []
+    for (const own of cases) {
+      results.push(await compare(own, matmul, installed, rounds, path))
+      print(row(results.at(-1)!))
+      mkdirSync(out, { recursive: true })
+      await writeReport(out, results)
+    }
+  } finally {
+    participant.close()
+    rmSync(folder, { recursive: true })
   }
-  const ratios = rates.map((rate, i) => rate / references[i]!).sort((a, b) => a - b)
-  process.stdout.write(
-    `${work.name.padEnd(32)} ${median(rates).toFixed(1).padStart(7)} GFLOP/s   ${reference.name} ${median(references).toFixed(1).padStart(7)} GFLOP/s` +
-      `   ratio ${median(ratios).toFixed(3)} (${ratios[0]!.toFixed(3)} to ${ratios.at(-1)!.toFixed(3)})\n`,
-  )
 }
 
-const runtime = new NodeRuntime()
-const reference = await matmulWork(runtime)
-for (const preset of process.argv.slice(2).length > 0 ? process.argv.slice(2) : ['quickstart', 'emoji64']) {
-  await compare(await stage1Work(runtime, preset), reference)
+// ---- options ----------------------------------------------------------------------------------------------------
+
+/** Cases by name or by the part of a name before or after its slash. */
+const parseCases = (text: string): Case[] =>
+  text.split(',').flatMap((name) => {
+    const found = allCases().filter((own) => own.name === name || own.name.split('/').includes(name))
+    return found.length > 0 ? found : [caseByName(name)]
+  })
+
+const parsePeers = (text: string): Peer[] =>
+  text.split(',').map((name) => {
+    const found = peers.find((peer) => peer.name === name)
+    if (found === undefined)
+      throw new InvalidArgumentError(`the peers are ${peers.map((peer) => peer.name).join(', ')}.`)
+    return found
+  })
+
+const parseRounds = (text: string): number => {
+  const rounds = Number(text)
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new InvalidArgumentError('expected a whole number from 1 on.')
+  return rounds
+}
+
+const help = `
+Cases: ${allCases()
+  .map((own) => own.name)
+  .join(', ')}.
+A peer that is not installed is left out and the command that installs it is shown; JavaScript peers may also lie in
+$UL_BENCH_PEERS/node_modules, and $UL_BENCH_PYTHON names another python3. Ratios above 1 mean that we are faster.
+
+Example:
+  npm run bench -- --cases stage1,resblock --peers pytorch --rounds 9`
+
+const [serving, who, caseName] = process.argv.slice(2)
+if (serving === '--serve') {
+  await serveOne(who!, caseName!)
+} else {
+  await new Command('bench')
+    .description('Times Unified Latents beside PyTorch, TensorFlow.js and jax-js, one after the other.')
+    .addOption(
+      new Option('--cases <names>', 'names or their parts').argParser(parseCases).default(allCases(), 'all'),
+    )
+    .addOption(
+      new Option('--peers <names>', 'pytorch, tfjs, jax').argParser(parsePeers).default([...peers], 'all'),
+    )
+    .option('--rounds <n>', 'rounds that count', parseRounds, 7)
+    .option('--out <folder>', 'where bench.json and bench.png go', 'runs/bench')
+    .addHelpText('after', help)
+    .action(bench)
+    .parseAsync()
 }
 process.exit(0)

@@ -1,0 +1,123 @@
+/** @file Who takes part, how each is started, and what each cannot do. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Launch } from './peer.ts'
+
+/** One way of running a peer; the fastest is the one that counts. */
+export interface Variant {
+  readonly name: string
+  readonly launch: Launch
+}
+
+/** Someone to be compared with. */
+export interface Peer {
+  readonly name: string
+  /** The command that installs it. */
+  readonly install: string
+  isInstalled(): boolean
+  /** Its settings worth trying for a case; a sentence when it cannot do the case at all. */
+  variants(caseName: string): readonly Variant[] | string
+}
+
+const threads = String(availableParallelism())
+
+/** The environment without settings that slow a peer down. */
+const cleanEnv = (): NodeJS.ProcessEnv => {
+  const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env
+  return env
+}
+
+// ---- PyTorch ----------------------------------------------------------------------------------------------------
+
+const python = process.env.UL_BENCH_PYTHON ?? '/usr/bin/python3'
+const pytorchFile = fileURLToPath(new URL('../bench/peers/pytorch.py', import.meta.url))
+
+const hasAvx512 = (): boolean => /\bavx512vl\b/.test(readFileSync('/proc/cpuinfo', 'utf8'))
+
+/**
+ * What makes PyTorch fastest here. Its two thread pools (OpenMP's and OpenBLAS's) fight when idle threads spin; glibc
+ * returns large blocks to the system after each use unless told to keep them, and takes huge pages only when asked; Debian's build stays at AVX2 unless asked.
+ */
+const pytorchEnv = (): NodeJS.ProcessEnv => ({
+  ...cleanEnv(),
+  OMP_NUM_THREADS: threads,
+  OPENBLAS_NUM_THREADS: threads,
+  OMP_WAIT_POLICY: 'PASSIVE',
+  MALLOC_MMAP_THRESHOLD_: String(2 ** 32),
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 32),
+  MALLOC_TOP_PAD_: String(2 ** 28),
+  GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+  ...(hasAvx512() ? { ATEN_CPU_CAPABILITY: 'avx512' } : {}),
+})
+
+const pytorchVariant = (name: string, settings: object, env: NodeJS.ProcessEnv = {}): Variant => ({
+  name,
+  launch: {
+    command: python,
+    args: [pytorchFile, JSON.stringify(settings)],
+    env: { ...pytorchEnv(), ...env },
+  },
+})
+
+const pytorch: Peer = {
+  name: 'pytorch',
+  install: 'apt-get install python3-torch python3-numpy libopenblas0-pthread',
+  isInstalled: () => spawnSync(python, ['-c', 'import torch, numpy']).status === 0,
+  variants: (caseName) =>
+    /^(block|matmul|stage2)/.test(caseName)
+      ? [pytorchVariant('', {})]
+      : [pytorchVariant('channels first', {}), pytorchVariant('channels last', { channels_last: true })],
+}
+
+// ---- JavaScript -------------------------------------------------------------------------------------------------
+
+/** Peers are looked for in $UL_BENCH_PEERS/node_modules, then beside this program. */
+export const requirePeer = (name: string): unknown => {
+  const folder = process.env.UL_BENCH_PEERS
+  return createRequire(folder === undefined ? import.meta.url : join(folder, 'index.js'))(name)
+}
+
+const canRequire = (name: string): boolean => {
+  try {
+    requirePeer(name)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** This program as another participant. */
+export const ownLaunch = (...args: readonly string[]): Launch => ({
+  command: process.execPath,
+  args: [process.argv[1]!, '--serve', ...args],
+  env: cleanEnv(),
+})
+
+const javascript = (
+  name: string,
+  packages: readonly string[],
+  unsupported: Readonly<Record<string, string>>,
+): Peer => ({
+  name,
+  install: `npm install --no-save ${packages.join(' ')}`,
+  isInstalled: () => packages.every((spec) => canRequire(spec.slice(0, spec.lastIndexOf('@')))),
+  variants: (caseName) => {
+    const kind = caseName.split('/')[0]!
+    if (kind in unsupported) return unsupported[kind]!
+    if (!/^(block|resblock|matmul)$/.test(kind)) return 'compared on blocks alone'
+    return [{ name: '', launch: ownLaunch(name) }]
+  },
+})
+
+/** Everyone, in the order of the table. */
+export const peers: readonly Peer[] = [
+  pytorch,
+  javascript('tfjs', ['@tensorflow/tfjs@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0'], {
+    resblock: 'not supported: the wasm backend has no kernel for Conv2DBackpropFilter',
+  }),
+  javascript('jax', ['@jax-js/jax@0.1.25'], {}),
+]

@@ -1,0 +1,80 @@
+/** @file What was measured: one line per case for the terminal, JSON, and a bar chart of the ratios. */
+import { join } from 'node:path'
+import { writeFileAtomic } from '../src/run/atomic.ts'
+import { drawChart } from './chart.ts'
+import { quiet, type Spread } from './measure.ts'
+
+/** A peer's part of a case. */
+export interface PeerResult {
+  readonly name: string
+  readonly settings: string
+  /** Largest relative difference of its values from ours. */
+  readonly error: number
+  readonly seconds: Spread
+  /** Its time over ours: above 1 we are faster. */
+  readonly ratio: Spread
+  readonly peakBytes: number
+}
+
+/** One case. */
+export interface CaseResult {
+  readonly name: string
+  readonly title: string
+  readonly gflopsPerRun: number
+  readonly seconds: Spread
+  /** Our rate over the rate of the matrix product in the same rounds. */
+  readonly shareOfMatmul: Spread
+  readonly peakBytes: number
+  /** Share of the machine that other programs took meanwhile. */
+  readonly disturbance: number
+  readonly peers: readonly PeerResult[]
+  /** Why a peer is missing, by its name. */
+  readonly skipped: Readonly<Record<string, string>>
+}
+
+const columns = [46, 10, 9, 9, 9] as const
+const line = (cells: readonly string[], rest: string): string =>
+  `${cells.map((cell, i) => (i === 0 ? cell.padEnd(columns[0]) : cell.padStart(columns[i]!))).join('')}   ${rest}`
+
+/** Names of the columns. */
+export const tableHead: string = line(
+  ['one run', 'time', 'GFLOP/s', 'matmul', 'memory'],
+  'times as fast as (least–most, its memory)',
+)
+
+const showSeconds = (s: number): string =>
+  s < 1 ? `${(s * 1000).toPrecision(3)} ms` : `${s.toPrecision(3)} s`
+const showBytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`
+
+const showPeer = ({ name, ratio, peakBytes }: PeerResult): string => {
+  const [median, min, max] = [ratio.median, ratio.min, ratio.max].map((r) => r.toFixed(2))
+  return `${name} ${median} (${min}–${max}, ${showBytes(peakBytes)})`
+}
+
+/** A case as one line. */
+export const row = (result: CaseResult): string => {
+  const { title, gflopsPerRun, seconds, shareOfMatmul, peakBytes, disturbance, peers, skipped } = result
+  const notes = [
+    ...peers.map(showPeer),
+    ...Object.entries(skipped).map(([name, why]) => `${name}: ${why}`),
+    ...(disturbance > quiet
+      ? [`other programs took up to ${Math.round(100 * disturbance)} % meanwhile`]
+      : []),
+  ]
+  return line(
+    [
+      title,
+      showSeconds(seconds.median),
+      (gflopsPerRun / seconds.median).toFixed(0),
+      `${Math.round(100 * shareOfMatmul.median)} %`,
+      showBytes(peakBytes),
+    ],
+    notes.join('; '),
+  )
+}
+
+/** Writes bench.json and bench.png. */
+export const writeReport = async (folder: string, results: readonly CaseResult[]): Promise<void> => {
+  writeFileAtomic(join(folder, 'bench.json'), [Buffer.from(`${JSON.stringify(results, null, 2)}\n`)])
+  writeFileAtomic(join(folder, 'bench.png'), [await drawChart(results)])
+}
