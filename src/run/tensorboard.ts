@@ -87,6 +87,9 @@ const pngSize = (png: Uint8Array): { width: number; height: number } => {
   return { width: view.readUInt32BE(16), height: view.readUInt32BE(20) }
 }
 
+/** Files opened by this process. */
+let opened = 0
+
 /**
  * Starts a new event file in a directory, which is made where it does not exist; TensorBoard merges all files of a
  * directory.
@@ -99,9 +102,9 @@ export const openEvents = (
 ): EventWriter => {
   const { resumedStep, now = () => Date.now() / 1000 } = options
   mkdirSync(directory, { recursive: true })
-  // The process id keeps a run that restarts within a second from meeting its own file.
+  // The process id and the count keep writers that start within a second of each other from meeting in one file.
   const second = String(Math.floor(now())).padStart(10, '0')
-  const path = join(directory, `events.out.tfevents.${second}.${hostname()}.${process.pid}`)
+  const path = join(directory, `events.out.tfevents.${second}.${hostname()}.${process.pid}.${opened++}`)
   const fd = openSync(path, 'a')
 
   const write = (...fields: Uint8Array[]): void =>

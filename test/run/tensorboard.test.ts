@@ -116,3 +116,10 @@ test('a resumed run starts its file with a session start at the step', () => {
   expect(start.get(2)).toEqual([300n])
   expect(walk(bytes(start, 7)).get(1)).toEqual([1n])
 })
+
+test('two writers that start in the same second have a file each', () => {
+  const directory = folder()
+  const writers = [1, 2].map(() => openEvents(directory, { now: () => 1000 }))
+  expect(writers[0]!.path).not.toBe(writers[1]!.path)
+  for (const writer of writers) writer.close()
+})
