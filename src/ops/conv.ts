@@ -5,6 +5,7 @@
 import { type HostTensor, type Shape, showShape, sizeOf } from '../host/tensor.ts'
 import { apply, type Emitter, expect, expectDType, type Node, type Op, type Value } from '../ir/graph.ts'
 import { f32, filled, int64s } from './emit.ts'
+import { emitProduct } from './matmul.ts'
 import { cut } from './slice.ts'
 
 const samePads = (kernel: Shape): number[] => [...kernel, ...kernel].map((k) => (k - 1) / 2)
@@ -112,8 +113,8 @@ const kernelProduct = (e: Emitter, x: string, d: string, B: number, node: Node<S
   }
   const alongRows = shifts(x, C, pw === 0 ? 0 : 1, row - pw, 1, kw) // tap kx starts kx − pw after the first pixel
   const alongColumns = shifts(d, O, ph, 2 * ph * row, -row, kh) // tap ky starts ky − ph rows before it
-  const attrs = { transB: { i: 1 } }
-  const product = one('FusedMatMul', [alongColumns, alongRows], { attrs, domain: 'com.microsoft' }) // [B, kh·O, kw·C]
+  const flags = { transA: false, transB: true, alpha: 1 }
+  const product = emitProduct(e, { name: alongColumns, rank: 3 }, { name: alongRows, rank: 3 }, flags) // [B, kh·O, kw·C]
   // Summed over the batch by a product with ones, four times faster than ReduceSum over the first axis.
   return one('MatMul', [e.constant(filled([1, B], 1)), one('Reshape', [product, shape(B, -1)])])
 }
@@ -167,7 +168,15 @@ const spaceToDepthOp: Op<number> = {
     expect(H % block === 0 && W % block === 0, () => `${H}×${W} is not divisible by ${block}`)
     return [{ shape: [B, C * block * block, H / block, W / block], dtype: x!.dtype }]
   },
-  emit: (e, inputs, { attrs }) => e.node('SpaceToDepth', inputs, { attrs: { blocksize: { i: attrs } } }),
+  // ORT's WebGPU provider (1.30, Node) has no SpaceToDepth.
+  emit: (e, inputs, { attrs: block, inputs: [x] }) => {
+    if (e.target === 'cpu') return e.node('SpaceToDepth', inputs, { attrs: { blocksize: { i: block } } })
+    const [B, C, H, W] = x!.shape as [number, number, number, number]
+    const apart = e.constant(int64s([B, C, H / block, block, W / block, block]))
+    const [patches] = e.node('Reshape', [inputs[0]!, apart])
+    const [turned] = e.node('Transpose', [patches!], { attrs: { perm: { is: [0, 3, 5, 1, 2, 4] } } })
+    return e.node('Reshape', [turned!, e.constant(int64s([B, block * block * C, H / block, W / block]))])
+  },
   vjp: ([d], { attrs }) => [depthToSpace(d!, attrs)],
   samples: [{ inputs: f32([2, 3, 4, 6]), attrs: 2 }],
 }

@@ -27,10 +27,18 @@ export interface Executable {
    * @throws one sentence naming the op, the shapes and the model path when the run fails, or the missing input.
    */
   run(feeds: Readonly<Record<string, HostTensor>>, state?: DeviceState): Promise<Record<string, HostTensor>>
+  /** What has crossed between host and device in all runs so far. */
+  readonly traffic: Traffic
   /** Ends profiling and returns what every kernel launch took. @throws when not compiled with `profile`. */
   profile(): Promise<readonly KernelTime[]>
   /** Frees the session. */
   dispose(): Promise<void>
+}
+
+/** Bytes that crossed between host memory and a device's; none on the CPU. */
+export interface Traffic {
+  readonly toDevice: number
+  readonly toHost: number
 }
 
 /** How to compile a program. */

@@ -50,6 +50,11 @@ const skip = (context: TestContext, reason: string): void => {
 }
 
 interface OnDevice {
+  /** Bytes that crossed in five steps, and bytes of what the five steps were fed and returned. */
+  readonly traffic: { readonly toDevice: number; readonly toHost: number }
+  readonly expected: { readonly toDevice: number; readonly toHost: number }
+  /** Copies between host and device that ONNX Runtime put into the step. */
+  readonly copies: readonly string[]
   /** Loss and gradient norm of every step. */
   readonly losses: readonly number[]
   /** Where the state was at any time. */
@@ -74,6 +79,9 @@ describe('WebGPU', () => {
     expect(cpu.locations).toEqual(['cpu'])
     expect(gpu.locations).toEqual(['gpu-buffer'])
     expect([cpu.roundTrip, gpu.roundTrip]).toEqual([true, true])
+    expect(cpu.traffic).toEqual({ toDevice: 0, toHost: 0 })
+    expect(gpu.traffic).toEqual(gpu.expected)
+    expect(gpu.copies).toEqual([])
     expect(cpu.losses).toHaveLength(10)
     expect(gpu.losses).toHaveLength(10)
     for (const [i, expected] of cpu.losses.entries()) {

@@ -43,6 +43,16 @@ const initialState = () =>
 
 const images = numbers(batch * 3 * model.size ** 2, 0.5)
 
+const one = (x) => float32([], [x])
+/** Every input of a step besides the state. */
+const feedsOf = (step) => ({
+  ...stage1Feeds(model, images, 0, step, 1),
+  lr: one(1e-3),
+  correction1: one(1),
+  correction2: one(1),
+  emaDecay: one(0.9),
+})
+
 const trainOn = async (device) => {
   const runtime = new NodeRuntime({ device, threads: 1 })
   const executable = await runtime.compile(program, { updates })
@@ -76,9 +86,26 @@ const trainOn = async (device) => {
     part.every((x, i) => x === all['param/0'].data[i]) &&
     written.every((x, i) => x === sent[i]) &&
     others.every((x, i) => x === all['ema/0'].data[i])
-  state.dispose()
+  const { traffic } = executable
+  // Dropout is off, so the program does not read its seed; loss, norm and latent size are scalars, three terms have [B].
+  const { seed: _, ...read } = feedsOf(0)
+  const bytes = Object.values(read).reduce((sum, { data }) => sum + data.byteLength, 0)
+  const expected = device === 'cpu' ? null : { toDevice: steps * bytes, toHost: steps * 4 * (3 + 3 * batch) }
   await executable.dispose()
-  return { losses, locations: [...new Set(locations.flat())], state: all, roundTrip }
+  const profiled = await runtime.compile(program, { updates, profile: true })
+  await profiled.run(feedsOf(steps), state)
+  const copies = (await profiled.profile()).filter(({ operator }) => operator.startsWith('Memcpy'))
+  await profiled.dispose()
+  state.dispose()
+  return {
+    traffic,
+    expected,
+    copies: copies.map(({ node, operator, bytes }) => `${operator} ${bytes} ${node?.op.name ?? ''}`),
+    losses,
+    locations: [...new Set(locations.flat())],
+    state: all,
+    roundTrip,
+  }
 }
 
 const distance = (a, b) => Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0))

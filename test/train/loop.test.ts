@@ -33,6 +33,7 @@ const scripted = (
       fed.push(feeds)
       return { loss: scalar(loss), gradNorm: scalar(gradNorm), extra: scalar(fed.length) }
     },
+    traffic: { toDevice: 0, toHost: 0 },
     profile: async () => [],
     dispose: async () => undefined,
   }

@@ -2,7 +2,7 @@
 import { type HostTensor, zeros } from '../../host/tensor.ts'
 import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
-import { type DeviceState, type Executable, type KernelTime, mayOverwrite } from '../runtime.ts'
+import { type DeviceState, type Executable, type KernelTime, mayOverwrite, type Traffic } from '../runtime.ts'
 import { NativeSession, NativeTensor } from './capi.ts'
 import { explainRunError } from './errors.ts'
 import { expectTensor, gatherInputs, unknownName } from './inputs.ts'
@@ -79,6 +79,7 @@ export class CpuExecutable implements Executable {
   readonly #enqueue: Enqueue
   readonly #profiling: Profiling | null
   readonly #session: NativeSession
+  readonly traffic: Traffic = { toDevice: 0, toHost: 0 }
   /** State tensors whose next value may be written over the current one (see mayOverwrite). */
   readonly #inPlace: ReadonlySet<string>
 

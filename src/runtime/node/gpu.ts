@@ -7,7 +7,7 @@ import type { HostTensor } from '../../host/tensor.ts'
 import type { ValueType } from '../../ir/graph.ts'
 import { type Program, trace } from '../../ir/program.ts'
 import { type OnnxModel, serialize } from '../../onnx/serialize.ts'
-import type { Device, DeviceState, Executable, KernelTime } from '../runtime.ts'
+import type { Device, DeviceState, Executable, KernelTime, Traffic } from '../runtime.ts'
 import { explainDeviceError, explainRunError } from './errors.ts'
 import { expectTensor, gatherInputs, unknownName } from './inputs.ts'
 import { type Profiling, readProfile, startProfiling } from './profiling.ts'
@@ -128,6 +128,9 @@ export class GpuState implements DeviceState {
   }
 }
 
+const bytesIn = (tensors: readonly HostTensor[]): number =>
+  tensors.reduce((sum, { data }) => sum + data.byteLength, 0)
+
 /** Moves tensors to the device. */
 export const placeOnGpu = async (
   device: Gpu,
@@ -153,6 +156,7 @@ export class GpuExecutable implements Executable {
   readonly #enqueue: Enqueue
   readonly #session: ort.InferenceSession
   readonly #profiling: Profiling | null
+  #traffic: Traffic = { toDevice: 0, toHost: 0 }
 
   private constructor(
     program: Program,
@@ -188,6 +192,10 @@ export class GpuExecutable implements Executable {
     return new GpuExecutable(program, model, updates, enqueue, session, profiling)
   }
 
+  get traffic(): Traffic {
+    return this.#traffic
+  }
+
   run(feeds: Readonly<Record<string, HostTensor>>, state?: DeviceState): Promise<Record<string, HostTensor>> {
     return this.#enqueue(() => this.#runNow(feeds, state as GpuState | undefined))
   }
@@ -207,8 +215,17 @@ export class GpuExecutable implements Executable {
     const resultOf = (output: string): ort.Tensor => results[this.#model.outputs[output]!] as ort.Tensor
     for (const [name, output] of Object.entries(this.#updates)) state!.commit(name, resultOf(output))
     const updated = new Set(Object.values(this.#updates))
-    const returned = Object.keys(this.#model.outputs).filter((output) => !updated.has(output))
-    return Object.fromEntries(returned.map((output) => [output, fromOrt(resultOf(output))]))
+    const returned = Object.fromEntries(
+      Object.keys(this.#model.outputs)
+        .filter((output) => !updated.has(output))
+        .map((output) => [output, fromOrt(resultOf(output))]),
+    )
+    const fed = Object.entries(feeds).filter(([name]) => inputs.has(name))
+    this.#traffic = {
+      toDevice: this.#traffic.toDevice + bytesIn(fed.map(([, tensor]) => tensor)),
+      toHost: this.#traffic.toHost + bytesIn(Object.values(returned)),
+    }
+    return returned
   }
 
   profile(): Promise<readonly KernelTime[]> {
