@@ -104,7 +104,7 @@ const compare = async (
   const skipped: Record<string, string> = {}
   try {
     const gflops = (await us.prepare(path)).gflops!
-    for (const peer of installed) {
+    for (const peer of installed.filter(({ variants }) => variants(own.name).length > 0)) {
       const found = await fastest(peer, own.name, path)
       if (typeof found === 'string') skipped[peer.name] = found
       else ready.push(found)

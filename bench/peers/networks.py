@@ -51,7 +51,7 @@ class Net:
 
 
 class RmsNorm(torch.autograd.Function):
-    """x/√(mean x² + eps) over the last axis; one saved tensor and four passes backwards, half of what autograd takes."""
+    """x/√(mean x² + eps) over the last axis; one saved map and four passes backwards, fewer than autograd takes."""
 
     @staticmethod
     def forward(ctx, x):

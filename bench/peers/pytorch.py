@@ -2,7 +2,7 @@
 
 {"prepare": path} loads a case (safetensors, its description under `case` in the metadata), does it once and answers
 with the relative errors against the expected values in the file; {"run": n} answers with the seconds of n runs.
-Settings come as JSON in argv[1]: channels_last and optimizer (see Optimizer).
+Settings come as JSON in argv[1]: channels_last, the memory format of maps and kernels.
 """
 
 import ctypes
@@ -41,8 +41,8 @@ def under(tensors, prefix):
 class Optimizer:
     """AdamW on clipped gradients with an average of the weights, in the fewest passes that eager PyTorch allows.
 
-    Tensor by tensor, so that a tensor stays in the cache through all passes; torch.optim.AdamW with foreach=True takes
-    more passes and longer.
+    Tensor by tensor, so that a tensor stays in the cache through all of them; torch.optim.AdamW with foreach=True goes
+    through all tensors for each of its nine.
     """
 
     def __init__(self, params, beta1, beta2, epsilon, weightDecay, clipNorm, lr, emaDecay):
