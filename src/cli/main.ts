@@ -7,9 +7,9 @@ import { applySettings, ConfigError, parseConfig, presetByName, showConfig } fro
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { floats } from '../host/tensor.ts'
-import { describeModel, type ModelInfo } from '../jobs/info.ts'
+import { describeModel } from '../jobs/info.ts'
 import { openRun } from '../jobs/openRun.ts'
-import { type Profile, type ProfileRow, profileStep } from '../jobs/profile.ts'
+import { profileStep } from '../jobs/profile.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
 import * as use from '../jobs/use.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
@@ -17,7 +17,7 @@ import { gridPng, pairGrid } from '../run/picture.ts'
 import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { NodeRuntime } from '../runtime/node/runtime.ts'
 import type { Device } from '../runtime/runtime.ts'
-import { terminalListener } from './show.ts'
+import { infoText, profileText, terminalListener } from './show.ts'
 
 /** Exit codes: bad usage or configuration, anything else, interrupted. */
 const exitUsage = 2
@@ -350,19 +350,6 @@ interface ProfileFlags {
   readonly json?: boolean
 }
 
-const infoText = (info: ModelInfo): string =>
-  [
-    `${info.name}: latent ${info.latentShape.join('×')} (${(1 / info.compression).toFixed(1)} times fewer numbers than the picture)`,
-    ...info.networks.map(
-      ({ network, parameters, gflopsForward, gflopsTraining }) =>
-        `  ${network.padEnd(8)} ${(parameters / 1e6).toFixed(2).padStart(8)} M parameters  ${gflopsForward.toFixed(3).padStart(10)} GFLOPs forward  ${gflopsTraining.toFixed(3).padStart(10)} training`,
-    ),
-    ...info.stages.map(
-      ({ stage, batch, gflopsPerStep, stateBytes, intermediateBytes, residentBytes }) =>
-        `  ${stage}: batch ${batch}, ${gflopsPerStep.toFixed(1)} GFLOPs per step, memory ${(residentBytes / 2 ** 30).toFixed(2)} GiB (state ${(stateBytes / 2 ** 30).toFixed(2)}, intermediate ${(intermediateBytes / 2 ** 30).toFixed(2)})`,
-    ),
-  ].join('\n')
-
 program
   .command('info')
   .description('parameters, GFLOPs, latent shape and memory of a run or preset')
@@ -375,25 +362,6 @@ program
     const info = describeModel(config, classes)
     answer(flags.json, { event: 'done', ...info }, infoText(info))
   })
-
-const profileRows = (title: string, rows: readonly ProfileRow[]): string[] => [
-  title,
-  ...rows
-    .slice(0, 24)
-    .map(
-      ({ name, milliseconds, share, launches, megabytes }) =>
-        `  ${(100 * share).toFixed(1).padStart(5)} %  ${milliseconds.toFixed(2).padStart(9)} ms  ${launches.toFixed(0).padStart(5)} launches  ${megabytes.toFixed(1).padStart(9)} MB  ${name}`,
-    ),
-]
-
-const profileText = (p: Profile): string =>
-  [
-    `stage ${p.stage}, batch ${p.batch}: ${p.stepMilliseconds.toFixed(1)} ms per step, ${p.gflopsPerSecond.toFixed(1)} GFLOP/s; kernels ${p.kernelMilliseconds.toFixed(1)} ms while profiled`,
-    `peak resident memory ${(p.residentBytes / 2 ** 20).toFixed(0)} MiB, predicted by ul info ${(p.predictedBytes / 2 ** 20).toFixed(0)} MiB`,
-    ...profileRows('by operator', p.byOperator),
-    ...profileRows('by layer', p.byLayer),
-    ...profileRows('by op of the graph', p.byOp),
-  ].join('\n')
 
 program
   .command('profile')

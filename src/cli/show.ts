@@ -1,6 +1,8 @@
-/** @file Events as text for people (stderr) or as JSON lines for programs (stdout). */
+/** @file Events and results as text for people (stderr) or as JSON lines for programs (stdout). */
 import pc from 'picocolors'
 import type { JobEvent, Listener, StepEvent } from '../jobs/events.ts'
+import type { ModelInfo } from '../jobs/info.ts'
+import type { Profile, ProfileRow } from '../jobs/profile.ts'
 
 const clock = (seconds: number): string => {
   const s = Math.round(seconds)
@@ -71,3 +73,37 @@ export const terminalListener = (json: boolean): Listener => {
     process.stderr.write(`${lead}${text}${open ? '' : '\n'}`)
   }
 }
+
+/** What `ul info` prints. */
+export const infoText = (info: ModelInfo): string =>
+  [
+    `${info.name}: latent ${info.latentShape.join('×')} (${(1 / info.compression).toFixed(1)} times fewer numbers than the picture)`,
+    ...info.networks.map(
+      ({ network, parameters, gflopsForward, gflopsTraining }) =>
+        `  ${network.padEnd(8)} ${(parameters / 1e6).toFixed(2).padStart(8)} M parameters  ${gflopsForward.toFixed(3).padStart(10)} GFLOPs forward  ${gflopsTraining.toFixed(3).padStart(10)} training`,
+    ),
+    ...info.stages.map(
+      ({ stage, batch, gflopsPerStep, stateBytes, intermediateBytes, residentBytes }) =>
+        `  ${stage}: batch ${batch}, ${gflopsPerStep.toFixed(1)} GFLOPs per step, memory ${(residentBytes / 2 ** 30).toFixed(2)} GiB (state ${(stateBytes / 2 ** 30).toFixed(2)}, intermediate ${(intermediateBytes / 2 ** 30).toFixed(2)})`,
+    ),
+  ].join('\n')
+
+const profileRows = (title: string, rows: readonly ProfileRow[]): string[] => [
+  title,
+  ...rows
+    .slice(0, 24)
+    .map(
+      ({ name, milliseconds, share, launches, megabytes }) =>
+        `  ${(100 * share).toFixed(1).padStart(5)} %  ${milliseconds.toFixed(2).padStart(9)} ms  ${launches.toFixed(0).padStart(5)} launches  ${megabytes.toFixed(1).padStart(9)} MB  ${name}`,
+    ),
+]
+
+/** What `ul profile` prints. */
+export const profileText = (p: Profile): string =>
+  [
+    `stage ${p.stage}, batch ${p.batch}: ${p.stepMilliseconds.toFixed(1)} ms per step, ${p.gflopsPerSecond.toFixed(1)} GFLOP/s; kernels ${p.kernelMilliseconds.toFixed(1)} ms while profiled`,
+    `peak resident memory ${(p.residentBytes / 2 ** 20).toFixed(0)} MiB, predicted by ul info ${(p.predictedBytes / 2 ** 20).toFixed(0)} MiB`,
+    ...profileRows('by operator', p.byOperator),
+    ...profileRows('by layer', p.byLayer),
+    ...profileRows('by op of the graph', p.byOp),
+  ].join('\n')
