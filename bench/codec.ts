@@ -9,10 +9,10 @@ import { traceFrozen } from '../src/train/step.ts'
 import { type Case, classes, drawnParams, gflopsOf, normal, pictures, seed } from './case.ts'
 
 const sampledSteps = 16
-const sampledBatch = 16
+const mostSampled = 16
 
 export const codecCase = (kind: 'encode' | 'decode' | 'reconstruct', config: Config): Case => {
-  const B = kind === 'decode' ? sampledBatch : config.train.batch
+  const B = kind === 'decode' ? Math.min(mostSampled, config.train.batch) : config.train.batch
   const steps = kind === 'decode' ? sampledSteps : config.sampler.decoderSteps
   const title = {
     encode: `encoder, batch ${B}`,

@@ -16,8 +16,8 @@ import { type CaseResult, type PeerResult, row, tableHead, writeReport } from '.
 
 /** Largest relative difference of values between a peer and us. */
 const tolerance = 1e-3
-/** Seconds of one run beyond which a peer does not take part in the rounds. */
-const patience = 15
+/** A peer does not take part in the rounds when one run takes this many seconds and this many times as long as ours. */
+const patience = { seconds: 15, times: 5 }
 
 // ---- serving ----------------------------------------------------------------------------------------------------
 
@@ -63,7 +63,12 @@ interface Ready extends Warm {
 }
 
 /** Starts a peer in each of its variants and keeps the fastest; a sentence when there is nothing to compare with. */
-const fastest = async (peer: Peer, caseName: string, path: string): Promise<Ready | string> => {
+const fastest = async (
+  peer: Peer,
+  caseName: string,
+  path: string,
+  ourSeconds: number,
+): Promise<Ready | string> => {
   const variants = peer.variants(caseName)
   if (typeof variants === 'string') return variants
   let best: Ready | undefined
@@ -74,7 +79,8 @@ const fastest = async (peer: Peer, caseName: string, path: string): Promise<Read
       const [worst, error] = Object.entries(errors).sort(([, a], [, b]) => b - a)[0]!
       if (!(error < tolerance)) throw new Error(`its ${worst} differs from ours by ${error}`)
       const { seconds } = await warmUp(participant)
-      if (seconds > patience) throw new Error(`one run takes ${seconds.toFixed(0)} s`)
+      if (seconds > Math.max(patience.seconds, patience.times * ourSeconds))
+        throw new Error(`one run takes ${seconds.toFixed(0)} s`)
       const ready = { peer, variant: name, description, participant, error, seconds }
       if (best !== undefined && best.seconds <= ready.seconds) {
         participant.close()
@@ -104,13 +110,14 @@ const compare = async (
   const skipped: Record<string, string> = {}
   try {
     const gflops = (await us.prepare(path)).gflops!
+    const warm = await warmUp(us)
     for (const peer of installed.filter(({ variants }) => variants(own.name).length > 0)) {
-      const found = await fastest(peer, own.name, path)
+      const found = await fastest(peer, own.name, path, warm.seconds)
       if (typeof found === 'string') skipped[peer.name] = found
       else ready.push(found)
     }
     const others = Object.fromEntries(ready.map((theirs) => [theirs.peer.name, theirs]))
-    const all: Readonly<Record<string, Warm>> = { ours: await warmUp(us), matmul, ...others }
+    const all: Readonly<Record<string, Warm>> = { ours: warm, matmul, ...others }
     const { measured, disturbance } = await alternate(all, rounds)
     const { seconds, peakBytes } = measured.ours!
     const ratiosTo = (times: readonly number[], factor: number): number[] =>
