@@ -25,6 +25,15 @@ export const bytesPerElement: Readonly<Record<DType, number>> = {
   bool: 1,
 }
 
+/** The numbers by which ONNX, and ONNX Runtime's C API, call element types (onnx.proto, TensorProto.DataType). */
+export const onnxElementType: Readonly<Record<DType, number>> = {
+  float32: 1,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+}
+
 /** Number of elements of a shape; 1 for a scalar. */
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1)
 

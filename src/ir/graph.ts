@@ -2,7 +2,7 @@
  * @file The graph: immutable, statically shaped values, the nodes that make them and the ops that nodes are made of.
  * One op is one object; a node holds its op, so there is neither a registry nor an enum.
  */
-import { type DType, type HostTensor, type Shape, sameShape, showShape } from '../host/tensor.ts'
+import { type DType, type HostTensor, type Shape, showShape } from '../host/tensor.ts'
 
 /** Shape and element type of a value. */
 export interface ValueType {
@@ -198,7 +198,3 @@ export const commonDType = (values: readonly Value[]): DType => {
     expect(v.dtype === dtype, () => `dtypes ${dtype} and ${v.dtype} differ; cast one of them`)
   return dtype
 }
-
-/** Whether two values have the same type. */
-export const sameType = (a: ValueType, b: ValueType): boolean =>
-  a.dtype === b.dtype && sameShape(a.shape, b.shape)

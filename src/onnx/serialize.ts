@@ -14,12 +14,9 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from 'onnx-buf'
-import type { DType, HostTensor } from '../host/tensor.ts'
+import { type HostTensor, onnxElementType } from '../host/tensor.ts'
 import type { EmissionTarget, Emitter, Node, OnnxAttribute, Value, ValueType } from '../ir/graph.ts'
 import type { Program } from '../ir/program.ts'
-
-/** ONNX's element type numbers. */
-const elementType: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10 }
 
 /** IR 10 and opset 21 are accepted by onnxruntime-node and onnxruntime-web 1.30 alike. */
 const irVersion = 10n
@@ -58,7 +55,7 @@ const attribute = (name: string, value: OnnxAttribute) => {
 const valueInfo = (name: string, { dtype, shape }: ValueType): ValueInfoProto => {
   const dim = shape.map((d) => ({ value: { case: 'dimValue' as const, value: BigInt(d) } }))
   const type = create(TypeProtoSchema, {
-    value: { case: 'tensorType', value: { elemType: elementType[dtype], shape: { dim } } },
+    value: { case: 'tensorType', value: { elemType: onnxElementType[dtype], shape: { dim } } },
   })
   return create(ValueInfoProtoSchema, { name, type })
 }
@@ -69,7 +66,7 @@ const rawBytes = ({ data }: HostTensor): Uint8Array<ArrayBuffer> =>
 const initializer = (name: string, tensor: HostTensor): TensorProto =>
   create(TensorProtoSchema, {
     name,
-    dataType: elementType[tensor.dtype],
+    dataType: onnxElementType[tensor.dtype],
     dims: tensor.shape.map((d) => BigInt(d)),
     rawData: rawBytes(tensor),
   })

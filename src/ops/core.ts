@@ -6,6 +6,7 @@ import {
   type DType,
   float32,
   type HostTensor,
+  onnxElementType,
   type Shape,
   sameShape,
   showShape,
@@ -231,12 +232,10 @@ const whereOp: Op<null> = {
 export const where = (condition: Value, a: Operand, b: Operand): Value =>
   apply(whereOp, [condition, lift(a), lift(b)], null)
 
-const onnxDType: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10 }
-
 const castOp: Op<DType> = {
   name: 'cast',
   infer: ([x], dtype) => [{ shape: x!.shape, dtype }],
-  emit: (e, inputs, node) => e.node('Cast', inputs, { attrs: { to: { i: onnxDType[node.attrs] } } }),
+  emit: (e, inputs, node) => e.node('Cast', inputs, { attrs: { to: { i: onnxElementType[node.attrs] } } }),
   vjp: ([d], { inputs: [x], attrs }) => [
     x!.dtype.startsWith('float') && attrs.startsWith('float') ? cast(d!, x!.dtype) : null,
   ],

@@ -7,13 +7,10 @@ import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import koffi from 'koffi'
-import type { DType, HostTensor } from '../../host/tensor.ts'
+import { type HostTensor, onnxElementType } from '../../host/tensor.ts'
 
 /** A pointer of the library's. */
 type Handle = unknown
-
-/** Element types as the C API numbers them (ONNX's numbers). */
-const elementType: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10 }
 
 /** Version of the function table asked for: from 1.22 on; later libraries serve it unchanged. */
 const apiVersion = 22
@@ -143,7 +140,7 @@ export class NativeTensor {
       data.byteLength,
       shape.map((d) => BigInt(d)),
       shape.length,
-      elementType[dtype],
+      onnxElementType[dtype],
     )
   }
 
