@@ -27,7 +27,7 @@ export const codecCase = (kind: 'encode' | 'decode' | 'reconstruct', config: Con
       const sampler = { kind: 'ddim', steps, variance: 0 } as const
       const spec = stage1Spec(model)
       const params = drawnParams(spec)
-      const codec = await createCodec(runtime, model, params, B)
+      const codec = createCodec(runtime, model, params, B)
       const x = pictures(model, B)
       const z0 = normal(latentShape(model, B), 'z0')
       const output = async (): Promise<Float32Array> => {

@@ -16,7 +16,7 @@ export interface OpenedRun {
   /** Averaged stage-1 weights. */
   stage1(): Weights
   /** Encoder and decoder for batches of B. */
-  codec(B: number): Promise<Codec>
+  codec(B: number): Codec
   /** Base model for batches of B. */
   generator(B: number): Promise<Generator>
 }
@@ -56,7 +56,7 @@ export const openRun = (
     model,
     info,
     stage1,
-    codec: async (B) => createCodec(runtime, model, stage1(), B),
+    codec: (B) => createCodec(runtime, model, stage1(), B),
     generator: async (B) => createGenerator(runtime, model, loadAverages(dir, 'stage2', warn), B),
   }
 }

@@ -70,7 +70,7 @@ export const runStage1 = async (
       latentRms! < collapsedRms ? collapseWarning(latentRms!, bitsPerPixel!, step) : null,
     inspect: async (weights, step) => {
       const count = shown.length / (3 * pixels)
-      const codec = await createCodec(runtime, model, weights, batchFor(count, model.size))
+      const codec = createCodec(runtime, model, weights, batchFor(count, model.size))
       const z0 = codec.addNoise(await codec.encode(shown), config.seed)
       const reconstructed = await codec.decode(z0, config.seed, decoderSampler(config))
       await codec.dispose()

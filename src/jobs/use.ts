@@ -71,7 +71,7 @@ export const sample = async (
   const generator = await run.generator(batch)
   const z0 = await generator.generate(labels, options.seed, options.sampler, options.guidance)
   await generator.dispose()
-  const codec = await run.codec(batch)
+  const codec = run.codec(batch)
   const pictures = await codec.decode(z0, options.seed, options.decoder)
   await codec.dispose()
   return float32(imageShape(run.model, labels.length), pictures)
@@ -128,7 +128,7 @@ export const reconstruct = async (
 ): ReturnType<typeof evaluateStage1> => {
   const { size } = run.model
   const batch = batchFor(images.length / (3 * size ** 2), size)
-  const codec = await run.codec(batch)
+  const codec = run.codec(batch)
   const result = await evaluateStage1(runtime, run.model, run.stage1(), codec, images, {
     draws: options.draws ?? drawsPerPicture,
     batch,
@@ -162,7 +162,7 @@ export const encodeToFile = async (
   seed: number,
   out: string,
 ): Promise<void> => {
-  const codec = await run.codec(batchFor(pictures.files.length, run.model.size))
+  const codec = run.codec(batchFor(pictures.files.length, run.model.size))
   const z = await codec.encode(pictures.images)
   const shape = latentShape(run.model, pictures.files.length)
   const tensors = { z: float32(shape, z), z0: float32(shape, codec.addNoise(z, seed)) }
@@ -190,7 +190,7 @@ export const decodeFile = async (
       `${file}: the latents are [${stored.shape}], this run's are [N,${expected.slice(1)}]; use the run that encoded them`,
     )
   }
-  const codec = await run.codec(batchFor(count, run.model.size))
+  const codec = run.codec(batchFor(count, run.model.size))
   const z0 = tensors.z0 === undefined ? codec.addNoise(floats(stored), options.seed) : floats(stored)
   const data = await codec.decode(z0, options.seed, options.sampler)
   await codec.dispose()

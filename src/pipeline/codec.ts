@@ -2,9 +2,10 @@
 import { type SamplerConfig, samplerSteps } from '../diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from '../diffusion/schedule.ts'
 import { float32, floats, scalar } from '../host/tensor.ts'
+import type { Program } from '../ir/program.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { decoderStep, type StepInputs, zClean } from '../models/unifiedLatents.ts'
-import type { Runtime } from '../runtime/runtime.ts'
+import type { Executable, Runtime } from '../runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/step.ts'
 import { batchOf, inBatches } from './programs.ts'
 import { batchNoise, decoderSchedule, imageShape, latentShape } from './stage1.ts'
@@ -32,24 +33,31 @@ export const stepSpecs = (
   noise: { shape: [] },
 })
 
+/** A program that is compiled when it is first run: who only encodes does not hold the decoder's packed weights. */
+const compiledOnUse = (runtime: Runtime, program: () => Program): Pick<Executable, 'run' | 'dispose'> => {
+  let compiled: Promise<Executable> | undefined
+  return {
+    run: async (feeds) => {
+      compiled ??= runtime.compile(program())
+      return (await compiled).run(feeds)
+    },
+    dispose: async () => (await compiled)?.dispose(),
+  }
+}
+
 /**
- * Compiles the codec for batches of B.
+ * The codec for batches of B; encoder and decoder are compiled when they are first used.
  * @param weights the averaged stage-1 weights
  */
-export const createCodec = async (
-  runtime: Runtime,
-  config: ModelConfig,
-  weights: Weights,
-  B: number,
-): Promise<Codec> => {
+export const createCodec = (runtime: Runtime, config: ModelConfig, weights: Weights, B: number): Codec => {
   const [images, latents] = [imageShape(config, B), latentShape(config, B)]
-  const encoder = await runtime.compile(
+  const encoder = compiledOnUse(runtime, () =>
     traceFrozen('encode', weights, { x: { shape: images } }, (lookUp, { x }) => ({
       z: zClean(config, lookUp, x!),
     })),
   )
   const specs = { z0: { shape: latents }, ...stepSpecs(images) }
-  const decoder = await runtime.compile(
+  const decoder = compiledOnUse(runtime, () =>
     traceFrozen('decode', weights, specs, (lookUp, { z0, ...step }) => ({
       x: decoderStep(config, lookUp, z0!, step as unknown as StepInputs),
     })),
