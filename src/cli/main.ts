@@ -7,6 +7,7 @@ import { applySettings, ConfigError, parseConfig, presetByName, showConfig } fro
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { floats } from '../host/tensor.ts'
+import type { Compute } from '../ir/graph.ts'
 import { describeModel } from '../jobs/info.ts'
 import { openRun } from '../jobs/openRun.ts'
 import { profileStep } from '../jobs/profile.ts'
@@ -43,12 +44,22 @@ const collect = (value: string, before: readonly string[]): readonly string[] =>
 
 const deviceOption = (): Option =>
   new Option('--device <device>', 'where to run').choices(['cpu', 'webgpu', 'cuda']).default('cpu')
+const computeOption = (): Option =>
+  new Option('--compute <type>', 'how products are computed; float16 on webgpu and cuda')
+    .choices(['float32', 'float16'])
+    .default('float32')
 const seedOption = (): Option =>
   new Option('--seed <n>', 'seed of all noise').argParser(wholeNumber(0)).default(0)
 const setOption = (): Option =>
   new Option('--set <key=value>', 'change one configuration key; may be repeated')
     .argParser(collect)
     .default([])
+/** What a command is told about where and how to compute. */
+interface DeviceFlags {
+  readonly device: Device
+  readonly compute: Compute
+}
+const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime => new NodeRuntime({ device, compute })
 const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
 
 const loadConfig = (source: string): Config => {
@@ -76,12 +87,11 @@ const program = new Command('ul')
   .showHelpAfterError()
   .exitOverride()
 
-interface TrainFlags {
+interface TrainFlags extends DeviceFlags {
   readonly out?: string
   readonly stage: StageChoice
   readonly steps?: number
   readonly set: readonly string[]
-  readonly device: Device
   readonly seed?: number
   readonly smoke?: boolean
   readonly dryRun?: boolean
@@ -107,6 +117,7 @@ program
   .addOption(new Option('--steps <n>', 'steps of both stages').argParser(wholeNumber(1)))
   .addOption(setOption())
   .addOption(deviceOption())
+  .addOption(computeOption())
   .addOption(new Option('--seed <n>', 'seed of weights, order and noise').argParser(wholeNumber(0)))
   .option('--smoke', 'the same job shrunk to about a minute')
   .option('--dry-run', 'print the resolved configuration and stop')
@@ -125,21 +136,20 @@ program
       config,
       dir: flags.out ?? join('runs', config.name),
       stage: flags.stage,
-      runtime: new NodeRuntime({ device: flags.device }),
+      runtime: runtimeOf(flags),
       listen: terminalListener(flags.json === true),
       signal: abort.signal,
     })
     if (!finished) process.exitCode = exitInterrupted
   })
 
-interface SampleFlags {
+interface SampleFlags extends DeviceFlags {
   readonly n: number
   readonly class?: string
   readonly guidance?: number
   readonly steps?: number
   readonly seed: number
   readonly out: string
-  readonly device: Device
   readonly json?: boolean
 }
 
@@ -154,10 +164,11 @@ program
   .addOption(seedOption())
   .option('--out <file>', 'PNG to write', 'samples.png')
   .addOption(deviceOption())
+  .addOption(computeOption())
   .addOption(jsonOption())
   .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
   .action(async (dir: string, flags: SampleFlags) => {
-    const run = openRun(dir, new NodeRuntime({ device: flags.device }), warn)
+    const run = openRun(dir, runtimeOf(flags), warn)
     const { config } = run
     const classes = run.info.classes.length
     const fixed = flags.class === undefined ? (classes === 0 ? 0 : undefined) : use.labelOf(run, flags.class)
@@ -181,11 +192,10 @@ program
     )
   })
 
-interface ReconstructFlags {
+interface ReconstructFlags extends DeviceFlags {
   readonly steps?: number
   readonly seed: number
   readonly out?: string
-  readonly device: Device
   readonly json?: boolean
 }
 
@@ -198,10 +208,11 @@ program
   .addOption(seedOption())
   .option('--out <file>', 'PNG with originals above reconstructions')
   .addOption(deviceOption())
+  .addOption(computeOption())
   .addOption(jsonOption())
   .addHelpText('after', example('ul reconstruct runs/quickstart photos/ --out pairs.png'))
   .action(async (dir: string, paths: string[], flags: ReconstructFlags) => {
-    const runtime = new NodeRuntime({ device: flags.device })
+    const runtime = runtimeOf(flags)
     const run = openRun(dir, runtime, warn)
     const { files, images, skipped } = await use.loadPictures(paths, run.config.data.size)
     for (const { file, reason } of skipped)
@@ -241,11 +252,10 @@ program
     )
   })
 
-interface CodecFlags {
+interface CodecFlags extends DeviceFlags {
   readonly seed: number
   readonly out: string
   readonly steps?: number
-  readonly device: Device
   readonly json?: boolean
 }
 
@@ -257,10 +267,11 @@ program
   .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
   .addOption(seedOption())
   .addOption(deviceOption())
+  .addOption(computeOption())
   .addOption(jsonOption())
   .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
   .action(async (dir: string, paths: string[], flags: CodecFlags) => {
-    const run = openRun(dir, new NodeRuntime({ device: flags.device }), warn)
+    const run = openRun(dir, runtimeOf(flags), warn)
     const pictures = await use.loadPictures(paths, run.config.data.size)
     for (const { file, reason } of pictures.skipped)
       answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
@@ -281,10 +292,11 @@ program
   .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
   .addOption(seedOption())
   .addOption(deviceOption())
+  .addOption(computeOption())
   .addOption(jsonOption())
   .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
   .action(async (dir: string, file: string, flags: CodecFlags) => {
-    const run = openRun(dir, new NodeRuntime({ device: flags.device }), warn)
+    const run = openRun(dir, runtimeOf(flags), warn)
     const decoder = use.decoderSampler(run.config)
     const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
     const { pictures, names } = await use.decodeFile(run, file, { seed: flags.seed, sampler })
@@ -303,10 +315,9 @@ program
     answer(flags.json, { event: 'done', count, out: flags.out }, `${count} pictures: ${flags.out}`)
   })
 
-interface EvaluateFlags {
+interface EvaluateFlags extends DeviceFlags {
   readonly count: number
   readonly seed: number
-  readonly device: Device
   readonly json?: boolean
 }
 
@@ -317,10 +328,11 @@ program
   .addOption(new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024))
   .addOption(seedOption())
   .addOption(deviceOption())
+  .addOption(computeOption())
   .addOption(jsonOption())
   .addHelpText('after', example('ul evaluate runs/quickstart --json'))
   .action(async (dir: string, flags: EvaluateFlags) => {
-    const runtime = new NodeRuntime({ device: flags.device })
+    const runtime = runtimeOf(flags)
     const run = openRun(dir, runtime, warn)
     const figures = await use.evaluate(run, runtime, flags)
     const lines = Object.entries(figures).map(([name, value]) =>
@@ -342,11 +354,10 @@ const describedBy = (
   return { config, classes: isRun ? readRunInfo(source).classes.length : assumed }
 }
 
-interface ProfileFlags {
+interface ProfileFlags extends DeviceFlags {
   readonly stage: '1' | '2'
   readonly steps: number
   readonly set: readonly string[]
-  readonly device: Device
   readonly json?: boolean
 }
 
@@ -371,11 +382,12 @@ program
   .addOption(new Option('--steps <n>', 'steps to average over').argParser(wholeNumber(1)).default(5))
   .addOption(setOption())
   .addOption(deviceOption())
+  .addOption(computeOption())
   .addOption(jsonOption())
   .addHelpText('after', example('ul profile quickstart --stage 2'))
   .action(async (source: string, flags: ProfileFlags) => {
     const { config, classes } = describedBy(source, flags.set)
-    const runtime = new NodeRuntime({ device: flags.device })
+    const runtime = runtimeOf(flags)
     const profile = await profileStep(runtime, config, flags.stage, classes, flags.steps)
     answer(flags.json, { event: 'done', ...profile }, profileText(profile))
   })

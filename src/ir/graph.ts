@@ -50,9 +50,14 @@ export type OnnxAttribute =
 /** For whom ONNX is emitted: `cpu` may use forms that other providers lack or get wrong, `any` is portable. */
 export type EmissionTarget = 'cpu' | 'any'
 
+/** The element type of matrix products and convolutions: `float16` halves their operands, sums and results. */
+export type Compute = 'float32' | 'float16'
+
 /** Receives the ONNX nodes that an op stands for. Names are opaque strings; '' is an omitted optional input. */
 export interface Emitter {
   readonly target: EmissionTarget
+  /** The element type in which products are computed; everything else is float32. */
+  readonly compute: Compute
   /** Appends a node and returns the names of its outputs (one unless `outputs` says more). */
   node(
     opType: string,
@@ -63,6 +68,12 @@ export interface Emitter {
       readonly domain?: string
     },
   ): string[]
+  /** Appends a product of two tensors: as `node`, but computed in `compute`, float32 in and out. */
+  product(
+    opType: string,
+    operands: readonly [string, string],
+    options?: Parameters<Emitter['node']>[2],
+  ): string
   /** Adds an initializer and returns its name; equal small tensors share one. */
   constant(tensor: HostTensor): string
 }

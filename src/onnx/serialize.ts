@@ -15,7 +15,7 @@ import {
   ValueInfoProtoSchema,
 } from 'onnx-buf'
 import { type HostTensor, onnxElementType } from '../host/tensor.ts'
-import type { EmissionTarget, Emitter, Node, OnnxAttribute, Value, ValueType } from '../ir/graph.ts'
+import type { Compute, EmissionTarget, Emitter, Node, OnnxAttribute, Value, ValueType } from '../ir/graph.ts'
 import type { Program } from '../ir/program.ts'
 
 /** IR 10 and opset 21 are accepted by onnxruntime-node and onnxruntime-web 1.30 alike. */
@@ -71,16 +71,25 @@ const initializer = (name: string, tensor: HostTensor): TensorProto =>
     rawData: rawBytes(tensor),
   })
 
+/** For whom a program is emitted, and how it multiplies. */
+export interface Emission {
+  readonly target?: EmissionTarget
+  readonly compute?: Compute
+}
+
 class GraphEmitter implements Emitter {
   readonly target: EmissionTarget
+  readonly compute: Compute
   readonly graph: GraphProto
   readonly origin = new Map<string, Node>()
   current: Node | null = null
   readonly #shared = new Map<string, string>()
+  readonly #halves = new Map<string, string>()
   #count = 0
 
-  constructor(name: string, target: EmissionTarget) {
+  constructor(name: string, { target = 'any', compute = 'float32' }: Emission) {
     this.target = target
+    this.compute = compute
     this.graph = create(GraphProtoSchema, { name })
   }
 
@@ -102,6 +111,23 @@ class GraphEmitter implements Emitter {
     )
     if (this.current !== null) this.origin.set(name, this.current)
     return outputs
+  }
+
+  product(...[opType, operands, options]: Parameters<Emitter['product']>): string {
+    if (this.compute === 'float32') return this.node(opType, operands, options)[0]!
+    const halves = operands.map((name) => this.#half(name))
+    return this.#cast(this.node(opType, halves, options)[0]!, onnxElementType.float32)
+  }
+
+  /** A tensor as float16, cast once however many products read it. */
+  #half(name: string): string {
+    const known = this.#halves.get(name) ?? this.#cast(name, onnxElementType.float16)
+    this.#halves.set(name, known)
+    return known
+  }
+
+  #cast(name: string, elementType: number): string {
+    return this.node('Cast', [name], { attrs: { to: { i: elementType } } })[0]!
   }
 
   constant(tensor: HostTensor): string {
@@ -150,8 +176,8 @@ const listingOrder = (outputs: readonly Value[]): Node[] => {
 }
 
 /** Serialises a program. Inputs keep their names; unused inputs are left out (see `unused`). */
-export const serialize = (program: Program, target: EmissionTarget = 'any'): OnnxModel => {
-  const emitter = new GraphEmitter(program.name, target)
+export const serialize = (program: Program, emission: Emission = {}): OnnxModel => {
+  const emitter = new GraphEmitter(program.name, emission)
   const names = new Map<Value, string>()
   const nodes = listingOrder(Object.values(program.outputs))
   const read = new Set(nodes.flatMap((node) => node.inputs))

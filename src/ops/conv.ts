@@ -21,9 +21,10 @@ const conv2dOp: Op<null> = {
     expect(kh % 2 === 1 && kw % 2 === 1, () => `"same" padding needs odd kernels, found ${kh}×${kw}`)
     return [{ shape: [B, O, H, W], dtype: 'float32' }]
   },
-  emit: (e, inputs, { inputs: [, w] }) => {
-    const kernel = w!.shape.slice(2)
-    return e.node('Conv', inputs, { attrs: { kernel_shape: { is: kernel }, pads: { is: samePads(kernel) } } })
+  emit: (e, [x, w], { inputs: [, kernels] }) => {
+    const kernel = kernels!.shape.slice(2)
+    const attrs = { kernel_shape: { is: kernel }, pads: { is: samePads(kernel) } }
+    return [e.product('Conv', [x!, w!], { attrs })]
   },
   vjp: ([d], { inputs: [x, w] }) => [
     conv2d(d!, adjointKernel(w!)),

@@ -48,16 +48,17 @@ export const emitProduct = (
   { transA, transB, alpha }: MatmulFlags,
 ): string => {
   const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]!
-  if (!transA && !transB && alpha === 1) return one('MatMul', [a.name, b.name])
+  const operands = [a.name, b.name] as const
+  if (!transA && !transB && alpha === 1) return e.product('MatMul', operands)
   if (e.target === 'cpu') {
     const attrs = { transA: { i: +transA }, transB: { i: +transB }, alpha: { f: alpha } }
-    return one('FusedMatMul', [a.name, b.name], { attrs, domain: 'com.microsoft' })
+    return e.product('FusedMatMul', operands, { attrs, domain: 'com.microsoft' })
   }
   const turned = ({ name, rank }: Operand, transposed: boolean): string => {
     const perm = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i))
     return transposed ? one('Transpose', [name], { attrs: { perm: { is: perm } } }) : name
   }
-  const product = one('MatMul', [turned(a, transA), turned(b, transB)])
+  const product = e.product('MatMul', [turned(a, transA), turned(b, transB)])
   return alpha === 1 ? product : one('Mul', [product, e.constant(filled([], alpha))])
 }
 
@@ -109,10 +110,13 @@ const gemmOp: Op<MatmulFlags> = {
     }
     return [{ shape, dtype: a!.dtype }]
   },
-  emit: (e, inputs, { attrs: { transA, transB, alpha } }) =>
-    e.node('Gemm', inputs, {
-      attrs: { transA: { i: +transA }, transB: { i: +transB }, alpha: { f: alpha } },
-    }),
+  emit: (e, [a, b, c], { attrs: { transA, transB, alpha } }) => {
+    const options = { attrs: { transA: { i: +transA }, transB: { i: +transB }, alpha: { f: alpha } } }
+    if (c === undefined) return [e.product('Gemm', [a!, b!], options)]
+    // A halved product leaves the addend, which may be a residual stream, in float32.
+    if (e.compute === 'float16') return e.node('Add', [e.product('Gemm', [a!, b!], options), c])
+    return e.node('Gemm', [a!, b!, c], options)
+  },
   vjp: ([d], { inputs: [a, b, c], attrs: { transA, transB, alpha } }) => {
     const da = transA
       ? gemm(b!, d!, undefined, { transA: transB, transB: true, alpha })

@@ -24,6 +24,13 @@ export interface AdamWStep {
   readonly emaDecay: Value
 }
 
+/**
+ * Losses are multiplied by this before reverse mode, and the gradient divided by it when it is clipped, so that small
+ * cotangents survive products in float16 (Micikevicius et al., Mixed Precision Training, section 3.2). A power of two:
+ * in float32 no bit changes.
+ */
+export const lossScale: number = 2 ** 12
+
 /** One slab's parameters with moments and average. */
 export interface OptimizerState {
   readonly param: Value
@@ -34,12 +41,13 @@ export interface OptimizerState {
 }
 
 /**
- * √Σ‖g‖², scalar. Summed in the order in which reverse mode made the gradients: each is then reduced while it is still
+ * √Σ‖g‖² of the scaled gradients, without the scale; a scalar. Summed in the order in which reverse mode made the gradients: each is then reduced while it is still
  * in the cache, and is not kept waiting for those of earlier layers (see the listing order in onnx/serialize.ts).
  */
 export const globalNorm = (gradients: readonly Value[]): Value => {
   const [first, ...rest] = [...gradients].sort((a, b) => a.id - b.id)
-  return sqrt(rest.reduce((sum, g) => add(sum, reduceSumSquare(g)), reduceSumSquare(first!)))
+  const sum = rest.reduce((sum, g) => add(sum, reduceSumSquare(g)), reduceSumSquare(first!))
+  return mul(sqrt(sum), 1 / lossScale)
 }
 
 const lerp = (from: Value, to: Value, share: Value): Value => add(from, mul(share, sub(to, from)))
@@ -50,6 +58,7 @@ const lerp = (from: Value, to: Value, share: Value): Value => add(from, mul(shar
  *
  * A loss or global norm that is not finite leaves everything as it was. Because the clipping factor depends on every
  * gradient, next states may be written over current ones (see mayOverwrite).
+ * @param gradients scaled by `lossScale`
  * @param gradNorm global norm of the gradient before clipping, scalar
  */
 export const adamW = (
@@ -61,7 +70,7 @@ export const adamW = (
   { beta1, beta2, epsilon, weightDecay, clipNorm }: AdamWConfig,
 ): readonly OptimizerState[] => {
   const ok = finite(add(gradNorm, loss))
-  const clip = where(ok, minimum(1, div(clipNorm, add(gradNorm, 1e-12))), 0)
+  const clip = mul(where(ok, minimum(1, div(clipNorm, add(gradNorm, 1e-12))), 0), 1 / lossScale)
   const keep1 = where(ok, beta1, 1)
   const keep2 = where(ok, beta2, 1)
   const emaShare = where(ok, sub(1, step.emaDecay), 0)

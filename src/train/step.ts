@@ -7,8 +7,8 @@ import { type HostTensor, zeros } from '../host/tensor.ts'
 import { input, scope, type Value } from '../ir/graph.ts'
 import { type InputSpec, type Program, trace } from '../ir/program.ts'
 import { flattenSpec, type Spec } from '../nn/params.ts'
-import { constant } from '../ops/core.ts'
-import { type AdamWConfig, adamW, globalNorm } from '../optim/adamw.ts'
+import { constant, mul } from '../ops/core.ts'
+import { type AdamWConfig, adamW, globalNorm, lossScale } from '../optim/adamw.ts'
 import { packHost, packSlab, planSlabs, type Slab, unpackHost, unpackSlab } from '../optim/slabs.ts'
 import type { DeviceState } from '../runtime/runtime.ts'
 
@@ -77,7 +77,7 @@ export const traceTrainStep = (objective: Objective, config: AdamWConfig): Train
     states.map((s) => s.param),
   )
   const { loss, report } = objective.trace(lookUpIn(params), inputs)
-  const gradients = gradient(loss, [...params.values()])
+  const gradients = gradient(mul(loss, lossScale), [...params.values()])
   const { next, gradNorm } = scope('optimizer', () => {
     const gradNorm = globalNorm(gradients)
     const byPath = new Map([...params.keys()].map((path, i) => [path, gradients[i]!]))

@@ -23,7 +23,7 @@ import {
 } from '../../src/models/unifiedLatents.ts'
 import { flattenSpec, type Spec } from '../../src/nn/params.ts'
 import { add, mul, reduceMean } from '../../src/ops/core.ts'
-import { type AdamWConfig, adamW, globalNorm, type OptimizerState } from '../../src/optim/adamw.ts'
+import { type AdamWConfig, adamW, globalNorm, lossScale, type OptimizerState } from '../../src/optim/adamw.ts'
 import { emaDecayAt } from '../../src/optim/rates.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
 import { initialState, type Objective, traceTrainStep, unpackState } from '../../src/train/step.ts'
@@ -299,7 +299,7 @@ describe('AdamW', () => {
       const own = (copy: string): Value => make(`${copy}/${name}`, shapes[name]!.shape)
       return { param: own('param'), moment1: own('moment1'), moment2: own('moment2'), ema: own('ema') }
     })
-    const gradients = names.map((name) => make(`gradient/${name}`, shapes[name]!.shape))
+    const gradients = names.map((name) => mul(make(`gradient/${name}`, shapes[name]!.shape), lossScale))
     const step = {
       lr: make('lr', []),
       correction1: make('correction1', []),

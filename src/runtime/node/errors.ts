@@ -6,6 +6,12 @@ import type { Device } from '../runtime.ts'
 
 /** The error to show for a failed session creation or run. */
 export const explainRunError = (program: Program, model: OnnxModel, cause: Error): Error => {
+  if (/requires f16/.test(cause.message)) {
+    return new Error(
+      `program ${program.name}: this GPU or its driver has no half precision arithmetic (shader-f16); leave --compute at float32`,
+      { cause },
+    )
+  }
   const named = [...cause.message.matchAll(/[Nn]ame:\s*'([^']+)'|[Nn]ode\s*\(([^)]+)\)/g)]
   for (const [, quoted, bracketed] of named) {
     const node = model.origin.get(quoted ?? bracketed ?? '')

@@ -1,7 +1,7 @@
 /** @file Runs programs in Node: on the CPU, or on a GPU by WebGPU or CUDA. */
 import { availableParallelism } from 'node:os'
 import type { HostTensor } from '../../host/tensor.ts'
-import type { EmissionTarget } from '../../ir/graph.ts'
+import type { Compute, EmissionTarget } from '../../ir/graph.ts'
 import type { Program } from '../../ir/program.ts'
 import { serialize } from '../../onnx/serialize.ts'
 import type { CompileOptions, Device, DeviceState, Executable, Runtime } from '../runtime.ts'
@@ -16,24 +16,37 @@ export interface NodeRuntimeOptions {
   readonly threads?: number
   /** For whom programs are emitted: by default `cpu` on the CPU, else `any`. */
   readonly target?: EmissionTarget
+  /**
+   * How matrix products and convolutions are computed. `float16` halves what they read and write; parameters, moments,
+   * everything between products and all losses stay float32. Not on the CPU, whose provider would convert back.
+   */
+  readonly compute?: Compute
 }
 
 /** The Node adapter of the runtime contract. */
 export class NodeRuntime implements Runtime {
   readonly device: Device
   readonly threads: number
+  readonly compute: Compute
   readonly #target: EmissionTarget
   readonly #enqueue: Enqueue = serialQueue()
 
-  /** @throws when this build of ONNX Runtime has no provider for the device. */
+  /** @throws when this build of ONNX Runtime has no provider for the device, or the device no such arithmetic. */
   constructor({
     device = 'cpu',
     threads = availableParallelism(),
     target = device === 'cpu' ? 'cpu' : 'any',
+    compute = 'float32',
   }: NodeRuntimeOptions = {}) {
     if (device !== 'cpu') expectProvider(device)
+    else if (compute === 'float16') {
+      throw new Error(
+        `compute float16: ONNX Runtime's CPU provider multiplies in float32 only; use --device webgpu or cuda`,
+      )
+    }
     this.device = device
     this.threads = threads
+    this.compute = compute
     this.#target = target
   }
 
@@ -41,7 +54,7 @@ export class NodeRuntime implements Runtime {
     program: Program,
     { updates = {}, profile = false }: CompileOptions = {},
   ): Promise<Executable> {
-    const model = serialize(program, this.#target)
+    const model = serialize(program, { target: this.#target, compute: this.compute })
     const options = { threads: this.threads, updates, profile, enqueue: this.#enqueue }
     return this.device === 'cpu'
       ? new CpuExecutable(program, model, options)
