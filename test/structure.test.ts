@@ -54,7 +54,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     ...['config', 'data', 'diffusion', 'eval', 'host', 'ir', 'models', 'nn', 'optim', 'pipeline', 'run'],
     ...['runtime', 'train'],
   ],
-  cli: ['config', 'host', 'jobs', 'run', 'runtime', 'runtime/node'],
+  cli: ['config', 'host', 'ir', 'jobs', 'run', 'runtime', 'runtime/node'],
   'index.ts': [
     ...['autodiff', 'config', 'diffusion', 'eval', 'host', 'ir', 'models', 'onnx', 'optim', 'pipeline'],
     ...['runtime', 'train'],
