@@ -7,7 +7,8 @@ import { constants } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { decodePicture, isUndecodable } from './decode.ts'
+import type { Bytes } from './bytes.ts'
+import { decodePicture, isUndecodable, type PictureInput } from './decode.ts'
 import { hashFraction } from './hashFraction.ts'
 import { type OnProgress, openPack, type PictureItem } from './packed.ts'
 import { packedSource } from './packedSource.ts'
@@ -20,6 +21,15 @@ export const DEFAULT_PACK_BYTES: number = 2 ** 31
 
 /** Share of the pictures that become validation when the data does not say. */
 const VALIDATION_SHARE = 0.1
+
+/** Longest encoded picture that is read: 256 MiB. */
+const PICTURE_BYTES = 2 ** 28
+
+/** Reads an encoded picture out of a container; one that is far too long is none. */
+export const readEncoded = async (bytes: Bytes, offset: number, size: number): Promise<PictureInput> =>
+  size > PICTURE_BYTES
+    ? { reason: `has ${size} bytes, more than the ${PICTURE_BYTES} that a picture may have` }
+    : bytes.read(offset, size)
 
 /** Which of the two sides a record was put on by whoever made the data. */
 export type Half = 'train' | 'validation'
@@ -87,6 +97,10 @@ export const filesFingerprint = async (root: string, files: readonly string[]): 
 /** A record whose label is as the file has it: a number, a class name, or null when there is none. */
 export type UnlabelledRecord = Omit<PictureRecord, 'label'> & { readonly label: number | string | null }
 
+/** −1 is how several formats write that there is none. */
+const isLabel = (label: number | string | null): label is number | string =>
+  typeof label === 'string' || (label !== null && label >= 0)
+
 /**
  * Class names and indices from labels as files have them. With `names` a number is an index into them; without, the
  * numbers (or names) that occur are the classes, in order. Where some records have a label, those without a usable
@@ -97,7 +111,7 @@ export const withClasses = (
   names: readonly string[] | null,
 ): Pick<RecordSet, 'classes' | 'records' | 'skipped'> => {
   const labels = new Set<number | string>()
-  for (const { label } of records) if (label !== null) labels.add(label)
+  for (const { label } of records) if (isLabel(label)) labels.add(label)
   if (labels.size === 0) {
     return { classes: [], records: records.map((record) => ({ ...record, label: -1 })), skipped: [] }
   }
@@ -112,13 +126,12 @@ export const withClasses = (
   const kept: PictureRecord[] = []
   const skipped: SkippedFile[] = []
   for (const record of records) {
-    const label = record.label === null ? undefined : index.get(record.label)
+    const label = isLabel(record.label) ? index.get(record.label) : undefined
     if (label !== undefined) kept.push({ ...record, label })
     else {
-      const reason =
-        record.label === null
-          ? 'has no label, unlike others'
-          : `label ${record.label} is none of the ${classes.length} classes`
+      const reason = isLabel(record.label)
+        ? `label ${record.label} is none of the ${classes.length} classes`
+        : 'has no label, unlike others'
       skipped.push({ file: record.id, reason })
     }
   }
