@@ -11,7 +11,7 @@ import type {
 
 /** Which pictures, and how they are drawn. */
 export interface DataConfig {
-  readonly source: 'emoji' | 'folder'
+  readonly source: 'emoji' | 'folder' | 'webdataset' | 'parquet' | 'cifar' | 'idx' | 'npy'
   readonly path?: string | undefined
   readonly size: number
   readonly frames: number
@@ -79,8 +79,10 @@ const count = z.int().positive()
 const share = z.number().min(0).max(1)
 
 const data = z.strictObject({
-  source: z.enum(['emoji', 'folder']).describe('bundled emoji set, or a folder of images'),
-  path: z.string().optional().describe('the folder, for source folder'),
+  source: z
+    .enum(['emoji', 'folder', 'webdataset', 'parquet', 'cifar', 'idx', 'npy'])
+    .describe('bundled emoji set, a folder of images, or the format of a data set (docs/data.md)'),
+  path: z.string().optional().describe('file or folder, for all sources but emoji'),
   size: count.describe('height and width in pixels'),
   frames: count.describe('frames per clip; 1 for pictures'),
   flip: z.boolean().describe('mirror half of the pictures'),

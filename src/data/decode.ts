@@ -20,6 +20,17 @@ const EXACT_SIDE = 320
 /** How a picture that is not square becomes one: `cover` crops its centre, `contain` pads it with white. */
 export type Fit = 'cover' | 'contain'
 
+/** Pixels as some formats store them: [height, width, channels] row-major, 0..255; grey, RGB or RGB with alpha. */
+export interface RawPicture {
+  readonly width: number
+  readonly height: number
+  readonly channels: 1 | 3 | 4
+  readonly pixels: Uint8Array
+}
+
+/** What a picture is decoded from: the path of a file, the bytes of one, pixels as they are, or the reason for none. */
+export type PictureInput = string | Uint8Array | RawPicture | Undecodable
+
 /** What to decode to. */
 export interface DecodeOptions {
   /** Height and width in pixels. */
@@ -57,16 +68,36 @@ const toRgb = (data: Uint8Array, info: OutputInfo): RgbPicture => {
   return { width, height, pixels }
 }
 
+/** Grey and alpha to RGB as libvips does it: a grey value three times, alpha on white, rounded down. */
+const rawToRgb = ({ width, height, channels, pixels }: RawPicture): RgbPicture => {
+  if (channels === 3) return { width, height, pixels }
+  const out = new Uint8Array(width * height * 3)
+  for (let i = 0; i < out.length; i++) {
+    const at = Math.floor(i / 3) * channels
+    if (channels === 1) out[i] = pixels[at]
+    else {
+      const alpha = pixels[at + 3]
+      out[i] = Math.floor((pixels[at + (i % 3)] * alpha + 255 * (255 - alpha)) / 255)
+    }
+  }
+  return { width, height, pixels: out }
+}
+
+const isRaw = (input: string | Uint8Array | RawPicture): input is RawPicture =>
+  typeof input === 'object' && 'pixels' in input
+
 /**
- * Decodes a file (path) or its bytes to a square of at least `size` pixels a side where the picture has them:
+ * Decodes a file (path), its bytes or raw pixels to a square of at least `size` pixels a side where the picture has them:
  * first page only, turned by its EXIF orientation, alpha flattened on white, sRGB by its colour profile.
  * Never rejects: a file that is missing, truncated or no picture gives a reason.
  * One call into libvips, hence one event-loop turn: decoding goes on while the main thread is busy.
  */
 export const decodeSquare = async (
-  input: string | Buffer,
+  input: PictureInput,
   { size, fit }: DecodeOptions,
 ): Promise<RgbPicture | Undecodable> => {
+  if (typeof input === 'object' && isUndecodable(input)) return input
+  if (isRaw(input)) return fit === 'cover' ? cropToSquare(rawToRgb(input)) : padToSquare(rawToRgb(input))
   try {
     const side = Math.max(4 * size, EXACT_SIDE)
     // 'error' also refuses truncated files, but not harmless oddities such as stray bytes between JPEG markers
@@ -91,11 +122,11 @@ export const decodeSquare = async (
 }
 
 /**
- * Decodes a file (path) or its bytes to [size, size, 3] bytes, see `decodeSquare`; smaller pictures are enlarged.
+ * Decodes a file (path), its bytes or raw pixels to [size, size, 3] bytes, see `decodeSquare`; smaller pictures are enlarged.
  * Never rejects.
  */
 export const decodePicture = async (
-  input: string | Buffer,
+  input: PictureInput,
   options: DecodeOptions,
 ): Promise<Uint8Array | Undecodable> => {
   const square = await decodeSquare(input, options)

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { z } from 'zod'
 import { isValidationCluster, lookalikeClusters, motifKey, THUMBNAIL } from './emojiSplit.ts'
-import { type OnProgress, openPack, type PictureFile } from './packed.ts'
+import { type OnProgress, openPack, type PictureItem } from './packed.ts'
 import { packedSource } from './packedSource.ts'
 import type { DataSplit } from './source.ts'
 
@@ -29,7 +29,7 @@ export interface EmojiOptions {
 }
 
 /** One emoji picture. */
-export interface EmojiFile extends PictureFile {
+export interface EmojiFile extends PictureItem {
   /** Lower-case hexadecimal code points without leading zeros and without fe0f, joined by `-`. */
   readonly id: string
   readonly codePoints: readonly string[]
@@ -94,7 +94,13 @@ export const listEmoji = async (): Promise<{
     }
     if (files.has(id)) continue
     const where = path.join(pictures, 'assets', file)
-    files.set(id, { id, path: where, codePoints: id.split('-'), group: entry.group, caption: entry.name })
+    files.set(id, {
+      id,
+      load: () => where,
+      codePoints: id.split('-'),
+      group: entry.group,
+      caption: entry.name,
+    })
   }
   const list = [...files.values()]
   const used = new Set(list.map((file) => file.group))
@@ -116,7 +122,7 @@ export const openEmoji = async (options: EmojiOptions): Promise<DataSplit> => {
   const pack = await openPack({
     source: 'emoji',
     fingerprint: version,
-    files,
+    pictures: files,
     size,
     fit: 'contain',
     cacheDir,

@@ -1,15 +1,37 @@
 /** @file Opens the data set that a configuration names. */
 
+import { openCifar } from './cifar.ts'
 import { openEmoji } from './emoji.ts'
 import { openFolder } from './folder.ts'
+import { openIdxPictures } from './idx.ts'
+import { openNpyPictures } from './npy.ts'
 import type { OnProgress } from './packed.ts'
+import { openParquetPictures } from './parquet.ts'
+import type { ReaderOptions } from './records.ts'
 import type { DataSplit } from './source.ts'
+import { openWebDataset } from './webdataset.ts'
+
+/** How one's own pictures may be stored. */
+type StoredSource = 'folder' | 'webdataset' | 'parquet' | 'cifar' | 'idx' | 'npy'
+
+/** The kinds of data: the bundled emoji and the formats that are read. */
+export type DataSource = 'emoji' | StoredSource
+
+/** Who reads which format. */
+const readers: Readonly<Record<StoredSource, (options: ReaderOptions) => Promise<DataSplit>>> = {
+  folder: openFolder,
+  webdataset: openWebDataset,
+  parquet: openParquetPictures,
+  cifar: openCifar,
+  idx: openIdxPictures,
+  npy: openNpyPictures,
+}
 
 /** Which pictures to train on and at which size. */
 export interface DataOptions {
-  /** `emoji`: the bundled 3-D emoji; `folder`: pictures of one's own. */
-  readonly source: 'emoji' | 'folder'
-  /** The folder; required with `folder`, refused with `emoji`. */
+  /** `emoji`: the bundled 3-D emoji; else the format of pictures of one's own. */
+  readonly source: DataSource
+  /** The file or folder; refused with `emoji`, required with all others. */
   readonly path?: string
   /** Height and width in pixels, 4 to 2048. */
   readonly size: number
@@ -17,7 +39,7 @@ export interface DataOptions {
   readonly skinTones?: boolean
   /** Where decoded pictures are kept; default: UL_CACHE, else `.cache/unified-latents` in the working directory. */
   readonly cacheDir?: string
-  /** Folder only: largest decoded set in bytes held in memory; default 2 GiB. */
+  /** Not for emoji: largest decoded set in bytes held in memory; default 2 GiB. */
   readonly packBytes?: number
   /** Called while pictures are decoded for the first time. */
   readonly onProgress?: OnProgress
@@ -25,27 +47,24 @@ export interface DataOptions {
 
 /**
  * Opens a data set as training and validation sources.
- * @throws in one sentence when an option does not fit, the data is missing or the cache cannot be written.
+ * @throws in one sentence when an option does not fit, the data is missing or damaged or the cache cannot be written.
  */
 export const openData = async (options: DataOptions): Promise<DataSplit> => {
-  const { source, size, skinTones, cacheDir, packBytes, onProgress } = options
+  const { source, path, size, skinTones, cacheDir, packBytes, onProgress } = options
   if (!Number.isInteger(size) || size < 4 || size > 2048) {
     throw new Error(`data size is ${size}; pass a whole number of pixels from 4 to 2048`)
   }
-  switch (source) {
-    case 'emoji':
-      if (options.path !== undefined) {
-        throw new Error(
-          `data source "emoji" takes no path but got "${options.path}"; pass source "folder" with it`,
-        )
-      }
-      return openEmoji({ size, skinTones, cacheDir, onProgress })
-    case 'folder':
-      if (!options.path) {
-        throw new Error('data source "folder" has no path; pass the path of a folder of pictures')
-      }
-      return openFolder({ path: options.path, size, packBytes, cacheDir, onProgress })
-    default:
-      throw new Error(`data source "${String(source)}" is unknown; pass "emoji" or "folder"`)
+  if (source === 'emoji') {
+    if (path === undefined) return openEmoji({ size, skinTones, cacheDir, onProgress })
+    throw new Error(`data source "emoji" takes no path but got "${path}"; pass source "folder" with it`)
   }
+  if (!Object.hasOwn(readers, source)) {
+    const known = ['emoji', ...Object.keys(readers)].map((name) => `"${name}"`).join(', ')
+    throw new Error(`data source "${String(source)}" is unknown; pass one of ${known}`)
+  }
+  if (!path) {
+    const what = source === 'folder' ? 'a folder of pictures' : 'a file or folder of that format'
+    throw new Error(`data source "${source}" has no path; pass the path of ${what}`)
+  }
+  return readers[source]({ path, size, packBytes, cacheDir, onProgress })
 }

@@ -1,10 +1,8 @@
-/** @file Finds the pictures under a folder in an order that does not depend on the file system. */
+/** @file Finds the pictures, or files of another kind, under a folder in an order that does not depend on the file system. */
 
 import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { SkippedFile } from './source.ts'
-
-const PICTURE = /\.(png|jpe?g|webp|avif|gif)$/i
 
 /** The formats that are looked for, for messages. */
 export const PICTURE_FORMATS = 'PNG, JPEG, WebP, AVIF or GIF'
@@ -13,9 +11,9 @@ export const PICTURE_FORMATS = 'PNG, JPEG, WebP, AVIF or GIF'
 export interface FolderListing {
   /** The folder's absolute path. */
   readonly root: string
-  /** Pictures relative to the root with forward slashes, in byte order. */
-  readonly pictures: readonly string[]
-  /** Number of files that are not pictures by their extension, hidden ones left out. */
+  /** Files of the wanted kind relative to the root with forward slashes, in byte order. */
+  readonly files: readonly string[]
+  /** Number of files of other kinds, hidden ones left out. */
   readonly others: number
   /** Subfolders that cannot be read. */
   readonly skipped: readonly SkippedFile[]
@@ -27,16 +25,28 @@ export const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.f
 const codeOf = (error: unknown): string =>
   error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error)
 
+/** What to look for: names of files, and the words for them. */
+export interface Wanted {
+  readonly names: RegExp
+  /** For messages: a folder with … */
+  readonly words: string
+}
+
+const PICTURES: Wanted = {
+  names: /\.(png|jpe?g|webp|avif|gif)$/i,
+  words: `${PICTURE_FORMATS} pictures`,
+}
+
 /**
- * Lists the pictures under a folder by extension (case-insensitive), recursively; names that start with a dot are
+ * Lists the files of a kind, pictures unless told otherwise, under a folder by name, recursively; names that start with a dot are
  * hidden. Links are followed; a folder reached twice (a loop, or a link beside the real folder) counts once, under
  * its real place before any link.
  * @throws in one sentence when the path is missing, not a folder or unreadable.
  */
-export const scanFolder = async (folder: string): Promise<FolderListing> => {
+export const scanFolder = async (folder: string, wanted: Wanted = PICTURES): Promise<FolderListing> => {
   const root = path.resolve(folder)
-  await requireFolder(root)
-  const pictures: string[] = []
+  await requireFolder(root, wanted)
+  const files: string[] = []
   const skipped: SkippedFile[] = []
   const seen = new Set<string>()
   let others = 0
@@ -59,8 +69,8 @@ export const scanFolder = async (folder: string): Promise<FolderListing> => {
       const name = relative === '' ? entry.name : `${relative}/${entry.name}`
       if (entry.isDirectory()) queue.push(name)
       else if (entry.isSymbolicLink() && (await leadsToFolder(name))) linked.push(name)
-      else if (!PICTURE.test(entry.name)) others++
-      else pictures.push(name)
+      else if (!wanted.names.test(entry.name)) others++
+      else files.push(name)
     }
   }
 
@@ -80,11 +90,11 @@ export const scanFolder = async (folder: string): Promise<FolderListing> => {
     }
   }
   skipped.sort((a, b) => byBytes(a.file, b.file))
-  return { root, pictures: pictures.sort(byBytes), others, skipped }
+  return { root, files: files.sort(byBytes), others, skipped }
 }
 
-const requireFolder = async (root: string): Promise<void> => {
-  const expected = `pass a folder with ${PICTURE_FORMATS} pictures`
+const requireFolder = async (root: string, { words }: Wanted): Promise<void> => {
+  const expected = `pass a folder with ${words}`
   const info = await stat(root).catch((error: unknown) => {
     const found = codeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be opened (${codeOf(error)})`
     throw new Error(`data folder "${root}" ${found}; ${expected}`, { cause: error })

@@ -89,8 +89,8 @@ const expandPath = async (given: string): Promise<string[]> => {
   const info = await stat(given).catch(() => null)
   if (info === null) throw new Error(`${given}: there is no such file or folder; check the spelling`)
   if (!info.isDirectory()) return [given]
-  const { pictures } = await scanFolder(given)
-  return pictures.map((name) => join(given, name))
+  const { files } = await scanFolder(given)
+  return files.map((name) => join(given, name))
 }
 
 /**

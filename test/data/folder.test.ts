@@ -1,13 +1,14 @@
 import { readdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type FolderOptions, openFolder } from '../../src/data/folder.ts'
-import { splitFolder } from '../../src/data/folderSplit.ts'
+import { openFolder } from '../../src/data/folder.ts'
+import { splitGroup } from '../../src/data/folderSplit.ts'
 import { openData } from '../../src/data/open.ts'
+import { type ReaderOptions, splitByHash } from '../../src/data/records.ts'
 import type { DataSplit, ImageSource } from '../../src/data/source.ts'
 import { flatPng, picture, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
 
-const open = async (folder: string, options: Partial<FolderOptions> = {}): Promise<DataSplit> =>
+const open = async (folder: string, options: Partial<ReaderOptions> = {}): Promise<DataSplit> =>
   openFolder({ path: folder, size: 4, cacheDir: path.join(folder, '.cache'), ...options })
 
 const idsOf = (source: ImageSource): string[] => Array.from({ length: source.count }, (_, i) => source.id(i))
@@ -101,28 +102,25 @@ describe('the split', () => {
   })
 
   test('else holds out a tenth by path, which later files do not change', () => {
-    const pictures = Array.from({ length: 5000 }, (_, i) => ({ id: `f${i}.png`, label: -1 }))
-    const { train, validation } = splitFolder(pictures, null)
+    const split = (ids: readonly string[]) => splitByHash(ids.map(splitGroup))
+    const pictures = Array.from({ length: 5000 }, (_, i) => `f${i}.png`)
+    const { train, validation } = split(pictures)
     expect(train.length + validation.length).toBe(5000)
     expect(validation.length / 5000).toBeGreaterThan(0.085)
     expect(validation.length / 5000).toBeLessThan(0.115)
-    const fewer = splitFolder(pictures.slice(0, 2500), null)
+    const fewer = split(pictures.slice(0, 2500))
     expect(fewer.validation).toEqual(validation.filter((i) => i < 2500))
-    const renamed = splitFolder(
-      pictures.map(({ id }) => ({ id: id.replace('png', 'jpg'), label: -1 })),
-      null,
-    )
+    const renamed = split(pictures.map((id) => id.replace('png', 'jpg')))
     expect(renamed.validation).toEqual(validation)
   })
 
   test('gives each side a picture, and one picture to both', () => {
     for (let n = 2; n < 30; n++) {
-      const pictures = Array.from({ length: n }, (_, i) => ({ id: `${n}-${i}.png`, label: -1 }))
-      const { train, validation } = splitFolder(pictures, null)
+      const { train, validation } = splitByHash(Array.from({ length: n }, (_, i) => `${n}-${i}`))
       expect(Math.min(train.length, validation.length)).toBeGreaterThanOrEqual(1)
       expect(new Set([...train, ...validation]).size).toBe(n)
     }
-    expect(splitFolder([{ id: 'one.png', label: -1 }], null)).toEqual({ train: [0], validation: [0] })
+    expect(splitByHash(['one'])).toEqual({ train: [0], validation: [0] })
   })
 })
 
