@@ -87,7 +87,7 @@ def half_pixel(picture, height, width):
 
 def pil_bicubic(picture, height, width):
     planes = [Image.fromarray(picture[..., c].astype(np.float32), mode="F") for c in range(3)]
-    return np.stack([np.asarray(p.resize((width, height), Image.BICUBIC)) for p in planes], -1)
+    return np.stack([np.asarray(p.resize((width, height), Image.BICUBIC)).clip(0, 255) for p in planes], -1)
 
 
 # ---- the feature network -----------------------------------------------------------------------------------------
