@@ -7,7 +7,19 @@ export * from './diffusion/process.ts'
 export * from './diffusion/sampler.ts'
 export * from './diffusion/schedule.ts'
 export * from './diffusion/weighting.ts'
+export { compareFeatureSets, type FeatureComparison } from './eval/compareFeatures.ts'
+export { type FeatureSet, featureSet } from './eval/featureSet.ts'
+export {
+  type FeatureStatistics,
+  type FrechetEstimate,
+  featureStatistics,
+  frechetDistance,
+  smallSampleBias,
+} from './eval/frechet.ts'
+export { type Kid, type KidOptions, kid, kidOfWholeSets } from './eval/kid.ts'
+export { type PrecisionRecall, precisionRecall } from './eval/precisionRecall.ts'
 export { meanAndError, psnr } from './eval/psnr.ts'
+export { ssim } from './eval/ssim.ts'
 export * from './host/tensor.ts'
 export { input, type Op, scope, type Value } from './ir/graph.ts'
 export { checkProgram, type Program, printProgram, trace } from './ir/program.ts'

@@ -6,6 +6,8 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, parseConfig, presetByName, showConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
+import { buildMixed5 } from '../features/mixed5.ts'
+import { openFeatureNetwork } from '../features/network.ts'
 import { floats } from '../host/tensor.ts'
 import type { Compute } from '../ir/graph.ts'
 import { describeModel } from '../jobs/info.ts'
@@ -390,6 +392,23 @@ program
     const runtime = runtimeOf(flags)
     const profile = await profileStep(runtime, config, flags.stage, classes, flags.steps)
     answer(flags.json, { event: 'done', ...profile }, profileText(profile))
+  })
+
+program
+  .command('features')
+  .description('feature networks for Fréchet distances')
+  .addHelpText('after', example('ul features build'))
+  .command('build')
+  .description('write FD-mixed5 (Inception v3 up to mixed5) out of the installed package nsfwjs')
+  .option('--out <file.onnx>', 'ONNX file to write, its description beside it (default in the cache folder)')
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul features build --out mixed5.onnx'))
+  .action(async (flags: { readonly out?: string; readonly json?: boolean }) => {
+    const out = buildMixed5(flags.out)
+    const network = await openFeatureNetwork(out)
+    const { name, dimension } = network
+    answer(flags.json, { event: 'done', out, name, dimension }, `${out}\n${network.describe()}`)
+    await network.dispose()
   })
 
 const fail = (error: unknown): void => {

@@ -1,26 +1,11 @@
-/** @file A program as the bytes of an ONNX model. The only file that knows protobuf. */
-import { create, toBinary } from '@bufbuild/protobuf'
-import {
-  AttributeProto_AttributeType,
-  AttributeProtoSchema,
-  type GraphProto,
-  GraphProtoSchema,
-  ModelProtoSchema,
-  NodeProtoSchema,
-  OperatorSetIdProtoSchema,
-  type TensorProto,
-  TensorProtoSchema,
-  TypeProtoSchema,
-  type ValueInfoProto,
-  ValueInfoProtoSchema,
-} from 'onnx-buf'
+/** @file A program as the bytes of an ONNX model. */
+import { create } from '@bufbuild/protobuf'
+import { type GraphProto, GraphProtoSchema } from 'onnx-buf'
 import { type HostTensor, onnxElementType } from '../host/tensor.ts'
-import type { Compute, EmissionTarget, Emitter, Node, OnnxAttribute, Value, ValueType } from '../ir/graph.ts'
+import type { Compute, EmissionTarget, Emitter, Node, Value } from '../ir/graph.ts'
 import type { Program } from '../ir/program.ts'
+import { initializer, modelBytes, nodeProto, rawBytes, valueInfo } from './proto.ts'
 
-/** IR 10 and opset 21 are accepted by onnxruntime-node and onnxruntime-web 1.30 alike. */
-const irVersion = 10n
-const opset = 21n
 /** Larger initializers are not worth comparing for equality. */
 const shareBelowBytes = 4096
 
@@ -34,42 +19,6 @@ export interface OnnxModel {
   /** ONNX node name → the node of the program that it was emitted for. */
   readonly origin: ReadonlyMap<string, Node>
 }
-
-const attribute = (name: string, value: OnnxAttribute) => {
-  if ('i' in value) {
-    return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.INT, i: BigInt(value.i) })
-  }
-  if ('f' in value)
-    return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.FLOAT, f: value.f })
-  if ('s' in value) {
-    const s = new TextEncoder().encode(value.s)
-    return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.STRING, s })
-  }
-  return create(AttributeProtoSchema, {
-    name,
-    type: AttributeProto_AttributeType.INTS,
-    ints: value.is.map((n) => BigInt(n)),
-  })
-}
-
-const valueInfo = (name: string, { dtype, shape }: ValueType): ValueInfoProto => {
-  const dim = shape.map((d) => ({ value: { case: 'dimValue' as const, value: BigInt(d) } }))
-  const type = create(TypeProtoSchema, {
-    value: { case: 'tensorType', value: { elemType: onnxElementType[dtype], shape: { dim } } },
-  })
-  return create(ValueInfoProtoSchema, { name, type })
-}
-
-const rawBytes = ({ data }: HostTensor): Uint8Array<ArrayBuffer> =>
-  new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)
-
-const initializer = (name: string, tensor: HostTensor): TensorProto =>
-  create(TensorProtoSchema, {
-    name,
-    dataType: onnxElementType[tensor.dtype],
-    dims: tensor.shape.map((d) => BigInt(d)),
-    rawData: rawBytes(tensor),
-  })
 
 /** For whom a program is emitted, and how it multiplies. */
 export interface Emission {
@@ -97,18 +46,8 @@ class GraphEmitter implements Emitter {
     const serial = this.#count++
     const name = `${this.current?.scope ?? ''}/${this.current?.op.name ?? opType}#${serial}`
     const outputs = Array.from({ length: options.outputs ?? 1 }, (_, i) => `v${serial}.${i}`)
-    const attrs = Object.entries(options.attrs ?? {}).map(([key, value]) => attribute(key, value))
-    const domain = options.domain ?? ''
-    this.graph.node.push(
-      create(NodeProtoSchema, {
-        name,
-        opType,
-        domain,
-        input: [...inputs],
-        output: outputs,
-        attribute: attrs,
-      }),
-    )
+    const { attrs, domain } = options
+    this.graph.node.push(nodeProto({ name, opType, inputs, outputs, attrs, domain }))
     if (this.current !== null) this.origin.set(name, this.current)
     return outputs
   }
@@ -209,14 +148,5 @@ export const serialize = (program: Program, emission: Emission = {}): OnnxModel 
     outputs[name] = own
     emitter.graph.output.push(valueInfo(own, v))
   }
-  const model = create(ModelProtoSchema, {
-    irVersion,
-    producerName: 'unified-latents',
-    opsetImport: [
-      create(OperatorSetIdProtoSchema, { domain: '', version: opset }),
-      create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n }),
-    ],
-    graph: emitter.graph,
-  })
-  return { bytes: toBinary(ModelProtoSchema, model), outputs, unused, origin: emitter.origin }
+  return { bytes: modelBytes(emitter.graph), outputs, unused, origin: emitter.origin }
 }

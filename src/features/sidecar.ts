@@ -1,0 +1,87 @@
+/** @file What an ONNX file of a feature network does not say about itself, in a JSON file beside it. */
+import { existsSync, readFileSync } from 'node:fs'
+import { z } from 'zod'
+import { type ResizeRule, resizeRules } from './resize.ts'
+
+const three = z.tuple([z.number(), z.number(), z.number()])
+
+/** A feature network's description. */
+export interface Sidecar {
+  /** Name for reports, such as "FID" or "FD-DINOv2". */
+  readonly name: string
+  /** Size in pixels that the network takes. */
+  readonly height: number
+  readonly width: number
+  /** How pictures are brought to that size. */
+  readonly resize: ResizeRule
+  readonly layout: 'nchw' | 'nhwc'
+  readonly channels: 'rgb' | 'bgr'
+  /** What bytes 0 and 255 become; */
+  readonly range?: readonly [number, number] | undefined
+  /** or (byte/255 − mean)/std for each channel, in the order of `channels`. */
+  readonly mean?: readonly [number, number, number] | undefined
+  readonly std?: readonly [number, number, number] | undefined
+  /** The graph's output with one row of features a picture. */
+  readonly output: string
+  /** Which row of [N, rows, d] are the features, where the output has one for each token: 0 for a class token. */
+  readonly token?: number | undefined
+  /** Pictures at a time, where the graph leaves that open. */
+  readonly batch: number
+}
+
+const sidecarSchema: z.ZodType<Sidecar> = z
+  .strictObject({
+    name: z.string().min(1),
+    height: z.int().positive(),
+    width: z.int().positive(),
+    resize: z.enum(resizeRules),
+    layout: z.enum(['nchw', 'nhwc']),
+    channels: z.enum(['rgb', 'bgr']).default('rgb'),
+    range: z.tuple([z.number(), z.number()]).optional(),
+    mean: three.optional(),
+    std: three.optional(),
+    output: z.string().min(1),
+    token: z.int().nonnegative().optional(),
+    batch: z.int().positive().default(16),
+  })
+  .refine(
+    ({ range, mean, std }) =>
+      (range === undefined) === (mean !== undefined) && (mean === undefined) === (std === undefined),
+    'give either range, or mean and std',
+  )
+
+/** `inception.onnx` → `inception.json`. */
+export const sidecarPath = (onnxFile: string): string => `${onnxFile.replace(/\.onnx$/i, '')}.json`
+
+const sample = JSON.stringify({
+  name: 'FID',
+  height: 299,
+  width: 299,
+  resize: 'bilinear-tf1',
+  layout: 'nchw',
+  range: [-1, 0.9921875],
+  output: 'features',
+})
+
+/**
+ * Reads and checks the description beside an ONNX file.
+ * @throws one sentence that says what to write when it is missing, and what is wrong with it otherwise
+ */
+export const readSidecar = (onnxFile: string): Sidecar => {
+  const file = sidecarPath(onnxFile)
+  if (!existsSync(file)) {
+    throw new Error(
+      `features: ${file} is missing; describe the network there, for example ${sample} (docs/metrics.md)`,
+    )
+  }
+  let content: unknown
+  try {
+    content = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (cause) {
+    throw new Error(`features: ${file} is not JSON (${(cause as Error).message})`, { cause })
+  }
+  const { data, error } = sidecarSchema.safeParse(content)
+  if (data !== undefined) return data
+  const { path, message } = error.issues[0]
+  throw new Error(`features: ${file}: ${path.length === 0 ? '' : `${path.join('.')}: `}${message}`)
+}
