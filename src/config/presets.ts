@@ -1,4 +1,5 @@
 /** @file The presets, one literal table each. */
+import { noVariant } from '../models/config.ts'
 import { type Config, configVersion } from './schema.ts'
 
 const training: Config['train'] = {
@@ -15,11 +16,19 @@ const training: Config['train'] = {
   keepCheckpoints: 2,
   sampleEvery: 500,
   recompute: false,
-  stage1: { steps: 1000, emaDecay: 0.995, encoderHold: 0.15, encoderRamp: 0.15, encoderFloor: 0.003 },
+  stage1: {
+    steps: 1000,
+    emaDecay: 0.995,
+    encoderHold: 0.15,
+    encoderRamp: 0.15,
+    encoderFloor: 0.003,
+    from: null,
+  },
   stage2: { steps: 1000, emaDecay: 0.995, batch: 64, lr: 1e-3 },
 }
 
 const sampling: Config['sampler'] = {
+  generator: 'base',
   kind: 'ancestral',
   steps: 50,
   variance: 0.2,
@@ -53,6 +62,7 @@ const quickstart: Config = {
     bias: 2.8,
   },
   base: { widths: [128, 256], blocks: [2, 4], headWidth: 32, dropout: 0, bias: 2, labelDropout: 0.1 },
+  variant: noVariant,
   train: {
     ...training,
     batch: 16,
@@ -109,6 +119,7 @@ const imagenet512: Config = {
     bias: -3,
   },
   base: { widths: [512, 1024], blocks: [6, 16], headWidth: 64, dropout: 0.1, bias: -3, labelDropout: 0.1 },
+  variant: noVariant,
   train: {
     ...training,
     batch: 256,

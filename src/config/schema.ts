@@ -7,7 +7,9 @@ import type {
   LatentConfig,
   ModelConfig,
   PriorConfig,
+  VariantConfig,
 } from '../models/config.ts'
+import { noVariant } from '../models/config.ts'
 
 /** Which pictures, and how they are drawn. */
 export interface DataConfig {
@@ -45,12 +47,14 @@ export interface TrainConfig {
     readonly encoderHold: number
     readonly encoderRamp: number
     readonly encoderFloor: number
+    readonly from: string | null
   }
   readonly stage2: StageConfig & { readonly batch: number; readonly lr: number }
 }
 
 /** Samplers of the latent chain and of the decoder. */
 export interface SamplingConfig {
+  readonly generator: 'base' | 'prior'
   readonly kind: 'ancestral' | 'ddim'
   readonly steps: number
   readonly variance: number
@@ -71,6 +75,7 @@ export interface Config {
   readonly prior: PriorConfig
   readonly decoder: DecoderConfig
   readonly base: BaseConfig
+  readonly variant: VariantConfig
   readonly train: TrainConfig
   readonly sampler: SamplingConfig
 }
@@ -132,6 +137,21 @@ const stage = {
   emaDecay: share.describe('decay of the averaged weights'),
 }
 
+/** Keys younger than the first runs have defaults, so that those runs still read. */
+const variant = z
+  .strictObject({
+    encoder: z.enum(['resnet', 'pixels']).describe('pixels: no stage 1, the base model works on the picture'),
+    variance: z.enum(['fixed', 'learned']).describe('whether the encoder predicts a variance (Table 6 D)'),
+    prior: z
+      .enum(['diffusion', 'normal'])
+      .describe('normal: a VAE whose KL is weighted by klWeight (Table 5)'),
+    stopGradient: z.boolean().describe('the prior does not shape the latent (Table 6 A)'),
+    klWeight: z.number().nonnegative().describe("weight of the latent's KL to N(0, I)"),
+    priorBias: z.number().nullable().describe('bias of a weighted prior, null for the ELBO (Appendix B 2)'),
+    decoder: z.enum(['diffusion', 'mse']).describe('mse: one prediction from the latent alone (Table 5)'),
+  })
+  .default(noVariant)
+
 const train = z.strictObject({
   batch: count.describe('pictures per step of stage 1'),
   lr: z.number().positive(),
@@ -151,6 +171,7 @@ const train = z.strictObject({
     encoderHold: share.describe('share of the steps in which the encoder feels almost no prior gradient'),
     encoderRamp: share.describe('share of the steps over which that gradient then grows to all of it'),
     encoderFloor: share.describe('share of the prior gradient that reaches the encoder while held'),
+    from: z.string().nullable().default(null).describe('run whose stage 1 is used instead of training one'),
   }),
   stage2: z.strictObject({
     ...stage,
@@ -160,6 +181,10 @@ const train = z.strictObject({
 })
 
 const sampler = z.strictObject({
+  generator: z
+    .enum(['base', 'prior'])
+    .default('base')
+    .describe('prior: the stage-1 prior generates (Appendix B)'),
   kind: z.enum(['ancestral', 'ddim']),
   steps: count.describe('steps of the latent chain'),
   variance: share.describe('ancestral variance between lower (0) and upper (1) bound'),
@@ -182,6 +207,7 @@ const configSchema: z.ZodType<Config> = z.strictObject({
   prior,
   decoder,
   base,
+  variant,
   train,
   sampler,
 })
@@ -209,5 +235,6 @@ export const modelConfig = (config: Config, classes: number): ModelConfig => ({
   prior: config.prior,
   decoder: config.decoder,
   base: config.base,
+  variant: config.variant,
   recompute: config.train.recompute,
 })

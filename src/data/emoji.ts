@@ -140,6 +140,7 @@ export const openEmoji = async (options: EmojiOptions): Promise<DataSplit> => {
     packedSource({
       name: `emoji${skinTones ? '' : ' without skin tones'} (${name})`,
       pack,
+      fingerprint: version,
       size,
       classes: groups,
       members: pack.kept.flatMap((at, row) => {

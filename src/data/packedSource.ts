@@ -1,7 +1,7 @@
 /** @file An image source whose pictures lie decoded in memory. */
 
 import type { Pack } from './packed.ts'
-import type { ImageSource } from './source.ts'
+import { type ImageSource, sourceFingerprint } from './source.ts'
 
 /** One picture of a source and its row in the pack. */
 export interface PackedMember {
@@ -16,6 +16,8 @@ export interface PackedMember {
 export interface PackedSourceOptions {
   readonly name: string
   readonly pack: Pack
+  /** Changes whenever the files change. */
+  readonly fingerprint: string
   /** Height and width in pixels. */
   readonly size: number
   readonly classes: readonly string[]
@@ -26,12 +28,20 @@ export interface PackedSourceOptions {
  * A source over chosen rows of a pack; the bytes stay shared with the pack.
  * Its `read` rejects when an index is not one of the source's.
  */
-export const packedSource = ({ name, pack, size, classes, members }: PackedSourceOptions): ImageSource => {
+export const packedSource = ({
+  name,
+  pack,
+  fingerprint,
+  size,
+  classes,
+  members,
+}: PackedSourceOptions): ImageSource => {
   const bytes = size * size * 3
   return {
     name,
     count: members.length,
     size,
+    fingerprint: sourceFingerprint(name, fingerprint, size, members),
     classes,
     label: (index) => members[index].label,
     caption: (index) => members[index].caption,

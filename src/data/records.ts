@@ -214,7 +214,7 @@ const openPacked = async (
       const { id, caption, label } = kept[row]
       return { row, id, caption, label }
     })
-    return packedSource({ name: `${name} (${side})`, pack, size, classes, members })
+    return packedSource({ name: `${name} (${side})`, pack, fingerprint, size, classes, members })
   }
   return {
     train: half('train', train),
@@ -224,12 +224,20 @@ const openPacked = async (
 }
 
 const openStreaming = async (set: RecordSet, { size }: RecordOptions): Promise<DataSplit> => {
-  const { name, classes, records } = set
+  const { name, fingerprint, classes, records } = set
   const skipped: SkippedFile[] = [...set.skipped]
   const { train, validation } = sidesOf(set, records)
   const half = (side: Half, rows: readonly number[]): ImageSource => {
     const pictures = rows.map((row) => records[row])
-    return streamingSource({ name: `${name} (${side})`, size, fit: 'cover', classes, pictures, skipped })
+    return streamingSource({
+      name: `${name} (${side})`,
+      fingerprint,
+      size,
+      fit: 'cover',
+      classes,
+      pictures,
+      skipped,
+    })
   }
   await requireOneDecodable(set, size)
   return { train: half('train', train), validation: half('validation', validation), skipped }

@@ -1,5 +1,7 @@
 /** @file What the trainer knows of a data set: a numbered list of square 8-bit pictures with labels and captions. */
 
+import { createHash } from 'node:crypto'
+
 /** A picture that could not be used, with the reason in words. */
 export interface SkippedFile {
   readonly file: string
@@ -14,6 +16,8 @@ export interface ImageSource {
   readonly count: number
   /** Height and width in pixels. */
   readonly size: number
+  /** Changes whenever pixels, order or labels may have changed: what is derived from the pictures is stored under it. */
+  readonly fingerprint: string
   /** Class names; empty when the data has none. */
   readonly classes: readonly string[]
   /** Class index of picture `index`, or −1 when the data has no classes. */
@@ -32,4 +36,16 @@ export interface DataSplit {
   readonly validation: ImageSource
   /** Files that could not be decoded; grows while a streaming source meets them. */
   readonly skipped: readonly SkippedFile[]
+}
+
+/** `ImageSource.fingerprint` from the files' own fingerprint and what a source takes of them. */
+export const sourceFingerprint = (
+  name: string,
+  files: string,
+  size: number,
+  pictures: readonly { readonly id: string; readonly label: number }[],
+): string => {
+  const hash = createHash('sha256').update(JSON.stringify([name, files, size]))
+  for (const { id, label } of pictures) hash.update(`\0${id}\0${label}`)
+  return hash.digest('hex')
 }

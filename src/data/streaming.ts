@@ -2,7 +2,7 @@
 
 import { decodePicture, type Fit, isUndecodable } from './decode.ts'
 import type { PictureItem } from './packed.ts'
-import type { ImageSource, SkippedFile } from './source.ts'
+import { type ImageSource, type SkippedFile, sourceFingerprint } from './source.ts'
 
 /** A picture of a streaming source. */
 export interface StreamedPicture extends PictureItem {
@@ -14,6 +14,8 @@ export interface StreamedPicture extends PictureItem {
 /** What to stream. */
 export interface StreamingOptions {
   readonly name: string
+  /** Changes whenever the files change. */
+  readonly fingerprint: string
   /** Height and width in pixels. */
   readonly size: number
   readonly fit: Fit
@@ -30,7 +32,7 @@ export interface StreamingOptions {
  * decoded.
  */
 export const streamingSource = (options: StreamingOptions): ImageSource => {
-  const { name, size, fit, classes, pictures, skipped } = options
+  const { name, fingerprint, size, fit, classes, pictures, skipped } = options
   const bad = new Set<number>()
 
   const decodeOne = async (index: number): Promise<Uint8Array> => {
@@ -53,6 +55,7 @@ export const streamingSource = (options: StreamingOptions): ImageSource => {
     name,
     count: pictures.length,
     size,
+    fingerprint: sourceFingerprint(name, fingerprint, size, pictures),
     classes,
     label: (index) => pictures[index].label,
     caption: (index) => pictures[index].caption,

@@ -1,6 +1,6 @@
 /** @file The variance preserving process and v-prediction as graph (method.md section 2). */
 import type { Value } from '../ir/graph.ts'
-import { add, mul, neg, reduceSum, reshape, sigmoid, sqrt, square, sub } from '../ops/core.ts'
+import { add, mul, neg, reduceSum, reshape, sigmoid, softplus, sqrt, square, sub } from '../ops/core.ts'
 import { alphaOf } from './schedule.ts'
 
 /** α and σ per example, shaped to broadcast over x. */
@@ -9,10 +9,13 @@ export interface Level {
   readonly sigma: Value
 }
 
+/** One number per example [B] as [B, 1, …, 1] of the given rank. */
+const asColumn = (v: Value, rank: number): Value =>
+  reshape(v, [v.shape[0]!, ...Array.from({ length: rank - 1 }, () => 1)])
+
 /** α = √sigmoid(λ), σ = √sigmoid(−λ) from λ [B], as [B, 1, …, 1] of the given rank. */
 export const levelOf = (logSnr: Value, rank: number): Level => {
-  const shape = [logSnr.shape[0]!, ...Array.from({ length: rank - 1 }, () => 1)]
-  const column = reshape(logSnr, shape)
+  const column = asColumn(logSnr, rank)
   return { alpha: sqrt(sigmoid(column)), sigma: sqrt(sigmoid(neg(column))) }
 }
 
@@ -39,13 +42,24 @@ export const sumPerExample = (x: Value): Value =>
 export const vLoss = (v: Value, vHat: Value, weight: Value): Value =>
   mul(weight, sumPerExample(square(sub(v, vHat))))
 
+/** The same before summing, in nats, shaped as v. */
+export const vLossElements = (v: Value, vHat: Value, weight: Value): Value =>
+  mul(asColumn(weight, v.shape.length), square(sub(v, vHat)))
+
 /**
- * KL[p(z_1|x) ‖ N(0, I)] = ½Σ(α₁²·z² + σ₁² − 1 − ln σ₁²) per example, in nats: [B] (method.md section 3). The constant
- * −α₁² − ln σ₁² is left over from two nearly equal numbers, so it is made in float64 from −ln σ₁² = ln(1 + e^λ).
- * @param logSnr1 λ(1) of the prior's schedule
+ * KL[N(α·z, σ²) ‖ N(0, 1)] = ½(α²·z² + σ² − 1 − ln σ²) of every element, in nats (method.md section 3; there at λ(1)).
+ * The constant −α² − ln σ² is left over from two nearly equal numbers, so it is made in float64 from
+ * −ln σ² = ln(1 + e^λ).
+ * @param logSnr λ of the noise that z carries
  */
-export const terminalKl = (z: Value, logSnr1: number): Value => {
-  const signal = alphaOf(logSnr1) ** 2
-  const perElement = add(mul(square(z), signal), Math.log1p(Math.exp(logSnr1)) - signal)
-  return mul(sumPerExample(perElement), 0.5)
+export const normalKlElements = (z: Value, logSnr: number): Value => {
+  const signal = alphaOf(logSnr) ** 2
+  return add(mul(square(z), signal / 2), (Math.log1p(Math.exp(logSnr)) - signal) / 2)
 }
+
+/**
+ * What an encoder's own variance σ_z² changes where the latent is charged at noise level λ(0), in nats per element: the
+ * entropy that it adds, −½·ln(1 + σ_z²·e^λ(0)) (method.md section 7, row D).
+ */
+export const posteriorEntropyElements = (logVariance: Value, logSnr0: number): Value =>
+  mul(softplus(add(logVariance, logSnr0)), -0.5)

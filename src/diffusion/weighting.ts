@@ -11,6 +11,18 @@ export type Weighting = (schedule: Schedule, t: number) => number
 export const elboWeight: Weighting = (schedule, t) => -0.5 * schedule.slope(t) * sigmoid(schedule.logSnr(t))
 
 /**
+ * Draws the least noise λ_max of an example so that the share of examples that see a noise level λ < λ_max is
+ * proportional to sigmoid(b − λ): a logistic with location b, truncated to [low, high]. The plain ELBO up to λ_max is
+ * then in expectation the sigmoid-weighted one (Appendix B, second variant).
+ * @param u uniform in [0, 1)
+ */
+export const drawnLeastNoise = (bias: number, low: number, high: number, u: number): number => {
+  const [below, above] = [sigmoid(low - bias), sigmoid(high - bias)]
+  const p = below + u * (above - below)
+  return Math.min(high, Math.max(low, bias + Math.log(p / (1 - p))))
+}
+
+/**
  * The sigmoid-weighted ELBO times the loss factor: c_lf·½(−dλ/dt)·sigmoid(b − λ)·α² (method.md section 3, L_x;
  * the form of the paper's Figure 3, the sign that its text prints would discount high noise instead).
  */

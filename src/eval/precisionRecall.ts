@@ -1,5 +1,6 @@
 /** @file Precision and recall of generated pictures by nearest-neighbour manifolds. */
 import { expectCount, expectSameDimension, type FeatureSet } from './featureSet.ts'
+import { panel } from './linearAlgebra.ts'
 import { forEachPairBlock } from './pairBlocks.ts'
 
 /** How much of one set lies within the manifold of the other. */
@@ -14,9 +15,9 @@ const squaredLengths = ({ count, dimension, data }: FeatureSet): Float64Array =>
   const squares = new Float64Array(count)
   for (let i = 0; i < count; i++) {
     // In panels as the scalar products, so that a picture is at distance exactly 0 from its copy.
-    for (let start = 0; start < dimension; start += 256) {
+    for (let start = 0; start < dimension; start += panel) {
       let sum = 0
-      for (let j = start; j < Math.min(dimension, start + 256); j++) sum += data[i * dimension + j] ** 2
+      for (let j = start; j < Math.min(dimension, start + panel); j++) sum += data[i * dimension + j] ** 2
       squares[i] += sum
     }
   }

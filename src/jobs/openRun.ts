@@ -1,4 +1,6 @@
 /** @file A trained run opened for use: its configuration, its codec and its generator, from the newest checkpoints. */
+
+import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { type Codec, createCodec } from '../pipeline/codec.ts'
@@ -13,12 +15,14 @@ export interface OpenedRun {
   readonly config: Config
   readonly model: ModelConfig
   readonly info: RunInfo
-  /** Averaged stage-1 weights. */
+  /** Where the stage 1 that it uses was trained: here, or in the run that it takes it from. */
+  readonly stage1Directory: string
+  /** Averaged stage-1 weights: of this run, or of the one that it takes its stage 1 from. */
   stage1(): Weights
   /** Encoder and decoder for batches of B. */
   codec(B: number): Codec
-  /** Base model for batches of B. */
-  generator(B: number): Promise<Generator>
+  /** The model that generates latents, for batches of B. */
+  generator(B: number): Generator
 }
 
 /** The averaged weights of a stage's newest checkpoint. @throws when the stage was never saved. */
@@ -31,6 +35,23 @@ const loadAverages = (dir: string, stage: string, warn: (text: string) => void):
     )
   }
   return copyIn(loadCheckpoint(found.path).tensors, 'ema')
+}
+
+/** What two runs must share for one to use the other's stage 1. */
+const stage1Part = ({ size, frames, latent, encoder, prior, decoder, variant }: ModelConfig): string =>
+  JSON.stringify({ size, frames, latent, encoder, prior, decoder, variant })
+
+/** The directory whose stage 1 a run uses. @throws ConfigError when that run's networks are others. */
+const stage1Directory = (dir: string, config: Config, model: ModelConfig): string => {
+  const { from } = config.train.stage1
+  if (from === null) return dir
+  const other = modelConfig(readRunConfig(from), model.classes)
+  if (stage1Part(other) !== stage1Part(model)) {
+    throw new ConfigError(
+      `train.stage1.from ${from}: its data.size, latent, encoder, prior, decoder or variant differ from this run's; set them to that run's values`,
+    )
+  }
+  return from
 }
 
 /**
@@ -46,17 +67,27 @@ export const openRun = (
   const config = readRunConfig(dir)
   const info = readRunInfo(dir)
   const model = modelConfig(config, info.classes.length)
+  const from = stage1Directory(dir, config, model)
   let loaded: Weights | undefined
   const stage1 = (): Weights => {
-    loaded ??= loadAverages(dir, 'stage1', warn)
+    loaded ??= config.variant.encoder === 'pixels' ? {} : loadAverages(from, 'stage1', warn)
     return loaded
   }
+  const { generator: kind } = config.sampler
   return {
     config,
     model,
     info,
+    stage1Directory: from,
     stage1,
     codec: (B) => createCodec(runtime, model, stage1(), B),
-    generator: async (B) => createGenerator(runtime, model, loadAverages(dir, 'stage2', warn), B),
+    generator: (B) =>
+      createGenerator(
+        runtime,
+        model,
+        kind === 'prior' ? stage1() : loadAverages(dir, 'stage2', warn),
+        B,
+        kind,
+      ),
   }
 }

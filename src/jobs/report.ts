@@ -14,7 +14,8 @@ export interface ReportParts {
   readonly config: Config
   readonly info: RunInfo
   readonly evaluation: Evaluation | null
-  readonly reconstructionsPng: Uint8Array
+  /** Absent where the latent is the picture itself. */
+  readonly reconstructionsPng: Uint8Array | null
   /** Absent when stage 2 was not trained. */
   readonly samplesPng: Uint8Array | null
   readonly device: string
@@ -92,7 +93,7 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
 
 /** Writes report.html and returns its path. */
 export const writeReport = (dir: string, parts: ReportParts): string => {
-  const { config, evaluation, samplesPng } = parts
+  const { config, evaluation, reconstructionsPng, samplesPng } = parts
   const records = readMetrics(join(dir, 'metrics.jsonl'))
   const samples = `One row per class. ${config.sampler.kind}, ${config.sampler.steps} steps, guidance ${config.sampler.guidance}; decoder ${config.sampler.decoderKind}, ${config.sampler.decoderSteps} steps; averaged weights.`
   const table = {
@@ -107,11 +108,15 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
     title: `Unified Latents: ${config.name}`,
     summary: summaryOf(parts),
     sections: [
-      {
-        heading: 'Reconstructions',
-        text: 'Held-out pictures; the original is above its reconstruction.',
-        pictures: [{ png: parts.reconstructionsPng, caption: 'validation' }],
-      },
+      ...(reconstructionsPng === null
+        ? []
+        : [
+            {
+              heading: 'Reconstructions',
+              text: 'Held-out pictures; the original is above its reconstruction.',
+              pictures: [{ png: reconstructionsPng, caption: 'validation' }],
+            },
+          ]),
       ...(samplesPng === null
         ? []
         : [{ heading: 'Samples', text: samples, pictures: [{ png: samplesPng, caption: 'stage 2' }] }]),

@@ -18,7 +18,12 @@ import { decoderSampler } from './use.ts'
  * short run collapses, because the prior charges for bits before the decoder can read them (method.md section 9).
  */
 export const encoderShareAt = (
-  { encoderHold, encoderRamp, encoderFloor, steps }: TrainConfig['stage1'],
+  {
+    encoderHold,
+    encoderRamp,
+    encoderFloor,
+    steps,
+  }: Pick<TrainConfig['stage1'], 'encoderHold' | 'encoderRamp' | 'encoderFloor' | 'steps'>,
   step: number,
 ): number => {
   const progress = step / steps

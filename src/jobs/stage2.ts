@@ -1,95 +1,79 @@
-/** @file Stage 2 of a run: the frozen encoder's latents and the base model trained on them, samples at intervals. */
+/** @file Stage 2 of a run: the frozen encoder's latents, kept on disk, and the base model trained on them. */
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import {
-  type BatchPlan,
-  batchFlips,
-  batchIndices,
-  batchPlan,
-  openBatchReader,
-  toNchw,
-} from '../data/batches.ts'
+import { batchFlips, batchIndices, batchPlan, toNchw } from '../data/batches.ts'
 import type { ImageSource } from '../data/source.ts'
 import { float32 } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
 import type { Codec } from '../pipeline/codec.ts'
 import { createGenerator } from '../pipeline/generator.ts'
-import { batchFor } from '../pipeline/programs.ts'
+import { batchFor, joined } from '../pipeline/programs.ts'
 import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { stage2Feeds, stage2Objective } from '../pipeline/stage2.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
+import { type Latents, openLatents } from '../run/latents.ts'
 import { gridPng } from '../run/picture.ts'
-import { openRun } from './openRun.ts'
+import type { Weights } from '../train/step.ts'
+import { type OpenedRun, openRun } from './openRun.ts'
 import { meanOf, runStage, type StageContext, type StageResult } from './stage.ts'
 import { configGuidance, decoderSampler, latentSampler } from './use.ts'
 
-/** Latents of a step: [B, c, h, w] and the class of each, −1 without classes. */
-interface LatentBatch {
-  readonly latents: Float32Array
-  readonly labels: Int32Array
-}
-
-/** Delivers the latents of any step; a pure function of it. */
-interface LatentReader {
-  next(step: number): Promise<LatentBatch>
-  close(): Promise<void>
-}
-
-/** Both mirrors of all latents are kept in memory up to this size; larger data is encoded as it is drawn. */
-const cachedLatentBytes = 2 ** 30
 /** Samples of each class in the grids made while training. */
 const shownPerClass = 8
 
 /** Pictures read and encoded at a time. */
 const readAtOnce = 64
 
-const encodeAll = async (codec: Codec, source: ImageSource, mirrored: boolean): Promise<Float32Array> => {
-  const parts: Float32Array[] = []
-  for (let first = 0; first < source.count; first += readAtOnce) {
-    const indices = Array.from({ length: Math.min(readAtOnce, source.count - first) }, (_, i) => first + i)
-    const flips = indices.map(() => mirrored)
-    parts.push(await codec.encode(toNchw(await source.read(indices), source.size, flips)))
+/** Hash of what the latents of a run depend on: networks that encode, their weights, the pictures, the draw. */
+const latentsKey = (model: ModelConfig, weights: Weights, source: ImageSource, seed: number): string => {
+  const hash = createHash('sha256')
+  hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, seed]))
+  for (const [path, { data }] of Object.entries(weights)) {
+    if (!path.startsWith('encoder.')) continue
+    hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
   }
-  const each = parts[0]!.length / Math.min(readAtOnce, source.count)
-  const all = new Float32Array(each * source.count)
-  for (const [i, part] of parts.entries()) all.set(part, i * readAtOnce * each)
-  return all
+  return hash.update(source.fingerprint).digest('hex')
 }
 
-/** Encodes every picture, and its mirror where the plan flips, once. */
-const cachedLatents = async (
+/** Encodes pictures `first` to `first + n − 1` of a source. */
+const encodePictures = async (
   codec: Codec,
   source: ImageSource,
-  plan: BatchPlan,
-  batch: number,
-  flip: boolean,
-): Promise<LatentReader> => {
-  const plain = await encodeAll(codec, source, false)
-  const mirrored = flip ? await encodeAll(codec, source, true) : plain
-  const each = plain.length / source.count
-  return {
-    next: async (step) => {
-      const indices = batchIndices(plan, step, batch)
-      const flips = batchFlips(plan, step, batch)
-      const latents = new Float32Array(batch * each)
-      for (const [i, index] of indices.entries()) {
-        latents.set((flips[i] ? mirrored : plain).subarray(index * each, (index + 1) * each), i * each)
-      }
-      return { latents, labels: Int32Array.from(indices, (index) => source.label(index)) }
-    },
-    close: async () => undefined,
+  first: number,
+  n: number,
+  mirrored: boolean,
+  seed: number,
+): Promise<Float32Array> => {
+  const parts: Float32Array[] = []
+  for (let from = first; from < first + n; from += readAtOnce) {
+    const indices = Array.from({ length: Math.min(readAtOnce, first + n - from) }, (_, i) => from + i)
+    const flips = indices.map(() => mirrored)
+    parts.push(await codec.encode(toNchw(await source.read(indices), source.size, flips), seed, from))
   }
+  return joined(parts)
 }
 
-/** Encodes each batch when it is drawn. */
-const streamedLatents = (codec: Codec, source: ImageSource, plan: BatchPlan, batch: number): LatentReader => {
-  const reader = openBatchReader({ source, plan, batch })
-  return {
-    next: async (step) => {
-      const { images, labels } = await reader.next(step)
-      return { latents: await codec.encode(images), labels }
+/** The latents of a run's training pictures, on disk beside the stage 1 that made them. */
+const trainingLatents = (
+  context: StageContext,
+  run: OpenedRun,
+  codec: Codec,
+  source: ImageSource,
+): Promise<Latents> => {
+  const { config, listen } = context
+  let encoded = false
+  return openLatents({
+    dir: join(run.stage1Directory, 'latents'),
+    key: latentsKey(run.model, run.stage1(), source, config.seed),
+    count: source.count,
+    shape: latentShape(run.model, 1).slice(1),
+    mirrored: config.data.flip,
+    encode: (first, n, mirrored) => {
+      if (!encoded) listen({ event: 'note', text: `stage2: encoding ${source.count} pictures` })
+      encoded = true
+      return encodePictures(codec, source, first, n, mirrored, config.seed)
     },
-    close: () => reader.close(),
-  }
+  })
 }
 
 /** Trains the base model on the run's stage 1. @throws when stage 1 was never saved. */
@@ -98,21 +82,14 @@ export const runStage2 = async (
   model: ModelConfig,
   source: ImageSource,
 ): Promise<StageResult> => {
-  const { config, runtime, dir, listen } = context
+  const { config, runtime, dir } = context
   const { stage2 } = config.train
   const { flip, balance } = config.data
   const rows = Math.max(1, model.classes)
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
-  const codec = await openRun(dir, runtime).codec(batchFor(source.count, model.size))
-  const bytes = 2 * 4 * source.count * latentShape(model, 1).reduce((n, d) => n * d, 1)
-  const cached = bytes <= cachedLatentBytes
-  listen({
-    event: 'note',
-    text: cached ? `stage2: encoding ${source.count} pictures` : 'stage2: encoding as it goes',
-  })
-  const reader = cached
-    ? await cachedLatents(codec, source, plan, stage2.batch, flip)
-    : streamedLatents(codec, source, plan, stage2.batch)
+  const run = openRun(dir, runtime)
+  const codec = run.codec(batchFor(source.count, model.size))
+  const latents = await trainingLatents(context, run, codec, source)
   try {
     return await runStage(context, {
       objective: stage2Objective(model, stage2.batch),
@@ -122,8 +99,10 @@ export const runStage2 = async (
       lr: stage2.lr,
       emaDecay: stage2.emaDecay,
       feeds: async (step) => {
-        const { latents, labels } = await reader.next(step)
-        return stage2Feeds(model, latents, labels, config.seed, step)
+        const indices = batchIndices(plan, step, stage2.batch)
+        const z = latents.read(indices, batchFlips(plan, step, stage2.batch))
+        const labels = Int32Array.from(indices, (index) => source.label(index))
+        return stage2Feeds(model, z, labels, config.seed, step)
       },
       figures: (outputs) => ({ baseNats: meanOf(outputs.baseNats!) }),
       warn: () => null,
@@ -131,7 +110,7 @@ export const runStage2 = async (
         const labels = Int32Array.from({ length: rows * shownPerClass }, (_, i) =>
           Math.floor(i / shownPerClass),
         )
-        const generator = await createGenerator(runtime, model, weights, batchFor(labels.length, model.size))
+        const generator = createGenerator(runtime, model, weights, batchFor(labels.length, model.size))
         const z0 = await generator.generate(
           labels,
           config.seed,
@@ -147,7 +126,7 @@ export const runStage2 = async (
       },
     })
   } finally {
-    await reader.close()
+    latents.close()
     await codec.dispose()
   }
 }

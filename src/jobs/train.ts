@@ -90,12 +90,11 @@ const firstOf = (images: Float32Array, config: Config, count: number, of: number
   return float32([picked.length, 3, config.data.size, config.data.size], out)
 }
 
-const finish = async (
+/** Held-out pictures measured, and drawn above their reconstructions. */
+const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
-  info: RunInfo,
-  stage2Done: boolean,
-): Promise<Evaluation> => {
+): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array }> => {
   const { config, dir, runtime, listen } = context
   listen({ event: 'note', text: 'evaluating on held-out pictures' })
   const count = Math.min(measuredAtMost, data.validation.count)
@@ -112,14 +111,31 @@ const finish = async (
     HostTensor,
     HostTensor,
   ]
-  const reconstructionsPng = await pairGrid(...shown, 10, { scale })
-  writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), reconstructionsPng)
-  const samplesPng = stage2Done ? await sampleGrid(context, info) : null
-  const device = runtime.device
-  const path = writeReport(dir, { config, info, evaluation: figures, reconstructionsPng, samplesPng, device })
+  const png = await pairGrid(...shown, 10, { scale })
+  writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), png)
   writeFileAtomic(join(dir, 'evaluation.json'), `${JSON.stringify(figures, null, 2)}\n`)
+  return { figures, png }
+}
+
+/** Evaluates (where there is a stage 1 to measure), samples and writes the report. */
+const finish = async (
+  context: StageContext,
+  data: DataSplit,
+  info: RunInfo,
+  generates: boolean,
+): Promise<Evaluation | null> => {
+  const { config, dir, runtime, listen } = context
+  const evaluated = config.variant.encoder === 'pixels' ? null : await evaluateRun(context, data)
+  const path = writeReport(dir, {
+    config,
+    info,
+    evaluation: evaluated?.figures ?? null,
+    reconstructionsPng: evaluated?.png ?? null,
+    samplesPng: generates ? await sampleGrid(context, info) : null,
+    device: runtime.device,
+  })
   listen({ event: 'file', what: 'report', path })
-  return figures
+  return evaluated?.figures ?? null
 }
 
 /**
@@ -151,11 +167,14 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   const model = modelConfig(config, info.classes.length)
   const context: StageContext = { config, configHash: configHash(config), runtime, dir, listen, signal }
   const shown = await picturesOf(data.validation, shownWhileTraining)
+  const hasStage1 = config.variant.encoder === 'resnet' && config.train.stage1.from === null
+  const hasStage2 = config.sampler.generator === 'base'
   let finished = true
-  if (stage !== '2') finished = (await runStage1(context, model, data.train, shown)).finished
-  if (finished && stage !== '1') finished = (await runStage2(context, model, data.train)).finished
+  if (stage !== '2' && hasStage1) finished = (await runStage1(context, model, data.train, shown)).finished
+  if (finished && stage !== '1' && hasStage2)
+    finished = (await runStage2(context, model, data.train)).finished
   if (!finished) return { finished, evaluation: null }
-  const evaluation = await finish(context, data, info, stage !== '1')
+  const evaluation = await finish(context, data, info, stage !== '1' || !hasStage2)
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
   return { finished, evaluation }
 }

@@ -68,7 +68,7 @@ export const sample = async (
   },
 ): Promise<HostTensor> => {
   const batch = batchFor(labels.length, run.model.size)
-  const generator = await run.generator(batch)
+  const generator = run.generator(batch)
   const z0 = await generator.generate(labels, options.seed, options.sampler, options.guidance)
   await generator.dispose()
   const codec = run.codec(batch)

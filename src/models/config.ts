@@ -58,6 +58,41 @@ export interface BaseConfig {
   readonly labelDropout: number
 }
 
+/**
+ * Departures from the method, one for each comparison that the paper makes (Tables 5 and 6, Figure 4, Appendix B). They
+ * are parts of the same objective, see unifiedLatents.ts.
+ */
+export interface VariantConfig {
+  /** `pixels`: no encoder and no stage 1, the latent is the picture itself (pixel diffusion, Figure 4). */
+  readonly encoder: 'resnet' | 'pixels'
+  /** `learned`: the encoder predicts a variance, too (Table 6, row D). */
+  readonly variance: 'fixed' | 'learned'
+  /** `normal`: the latent's rate is its KL to N(0, I), times `klWeight` in the loss (Table 5, and the KL-VAE of Figure 4). */
+  readonly prior: 'diffusion' | 'normal'
+  /** The prior learns the latent but does not shape it (Table 6, row A). */
+  readonly stopGradient: boolean
+  /** Weight in the loss of the latent's KL to N(0, I). */
+  readonly klWeight: number
+  /**
+   * Bias b of a sigmoid weight for the prior, null for the plain ELBO: the latent's least noise is then drawn for each
+   * picture so that the expected weight is sigmoid(b − λ), and the decoder is told it (Appendix B, second variant).
+   */
+  readonly priorBias: number | null
+  /** `mse`: one prediction of the picture from the latent alone, a Gaussian of precision e^b (Table 5). */
+  readonly decoder: 'diffusion' | 'mse'
+}
+
+/** The method itself. */
+export const noVariant: VariantConfig = {
+  encoder: 'resnet',
+  variance: 'fixed',
+  prior: 'diffusion',
+  stopGradient: false,
+  klWeight: 0,
+  priorBias: null,
+  decoder: 'diffusion',
+}
+
 /** Everything that decides the shapes of the four networks. */
 export interface ModelConfig {
   /** Height and width of the pictures. */
@@ -71,6 +106,7 @@ export interface ModelConfig {
   readonly prior: PriorConfig
   readonly decoder: DecoderConfig
   readonly base: BaseConfig
+  readonly variant: VariantConfig
   /** Whether the backward pass computes each block again instead of keeping its intermediates (less memory, more time). */
   readonly recompute: boolean
 }

@@ -46,6 +46,8 @@ const levelSpec = (channels: number, next: number, convBlocks: number, dEmbeddin
 
 type DecoderSpec = {
   readonly logSnr: LogSnrSpec
+  /** Of the latent's own noise, where it differs from picture to picture (`variant.priorBias`); else empty. */
+  readonly latentLogSnr: readonly LogSnrSpec[]
   readonly in: ReturnType<typeof biasedConvSpec>
   readonly latent: LinearSpec
   readonly levels: readonly LevelSpec[]
@@ -61,6 +63,7 @@ export const decoderSpec = (config: ModelConfig): DecoderSpec => {
   const all = [...stageChannels(channels, count), width]
   return {
     logSnr: logSnrSpec(width),
+    latentLogSnr: config.variant.priorBias === null ? [] : [logSnrSpec(width)],
     in: biasedConvSpec(3 * patch ** 2, all[0]!, 3),
     latent: linearSpec(config.latent.channels, width),
     levels: all.slice(0, -1).map((c, i) => levelSpec(c, all[i + 1]!, convBlocks, width)),
@@ -71,7 +74,7 @@ export const decoderSpec = (config: ModelConfig): DecoderSpec => {
 }
 
 /**
- * v̂ of the picture: xT [B, 3, H, W], z0 [B, c, h, w], logSnr [B] → [B, 3, H, W].
+ * v̂ of the picture: xT [B, 3, H, W], z0 [B, c, h, w], logSnr and z0LogSnr [B] → [B, 3, H, W].
  * @param seed int32 scalar that drives dropout; none at evaluation
  */
 export const decoderV = (
@@ -80,13 +83,17 @@ export const decoderV = (
   xT: Value,
   z0: Value,
   logSnr: Value,
+  z0LogSnr: Value,
   seed?: Value,
 ): Value =>
   scope('decoder', () => {
     const { patch, width, headWidth, dropout } = config.decoder
     const { recompute } = config
     const [, , gridH, gridW] = z0.shape as [number, number, number, number]
-    const embedding = logSnrEmbedding(p.logSnr, logSnr) // [B, D]
+    const embedding = p.latentLogSnr.reduce(
+      (sum, own) => add(sum, logSnrEmbedding(own, z0LogSnr)),
+      logSnrEmbedding(p.logSnr, logSnr),
+    ) // [B, D]
     let h = biasedConv(p.in, spaceToDepth(xT, patch)) // [B, C0, H/patch, W/patch]
     const skips: { readonly before: Value; readonly after: Value }[] = []
     for (const [i, level] of p.levels.entries()) {

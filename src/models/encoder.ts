@@ -1,4 +1,4 @@
-/** @file Encoder E: a deterministic ResNet from pictures to one clean latent, no variance (method.md sections 1, 5). */
+/** @file Encoder E: a deterministic ResNet from pictures to one clean latent (method.md sections 1, 5). */
 import { scope, type Value } from '../ir/graph.ts'
 import {
   biasedConv,
@@ -12,6 +12,8 @@ import {
 } from '../nn/layers.ts'
 import type { ParamSpec, Params } from '../nn/params.ts'
 import { spaceToDepth } from '../ops/conv.ts'
+import { maximum, minimum, sub } from '../ops/core.ts'
+import { split } from '../ops/slice.ts'
 import { halvings, type ModelConfig, stageChannels } from './config.ts'
 
 const stagesOf = ({
@@ -51,12 +53,23 @@ export const encoderSpec = (config: ModelConfig): EncoderSpec => {
     in: biasedConvSpec(3 * config.encoder.patch ** 2, stages[0]!.channels, 3),
     stages: stages.map(({ channels, blocks }, i) => stageSpec(channels, blocks, stages[i - 1]?.channels)),
     norm: normSiluSpec(last),
-    out: biasedConvSpec(last, config.latent.channels, 3),
+    out: biasedConvSpec(last, config.latent.channels * (config.variant.variance === 'learned' ? 2 : 1), 3),
   }
 }
 
-/** x [B, 3, H, W] in [−1, 1] → zClean [B, c, h, w]. */
-export const encode = (p: Params<EncoderSpec>, config: ModelConfig, x: Value): Value =>
+/** What the encoder says of a picture's latent. */
+export interface Posterior {
+  /** [B, c, h, w] */
+  readonly mean: Value
+  /** ln σ_z², [B, c, h, w]; null where the encoder is deterministic, as the method has it. */
+  readonly logVariance: Value | null
+}
+
+/** Bounds of the learned ln σ_z²: from next to nothing to more noise than signal. */
+const logVarianceRange = { least: -20, most: 4 }
+
+/** x [B, 3, H, W] in [−1, 1] → the latent's posterior. */
+export const encode = (p: Params<EncoderSpec>, config: ModelConfig, x: Value): Posterior =>
   scope('encoder', () => {
     const patches = spaceToDepth(x, config.encoder.patch) // [B, 3·patch², H/patch, W/patch]
     const features = p.stages.reduce(
@@ -67,5 +80,11 @@ export const encode = (p: Params<EncoderSpec>, config: ModelConfig, x: Value): V
         }),
       biasedConv(p.in, patches),
     )
-    return biasedConv(p.out, normSilu(p.norm, features)) // [B, c, h, w]
+    const out = biasedConv(p.out, normSilu(p.norm, features)) // [B, c, h, w], twice the channels with a variance
+    if (config.variant.variance === 'fixed') return { mean: out, logVariance: null }
+    const { channels, logSnr0 } = config.latent
+    const [mean, raw] = split(out, 1, [channels, channels]) as [Value, Value]
+    // Starts at about the fixed noise, e^−λ(0).
+    const { least, most } = logVarianceRange
+    return { mean, logVariance: minimum(maximum(sub(raw, logSnr0), least), most) }
   })

@@ -1,23 +1,25 @@
 /** @file The frozen stage 1 in use: pictures to clean latents, noisy latents to pictures. Always the averaged weights. */
 import { type SamplerConfig, samplerSteps } from '../diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from '../diffusion/schedule.ts'
-import { float32, floats, scalar } from '../host/tensor.ts'
-import type { Program } from '../ir/program.ts'
+import { float32, floats, type HostTensor, scalar, zeros } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
-import { decoderStep, type StepInputs, zClean } from '../models/unifiedLatents.ts'
-import type { Executable, Runtime } from '../runtime/runtime.ts'
+import { decoderStep, pixelsOf, type StepInputs, zClean } from '../models/unifiedLatents.ts'
+import type { Runtime } from '../runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/step.ts'
-import { batchOf, inBatches } from './programs.ts'
+import { batchOf, compiledOnUse, inBatches } from './programs.ts'
 import { batchNoise, decoderSchedule, imageShape, latentShape } from './stage1.ts'
 
-/** Encoder and decoder ready to run. */
+/** Encoder and decoder ready to run. Examples are numbered from `first` (0 when absent), so that parts of a set draw on. */
 export interface Codec {
-  /** Pictures [N, 3, H, W] in [−1, 1] → clean latents [N, c, h, w]. */
-  encode(images: Float32Array): Promise<Float32Array>
+  /** Pictures [N, 3, H, W] in [−1, 1] → clean latents [N, c, h, w]; a learned variance draws by (seed, example). */
+  encode(images: Float32Array, seed?: number, first?: number): Promise<Float32Array>
   /** Adds the encoder's fixed noise: z_0 = α_0·z + σ_0·ε, ε from (seed, example). */
-  addNoise(z: Float32Array, seed: number): Float32Array
-  /** Noisy latents z_0 [N, c, h, w] → pictures in [−1, 1], noise from (seed, example). */
-  decode(z0: Float32Array, seed: number, sampler: SamplerConfig): Promise<Float32Array>
+  addNoise(z: Float32Array, seed: number, first?: number): Float32Array
+  /**
+   * Noisy latents z_0 [N, c, h, w] → pictures in [−1, 1], noise from (seed, example). Latents that are pixels come as
+   * they are, and a decoder that predicts at once takes one step (`variant`).
+   */
+  decode(z0: Float32Array, seed: number, sampler: SamplerConfig, first?: number): Promise<Float32Array>
   dispose(): Promise<void>
 }
 
@@ -33,28 +35,25 @@ export const stepSpecs = (
   noise: { shape: [] },
 })
 
-/** A program that is compiled when it is first run: who only encodes does not hold the decoder's packed weights. */
-const compiledOnUse = (runtime: Runtime, program: () => Program): Pick<Executable, 'run' | 'dispose'> => {
-  let compiled: Promise<Executable> | undefined
-  return {
-    run: async (feeds) => {
-      compiled ??= runtime.compile(program())
-      return (await compiled).run(feeds)
-    },
-    dispose: async () => (await compiled)?.dispose(),
-  }
-}
-
 /**
  * The codec for batches of B; encoder and decoder are compiled when they are first used.
  * @param weights the averaged stage-1 weights
  */
 export const createCodec = (runtime: Runtime, config: ModelConfig, weights: Weights, B: number): Codec => {
   const [images, latents] = [imageShape(config, B), latentShape(config, B)]
+  const { variance, encoder: encoderKind, decoder: decoderKind } = config.variant
   const encoder = compiledOnUse(runtime, () =>
-    traceFrozen('encode', weights, { x: { shape: images } }, (lookUp, { x }) => ({
-      z: zClean(config, lookUp, x!),
-    })),
+    traceFrozen(
+      'encode',
+      weights,
+      { x: { shape: images }, zDraw: { shape: latents } },
+      (lookUp, { x, zDraw }) => ({
+        z: zClean(config, lookUp, x!, zDraw),
+      }),
+    ),
+  )
+  const pixels = compiledOnUse(runtime, () =>
+    traceFrozen('pixels', {}, { z: { shape: latents } }, (_, { z }) => ({ x: pixelsOf(config, z!) })),
   )
   const specs = { z0: { shape: latents }, ...stepSpecs(images) }
   const decoder = compiledOnUse(runtime, () =>
@@ -62,13 +61,15 @@ export const createCodec = (runtime: Runtime, config: ModelConfig, weights: Weig
       x: decoderStep(config, lookUp, z0!, step as unknown as StepInputs),
     })),
   )
-  const pixels = 3 * config.size ** 2
+  const imageSize = 3 * config.size ** 2
   const latentSize = latents.slice(1).reduce((n, d) => n * d, 1)
 
-  const decodeBatch = async (z0: Float32Array, first: number, seed: number, sampler: SamplerConfig) => {
-    const z = batchOf(z0, latents, first)
-    let xT = batchNoise(images, seed, 'decode', first)
-    for (const [i, step] of samplerSteps(decoderSchedule(config), sampler, 'clean').entries()) {
+  const decodeBatch = async (z: HostTensor, first: number, seed: number, sampler: SamplerConfig) => {
+    if (encoderKind === 'pixels') return floats((await pixels.run({ z })).x!)
+    const atOnce = decoderKind === 'mse'
+    let xT = atOnce ? zeros(images) : batchNoise(images, seed, 'decode', first)
+    const chain = atOnce ? { ...sampler, steps: 1 } : sampler
+    for (const [i, step] of samplerSteps(decoderSchedule(config), chain, 'clean').entries()) {
       const eps = step.noise === 0 ? xT : batchNoise(images, seed, `decode/${i}`, first)
       const logSnr = float32([B], new Float32Array(B).fill(step.logSnr))
       const feeds = {
@@ -86,21 +87,26 @@ export const createCodec = (runtime: Runtime, config: ModelConfig, weights: Weig
   }
 
   return {
-    encode: (x) =>
-      inBatches(x.length / pixels, B, async (first) =>
-        floats((await encoder.run({ x: batchOf(x, images, first) })).z!),
-      ),
-    addNoise: (z, seed) => {
+    encode: (x, seed = 0, first = 0) =>
+      inBatches(x.length / imageSize, B, async (from) => {
+        const given = { x: batchOf(x, images, from) }
+        const zDraw = variance === 'learned' ? batchNoise(latents, seed, 'zDraw', first + from) : undefined
+        return floats((await encoder.run(zDraw === undefined ? given : { ...given, zDraw })).z!)
+      }),
+    addNoise: (z, seed, first = 0) => {
       const count = z.length / latentSize
-      const eps = floats(batchNoise([count, latentSize], seed, 'z0', 0))
+      const eps = floats(batchNoise([count, latentSize], seed, 'z0', first))
       const [alpha, sigma] = [alphaOf(config.latent.logSnr0), sigmaOf(config.latent.logSnr0)]
       return z.map((value, i) => alpha * value + sigma * eps[i]!)
     },
-    decode: (z0, seed, sampler) =>
-      inBatches(z0.length / latentSize, B, (first) => decodeBatch(z0, first, seed, sampler)),
+    decode: (z0, seed, sampler, first = 0) =>
+      inBatches(z0.length / latentSize, B, (from) =>
+        decodeBatch(batchOf(z0, latents, from), first + from, seed, sampler),
+      ),
     dispose: async () => {
       await encoder.dispose()
       await decoder.dispose()
+      await pixels.dispose()
     },
   }
 }

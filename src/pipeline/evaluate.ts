@@ -3,17 +3,20 @@ import type { SamplerConfig } from '../diffusion/sampler.ts'
 import { boxDownBilinearUp, meanAndError, psnr } from '../eval/psnr.ts'
 import { floats } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
+import { type Stage1Inputs, stage1Terms } from '../models/unifiedLatents.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/step.ts'
 import type { Codec } from './codec.ts'
 import { batchOf } from './programs.ts'
-import { imageShape, latentShape, stage1Feeds, stage1Objective } from './stage1.ts'
+import { imageShape, latentShape, rateLevels, stage1Feeds, stage1InputSpecs } from './stage1.ts'
 
 /** Loss terms per picture in nats, each averaged over the draws of time and noise. */
 export interface TermsPerImage {
   readonly priorNats: readonly number[]
   readonly terminalNats: readonly number[]
   readonly decoderNats: readonly number[]
+  /** The latent's nats where they fall, [N, c, h, w]. */
+  readonly rateElements: Float64Array
 }
 
 /**
@@ -28,28 +31,35 @@ export const stage1TermsOf = async (
   images: Float32Array,
   { draws, batch, seed }: { readonly draws: number; readonly batch: number; readonly seed: number },
 ): Promise<TermsPerImage> => {
-  const objective = stage1Objective(config, batch)
-  const { seed: _, ...specs } = objective.inputs
+  const { seed: _, ...specs } = stage1InputSpecs(config, batch)
   const program = traceFrozen('evaluate', weights, specs, (lookUp, inputs) => {
-    const { priorNats, terminalNats, decoderNats } = objective.trace(lookUp, inputs).report
-    return { priorNats: priorNats!, terminalNats: terminalNats!, decoderNats: decoderNats! }
+    const { priorNats, terminalNats, decoderNats, rateElements } = stage1Terms(
+      config,
+      lookUp,
+      inputs as unknown as Stage1Inputs,
+    )
+    return { priorNats, terminalNats, decoderNats, rateElements }
   })
   const executable = await runtime.compile(program)
   const shape = imageShape(config, batch)
   const count = images.length / (3 * config.size ** 2)
+  const perLatent = latentShape(config, 1).reduce((n, d) => n * d, 1)
   const sums = {
     priorNats: new Float64Array(count),
     terminalNats: new Float64Array(count),
     decoderNats: new Float64Array(count),
+    rateElements: new Float64Array(count * perLatent),
   }
   for (let draw = 0; draw < draws; draw++) {
     for (let first = 0; first < count; first += batch) {
       const step = draw * Math.ceil(count / batch) + first / batch
       const { seed: __, ...feeds } = stage1Feeds(config, floats(batchOf(images, shape, first)), seed, step, 1)
-      const outputs = await executable.run(feeds)
+      const outputs = await executable.run({ ...feeds, ...rateLevels(config, batch, seed, step) })
       for (const [name, sum] of Object.entries(sums)) {
         const nats = floats(outputs[name]!)
-        for (let i = 0; i < batch && first + i < count; i++) sum[first + i]! += nats[i]! / draws
+        const each = nats.length / batch
+        const real = each * Math.min(batch, count - first)
+        for (let i = 0; i < real; i++) sum[first * each + i]! += nats[i]! / draws
       }
     }
   }
@@ -58,6 +68,7 @@ export const stage1TermsOf = async (
     priorNats: [...sums.priorNats],
     terminalNats: [...sums.terminalNats],
     decoderNats: [...sums.decoderNats],
+    rateElements: sums.rateElements,
   }
 }
 
@@ -106,10 +117,12 @@ export const evaluateStage1 = async (
   readonly reconstructions: Float32Array
   readonly psnrs: readonly number[]
   readonly bitsPerPixel: readonly number[]
+  /** The latent's nats where they fall, [N, c, h, w]. */
+  readonly rateElements: Float64Array
 }> => {
   const count = images.length / (3 * config.size ** 2)
   const start = performance.now()
-  const z = await codec.encode(images)
+  const z = await codec.encode(images, options.seed)
   const reconstructions = await codec.decode(codec.addNoise(z, options.seed), options.seed, options.sampler)
   const seconds = (performance.now() - start) / 1000
   const terms = await stage1TermsOf(runtime, config, weights, images, options)
@@ -130,5 +143,5 @@ export const evaluateStage1 = async (
     latentRms: Math.sqrt(z.reduce((sum, v) => sum + v * v, 0) / z.length),
     imagesPerSecond: count / seconds,
   }
-  return { figures, reconstructions, psnrs, bitsPerPixel: perPixel }
+  return { figures, reconstructions, psnrs, bitsPerPixel: perPixel, rateElements: terms.rateElements }
 }

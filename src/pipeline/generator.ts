@@ -1,61 +1,81 @@
-/** @file The base model in use: labels to noisy latents, by guided ancestral or DDIM steps that stop at λ(0). */
+/** @file The base model in use: labels to noisy latents, by ancestral or DDIM steps that stop at λ(0). */
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from '../diffusion/sampler.ts'
 import { float32, floats, int32, scalar } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
 import type { ModelConfig } from '../models/config.ts'
-import { baseStep, type StepInputs } from '../models/unifiedLatents.ts'
+import { baseStep, guidedBaseStep, priorStep, type StepInputs } from '../models/unifiedLatents.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/step.ts'
 import { stepSpecs } from './codec.ts'
-import { inBatches } from './programs.ts'
+import { compiledOnUse, inBatches } from './programs.ts'
 import { batchNoise, latentShape } from './stage1.ts'
 import { baseSchedule } from './stage2.ts'
 
-/** The base model ready to run. */
+/** Which network generates: the base model of stage 2, or the prior of stage 1 (Appendix B; it knows no classes). */
+export type GeneratorKind = 'base' | 'prior'
+
+/** A model of latents ready to run. */
 export interface Generator {
-  /** One class per sample (the null label for none) → noisy latents z_0 [N, c, h, w], noise from (seed, example). */
+  /**
+   * One class per sample (the null label for none) → noisy latents z_0 [N, c, h, w], noise from (seed, example). Samples
+   * are numbered from `first`, 0 when absent.
+   */
   generate(
     labels: Int32Array,
     seed: number,
     sampler: SamplerConfig,
     guidance: Guidance,
+    first?: number,
   ): Promise<Float32Array>
   dispose(): Promise<void>
 }
 
 /**
- * Compiles the generator for batches of B.
- * @param weights the averaged stage-2 weights
+ * The generator for batches of B. Its steps are compiled when first used: guided, at twice the cost, only where guidance
+ * is not 1.
+ * @param weights the averaged weights of stage 2, or of stage 1 for its prior
  */
-export const createGenerator = async (
+export const createGenerator = (
   runtime: Runtime,
   config: ModelConfig,
   weights: Weights,
   B: number,
-): Promise<Generator> => {
+  kind: GeneratorKind = 'base',
+): Generator => {
   const shape = latentShape(config, B)
-  const specs = {
-    labels: { shape: [B], dtype: 'int32' as const },
-    nullLabels: { shape: [B], dtype: 'int32' as const },
-    guidance: { shape: [] },
-    ...stepSpecs(shape),
-  }
-  const executable = await runtime.compile(
-    traceFrozen('generate', weights, specs, (lookUp, { labels, nullLabels, guidance, ...step }) => ({
-      x: baseStep(config, lookUp, labels!, nullLabels!, guidance!, step as unknown as StepInputs),
-    })),
+  const labelled = { labels: { shape: [B], dtype: 'int32' as const }, ...stepSpecs(shape) }
+  const guiding = { nullLabels: { shape: [B], dtype: 'int32' as const }, guidance: { shape: [] } }
+  const plain = compiledOnUse(runtime, () =>
+    traceFrozen('generate', weights, labelled, (lookUp, { labels, ...inputs }) => {
+      const step = inputs as unknown as StepInputs
+      return {
+        x: kind === 'prior' ? priorStep(config, lookUp, step) : baseStep(config, lookUp, labels!, step),
+      }
+    }),
+  )
+  const guided = compiledOnUse(runtime, () =>
+    traceFrozen(
+      'generateGuided',
+      weights,
+      { ...labelled, ...guiding },
+      (lookUp, { labels, nullLabels, guidance, ...step }) => ({
+        x: guidedBaseStep(config, lookUp, labels!, nullLabels!, guidance!, step as unknown as StepInputs),
+      }),
+    ),
   )
   const none = nullLabel(config)
+  const end = config.variant.encoder === 'pixels' ? 'clean' : 'noisy'
   return {
-    generate: (labels, seed, sampler, guidance) =>
-      inBatches(labels.length, B, async (first) => {
-        const own = Int32Array.from({ length: B }, (_, i) => labels[first + i] ?? none)
+    generate: (labels, seed, sampler, guidance, start = 0) =>
+      inBatches(labels.length, B, async (from) => {
+        const own = Int32Array.from({ length: B }, (_, i) => labels[from + i] ?? none)
+        const first = start + from
         let xT = batchNoise(shape, seed, 'generate', first)
-        for (const [i, step] of samplerSteps(baseSchedule(config), sampler, 'noisy').entries()) {
+        for (const [i, step] of samplerSteps(baseSchedule(config), sampler, end).entries()) {
+          const scale = kind === 'prior' ? 1 : guidanceAt(guidance, step.logSnr)
+          const guide = { nullLabels: int32([B], new Int32Array(B).fill(none)), guidance: scalar(scale) }
           const feeds = {
             labels: int32([B], own),
-            nullLabels: int32([B], new Int32Array(B).fill(none)),
-            guidance: scalar(guidanceAt(guidance, step.logSnr)),
             xT,
             eps: step.noise === 0 ? xT : batchNoise(shape, seed, `generate/${i}`, first),
             logSnr: float32([B], new Float32Array(B).fill(step.logSnr)),
@@ -63,10 +83,13 @@ export const createGenerator = async (
             clean: scalar(step.clean),
             noise: scalar(step.noise),
           }
-          xT = (await executable.run(feeds)).x!
+          xT = (await (scale === 1 ? plain.run(feeds) : guided.run({ ...feeds, ...guide }))).x!
         }
         return floats(xT)
       }),
-    dispose: () => executable.dispose(),
+    dispose: async () => {
+      await plain.dispose()
+      await guided.dispose()
+    },
   }
 }

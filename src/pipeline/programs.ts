@@ -1,5 +1,22 @@
 /** @file Programs of fixed batch size run over any number of examples: the last batch is padded and cut. */
 import { float32, type HostTensor, type Shape } from '../host/tensor.ts'
+import type { Program } from '../ir/program.ts'
+import type { Executable, Runtime } from '../runtime/runtime.ts'
+
+/** A program that is compiled when it is first run: who only encodes does not hold a decoder's packed weights. */
+export const compiledOnUse = (
+  runtime: Runtime,
+  program: () => Program,
+): Pick<Executable, 'run' | 'dispose'> => {
+  let compiled: Promise<Executable> | undefined
+  return {
+    run: async (feeds) => {
+      compiled ??= runtime.compile(program())
+      return (await compiled).run(feeds)
+    },
+    dispose: async () => (await compiled)?.dispose(),
+  }
+}
 
 /** Pixels of a batch of frozen networks at most: 64 pictures of 64×64, one of 512×512. */
 const batchPixels = 64 * 64 ** 2
@@ -25,13 +42,18 @@ export const inBatches = async (
     const result = await body(first, real)
     parts.push(result.subarray(0, (result.length / batch) * real))
   }
-  const joined = new Float32Array(parts.reduce((n, p) => n + p.length, 0))
+  return joined(parts)
+}
+
+/** Arrays one after the other in one. */
+export const joined = (parts: readonly Float32Array[]): Float32Array => {
+  const all = new Float32Array(parts.reduce((n, p) => n + p.length, 0))
   let offset = 0
   for (const part of parts) {
-    joined.set(part, offset)
+    all.set(part, offset)
     offset += part.length
   }
-  return joined
+  return all
 }
 
 /** Examples [first, first+B) of `data`, zero where there are none left. */

@@ -6,14 +6,14 @@ import {
   type Schedule,
   stratifiedTimes,
 } from '../diffusion/schedule.ts'
-import { elboWeight, sigmoidWeight, type Weighting } from '../diffusion/weighting.ts'
+import { drawnLeastNoise, elboWeight, sigmoidWeight, type Weighting } from '../diffusion/weighting.ts'
 import { fillNormal, randomUniform, streamKey } from '../host/random.ts'
 import { float32, type HostTensor, int32, type Shape, scalar, zeros } from '../host/tensor.ts'
 import type { Value } from '../ir/graph.ts'
 import type { InputSpec } from '../ir/program.ts'
 import { latentGrid, type ModelConfig } from '../models/config.ts'
 import { type Stage1Inputs, stage1Spec, stage1Terms } from '../models/unifiedLatents.ts'
-import { add, mul, reduceMean, reduceSum, sqrt, square } from '../ops/core.ts'
+import { mul, reduceMean, reduceSum, sqrt, square } from '../ops/core.ts'
 import type { Objective } from '../train/step.ts'
 
 /** λ_x runs from 10 to −10 (method.md section 3). */
@@ -34,11 +34,17 @@ export const latentShape = (config: ModelConfig, B: number): Shape => {
   return [B, config.latent.channels, grid, grid]
 }
 
-const stage1InputSpecs = (config: ModelConfig, B: number): Record<keyof Stage1Inputs, InputSpec> => ({
+/** What every input of the objective is given as; `zDraw` may be left out where the program does not read it. */
+type PerInput<T> = { readonly [K in Exclude<keyof Stage1Inputs, 'zDraw'>]: T } & { readonly zDraw?: T }
+
+/** Types of the objective's inputs for a batch of B pictures. */
+export const stage1InputSpecs = (config: ModelConfig, B: number): PerInput<InputSpec> => ({
   x: { shape: imageShape(config, B) },
   zEps: { shape: latentShape(config, B) },
   z0Eps: { shape: latentShape(config, B) },
   xEps: { shape: imageShape(config, B) },
+  zDraw: { shape: latentShape(config, B) },
+  z0LogSnr: { shape: [B] },
   zLogSnr: { shape: [B] },
   zWeight: { shape: [B] },
   xLogSnr: { shape: [B] },
@@ -57,9 +63,8 @@ export const stage1Objective = (config: ModelConfig, B: number): Objective => ({
   inputs: stage1InputSpecs(config, B),
   trace: (lookUp, inputs) => {
     const terms = stage1Terms(config, lookUp, inputs as unknown as Stage1Inputs)
-    const nats = add(add(terms.priorNats, terms.terminalNats), terms.decoderNats) // [B]
     return {
-      loss: mul(reduceSum(nats), 1 / (B * config.size ** 2)),
+      loss: mul(reduceSum(terms.totalNats), 1 / (B * config.size ** 2)),
       report: {
         priorNats: terms.priorNats,
         terminalNats: terms.terminalNats,
@@ -103,6 +108,57 @@ export const batchLevels = (
   }
 }
 
+const filled = (B: number, value: number): HostTensor => float32([B], new Float32Array(B).fill(value))
+
+/** Noise levels and weights of L_z at a step. */
+type LatentLevels = Pick<PerInput<HostTensor>, 'zLogSnr' | 'zWeight' | 'z0LogSnr'>
+
+/** Levels of the plain ELBO from λ_z(0) on: what the rate is measured with. */
+export const rateLevels = (config: ModelConfig, B: number, seed: number, step: number): LatentLevels => {
+  const { logSnr, weight } = batchLevels(priorSchedule(config), elboWeight, B, seed, 'zTime', step)
+  return { zLogSnr: logSnr, zWeight: weight, z0LogSnr: filled(B, config.latent.logSnr0) }
+}
+
+/** The same from a least noise that is drawn for each example (`variant.priorBias`). */
+const drawnLevels = (
+  config: ModelConfig,
+  bias: number,
+  B: number,
+  seed: number,
+  step: number,
+): LatentLevels => {
+  const { logSnr0, logSnr1 } = config.latent
+  const times = stratifiedTimes(randomUniform(streamKey(seed, 'zTime'), step), B)
+  const schedules = Array.from({ length: B }, (_, i) => {
+    const u = randomUniform(streamKey(seed, 'leastNoise'), step * B + i)
+    return linearSchedule(drawnLeastNoise(bias, logSnr1 + 1, logSnr0, u), logSnr1)
+  })
+  return {
+    zLogSnr: float32(
+      [B],
+      schedules.map((schedule, i) => schedule.logSnr(times[i]!)),
+    ),
+    zWeight: float32(
+      [B],
+      schedules.map((schedule, i) => elboWeight(schedule, times[i]!)),
+    ),
+    z0LogSnr: float32(
+      [B],
+      schedules.map((schedule) => schedule.logSnr0),
+    ),
+  }
+}
+
+/** Noise level and weight of L_x: one level, the Gaussian's precision e^b, where the decoder predicts at once. */
+const pixelLevels = (config: ModelConfig, B: number, seed: number, step: number) => {
+  const { bias, lossFactor } = config.decoder
+  if (config.variant.decoder === 'diffusion') {
+    const weighting = sigmoidWeight(bias, lossFactor)
+    return batchLevels(decoderSchedule(config), weighting, B, seed, 'xTime', step)
+  }
+  return { logSnr: filled(B, -pixelLogSnr), weight: filled(B, (lossFactor * Math.exp(bias)) / 2) }
+}
+
 /**
  * Everything that stage 1 is fed at a step: a pure function of (seed, step), so that resuming needs no generator state.
  * @param images [B, 3, H, W] in [−1, 1]
@@ -114,19 +170,21 @@ export const stage1Feeds = (
   seed: number,
   step: number,
   encoderShare: number,
-): Record<keyof Stage1Inputs, HostTensor> => {
+): PerInput<HostTensor> => {
   const B = images.length / (3 * config.size ** 2)
   const first = step * B
-  const z = batchLevels(priorSchedule(config), elboWeight, B, seed, 'zTime', step)
-  const weighting = sigmoidWeight(config.decoder.bias, config.decoder.lossFactor)
-  const x = batchLevels(decoderSchedule(config), weighting, B, seed, 'xTime', step)
+  const { variance, priorBias } = config.variant
+  const x = pixelLevels(config, B, seed, step)
+  const latentNoise = (name: string): HostTensor => batchNoise(latentShape(config, B), seed, name, first)
   return {
     x: float32(imageShape(config, B), images),
-    zEps: batchNoise(latentShape(config, B), seed, 'zEps', first),
-    z0Eps: batchNoise(latentShape(config, B), seed, 'z0Eps', first),
+    zEps: latentNoise('zEps'),
+    z0Eps: latentNoise('z0Eps'),
     xEps: batchNoise(imageShape(config, B), seed, 'xEps', first),
-    zLogSnr: z.logSnr,
-    zWeight: z.weight,
+    ...(variance === 'learned' ? { zDraw: latentNoise('zDraw') } : {}),
+    ...(priorBias === null
+      ? rateLevels(config, B, seed, step)
+      : drawnLevels(config, priorBias, B, seed, step)),
     xLogSnr: x.logSnr,
     xWeight: x.weight,
     encoderShare: scalar(encoderShare),

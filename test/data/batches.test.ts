@@ -13,6 +13,7 @@ import type { ImageSource } from '../../src/data/source.ts'
 /** Picture i is a 2×2 of bytes i·12 .. i·12+11. */
 const memorySource = (labels: readonly number[], read?: ImageSource['read']): ImageSource => ({
   name: 'memory',
+  fingerprint: '',
   count: labels.length,
   size: 2,
   classes: ['a', 'b', 'c'],

@@ -60,14 +60,19 @@ describe('a segment', () => {
 describe('the stage-1 step with recomputed blocks', () => {
   const golden = readGolden('stage1')
   const params = under(golden, 'param')
-  const feeds = { ...params, ...under(golden, 'input'), encoderShare: scalar(1) }
+  const feeds = {
+    ...params,
+    ...under(golden, 'input'),
+    encoderShare: scalar(1),
+    z0LogSnr: float32([3], [5, 5, 5]),
+  }
   const step = (recompute: boolean): Program => {
     const config: ModelConfig = { ...tinyConfig, recompute }
     const paths = flattenSpec(stage1Spec(config)).map(({ path }) => path)
     return trace('step', feeds, (inputs: Readonly<Record<string, Value>>) => {
       const lookUp = (path: string): Value => inputs[path]!
       const terms = stage1Terms(config, lookUp, inputs as unknown as Stage1Inputs)
-      const loss = reduceSum(add(add(terms.priorNats, terms.terminalNats), terms.decoderNats))
+      const loss = reduceSum(terms.totalNats)
       const gradients = gradient(loss, paths.map(lookUp))
       return { loss, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
     })

@@ -2,7 +2,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { gradient } from '../../src/autodiff/gradient.ts'
-import { diffuse, levelOf, sumPerExample, terminalKl, vTarget, xFromV } from '../../src/diffusion/process.ts'
+import {
+  diffuse,
+  levelOf,
+  normalKlElements,
+  sumPerExample,
+  vTarget,
+  xFromV,
+} from '../../src/diffusion/process.ts'
 import { guidanceAt, type SamplerConfig, type Step, samplerSteps } from '../../src/diffusion/sampler.ts'
 import {
   alphaOf,
@@ -141,7 +148,7 @@ describe('the process in the graph', () => {
 
   it.each([5, 0, -10, -30])('has the terminal KL of two Gaussians at λ = %d', async (logSnr1) => {
     const out = await runOnce(
-      trace('terminal', { x: { shape } }, ({ x }) => ({ kl: terminalKl(x, logSnr1) })),
+      trace('terminal', { x: { shape } }, ({ x }) => ({ kl: sumPerExample(normalKlElements(x, logSnr1)) })),
       { x: feeds.x },
     )
     const [mean2, variance] = [sigmoid(logSnr1), sigmoid(-logSnr1)]

@@ -11,8 +11,8 @@ import { float32, floats, type HostTensor, int32, scalar } from '../../src/host/
 import { input, type Value } from '../../src/ir/graph.ts'
 import type { Program } from '../../src/ir/program.ts'
 import {
-  baseStep,
   decoderStep,
+  guidedBaseStep,
   type Stage1Inputs,
   type Stage2Inputs,
   type StepInputs,
@@ -22,7 +22,7 @@ import {
   stage2Spec,
 } from '../../src/models/unifiedLatents.ts'
 import { flattenSpec, type Spec } from '../../src/nn/params.ts'
-import { add, mul, reduceMean } from '../../src/ops/core.ts'
+import { mul, reduceMean } from '../../src/ops/core.ts'
 import { type AdamWConfig, adamW, globalNorm, lossScale, type OptimizerState } from '../../src/optim/adamw.ts'
 import { emaDecayAt } from '../../src/optim/rates.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
@@ -65,8 +65,7 @@ const lossAndGradients = (
 
 const stage1Loss = (lookUp: (path: string) => Value, inputs: Readonly<Record<string, Value>>) => {
   const terms = stage1Terms(tinyConfig, lookUp, inputs as unknown as Stage1Inputs)
-  const nats = add(add(terms.priorNats, terms.terminalNats), terms.decoderNats)
-  return { terms: { ...terms }, loss: mul(reduceMean(nats), 1 / pixels) }
+  return { terms: { ...terms }, loss: mul(reduceMean(terms.totalNats), 1 / pixels) }
 }
 
 describe('stage 1', () => {
@@ -74,7 +73,8 @@ describe('stage 1', () => {
   let golden: Tensors
   let params: Tensors
   const run = (encoderShare: number): Promise<Record<string, HostTensor>> => {
-    const feeds = { ...under(golden, 'input'), encoderShare: scalar(encoderShare) }
+    const z0LogSnr = float32([B], Array(B).fill(5) as number[])
+    const feeds = { ...under(golden, 'input'), encoderShare: scalar(encoderShare), z0LogSnr }
     return evaluate(spec, params, feeds, (lookUp, inputs) => {
       const { loss, terms } = stage1Loss(lookUp, inputs)
       return lossAndGradients(spec, lookUp, loss, terms)
@@ -142,7 +142,8 @@ describe('stage 1', () => {
   })
 
   it('follows the trajectory of clipped AdamW with an average of the weights', async () => {
-    const feeds = { ...under(golden, 'input'), encoderShare: scalar(1) }
+    const z0LogSnr = float32([B], Array(B).fill(5) as number[])
+    const feeds = { ...under(golden, 'input'), encoderShare: scalar(1), z0LogSnr }
     const objective: Objective = {
       name: 'stage1',
       spec,
@@ -238,7 +239,7 @@ describe('sampling steps', () => {
     const { xS } = await evaluate(stage2Spec(tinyConfig), params, feeds, (lookUp, inputs) => {
       const { labels, nullLabels, guidance } = inputs
       const given = inputs as unknown as StepInputs
-      return { xS: baseStep(tinyConfig, lookUp, labels!, nullLabels!, guidance!, given) }
+      return { xS: guidedBaseStep(tinyConfig, lookUp, labels!, nullLabels!, guidance!, given) }
     })
     return xS!
   }

@@ -65,7 +65,7 @@ const decoder = (params: Tensors, config: ModelConfig = tinyConfig, seed?: numbe
   const feeds = { xT: normal('xT', imageShape), z0: normal('z0', latentShape), logSnr }
   const seeds: Tensors = seed === undefined ? {} : { seed: int32([], [seed]) }
   return outputOf(decoderSpec(config), params, { ...feeds, ...seeds }, (p, { xT, z0, logSnr, seed }) =>
-    decoderV(p, config, xT!, z0!, logSnr!, seed),
+    decoderV(p, config, xT!, z0!, logSnr!, logSnr!, seed),
   )
 }
 
@@ -83,7 +83,12 @@ describe('before training', () => {
   it('the encoder does not: its output has about unit variance', async () => {
     const spec = encoderSpec(tinyConfig)
     const x = normal('x', [16, 3, tinyConfig.size, tinyConfig.size], 0.5)
-    const z = await outputOf(spec, initialParams(spec, 1), { x }, (p, { x }) => encode(p, tinyConfig, x!))
+    const z = await outputOf(
+      spec,
+      initialParams(spec, 1),
+      { x },
+      (p, { x }) => encode(p, tinyConfig, x!).mean,
+    )
     expect(z.shape).toEqual([16, tinyConfig.latent.channels, grid, grid])
     const data = floats(z)
     const variance = data.reduce((a, b) => a + b * b, 0) / data.length
@@ -214,13 +219,15 @@ describe('sizes', () => {
   it("of the paper's latent: 512² pixels to 32×32×32, and back", () => {
     const x = input('x', [4, 3, 512, 512])
     expect(latentGrid(paperConfig)).toBe(32)
-    const latent = shapeOf(encoderSpec(paperConfig), (p) => encode(p, paperConfig, x))
+    const latent = shapeOf(encoderSpec(paperConfig), (p) => encode(p, paperConfig, x).mean)
     expect(latent).toEqual([4, 32, 32, 32])
     const z = input('z', latent)
     const level = input('logSnr', [4])
     const labels = input('labels', [4], 'int32')
     expect(shapeOf(priorSpec(paperConfig), (p) => priorV(p, paperConfig, z, level))).toEqual(latent)
-    expect(shapeOf(decoderSpec(paperConfig), (p) => decoderV(p, paperConfig, x, z, level))).toEqual(x.shape)
+    expect(shapeOf(decoderSpec(paperConfig), (p) => decoderV(p, paperConfig, x, z, level, level))).toEqual(
+      x.shape,
+    )
     expect(shapeOf(baseSpec(paperConfig), (p) => baseV(p, paperConfig, z, level, labels))).toEqual(latent)
   })
 
@@ -232,7 +239,12 @@ describe('sizes', () => {
   ])('of the latent of %d² pixels at %d× are %d', (size, downsample, expected) => {
     const config = { ...paperConfig, size, latent: { ...paperConfig.latent, downsample } }
     const x = input('x', [1, 3, size, size])
-    expect(shapeOf(encoderSpec(config), (p) => encode(p, config, x))).toEqual([1, 32, expected, expected])
+    expect(shapeOf(encoderSpec(config), (p) => encode(p, config, x).mean)).toEqual([
+      1,
+      32,
+      expected,
+      expected,
+    ])
   })
 
   it('that do not divide are refused in words', () => {

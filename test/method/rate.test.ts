@@ -3,7 +3,15 @@
  * which pins every constant of the loss (method.md section 3, references.md section 3).
  */
 import { describe, expect, it } from 'vitest'
-import { diffuse, type Level, levelOf, terminalKl, vLoss, vTarget } from '../../src/diffusion/process.ts'
+import {
+  diffuse,
+  type Level,
+  levelOf,
+  normalKlElements,
+  sumPerExample,
+  vLoss,
+  vTarget,
+} from '../../src/diffusion/process.ts'
 import {
   cosineSchedule,
   linearSchedule,
@@ -51,7 +59,10 @@ const rateProgram = (B: number, s2: number): Program => {
   return trace('rate', specs, ({ z, eps, logSnr, weight }) => {
     const level = levelOf(logSnr, 2)
     const vHat = optimalV(diffuse(z, eps, level), level, s2)
-    return { diffusion: vLoss(vTarget(z, eps, level), vHat, weight), terminal: terminalKl(z, logSnr1) }
+    return {
+      diffusion: vLoss(vTarget(z, eps, level), vHat, weight),
+      terminal: sumPerExample(normalKlElements(z, logSnr1)),
+    }
   })
 }
 

@@ -4,7 +4,7 @@ import { fillNormal, streamKey } from '../../src/host/random.ts'
 import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/host/tensor.ts'
 import type { EmissionTarget, Value } from '../../src/ir/graph.ts'
 import { checkProgram, type InputSpec, type Program, trace } from '../../src/ir/program.ts'
-import type { ModelConfig } from '../../src/models/config.ts'
+import { type ModelConfig, noVariant } from '../../src/models/config.ts'
 import { flattenSpec, type Spec } from '../../src/nn/params.ts'
 import { readSafetensors } from '../../src/run/safetensors.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
@@ -29,6 +29,7 @@ export const tinyConfig: ModelConfig = {
     bias: 2.8,
   },
   base: { widths: [16, 24], blocks: [2, 2], headWidth: 8, dropout: 0, bias: 1, labelDropout: 0.1 },
+  variant: noVariant,
   recompute: false,
 }
 
@@ -52,6 +53,7 @@ export const paperConfig: ModelConfig = {
     bias: -3,
   },
   base: { widths: [512, 1024], blocks: [6, 16], headWidth: 64, dropout: 0.1, bias: -3, labelDropout: 0.1 },
+  variant: noVariant,
   recompute: false,
 }
 

@@ -1,0 +1,182 @@
+/**
+ * @file How good reconstructions and samples are by the features of a network: rFID and gFID (or the distances of another
+ * network), KID, precision and recall, with the protocol that they were measured by.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { readPictures } from '../data/batches.ts'
+import { defaultCacheDir } from '../data/packed.ts'
+import type { ImageSource } from '../data/source.ts'
+import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
+import { compareFeatureSets, type FeatureComparison } from '../eval/compareFeatures.ts'
+import { type FeatureSet, featureSet } from '../eval/featureSet.ts'
+import { buildMixed5, defaultFeatureFile } from '../features/mixed5.ts'
+import { type FeatureNetwork, openFeatureNetwork } from '../features/network.ts'
+import { quantisePictures, quantiserName } from '../features/quantise.ts'
+import { float32, floats } from '../host/tensor.ts'
+import { nullLabel } from '../models/base.ts'
+import { batchFor, joined } from '../pipeline/programs.ts'
+import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
+import type { OpenedRun } from './openRun.ts'
+import { decoderSampler, evenly, latentSampler } from './use.ts'
+
+/** What to measure and how. */
+export interface QualityOptions {
+  /** ONNX file of the feature network; FD-mixed5, made when it is missing, when absent. */
+  readonly features?: string
+  /** Pictures reconstructed and generated. */
+  readonly samples: number
+  readonly seed: number
+  /** Whether the run has a model that generates. */
+  readonly generates: boolean
+  readonly guidance: Guidance
+  /** Whether to fit what the small number of samples adds: seven distances instead of one. */
+  readonly fitBias: boolean
+}
+
+/** Distances with what they depend on. */
+export interface Quality {
+  readonly protocol: {
+    readonly network: string
+    readonly quantiser: string
+    /** What reconstructions and samples are compared with. */
+    readonly reconstructionsOf: string
+    readonly samplesAgainst: string
+    readonly latentSampler: string
+    readonly decoderSampler: string
+    readonly guidance: number
+  }
+  /** Reconstructions against the same pictures (rFID); null where nothing is reconstructed (pixel diffusion). */
+  readonly reconstruction: FeatureComparison | null
+  /** Samples against all training pictures, classes as often as there (gFID); null without a model that generates. */
+  readonly generation: FeatureComparison | null
+}
+
+/** Pictures that are in memory at a time. */
+const atOnce = 256
+
+const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(part)
+  return hash.digest('hex').slice(0, 20)
+}
+
+/** Features of `count` pictures that come in parts [n, 3, size, size]. */
+const featuresOf = async (
+  network: FeatureNetwork,
+  size: number,
+  count: number,
+  part: (first: number, n: number) => Promise<Float32Array>,
+): Promise<FeatureSet> => {
+  const side = { height: size, width: size }
+  const rows: Float32Array[] = []
+  for (let first = 0; first < count; first += atOnce) {
+    const pictures = await part(first, Math.min(atOnce, count - first))
+    rows.push(await network.features(quantisePictures(pictures, side), side))
+  }
+  return featureSet(joined(rows), network.dimension)
+}
+
+/** Features of all pictures of a source, kept in the cache directory. */
+const sourceFeatures = async (
+  network: FeatureNetwork,
+  key: string,
+  source: ImageSource,
+): Promise<FeatureSet> => {
+  const path = join(defaultCacheDir(), `features-${key}.safetensors`)
+  if (existsSync(path)) {
+    const { features } = readSafetensors(path).tensors
+    if (features?.shape[0] === source.count) return featureSet(floats(features), network.dimension)
+  }
+  const set = await featuresOf(network, source.size, source.count, (first, n) =>
+    readPictures(
+      source,
+      Array.from({ length: n }, (_, i) => first + i),
+    ),
+  )
+  mkdirSync(defaultCacheDir(), { recursive: true })
+  const features = float32([set.count, set.dimension], set.data as Float32Array)
+  writeSafetensors(path, { features })
+  return set
+}
+
+const samplerText = ({ kind, steps, variance }: SamplerConfig): string =>
+  kind === 'ddim' ? `ddim, ${steps} steps` : `ancestral, ${steps} steps, variance ${variance}`
+
+const chosen = (set: FeatureSet, indices: readonly number[]): FeatureSet =>
+  featureSet(
+    joined(
+      indices.map((i) => (set.data as Float32Array).subarray(i * set.dimension, (i + 1) * set.dimension)),
+    ),
+    set.dimension,
+  )
+
+/** @param source training pictures: 291 held-out ones, say, are too few for a covariance */
+export const measureQuality = async (
+  run: OpenedRun,
+  source: ImageSource,
+  options: QualityOptions,
+): Promise<Quality> => {
+  const { config, model } = run
+  const { samples, seed, guidance, fitBias } = options
+  const file = options.features ?? defaultFeatureFile()
+  if (options.features === undefined && !existsSync(file)) buildMixed5(file)
+  const network = await openFeatureNetwork(file)
+  const batch = batchFor(samples, model.size)
+  const codec = run.codec(batch)
+  const [chain, decoder] = [latentSampler(config), decoderSampler(config)]
+  try {
+    const real = await sourceFeatures(
+      network,
+      hashOf(readFileSync(file), network.describe(), source.fingerprint),
+      source,
+    )
+    const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
+    const positions = evenly(samples, source.count)
+    const reconstruct = async (first: number, n: number): Promise<Float32Array> => {
+      const pictures = await readPictures(source, positions.slice(first, first + n))
+      const z0 = codec.addNoise(await codec.encode(pictures, seed, first), seed, first)
+      return codec.decode(z0, seed, decoder, first)
+    }
+    const reconstruction =
+      model.variant.encoder === 'pixels'
+        ? null
+        : compare(
+            chosen(real, positions),
+            await featuresOf(network, model.size, positions.length, reconstruct),
+          )
+    // Classes are drawn as often as the training pictures have them, which samples are compared with.
+    const labels = Int32Array.from({ length: samples }, (_, i) => {
+      const label = source.label(Math.floor((i * source.count) / samples))
+      return label < 0 ? nullLabel(model) : label
+    })
+    const generator = options.generates ? run.generator(batch) : null
+    const generation =
+      generator &&
+      compare(
+        real,
+        await featuresOf(network, model.size, samples, async (first, n) => {
+          const z0 = await generator.generate(labels.slice(first, first + n), seed, chain, guidance, first)
+          return codec.decode(z0, seed + 1, decoder, first)
+        }),
+      )
+    await generator?.dispose()
+    return {
+      protocol: {
+        network: network.describe(),
+        quantiser: quantiserName,
+        reconstructionsOf: `${positions.length} pictures of ${source.name}`,
+        samplesAgainst: `${samples} samples against all ${source.count} pictures of ${source.name}`,
+        latentSampler: samplerText(chain),
+        decoderSampler: samplerText(decoder),
+        guidance: guidance.scale,
+      },
+      reconstruction,
+      generation,
+    }
+  } finally {
+    await codec.dispose()
+    await network.dispose()
+  }
+}
