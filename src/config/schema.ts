@@ -216,11 +216,13 @@ const configSchema: z.ZodType<Config> = z.strictObject({
 export const checkConfig = (tree: unknown): z.ZodSafeParseResult<Config> => configSchema.safeParse(tree)
 
 const leafKeys = (schema: z.ZodType, path: string): string[] =>
-  schema instanceof z.ZodObject
-    ? Object.entries(schema.shape).flatMap(([key, child]) =>
-        leafKeys(child as z.ZodType, path === '' ? key : `${path}.${key}`),
-      )
-    : [path]
+  schema instanceof z.ZodDefault
+    ? leafKeys(schema.unwrap() as z.ZodType, path)
+    : schema instanceof z.ZodObject
+      ? Object.entries(schema.shape).flatMap(([key, child]) =>
+          leafKeys(child as z.ZodType, path === '' ? key : `${path}.${key}`),
+        )
+      : [path]
 
 /** Every dotted key that can be set. */
 export const configKeys = (): string[] => leafKeys(configSchema, '')
