@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** @file The command line: `ul <command>`. Each command reads its options, calls one job and prints what it says. */
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
-import { basename, extname, join } from 'node:path'
+import { basename, extname, join, relative } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, parseConfig, presetByName, showConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
@@ -95,6 +95,7 @@ interface TrainFlags extends DeviceFlags {
   readonly steps?: number
   readonly set: readonly string[]
   readonly seed?: number
+  readonly stage1From?: string
   readonly smoke?: boolean
   readonly dryRun?: boolean
   readonly json?: boolean
@@ -121,12 +122,17 @@ program
   .addOption(deviceOption())
   .addOption(computeOption())
   .addOption(new Option('--seed <n>', 'seed of weights, order and noise').argParser(wholeNumber(0)))
+  .option('--stage1-from <run>', "use that run's stage 1 instead of training one")
   .option('--smoke', 'the same job shrunk to about a minute')
   .option('--dry-run', 'print the resolved configuration and stop')
   .addOption(jsonOption())
   .addHelpText('after', example('ul train quickstart --set decoder.lossFactor=2 --out runs/try'))
   .action(async (source: string, flags: TrainFlags) => {
-    const config = resolveConfig(source, flags)
+    const asked = resolveConfig(source, flags)
+    const dir = flags.out ?? join('runs', asked.name)
+    const from = flags.stage1From && relative(dir, flags.stage1From)
+    const config =
+      from === undefined ? asked : applySettings(asked, [`train.stage1.from=${JSON.stringify(from)}`])
     if (flags.dryRun === true) {
       process.stdout.write(showConfig(config))
       return
@@ -136,7 +142,7 @@ program
     process.once('SIGINT', stop).once('SIGTERM', stop)
     const { finished } = await train({
       config,
-      dir: flags.out ?? join('runs', config.name),
+      dir,
       stage: flags.stage,
       runtime: runtimeOf(flags),
       listen: terminalListener(flags.json === true),

@@ -71,6 +71,25 @@ const quickstart: Config = {
   sampler: { ...sampling, decoderSteps: 6, guidance: 2 },
 }
 
+/** Small networks for comparisons that take many runs (experiments/): two minutes of two cores for each stage. */
+const study: Config = {
+  ...quickstart,
+  name: 'study',
+  encoder: { ...quickstart.encoder, channels: [32, 64] },
+  prior: { width: 96, blocks: 3, headWidth: 32 },
+  decoder: { ...quickstart.decoder, channels: [24], width: 128, blocks: 2, headWidth: 32 },
+  base: { ...quickstart.base, widths: [64, 128], blocks: [2, 3] },
+  train: {
+    ...quickstart.train,
+    logEvery: 100,
+    sampleEvery: 10_000,
+    keepCheckpoints: 1,
+    stage1: { ...quickstart.train.stage1, steps: 1200 },
+    stage2: { ...quickstart.train.stage2, steps: 1200, batch: 32 },
+  },
+  sampler: { ...quickstart.sampler, steps: 30, guidance: 1 },
+}
+
 /** Hours on two cores, or minutes on a GPU: 64×64 emoji. */
 const emoji64: Config = {
   ...quickstart,
@@ -146,7 +165,13 @@ const kinetics600: Config = {
 }
 
 /** Presets by name. */
-export const presets: Readonly<Record<string, Config>> = { quickstart, emoji64, imagenet512, kinetics600 }
+export const presets: Readonly<Record<string, Config>> = {
+  quickstart,
+  study,
+  emoji64,
+  imagenet512,
+  kinetics600,
+}
 
 /** The same run shrunk to about a minute: tiny networks, a few steps, everything exercised. */
 export const smokeForm = (config: Config): Config => ({

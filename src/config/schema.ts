@@ -171,7 +171,11 @@ const train = z.strictObject({
     encoderHold: share.describe('share of the steps in which the encoder feels almost no prior gradient'),
     encoderRamp: share.describe('share of the steps over which that gradient then grows to all of it'),
     encoderFloor: share.describe('share of the prior gradient that reaches the encoder while held'),
-    from: z.string().nullable().default(null).describe('run whose stage 1 is used instead of training one'),
+    from: z
+      .string()
+      .nullable()
+      .default(null)
+      .describe("run whose stage 1 is used instead of training one, seen from this run's directory"),
   }),
   stage2: z.strictObject({
     ...stage,

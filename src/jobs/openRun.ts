@@ -1,5 +1,6 @@
 /** @file A trained run opened for use: its configuration, its codec and its generator, from the newest checkpoints. */
 
+import { resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
 import type { ModelConfig } from '../models/config.ts'
@@ -43,8 +44,8 @@ const stage1Part = ({ size, frames, latent, encoder, prior, decoder, variant }: 
 
 /** The directory whose stage 1 a run uses. @throws ConfigError when that run's networks are others. */
 const stage1Directory = (dir: string, config: Config, model: ModelConfig): string => {
-  const { from } = config.train.stage1
-  if (from === null) return dir
+  if (config.train.stage1.from === null) return dir
+  const from = resolve(dir, config.train.stage1.from)
   const other = modelConfig(readRunConfig(from), model.classes)
   if (stage1Part(other) !== stage1Part(model)) {
     throw new ConfigError(
