@@ -6,13 +6,16 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, parseConfig, presetByName, showConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
+import { gridArms, parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { buildMixed5 } from '../features/mixed5.ts'
 import { openFeatureNetwork } from '../features/network.ts'
 import { floats } from '../host/tensor.ts'
 import type { Compute } from '../ir/graph.ts'
+import { compareReport } from '../jobs/compareReport.ts'
 import { describeModel } from '../jobs/info.ts'
 import { openRun } from '../jobs/openRun.ts'
 import { profileStep } from '../jobs/profile.ts'
+import { measureRun, runSweep } from '../jobs/sweep.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
 import * as use from '../jobs/use.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
@@ -20,7 +23,7 @@ import { gridPng, pairGrid } from '../run/picture.ts'
 import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { NodeRuntime } from '../runtime/node/runtime.ts'
 import type { Device } from '../runtime/runtime.ts'
-import { infoText, profileText, terminalListener } from './show.ts'
+import { evaluationText, infoText, profileText, terminalListener } from './show.ts'
 
 /** Exit codes: bad usage or configuration, anything else, interrupted. */
 const exitUsage = 2
@@ -324,6 +327,10 @@ program
   })
 
 interface EvaluateFlags extends DeviceFlags {
+  readonly samples?: number
+  readonly features?: string
+  readonly guidance?: number
+  readonly bias: boolean
   readonly count: number
   readonly seed: number
   readonly json?: boolean
@@ -331,9 +338,19 @@ interface EvaluateFlags extends DeviceFlags {
 
 program
   .command('evaluate')
-  .description('validation PSNR, bits/pixel with standard error, bits/dim, loss terms, images/s')
+  .description(
+    'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also rFID, gFID, KID, precision and recall',
+  )
   .argument('<run>', 'run directory')
   .addOption(new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024))
+  .addOption(
+    new Option('--samples <n>', 'pictures to reconstruct and to generate for distances').argParser(
+      wholeNumber(8),
+    ),
+  )
+  .option('--features <file>', 'ONNX feature network with its JSON (default: FD-mixed5, built when missing)')
+  .addOption(new Option('--guidance <g>', 'guidance scale of the samples; 1 is none').argParser(realNumber))
+  .option('--no-bias', 'do not fit what the small number of samples adds to distances')
   .addOption(seedOption())
   .addOption(deviceOption())
   .addOption(computeOption())
@@ -343,12 +360,115 @@ program
     const runtime = runtimeOf(flags)
     const run = openRun(dir, runtime, warn)
     const figures = await use.evaluate(run, runtime, flags)
-    const lines = Object.entries(figures).map(([name, value]) =>
-      typeof value === 'number'
-        ? `${name}  ${value.toPrecision(5)}`
-        : `${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`,
-    )
-    answer(flags.json, { event: 'done', ...figures }, lines.join('\n'))
+    const quality =
+      flags.samples === undefined
+        ? null
+        : await measureRun(dir, runtime, {
+            samples: flags.samples,
+            seed: flags.seed,
+            fitBias: flags.bias,
+            ...(flags.features === undefined ? {} : { features: flags.features }),
+            ...(flags.guidance === undefined ? {} : { guidance: flags.guidance }),
+          })
+    answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
+  })
+
+interface SweepFlags extends DeviceFlags {
+  readonly grid: readonly string[]
+  readonly seeds?: number
+  readonly samples?: number
+  readonly set: readonly string[]
+  readonly features?: string
+  readonly out?: string
+  readonly json?: boolean
+}
+
+/** A sweep from a file of one (with arms), or from a preset and a grid. */
+const loadSweep = (source: string, { grid, seeds, samples, set }: SweepFlags): Sweep => {
+  const file = !Object.hasOwn(presets, source) && grid.length === 0
+  const written = file
+    ? parseSweep(readFileSync(source, 'utf8'), source)
+    : {
+        title: source,
+        preset: source,
+        set: [],
+        seeds: 1,
+        samples: 1024,
+        arms: gridArms(grid),
+        bases: [],
+        plots: [],
+      }
+  return {
+    ...written,
+    set: [...written.set, ...set],
+    seeds: seeds ?? written.seeds,
+    samples: samples ?? written.samples,
+  }
+}
+
+program
+  .command('sweep')
+  .description('train and measure a grid of runs, one directory each; the same command again goes on')
+  .argument('<experiment.yaml or preset>', 'a file with arms (see experiments/), or what --grid varies')
+  .addOption(
+    new Option('--grid <key=v1,v2>', 'values of one key; may be repeated').argParser(collect).default([]),
+  )
+  .addOption(new Option('--seeds <n>', 'runs of each setting').argParser(wholeNumber(1)))
+  .addOption(new Option('--samples <n>', 'pictures for distances').argParser(wholeNumber(8)))
+  .addOption(setOption())
+  .option('--features <file>', 'ONNX feature network with its JSON (default: FD-mixed5)')
+  .option('--out <dir>', 'directory of the runs (default runs/<name>)')
+  .addOption(deviceOption())
+  .addOption(computeOption())
+  .addOption(jsonOption())
+  .addHelpText(
+    'after',
+    example('ul sweep study --grid decoder.lossFactor=1.5,2,3,4 --seeds 3 --out runs/rates'),
+  )
+  .action(async (source: string, flags: SweepFlags) => {
+    const sweep = loadSweep(source, flags)
+    const abort = new AbortController()
+    const stop = (): void => abort.abort()
+    process.once('SIGINT', stop).once('SIGTERM', stop)
+    const dir = flags.out ?? join('runs', basename(source, extname(source)))
+    const finished = await runSweep({
+      sweep,
+      config: loadConfig(sweep.preset),
+      dir,
+      runtime: runtimeOf(flags),
+      listen: terminalListener(flags.json === true),
+      signal: abort.signal,
+      ...(flags.features === undefined ? {} : { features: flags.features }),
+    })
+    if (!finished) process.exitCode = exitInterrupted
+  })
+
+interface ReportFlags {
+  readonly out: string
+  readonly csv?: string
+  readonly png?: string
+  readonly experiment?: string
+}
+
+program
+  .command('report')
+  .description(
+    'one page about the finished runs below directories: table, curves, CSV; mean ± error over seeds',
+  )
+  .argument('<dir...>', 'directories of runs')
+  .option('--experiment <file.yaml>', 'title, findings and plots of an experiment')
+  .option('--out <file>', 'HTML to write', 'comparison.html')
+  .option('--csv <file>', 'CSV to write')
+  .option('--png <file>', 'the curves as a picture')
+  .addHelpText('after', example('ul report runs/rates --csv rates.csv'))
+  .action(async (dirs: string[], flags: ReportFlags) => {
+    const { experiment } = flags
+    const sweep = experiment === undefined ? null : parseSweep(readFileSync(experiment, 'utf8'), experiment)
+    const { html, csv, png, text } = await compareReport(dirs, sweep)
+    writeFileAtomic(flags.out, html)
+    if (flags.csv !== undefined) writeFileAtomic(flags.csv, csv)
+    if (flags.png !== undefined) writeFileAtomic(flags.png, png)
+    process.stdout.write(`${text}\n`)
   })
 
 /** Configuration of a run, preset or file, and how many classes its data has or is taken to have. */

@@ -1,8 +1,11 @@
 /** @file Events and results as text for people (stderr) or as JSON lines for programs (stdout). */
 import pc from 'picocolors'
+import type { FeatureComparison } from '../eval/compareFeatures.ts'
 import type { JobEvent, Listener, StepEvent } from '../jobs/events.ts'
 import type { ModelInfo } from '../jobs/info.ts'
 import type { Profile, ProfileRow } from '../jobs/profile.ts'
+import type { Quality } from '../jobs/quality.ts'
+import type { Evaluation } from '../pipeline/evaluate.ts'
 
 const clock = (seconds: number): string => {
   const s = Math.round(seconds)
@@ -107,3 +110,23 @@ export const profileText = (p: Profile): string =>
     ...profileRows('by layer', p.byLayer),
     ...profileRows('by op of the graph', p.byOp),
   ].join('\n')
+
+const comparisonLine = (name: string, c: FeatureComparison): string =>
+  `${name}  ${c.frechet.toFixed(3)}${c.bias === null ? '' : ` (of which the number of pictures adds about ${c.bias.toFixed(3)})`}` +
+  `  KID ${c.kid.mean.toPrecision(3)} ± ${c.kid.error.toPrecision(2)}  precision ${c.precision.toFixed(3)}  recall ${c.recall.toFixed(3)}`
+
+/** Figures of `ul evaluate`, and by features where they were asked for. */
+export const evaluationText = (figures: Evaluation, quality: Quality | null): string => {
+  const lines = Object.entries(figures).flatMap(([name, value]: [string, Evaluation[keyof Evaluation]]) =>
+    value === null
+      ? []
+      : typeof value === 'number'
+        ? [`${name}  ${value.toPrecision(5)}`]
+        : [`${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`],
+  )
+  if (quality === null) return lines.join('\n')
+  const { protocol, reconstruction, generation } = quality
+  if (reconstruction !== null) lines.push(comparisonLine('rFID', reconstruction))
+  if (generation !== null) lines.push(comparisonLine('gFID', generation))
+  return [...lines, ...Object.entries(protocol).map(([name, text]) => pc.dim(`${name}: ${text}`))].join('\n')
+}

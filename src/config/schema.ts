@@ -14,7 +14,7 @@ import { noVariant } from '../models/config.ts'
 /** Which pictures, and how they are drawn. */
 export interface DataConfig {
   readonly source: 'emoji' | 'folder' | 'webdataset' | 'parquet' | 'cifar' | 'idx' | 'npy'
-  readonly path?: string | undefined
+  readonly path?: string | null | undefined
   readonly size: number
   readonly frames: number
   readonly flip: boolean
@@ -87,7 +87,7 @@ const data = z.strictObject({
   source: z
     .enum(['emoji', 'folder', 'webdataset', 'parquet', 'cifar', 'idx', 'npy'])
     .describe('bundled emoji set, a folder of images, or the format of a data set (docs/data.md)'),
-  path: z.string().optional().describe('file or folder, for all sources but emoji'),
+  path: z.string().nullish().describe('file or folder, for all sources but emoji'),
   size: count.describe('height and width in pixels'),
   frames: count.describe('frames per clip; 1 for pictures'),
   flip: z.boolean().describe('mirror half of the pictures'),

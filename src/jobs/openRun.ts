@@ -38,13 +38,17 @@ const loadAverages = (dir: string, stage: string, warn: (text: string) => void):
   return copyIn(loadCheckpoint(found.path).tensors, 'ema')
 }
 
+/** Whether a run takes its stage 1, and what is known of it on the same data, from another run. */
+export const sharesFigures = ({ stage1Directory: from, config }: OpenedRun, dir: string): boolean =>
+  from !== resolve(dir) && JSON.stringify(readRunConfig(from).data) === JSON.stringify(config.data)
+
 /** What two runs must share for one to use the other's stage 1. */
 const stage1Part = ({ size, frames, latent, encoder, prior, decoder, variant }: ModelConfig): string =>
   JSON.stringify({ size, frames, latent, encoder, prior, decoder, variant })
 
 /** The directory whose stage 1 a run uses. @throws ConfigError when that run's networks are others. */
 const stage1Directory = (dir: string, config: Config, model: ModelConfig): string => {
-  if (config.train.stage1.from === null) return dir
+  if (config.train.stage1.from === null) return resolve(dir)
   const from = resolve(dir, config.train.stage1.from)
   const other = modelConfig(readRunConfig(from), model.classes)
   if (stage1Part(other) !== stage1Part(model)) {

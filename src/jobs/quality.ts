@@ -28,7 +28,8 @@ export interface QualityOptions {
   /** Pictures reconstructed and generated. */
   readonly samples: number
   readonly seed: number
-  /** Whether the run has a model that generates. */
+  /** Whether to reconstruct, and whether the run has a model that generates. */
+  readonly reconstructs: boolean
   readonly generates: boolean
   readonly guidance: Guidance
   /** Whether to fit what the small number of samples adds: seven distances instead of one. */
@@ -140,7 +141,7 @@ export const measureQuality = async (
       return codec.decode(z0, seed, decoder, first)
     }
     const reconstruction =
-      model.variant.encoder === 'pixels'
+      !options.reconstructs || model.variant.encoder === 'pixels'
         ? null
         : compare(
             chosen(real, positions),

@@ -99,9 +99,11 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
   const table = {
     head: ['validation figure', 'mean', 'standard error'],
     rows: Object.entries(evaluation ?? {}).flatMap(([name, value]): string[][] =>
-      typeof value === 'number'
-        ? [[name, value.toPrecision(5), '']]
-        : [[name, value.mean.toPrecision(5), value.error.toPrecision(2)]],
+      value === null
+        ? []
+        : typeof value === 'number'
+          ? [[name, value.toPrecision(5), '']]
+          : [[name, value.mean.toPrecision(5), value.error.toPrecision(2)]],
     ),
   }
   const html = renderReport({

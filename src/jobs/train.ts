@@ -1,9 +1,8 @@
 /** @file The main job: a run from its configuration to its report. The same call again resumes it. */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readPictures } from '../data/batches.ts'
-import { openData } from '../data/open.ts'
 import type { DataSplit, ImageSource } from '../data/source.ts'
 import { float32, type HostTensor } from '../host/tensor.ts'
 import type { Evaluation } from '../pipeline/evaluate.ts'
@@ -12,12 +11,20 @@ import { gridPng, pairGrid } from '../run/picture.ts'
 import { configHash, prepareRun, type RunInfo, writeRunInfo } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
-import { openRun } from './openRun.ts'
+import { openRun, sharesFigures } from './openRun.ts'
 import { writeReport } from './report.ts'
 import type { StageContext } from './stage.ts'
 import { runStage1 } from './stage1.ts'
 import { runStage2 } from './stage2.ts'
-import { configGuidance, decoderSampler, evenly, latentSampler, reconstruct, sample } from './use.ts'
+import {
+  configGuidance,
+  decoderSampler,
+  evenly,
+  latentSampler,
+  openRunData,
+  reconstruct,
+  sample,
+} from './use.ts'
 
 /** Which part of a run to train. */
 export type StageChoice = '1' | '2' | 'all'
@@ -48,14 +55,13 @@ const samplesPerClass = 8
 const measuredAtMost = 1024
 
 const openTrainingData = (config: Config, listen: Listener): Promise<DataSplit> => {
-  const { source, path, size, skinTones } = config.data
   let shown = -1
   const onProgress = (done: number, total: number): void => {
     const percent = Math.floor((10 * done) / total) * 10
     if (percent > shown) listen({ event: 'note', text: `data: decoding ${total} pictures once, ${percent}%` })
     shown = Math.max(shown, percent)
   }
-  return openData({ source, path, size, skinTones, onProgress })
+  return openRunData(config, onProgress)
 }
 
 const picturesOf = (source: ImageSource, count: number): Promise<Float32Array> =>
@@ -90,16 +96,30 @@ const firstOf = (images: Float32Array, config: Config, count: number, of: number
   return float32([picked.length, 3, config.data.size, config.data.size], out)
 }
 
-/** Held-out pictures measured, and drawn above their reconstructions. */
+/** The file of a run's figures on held-out pictures. */
+const evaluationFile = 'evaluation.json'
+
+/** Those figures, null where they were not measured. */
+export const evaluationIn = (dir: string): Evaluation | null => {
+  const file = join(dir, evaluationFile)
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Evaluation) : null
+}
+
+/** Held-out pictures measured, and drawn above their reconstructions; taken over from the run that trained stage 1. */
 const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
-): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array }> => {
+): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
   const { config, dir, runtime, listen } = context
+  const run = openRun(dir, runtime)
+  const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
+  if (known !== null) {
+    writeFileAtomic(join(dir, evaluationFile), `${JSON.stringify(known, null, 2)}\n`)
+    return { figures: known, png: null }
+  }
   listen({ event: 'note', text: 'evaluating on held-out pictures' })
   const count = Math.min(measuredAtMost, data.validation.count)
   const images = await picturesOf(data.validation, count)
-  const run = openRun(dir, runtime)
   const sampler = decoderSampler(config)
   const { figures, reconstructions } = await reconstruct(run, runtime, images, {
     seed: config.seed,
@@ -113,7 +133,7 @@ const evaluateRun = async (
   ]
   const png = await pairGrid(...shown, 10, { scale })
   writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), png)
-  writeFileAtomic(join(dir, 'evaluation.json'), `${JSON.stringify(figures, null, 2)}\n`)
+  writeFileAtomic(join(dir, evaluationFile), `${JSON.stringify(figures, null, 2)}\n`)
   return { figures, png }
 }
 

@@ -6,8 +6,9 @@ import type { Config } from '../config/schema.ts'
 import { readPictures, toNchw } from '../data/batches.ts'
 import { decodePicture, isUndecodable } from '../data/decode.ts'
 import { openData } from '../data/open.ts'
+import type { OnProgress } from '../data/packed.ts'
 import { PICTURE_FORMATS, scanFolder } from '../data/scan.ts'
-import type { SkippedFile } from '../data/source.ts'
+import type { DataSplit, SkippedFile } from '../data/source.ts'
 import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
 import { float32, floats, type HostTensor } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
@@ -17,6 +18,12 @@ import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { OpenedRun } from './openRun.ts'
+
+/** The data of a configuration. */
+export const openRunData = (config: Config, onProgress?: OnProgress): Promise<DataSplit> => {
+  const { source, path, size, skinTones } = config.data
+  return openData({ source, path: path ?? undefined, size, skinTones, onProgress })
+}
 
 /** How the decoder is sampled. */
 export const decoderSampler = ({ sampler }: Config): SamplerConfig => ({
@@ -145,8 +152,7 @@ export const evaluate = async (
   runtime: Runtime,
   options: { readonly count: number; readonly seed: number },
 ): Promise<Evaluation> => {
-  const { source, path, size, skinTones } = run.config.data
-  const { validation } = await openData({ source, path, size, skinTones })
+  const { validation } = await openRunData(run.config)
   const images = await readPictures(validation, evenly(options.count, validation.count))
   const { figures } = await reconstruct(run, runtime, images, {
     seed: options.seed,

@@ -1,6 +1,7 @@
 /** @file What a trained stage 1 is worth: bits and losses with their errors, PSNR against the trivial codec. */
 import type { SamplerConfig } from '../diffusion/sampler.ts'
 import { boxDownBilinearUp, meanAndError, psnr } from '../eval/psnr.ts'
+import { ssim } from '../eval/ssim.ts'
 import { floats } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { type Stage1Inputs, stage1Terms } from '../models/unifiedLatents.ts'
@@ -83,6 +84,8 @@ export interface Evaluation {
   readonly count: number
   /** dB, MAX 2 on [−1, 1], per picture then mean. */
   readonly psnr: Measured
+  /** Structural similarity; null for pictures smaller than its window of 11×11. */
+  readonly ssim: Measured | null
   /** PSNR of averaging down to the latent grid and bilinear interpolation up. */
   readonly gridPsnr: Measured
   /** L_z/(H·W·ln 2), an upper bound on the latent's information (method.md section 3). */
@@ -131,9 +134,11 @@ export const evaluateStage1 = async (
   const elements = latentShape(config, 1).reduce((n, d) => n * d, 1)
   const psnrs = psnr(images, reconstructions, count)
   const grid = boxDownBilinearUp(images, count * 3, config.size, config.latent.downsample)
+  const shape = [count, 3, config.size, config.size] as const
   const figures: Evaluation = {
     count,
     psnr: meanAndError(psnrs),
+    ssim: config.size < 11 ? null : meanAndError(ssim(images, reconstructions, shape)),
     gridPsnr: meanAndError(psnr(images, grid, count)),
     bitsPerPixel: meanAndError(perPixel),
     bitsPerDim: meanAndError(latentNats.map((nats) => nats / (elements * Math.LN2))),

@@ -1,0 +1,144 @@
+/** @file Finished runs side by side: one row for each setting, mean and standard error over its seeds. */
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
+import { meanAndError } from '../eval/psnr.ts'
+import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
+import { describeModel } from './info.ts'
+import type { Quality } from './quality.ts'
+import { qualityFile, readQuality } from './sweep.ts'
+import { evaluationIn } from './train.ts'
+
+/** A finished run. */
+interface FinishedRun {
+  readonly dir: string
+  readonly config: Config
+  readonly quality: Quality
+  /** By the names of `figureNames`; what was not measured is absent. */
+  readonly figures: ReadonlyMap<string, number>
+}
+
+/** What is printed and drawn of a run, in this order. */
+export const figureNames = [
+  'bits/pixel',
+  'PSNR',
+  'SSIM',
+  'rFID',
+  'gFID',
+  'KID',
+  'precision',
+  'recall',
+  'base GFLOPs',
+  'stage 1 training FLOPs',
+  'base training FLOPs',
+] as const
+
+const figuresOf = (dir: string, config: Config, quality: Quality): ReadonlyMap<string, number> => {
+  const evaluation = evaluationIn(dir)
+  const info = describeModel(config, readRunInfo(dir).classes.length)
+  const { stage1, stage2 } = config.train
+  const flops = (stage: number, steps: number): number => 1e9 * info.stages[stage]!.gflopsPerStep * steps
+  const ofBase =
+    quality.generation === null || config.sampler.generator === 'prior' ? undefined : flops(1, stage2.steps)
+  const figures: Record<(typeof figureNames)[number], number | undefined> = {
+    'bits/pixel': evaluation?.bitsPerPixel.mean,
+    PSNR: evaluation?.psnr.mean,
+    SSIM: evaluation?.ssim?.mean,
+    rFID: quality.reconstruction?.frechet,
+    gFID: quality.generation?.frechet,
+    KID: quality.generation?.kid.mean,
+    precision: quality.generation?.precision,
+    recall: quality.generation?.recall,
+    'base GFLOPs': ofBase && info.networks.find(({ network }) => network === 'base')!.gflopsForward,
+    'stage 1 training FLOPs': config.variant.encoder === 'pixels' ? 0 : flops(0, stage1.steps),
+    'base training FLOPs': ofBase,
+  }
+  return new Map(
+    Object.entries(figures).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  )
+}
+
+/** The finished runs at and below directories. @throws when there is none. */
+const finishedRuns = (dirs: readonly string[]): FinishedRun[] => {
+  const below = (dir: string): string[] => [
+    ...(existsSync(join(dir, qualityFile)) ? [dir] : []),
+    ...readdirSync(dir, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .flatMap((entry) => below(join(dir, entry.name))),
+  ]
+  const found = dirs.flatMap(below)
+  if (found.length === 0) {
+    throw new Error(
+      `${dirs.join(', ')}: no finished runs (with ${qualityFile}); make some with 'ul sweep' or 'ul evaluate --samples'`,
+    )
+  }
+  return found.map((dir) => {
+    const [config, quality] = [readRunConfig(dir), readQuality(dir)]
+    return { dir, config, quality, figures: figuresOf(dir, config, quality) }
+  })
+}
+
+/** Values of a configuration by dotted key; what tells nothing about a setting is left out. */
+const settingsOf = (config: Config): Map<string, string> => {
+  const leaves = (value: unknown, path: string): [string, string][] =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.entries(value).flatMap(([key, below]) => leaves(below, path === '' ? key : `${path}.${key}`))
+      : [[path, typeof value === 'string' ? value : JSON.stringify(value)]]
+  const { seed: _, name: __, ...rest } = config
+  const all = new Map(leaves(rest, ''))
+  all.delete('train.stage1.from')
+  return all
+}
+
+/** One setting: its values of the keys that differ, and its figures over seeds. */
+export interface ComparedSetting {
+  /** The values of the keys that differ between the runs. */
+  readonly values: ReadonlyMap<string, string>
+  readonly runs: number
+  /** Mean and standard error over seeds; the error is 0 for a single run. */
+  readonly figures: ReadonlyMap<string, { readonly mean: number; readonly error: number }>
+}
+
+/** Runs grouped by setting. */
+export interface Comparison {
+  /** Dotted keys whose values differ between the runs. */
+  readonly keys: readonly string[]
+  readonly settings: readonly ComparedSetting[]
+  /** How the distances were measured: every protocol that occurs. */
+  readonly protocol: string
+}
+
+/** Groups the finished runs below directories by setting. */
+export const compareRuns = (dirs: readonly string[]): Comparison => {
+  const runs = finishedRuns(dirs).map((run) => ({ ...run, settings: settingsOf(run.config) }))
+  const stages = (run: FinishedRun): boolean => run.quality.generation !== null
+  // A stage 1 that other runs share is a part of them, not a setting of its own.
+  const shown = runs.some(stages) ? runs.filter(stages) : runs
+  const keys = [...new Set(shown.flatMap(({ settings }) => [...settings.keys()]))].filter(
+    (key) => new Set(shown.map(({ settings }) => settings.get(key))).size > 1,
+  )
+  const groups = new Map<string, typeof shown>()
+  for (const run of shown) {
+    const name = JSON.stringify(keys.map((key) => run.settings.get(key)))
+    groups.set(name, [...(groups.get(name) ?? []), run])
+  }
+  const settings = [...groups.values()].map((group): ComparedSetting => {
+    const figures = figureNames.flatMap((name) => {
+      const values = group.flatMap((run) => run.figures.get(name) ?? [])
+      if (values.length < group.length) return []
+      const { mean, error } = meanAndError(values)
+      return [[name, { mean, error: values.length > 1 ? error : 0 }] as const]
+    })
+    return {
+      values: new Map(keys.map((key) => [key, group[0]!.settings.get(key) ?? ''])),
+      runs: group.length,
+      figures: new Map(figures),
+    }
+  })
+  const protocols = shown.map(({ quality }) =>
+    Object.entries(quality.protocol)
+      .map(([name, value]) => `${name}: ${value}`)
+      .join('; '),
+  )
+  return { keys, settings, protocol: [...new Set(protocols)].join('\n\n') }
+}

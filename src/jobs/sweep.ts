@@ -1,0 +1,111 @@
+/** @file A grid of runs, one directory each: trained, measured, and skipped when that was done before. */
+import { existsSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { applySettings } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import type { Sweep } from '../config/sweepFile.ts'
+import { writeFileAtomic } from '../run/atomic.ts'
+import { latestCheckpoint } from '../run/checkpoint.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import type { Listener } from './events.ts'
+import { openRun, sharesFigures } from './openRun.ts'
+import { measureQuality, type Quality, type QualityOptions } from './quality.ts'
+import { type StageChoice, train } from './train.ts'
+import { configGuidance, openRunData } from './use.ts'
+
+/** One run of a sweep. */
+export interface SweepRun {
+  readonly dir: string
+  readonly config: Config
+  readonly stage: StageChoice
+}
+
+/** What to run and where. */
+export interface SweepRequest {
+  readonly sweep: Sweep
+  /** The configuration that the sweep starts from. */
+  readonly config: Config
+  readonly dir: string
+  readonly features?: string
+  readonly runtime: Runtime
+  readonly listen: Listener
+  readonly signal: AbortSignal
+}
+
+/** The file that says that a run is done. */
+export const qualityFile = 'quality.json'
+
+const folderName = (name: string): string => name.replaceAll(/[ =]+/g, '-')
+
+/** The runs of a sweep in the order in which they are made: seed by seed, so that an unfinished sweep compares all arms. */
+export const sweepRuns = (sweep: Sweep, config: Config, dir: string): SweepRun[] => {
+  const common = applySettings(config, sweep.set)
+  return Array.from({ length: sweep.seeds }, (_, seed) => seed).flatMap((seed) =>
+    sweep.arms.flatMap((arm): SweepRun[] => {
+      const own = join(dir, folderName(arm.name), `seed-${seed}`)
+      const armConfig = applySettings(common, [...arm.set, `seed=${seed}`])
+      if (sweep.bases.length === 0) return [{ dir: own, config: armConfig, stage: 'all' }]
+      return [
+        { dir: own, config: armConfig, stage: '1' },
+        ...sweep.bases.map((base): SweepRun => {
+          const below = join(own, folderName(base.name))
+          const from = `train.stage1.from=${JSON.stringify(relative(below, own))}`
+          return {
+            dir: below,
+            config: applySettings(armConfig, [...base.set, from]),
+            stage: 'all',
+          }
+        }),
+      ]
+    }),
+  )
+}
+
+/** Reads the figures of a finished run. */
+export const readQuality = (dir: string): Quality =>
+  JSON.parse(readFileSync(join(dir, qualityFile), 'utf8')) as Quality
+
+/** How to measure a run: by its own guidance where none is given. */
+export interface MeasureOptions extends Omit<QualityOptions, 'guidance' | 'reconstructs' | 'generates'> {
+  readonly guidance?: number
+  /** Whether figures of a shared stage 1 are taken from the run that trained it. */
+  readonly reuse?: boolean
+}
+
+/** Measures a run and writes `quality.json`. */
+export const measureRun = async (
+  dir: string,
+  runtime: Runtime,
+  options: MeasureOptions,
+): Promise<Quality> => {
+  const run = openRun(dir, runtime)
+  const { train: source } = await openRunData(run.config)
+  const { guidance: scale, reuse = false, ...rest } = options
+  const guidance = configGuidance(run.config)
+  const known = reuse && sharesFigures(run, dir) ? readQuality(run.stage1Directory) : null
+  const measured = await measureQuality(run, source, {
+    ...rest,
+    guidance: { ...guidance, scale: scale ?? guidance.scale },
+    reconstructs: known === null,
+    generates: run.config.sampler.generator === 'prior' || latestCheckpoint(dir, 'stage2') !== null,
+  })
+  const quality = known === null ? measured : { ...measured, reconstruction: known.reconstruction }
+  writeFileAtomic(join(dir, qualityFile), `${JSON.stringify(quality, null, 2)}\n`)
+  return quality
+}
+
+/** Runs what is left of a sweep. @returns whether all of it is done; false when it was stopped. */
+export const runSweep = async (request: SweepRequest): Promise<boolean> => {
+  const { sweep, config, dir, features, runtime, listen, signal } = request
+  const runs = sweepRuns(sweep, config, dir)
+  for (const [i, run] of runs.entries()) {
+    if (existsSync(join(run.dir, qualityFile))) continue
+    listen({ event: 'note', text: `run ${i + 1} of ${runs.length}: ${run.dir}` })
+    const { finished } = await train({ ...run, runtime, listen, signal })
+    if (!finished) return false
+    const options = { samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true }
+    await measureRun(run.dir, runtime, features === undefined ? options : { ...options, features })
+    if (signal.aborted) return false
+  }
+  return true
+}
