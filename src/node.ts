@@ -1,6 +1,7 @@
 /** @file The public surface for Node: the runtime, the data sources and the jobs behind the command line. */
-export { openData } from './data/open.ts'
+export { type DataOptions, openData } from './data/open.ts'
 export type { DataSplit, ImageSource } from './data/source.ts'
+export { type DataDescription, describeData } from './jobs/describeData.ts'
 export type { JobEvent, Listener } from './jobs/events.ts'
 export { describeModel, type ModelInfo } from './jobs/info.ts'
 export { type OpenedRun, openRun } from './jobs/openRun.ts'

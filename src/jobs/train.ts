@@ -3,7 +3,6 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readPictures } from '../data/batches.ts'
-import { openData } from '../data/open.ts'
 import type { DataSplit, ImageSource } from '../data/source.ts'
 import { float32, type HostTensor } from '../host/tensor.ts'
 import type { Evaluation } from '../pipeline/evaluate.ts'
@@ -13,6 +12,7 @@ import { configHash, prepareRun, type RunInfo, writeRunInfo } from '../run/runDi
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { openRun } from './openRun.ts'
+import { openWithNotes } from './openWithNotes.ts'
 import { writeReport } from './report.ts'
 import type { StageContext } from './stage.ts'
 import { runStage1 } from './stage1.ts'
@@ -47,15 +47,9 @@ const shownInReport = 40
 const samplesPerClass = 8
 const measuredAtMost = 1024
 
-const openTrainingData = (config: Config, listen: Listener): Promise<DataSplit> => {
-  const { source, path, size, skinTones } = config.data
-  let shown = -1
-  const onProgress = (done: number, total: number): void => {
-    const percent = Math.floor((10 * done) / total) * 10
-    if (percent > shown) listen({ event: 'note', text: `data: decoding ${total} pictures once, ${percent}%` })
-    shown = Math.max(shown, percent)
-  }
-  return openData({ source, path, size, skinTones, onProgress })
+const openTrainingData = ({ data }: Config, listen: Listener): Promise<DataSplit> => {
+  const { source, path, size, skinTones } = data
+  return openWithNotes({ source, path, size, skinTones }, listen)
 }
 
 const picturesOf = (source: ImageSource, count: number): Promise<Float32Array> =>

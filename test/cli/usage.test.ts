@@ -5,7 +5,7 @@ import { applySettings, parseConfig, presetByName } from '../../src/config/load.
 import { smokeForm } from '../../src/config/presets.ts'
 import { inWork, sentenceOf, ul } from './ul.ts'
 
-const commands = ['train', 'sample', 'reconstruct', 'encode', 'decode', 'evaluate', 'info', 'profile']
+const commands = ['train', 'sample', 'reconstruct', 'encode', 'decode', 'evaluate', 'data', 'info', 'profile']
 
 describe('ul --help', () => {
   it('names every command', async () => {
