@@ -23,7 +23,7 @@ import { z } from 'zod'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers } from './containers.ts'
 import type { PictureInput } from './decode.ts'
-import { checkPages } from './parquetPages.ts'
+import { type ColumnChunk, checkPages } from './parquetPages.ts'
 import {
   filesFingerprint,
   openRecords,
@@ -258,6 +258,27 @@ const columnsOf = ({ bytes, metadata }: ParquetFile): Columns => {
   return { image, label, caption: caption === label ? null : caption, names }
 }
 
+/** What a column's pages have to agree with. */
+const chunkOf = (metadata: FileMetaData, meta: ColumnMetaData): ColumnChunk => {
+  let at = parquetSchema(metadata)
+  let [maxDefinition, maxRepetition] = [0, 0]
+  for (const name of meta.path_in_schema) {
+    const next = at.children.find(({ element }) => element.name === name)
+    if (!next) throw new Error(`a column ${meta.path_in_schema.join('.')} that the schema lacks`)
+    at = next
+    if (at.element.repetition_type !== 'REQUIRED') maxDefinition++
+    if (at.element.repetition_type === 'REPEATED') maxRepetition++
+  }
+  const { codec } = meta
+  const decompress = (page: Uint8Array, size: number): Uint8Array => {
+    if (codec === 'UNCOMPRESSED') return page
+    const known = bounded[codec]
+    if (!known) throw new Error(`unknown compression ${codec}`)
+    return known(page, size)
+  }
+  return { values: numberOf(meta.num_values), maxDefinition, maxRepetition, mostBytes, decompress }
+}
+
 /** Some columns of one row group. @throws naming file and byte when a page is damaged. */
 const readGroup = async (
   { bytes, buffer, metadata, starts }: ParquetFile,
@@ -272,7 +293,7 @@ const readGroup = async (
   return explaining(bytes, place, async () => {
     for (const { meta_data } of chunks) {
       const { start, length } = placeOf(meta_data)
-      checkPages(await bytes.read(start, length), { values: numberOf(meta_data?.num_values), mostBytes })
+      checkPages(await bytes.read(start, length), chunkOf(metadata, meta_data!))
     }
     const file = buffer
     // without utf8: false the bytes of pictures would be taken for text

@@ -1,6 +1,7 @@
 /** @file What a data set holds, before anything is trained on it: counts, classes, what was skipped, a contact sheet. */
-import { readPictures } from '../data/batches.ts'
+import { toNchw } from '../data/batches.ts'
 import type { DataOptions } from '../data/open.ts'
+import { resizeSquare } from '../data/resample.ts'
 import type { ImageSource, SkippedFile } from '../data/source.ts'
 import { float32 } from '../host/tensor.ts'
 import { gridPng } from '../run/picture.ts'
@@ -37,6 +38,8 @@ export interface DataDescription {
 
 const sheetColumns = 8
 const sheetRows = 20
+/** Side of a picture on the sheet at most, in pixels; larger ones are shrunk. */
+const largestTile = 128
 const skippedShown = 5
 
 /** Indices of the pictures of each class. */
@@ -46,26 +49,35 @@ const byLabel = (source: ImageSource): number[][] => {
   return members
 }
 
+const inRows = (indices: readonly number[]): number[][] =>
+  Array.from({ length: Math.ceil(indices.length / sheetColumns) }, (_, r) =>
+    indices.slice(r * sheetColumns, (r + 1) * sheetColumns),
+  )
+
 /** Training pictures, a row for each of up to twenty classes that have any, spread evenly; PNG. */
 const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
   const used = byLabel(source).flatMap((members, label) => (members.length > 0 ? [{ members, label }] : []))
   const rows =
     used.length === 0
-      ? [{ picked: evenly(sheetColumns ** 2, source.count), label: '' }]
+      ? inRows(evenly(sheetColumns ** 2, source.count)).map((picked) => ({ picked, label: '' }))
       : evenly(sheetRows, used.length).map((row) => {
           const { members, label } = used[row]!
           const picked = evenly(sheetColumns, members.length).map((k) => members[k]!)
           return { picked, label: source.classes[label]! }
         })
-  const each = 3 * source.size ** 2
-  const cells = Math.max(1, Math.ceil(rows[0]!.picked.length / sheetColumns))
-  const count = used.length === 0 ? cells * sheetColumns : rows.length * sheetColumns
+  const { size } = source
+  const side = Math.min(size, largestTile)
+  const each = 3 * side ** 2
   // places without a picture stay white
-  const images = new Float32Array(count * each).fill(1)
-  for (const [r, { picked }] of rows.entries())
-    images.set(await readPictures(source, picked), r * sheetColumns * each)
-  const shape = [count, 3, source.size, source.size]
-  const scale = Math.max(1, Math.round(64 / source.size))
+  const images = new Float32Array(rows.length * sheetColumns * each).fill(1)
+  for (const [r, { picked }] of rows.entries()) {
+    for (const [c, index] of picked.entries()) {
+      const tile = resizeSquare({ width: size, height: size, pixels: await source.read([index]) }, side)
+      images.set(toNchw(tile, side), (r * sheetColumns + c) * each)
+    }
+  }
+  const shape = [rows.length * sheetColumns, 3, side, side]
+  const scale = Math.max(1, Math.round(64 / side))
   return gridPng(float32(shape, images), sheetColumns, { scale, labels: rows.map(({ label }) => label) })
 }
 
