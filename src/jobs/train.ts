@@ -46,6 +46,8 @@ const shownInReport = 40
 /** Samples per class in the report, and validation pictures measured at most. */
 const samplesPerClass = 8
 const measuredAtMost = 1024
+/** Skipped pictures that are warned of one by one. */
+const warnedAtMost = 20
 
 const openTrainingData = ({ data }: Config, listen: Listener): Promise<DataSplit> => {
   const { source, path, size, skinTones } = data
@@ -140,8 +142,10 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
     skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
   }
   writeRunInfo(dir, info)
-  for (const { file, reason } of data.skipped)
+  for (const { file, reason } of data.skipped.slice(0, warnedAtMost))
     listen({ event: 'warning', text: `skipped ${file}: ${reason}` })
+  const unsaid = data.skipped.length - warnedAtMost
+  if (unsaid > 0) listen({ event: 'warning', text: `skipped ${unsaid} more; run.json names them all` })
   const model = modelConfig(config, info.classes.length)
   const context: StageContext = { config, configHash: configHash(config), runtime, dir, listen, signal }
   const shown = await picturesOf(data.validation, shownWhileTraining)
