@@ -1,9 +1,10 @@
 /** @file The public surface for Node: the runtime, the data sources and the jobs behind the command line. */
-export { openData } from './data/open.ts'
+export { type DataOptions, openData } from './data/open.ts'
 export type { DataSplit, ImageSource } from './data/source.ts'
 export { buildMixed5, defaultFeatureFile } from './features/mixed5.ts'
 export { type FeatureNetwork, openFeatureNetwork } from './features/network.ts'
 export { quantisePictures } from './features/quantise.ts'
+export { type DataDescription, describeData } from './jobs/describeData.ts'
 export type { JobEvent, Listener } from './jobs/events.ts'
 export { describeModel, type ModelInfo } from './jobs/info.ts'
 export { type OpenedRun, openRun } from './jobs/openRun.ts'

@@ -5,13 +5,14 @@ import { basename, extname, join, relative } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, parseConfig, presetByName, showConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
-import type { Config } from '../config/schema.ts'
+import { type Config, dataSources } from '../config/schema.ts'
 import { gridArms, parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { buildMixed5 } from '../features/mixed5.ts'
 import { openFeatureNetwork } from '../features/network.ts'
 import { floats } from '../host/tensor.ts'
 import type { Compute } from '../ir/graph.ts'
 import { compareReport } from '../jobs/compareReport.ts'
+import { type DataOptions, describeData } from '../jobs/describeData.ts'
 import { describeModel } from '../jobs/info.ts'
 import { openRun } from '../jobs/openRun.ts'
 import { profileStep } from '../jobs/profile.ts'
@@ -23,7 +24,7 @@ import { gridPng, pairGrid } from '../run/picture.ts'
 import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { NodeRuntime } from '../runtime/node/runtime.ts'
 import type { Device } from '../runtime/runtime.ts'
-import { evaluationText, infoText, profileText, terminalListener } from './show.ts'
+import { dataText, evaluationText, infoText, profileText, terminalListener } from './show.ts'
 
 /** Exit codes: bad usage or configuration, anything else, interrupted. */
 const exitUsage = 2
@@ -43,8 +44,11 @@ const realNumber = (text: string): number => {
   if (text.trim() === '' || !Number.isFinite(n)) throw new InvalidArgumentError('expected a number.')
   return n
 }
-/** Groups of emoji.json; a folder's classes are known once it is read, ImageNet's thousand stand in for them. */
-const emojiClasses = 9
+/** Classes that data is taken to have before it is read: those of the best-known set of its kind. */
+const assumedClasses: Readonly<Record<Config['data']['source'], number>> = {
+  ...{ emoji: 9, cifar: 10, idx: 10 },
+  ...{ folder: 1000, webdataset: 1000, parquet: 1000, npy: 1000 },
+}
 const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
 
 const deviceOption = (): Option =>
@@ -478,9 +482,47 @@ const describedBy = (
 ): { readonly config: Config; readonly classes: number } => {
   const isRun = existsSync(join(source, 'config.yaml'))
   const config = applySettings(isRun ? readRunConfig(source) : loadConfig(source), set)
-  const assumed = config.data.source === 'emoji' ? emojiClasses : 1000
+  const assumed = assumedClasses[config.data.source]
   return { config, classes: isRun ? readRunInfo(source).classes.length : assumed }
 }
+
+interface DataFlags {
+  readonly path?: string
+  readonly size?: number
+  readonly out?: string
+  readonly set: readonly string[]
+  readonly json?: boolean
+}
+
+/** Height and width at which a data set is looked at when no configuration says. */
+const lookedAtSize = 64
+
+/** A source by its name, or the data of a configuration. */
+const dataOf = (source: string, flags: DataFlags): DataOptions => {
+  const known = dataSources.find((name) => name === source)
+  if (known !== undefined) return { source: known, path: flags.path, size: flags.size ?? lookedAtSize }
+  const { data } = applySettings(loadConfig(source), flags.set)
+  const { path, size, skinTones } = data
+  return { source: data.source, path: flags.path ?? path, size: flags.size ?? size, skinTones }
+}
+
+program
+  .command('data')
+  .description('what a data set holds: counts, classes, what is skipped, a contact sheet')
+  .argument('<source or configuration>', `${dataSources.join(', ')}, a preset, or a configuration file`)
+  .option('--path <path>', 'file or folder of the data')
+  .addOption(new Option('--size <n>', 'height and width in pixels').argParser(wholeNumber(4)))
+  .option('--out <file>', 'PNG to write: training pictures, a row for each class')
+  .addOption(setOption())
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul data webdataset --path shards/ --out sheet.png'))
+  .action(async (source: string, flags: DataFlags) => {
+    const listen = terminalListener(flags.json === true)
+    const { description, sheet } = await describeData(dataOf(source, flags), listen)
+    if (flags.out !== undefined) writeFileAtomic(flags.out, sheet)
+    const wrote = flags.out === undefined ? '' : `\n${flags.out}`
+    answer(flags.json, { event: 'done', ...description, out: flags.out }, `${dataText(description)}${wrote}`)
+  })
 
 interface ProfileFlags extends DeviceFlags {
   readonly stage: '1' | '2'

@@ -1,6 +1,7 @@
 /** @file Events and results as text for people (stderr) or as JSON lines for programs (stdout). */
 import pc from 'picocolors'
 import type { FeatureComparison } from '../eval/compareFeatures.ts'
+import type { DataDescription } from '../jobs/describeData.ts'
 import type { JobEvent, Listener, StepEvent } from '../jobs/events.ts'
 import type { ModelInfo } from '../jobs/info.ts'
 import type { Profile, ProfileRow } from '../jobs/profile.ts'
@@ -75,6 +76,29 @@ export const terminalListener = (json: boolean): Listener => {
     open = live && event.event === 'step'
     process.stderr.write(`${lead}${text}${open ? '' : '\n'}`)
   }
+}
+
+/** Classes printed at most. */
+const classesShown = 40
+
+/** What `ul data` prints. */
+export const dataText = (d: DataDescription): string => {
+  const shown = d.classes.slice(0, classesShown)
+  const width = Math.max(0, ...shown.map(({ name }) => name.length))
+  const more = d.classes.length - shown.length
+  return [
+    `${d.source}${d.path === undefined ? '' : ` ${d.path}`}: ${d.train} training and ${d.validation} validation pictures, ${d.size}×${d.size}`,
+    d.classes.length === 0 ? '  no classes' : `  ${d.classes.length} classes (training, validation)`,
+    ...shown.map(
+      ({ name, train, validation }) =>
+        `  ${name.padEnd(width)}  ${String(train).padStart(7)}  ${String(validation).padStart(7)}`,
+    ),
+    ...(more > 0 ? [`  … and ${more} more`] : []),
+    ...(d.caption === '' ? [] : [`  caption of the first: ${d.caption}`]),
+    `  ${d.skipped} skipped`,
+    ...d.firstSkipped.map(({ file, reason }) => `  skipped ${file}: ${reason}`),
+    ...(d.skipped > d.firstSkipped.length ? [`  … and ${d.skipped - d.firstSkipped.length} more`] : []),
+  ].join('\n')
 }
 
 /** What `ul info` prints. */

@@ -11,9 +11,12 @@ import type {
 } from '../models/config.ts'
 import { noVariant } from '../models/config.ts'
 
+/** The kinds of data: the bundled emoji, a folder of images, and formats of data sets. */
+export const dataSources = ['emoji', 'folder', 'webdataset', 'parquet', 'cifar', 'idx', 'npy'] as const
+
 /** Which pictures, and how they are drawn. */
 export interface DataConfig {
-  readonly source: 'emoji' | 'folder' | 'webdataset' | 'parquet' | 'cifar' | 'idx' | 'npy'
+  readonly source: (typeof dataSources)[number]
   readonly path?: string | null | undefined
   readonly size: number
   readonly frames: number
@@ -85,7 +88,7 @@ const share = z.number().min(0).max(1)
 
 const data = z.strictObject({
   source: z
-    .enum(['emoji', 'folder', 'webdataset', 'parquet', 'cifar', 'idx', 'npy'])
+    .enum(dataSources)
     .describe('bundled emoji set, a folder of images, or the format of a data set (docs/data.md)'),
   path: z.string().nullish().describe('file or folder, for all sources but emoji'),
   size: count.describe('height and width in pixels'),

@@ -143,7 +143,7 @@ const layoutOf = ({ bytes, kind, item, shape }: NpyArray): PictureLayout => {
   }
   if (shape.length === 3) {
     // one RGB picture would pass for many of three columns
-    if (isChannels(b)) throw unsuitable(bytes, 8, `${shown}, one picture`, wanted, todo)
+    if (isChannels(b) && a !== b) throw unsuitable(bytes, 8, `${shown}, one picture`, wanted, todo)
     return { count, height: a, width: b, channels: 1, planes: false }
   }
   if (isChannels(c)) return { count, height: a, width: b, channels: c, planes: false }

@@ -32,7 +32,7 @@ export interface DataOptions {
   /** `emoji`: the bundled 3-D emoji; else the format of pictures of one's own. */
   readonly source: DataSource
   /** The file or folder; refused with `emoji`, required with all others. */
-  readonly path?: string
+  readonly path?: string | null | undefined
   /** Height and width in pixels, 4 to 2048. */
   readonly size: number
   /** Emoji only: whether to include skin-tone variants. Default true. */
@@ -55,7 +55,7 @@ export const openData = async (options: DataOptions): Promise<DataSplit> => {
     throw new Error(`data size is ${size}; pass a whole number of pixels from 4 to 2048`)
   }
   if (source === 'emoji') {
-    if (path === undefined) return openEmoji({ size, skinTones, cacheDir, onProgress })
+    if (path === undefined || path === null) return openEmoji({ size, skinTones, cacheDir, onProgress })
     throw new Error(`data source "emoji" takes no path but got "${path}"; pass source "folder" with it`)
   }
   if (!Object.hasOwn(readers, source)) {

@@ -7,8 +7,10 @@
  */
 
 import path from 'node:path'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import {
   type AsyncBuffer,
+  type ColumnMetaData,
   type Compressors,
   type FileMetaData,
   parquetMetadataAsync,
@@ -21,6 +23,7 @@ import { z } from 'zod'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers } from './containers.ts'
 import type { PictureInput } from './decode.ts'
+import { type ColumnChunk, checkPages } from './parquetPages.ts'
 import {
   filesFingerprint,
   openRecords,
@@ -38,14 +41,21 @@ const KEPT_BYTES = 2 ** 28
 
 const MAGIC = 'PAR1'
 
-/** Pages that ask for far more than their data can give are refused before memory is asked for. */
+/** Most bytes that so many compressed ones are allowed to give. */
+const mostBytes = (compressed: number): number => Math.min(GROUP_BYTES, 2 ** 26 + 1100 * compressed)
+
+/** The library's codecs, except that Node's own stand in for two that can loop on damaged data; none exceeds a limit. */
 const bounded: Compressors = Object.fromEntries(
-  Object.entries(compressors).map(([codec, decompress]) => [
+  Object.entries({
+    ...compressors,
+    GZIP: (input: Uint8Array, size: number) => gunzipSync(input, { maxOutputLength: size + 1 }),
+    BROTLI: (input: Uint8Array, size: number) => brotliDecompressSync(input, { maxOutputLength: size + 1 }),
+  }).map(([codec, decompress]) => [
     codec,
     (input: Uint8Array, size: number): Uint8Array => {
-      const most = Math.min(GROUP_BYTES, 2 ** 26 + 1100 * input.length)
-      if (!(size >= 0 && size <= most)) throw new Error(`a page of ${input.length} bytes asks for ${size}`)
-      return decompress(input, size)
+      if (!(size >= 0 && size <= mostBytes(input.length)))
+        throw new Error(`a page of ${input.length} bytes asks for ${size}`)
+      return size === 0 ? new Uint8Array(0) : decompress(input, size)
     },
   ]),
 )
@@ -91,6 +101,13 @@ const explaining = async <T>(
 
 const numberOf = (value: bigint | number | undefined): number => Number(value ?? Number.NaN)
 
+/** Where the bytes of a column of a row group begin and how many there are. */
+const placeOf = (meta: ColumnMetaData | undefined): { readonly start: number; readonly length: number } => {
+  // some writers put 0 for no dictionary
+  const start = numberOf(meta?.dictionary_page_offset || meta?.data_page_offset)
+  return { start, length: numberOf(meta?.total_compressed_size) }
+}
+
 /** Checks what the footer says of a row group against the file. */
 const checkGroup = (bytes: Bytes, metadata: FileMetaData, group: number): number => {
   const { num_rows, columns } = metadata.row_groups[group]
@@ -103,9 +120,18 @@ const checkGroup = (bytes: Bytes, metadata: FileMetaData, group: number): number
     })
   }
   for (const { meta_data } of columns) {
-    const start = numberOf(meta_data?.dictionary_page_offset ?? meta_data?.data_page_offset)
-    const end = start + numberOf(meta_data?.total_compressed_size)
-    if (!(start >= 0 && end >= start && end <= bytes.size)) {
+    const { start, length } = placeOf(meta_data)
+    const end = start + length
+    const values = numberOf(meta_data?.num_values)
+    // entries may be more than rows in a list, or take less than a bit each, but not by the thousand
+    if (!(values >= 0 && values <= 64 * Math.max(rows, bytes.size))) {
+      throw damaged(bytes, {
+        offset: bytes.size - 8,
+        found: `a footer with ${values} entries in a column of row group ${group}`,
+        expected: `a number that fits its ${rows} rows`,
+      })
+    }
+    if (!(start >= 0 && length >= 0 && end <= bytes.size)) {
       throw damaged(bytes, {
         offset: bytes.size - 8,
         found: `a footer that puts a column of row group ${group} at bytes ${start} to ${end}`,
@@ -232,6 +258,27 @@ const columnsOf = ({ bytes, metadata }: ParquetFile): Columns => {
   return { image, label, caption: caption === label ? null : caption, names }
 }
 
+/** What a column's pages have to agree with. */
+const chunkOf = (metadata: FileMetaData, meta: ColumnMetaData): ColumnChunk => {
+  let at = parquetSchema(metadata)
+  let [maxDefinition, maxRepetition] = [0, 0]
+  for (const name of meta.path_in_schema) {
+    const next = at.children.find(({ element }) => element.name === name)
+    if (!next) throw new Error(`a column ${meta.path_in_schema.join('.')} that the schema lacks`)
+    at = next
+    if (at.element.repetition_type !== 'REQUIRED') maxDefinition++
+    if (at.element.repetition_type === 'REPEATED') maxRepetition++
+  }
+  const { codec } = meta
+  const decompress = (page: Uint8Array, size: number): Uint8Array => {
+    if (codec === 'UNCOMPRESSED') return page
+    const known = bounded[codec]
+    if (!known) throw new Error(`unknown compression ${codec}`)
+    return known(page, size)
+  }
+  return { values: numberOf(meta.num_values), maxDefinition, maxRepetition, mostBytes, decompress }
+}
+
 /** Some columns of one row group. @throws naming file and byte when a page is damaged. */
 const readGroup = async (
   { bytes, buffer, metadata, starts }: ParquetFile,
@@ -239,14 +286,15 @@ const readGroup = async (
   columns: readonly string[],
 ): Promise<readonly Readonly<Record<string, unknown>>[]> => {
   const [rowStart, rowEnd] = [starts[group], starts[group + 1]]
-  const chunk = metadata.row_groups[group].columns.find(({ meta_data }) =>
+  const chunks = metadata.row_groups[group].columns.filter(({ meta_data }) =>
     columns.includes(meta_data?.path_in_schema[0] ?? ''),
   )
-  const place = {
-    offset: numberOf(chunk?.meta_data?.dictionary_page_offset ?? chunk?.meta_data?.data_page_offset),
-    what: `row group ${group}`,
-  }
+  const place = { offset: placeOf(chunks[0]?.meta_data).start, what: `row group ${group}` }
   return explaining(bytes, place, async () => {
+    for (const { meta_data } of chunks) {
+      const { start, length } = placeOf(meta_data)
+      checkPages(await bytes.read(start, length), chunkOf(metadata, meta_data!))
+    }
     const file = buffer
     // without utf8: false the bytes of pictures would be taken for text
     const options = {

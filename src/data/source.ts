@@ -24,7 +24,7 @@ export interface ImageSource {
   label(index: number): number
   /** One-line description of picture `index`; the empty string when unknown. */
   caption(index: number): string
-  /** Stable name of picture `index` (file path relative to the root, or code points). */
+  /** Stable name of picture `index`: path below the root, code points, or container and key or number in it. */
   id(index: number): string
   /** Pixels of the given pictures, [n, size, size, 3] row-major, 0..255. */
   read(indices: readonly number[]): Promise<Uint8Array>
@@ -34,7 +34,7 @@ export interface ImageSource {
 export interface DataSplit {
   readonly train: ImageSource
   readonly validation: ImageSource
-  /** Files that could not be decoded; grows while a streaming source meets them. */
+  /** Pictures that could not be decoded or used; grows while a streaming source meets them. */
   readonly skipped: readonly SkippedFile[]
 }
 

@@ -53,16 +53,8 @@ const shownInReport = 40
 /** Samples per class in the report, and validation pictures measured at most. */
 const samplesPerClass = 8
 const measuredAtMost = 1024
-
-const openTrainingData = (config: Config, listen: Listener): Promise<DataSplit> => {
-  let shown = -1
-  const onProgress = (done: number, total: number): void => {
-    const percent = Math.floor((10 * done) / total) * 10
-    if (percent > shown) listen({ event: 'note', text: `data: decoding ${total} pictures once, ${percent}%` })
-    shown = Math.max(shown, percent)
-  }
-  return openRunData(config, onProgress)
-}
+/** Skipped pictures that are warned of one by one. */
+const warnedAtMost = 20
 
 const picturesOf = (source: ImageSource, count: number): Promise<Float32Array> =>
   readPictures(source, evenly(count, source.count))
@@ -173,7 +165,7 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   const dir = resolve(request.dir)
   prepareRun(dir, config)
   mkdirSync(join(dir, 'samples'), { recursive: true })
-  const data = await openTrainingData(config, listen)
+  const data = await openRunData(config, listen)
   const info: RunInfo = {
     version: 1,
     classes: data.train.classes,
@@ -182,8 +174,10 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
     skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
   }
   writeRunInfo(dir, info)
-  for (const { file, reason } of data.skipped)
+  for (const { file, reason } of data.skipped.slice(0, warnedAtMost))
     listen({ event: 'warning', text: `skipped ${file}: ${reason}` })
+  const unsaid = data.skipped.length - warnedAtMost
+  if (unsaid > 0) listen({ event: 'warning', text: `skipped ${unsaid} more; run.json names them all` })
   const model = modelConfig(config, info.classes.length)
   const context: StageContext = { config, configHash: configHash(config), runtime, dir, listen, signal }
   const shown = await picturesOf(data.validation, shownWhileTraining)

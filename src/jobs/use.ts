@@ -5,8 +5,6 @@ import { nearest } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { readPictures, toNchw } from '../data/batches.ts'
 import { decodePicture, isUndecodable } from '../data/decode.ts'
-import { openData } from '../data/open.ts'
-import type { OnProgress } from '../data/packed.ts'
 import { PICTURE_FORMATS, scanFolder } from '../data/scan.ts'
 import type { DataSplit, SkippedFile } from '../data/source.ts'
 import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
@@ -17,12 +15,14 @@ import { batchFor } from '../pipeline/programs.ts'
 import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
+import type { Listener } from './events.ts'
 import type { OpenedRun } from './openRun.ts'
+import { openWithNotes } from './openWithNotes.ts'
 
 /** The data of a configuration. */
-export const openRunData = (config: Config, onProgress?: OnProgress): Promise<DataSplit> => {
-  const { source, path, size, skinTones } = config.data
-  return openData({ source, path: path ?? undefined, size, skinTones, onProgress })
+export const openRunData = ({ data }: Config, listen: Listener = () => undefined): Promise<DataSplit> => {
+  const { source, path, size, skinTones } = data
+  return openWithNotes({ source, path, size, skinTones }, listen)
 }
 
 /** How the decoder is sampled. */

@@ -1,0 +1,135 @@
+/**
+ * @file Damaged containers: whatever is cut off or flipped, opening and reading ends soon, in pictures or in one
+ * sentence that names the file; a container that is cut off is told by the byte.
+ */
+
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { type DataSource, openData } from '../../src/data/open.ts'
+import { randomWord, streamKey } from '../../src/host/random.ts'
+import { goldenData, writeShards } from './golden.ts'
+import { temporaryFolder } from './temporary.ts'
+
+/** A container and the files that are left whole beside it. */
+interface Case {
+  readonly title: string
+  readonly source: DataSource
+  readonly file: () => string | Promise<string>
+  readonly beside?: readonly string[]
+}
+
+const golden = (
+  source: DataSource,
+  title: string,
+  folder: string,
+  file: string,
+  beside: string[] = [],
+): Case => ({
+  title,
+  source,
+  file: () => goldenData(folder, file),
+  beside: beside.map((name) => goldenData(folder, name)),
+})
+
+const shard = async (name: string): Promise<string> => {
+  const folder = path.join(await temporaryFolder(), 'shards')
+  await writeShards(folder)
+  return path.join(folder, name)
+}
+
+const cases: readonly Case[] = [
+  { title: 'tar', source: 'webdataset', file: () => shard('train-0.tar') },
+  { title: 'tar with pax headers', source: 'webdataset', file: () => shard('train-1.tar') },
+  golden('parquet', 'parquet, snappy', 'parquet', 'train-00000-of-00001.parquet'),
+  golden('parquet', 'parquet, zstd', 'parquet', 'validation-00000-of-00001.parquet'),
+  golden('parquet', 'parquet, gzip and pages of version 2', 'parquet-plain', 'part.parquet'),
+  golden('parquet', 'parquet, uncompressed', 'parquet-plain', 'part2.parquet'),
+  golden('cifar', 'cifar-10', 'cifar10', 'data_batch_2.bin'),
+  golden('cifar', 'cifar-100', 'cifar100', 'test.bin'),
+  golden('idx', 'idx', 'idx', 't10k-images-idx3-ubyte', ['t10k-labels-idx1-ubyte']),
+  golden('idx', 'idx, gzipped', 'idx', 'train-images-idx3-ubyte.gz', ['train-labels-idx1-ubyte.gz']),
+  golden('npy', 'npy', 'npy', 'images.npy', ['labels.npy']),
+  golden('npy', 'npy of floats', 'npy-floats', 'x_train.npy', ['y_train.npy']),
+  golden('npy', 'npz, stored', 'npz', 'set.npz'),
+  golden('npy', 'npz, compressed', 'npz-packed', 'set.npz'),
+]
+
+/** Opens and reads everything; the message of what was thrown, or null. Longer than 10 s counts as a hang. */
+const outcome = async (source: DataSource, file: string, packBytes: number): Promise<string | null> => {
+  const readAll = async (): Promise<null> => {
+    const data = await openData({ source, path: file, size: 8, packBytes, cacheDir: path.dirname(file) })
+    for (const half of [data.train, data.validation])
+      await half.read(Array.from({ length: half.count }, (_, i) => i))
+    return null
+  }
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve('hangs'), 10_000)
+  })
+  const read = readAll().catch((error: unknown) =>
+    error instanceof Error ? error.message : `no Error: ${String(error)}`,
+  )
+  const result = await Promise.race([read, limit])
+  clearTimeout(timer)
+  return result
+}
+
+describe.each(cases)('$title', ({ source, file: make, beside = [] }) => {
+  let whole: Buffer
+  let file: string
+
+  beforeAll(async () => {
+    const given = await make()
+    whole = await readFile(given)
+    file = path.join(await temporaryFolder(), path.basename(given))
+    for (const other of beside) await copyFile(other, path.join(path.dirname(file), path.basename(other)))
+  })
+
+  const check = (message: string | null, what: string): void => {
+    if (message === null) return
+    expect(message, what).toContain(path.basename(file))
+    expect(message.length, what).toBeGreaterThan(path.basename(file).length + 20)
+    expect(message, what).not.toContain('\n')
+  }
+
+  test('is read when whole', async () => {
+    await writeFile(file, whole)
+    expect(await outcome(source, file, 0)).toBeNull()
+  })
+
+  test('cut off anywhere, it is refused by name and byte', async () => {
+    const cuts = new Set([0, 1, 3, 4, 7, 8, 11, 12, 13, 16, 100, 511, 512, 513, 1023, 1024])
+    for (let k = 0; k < 30; k++) cuts.add(Math.floor((k * whole.length) / 30))
+    for (let k = 1; k <= 16; k++) cuts.add(whole.length - k)
+    let refused = 0
+    for (const cut of [...cuts].filter((at) => at < whole.length)) {
+      await writeFile(file, whole.subarray(0, cut))
+      const message = await outcome(source, file, cut % 2 === 0 ? 0 : 2 ** 20)
+      const what = `cut to ${cut} of ${whole.length} bytes: ${message}`
+      check(message, what)
+      if (message === null) continue
+      refused++
+      expect(message, what).toMatch(/\bbyte \d+/)
+    }
+    // a tar is whole before its padding, nothing else is before its last byte
+    expect(refused).toBeGreaterThan(20)
+  })
+
+  test('with any bit flipped, it is read or refused by name', async () => {
+    const key = streamKey(1, 'flips', path.basename(file))
+    const flips = Array.from({ length: 60 }, (_, k) => randomWord(key, k) % (8 * whole.length))
+    // headers and footers are short, so that chance alone would seldom meet them
+    for (let k = 0; k < 40; k++) {
+      const edge = randomWord(key, 1000 + k) % (8 * Math.min(1024, whole.length))
+      flips.push(k % 2 === 0 ? edge : 8 * whole.length - 1 - edge)
+    }
+    for (const flip of flips) {
+      const damaged = Buffer.from(whole)
+      damaged[flip >> 3] ^= 1 << (flip & 7)
+      await writeFile(file, damaged)
+      const message = await outcome(source, file, flip % 2 === 0 ? 0 : 2 ** 20)
+      check(message, `bit ${flip & 7} of byte ${flip >> 3}: ${message}`)
+    }
+  })
+})
