@@ -2,7 +2,7 @@
 import pc from 'picocolors'
 import type { JobEvent, Listener, StepEvent } from '../jobs/events.ts'
 import type { ModelInfo } from '../jobs/info.ts'
-import type { Plan } from '../jobs/plan.ts'
+import type { Plan, RateEstimate } from '../jobs/plan.ts'
 import type { Profile, ProfileRow } from '../jobs/profile.ts'
 
 const clock = (seconds: number): string => {
@@ -110,9 +110,12 @@ export const profileText = (p: Profile): string =>
   ].join('\n')
 
 const short = (value: number): string => String(Number(value.toPrecision(4)))
-const percent = (share: number): string => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}%`
-const within = (low: number | null, high: number | null, unknown = 'interval unknown'): string =>
-  low === null || high === null ? unknown : `${short(low)} to ${short(high)}`
+const percent = (share: number): string => {
+  const digits = (100 * Math.abs(share)).toFixed(1)
+  return `${share < 0 && digits !== '0.0' ? '−' : '+'}${digits}%`
+}
+const within = (low: number | null, high: number | null): string =>
+  low === null || high === null ? 'interval unknown' : `${short(low)} to ${short(high)}`
 const give = (value: number, error: number | null): string =>
   `${value.toFixed(3)} ± ${error === null ? 'unknown' : error.toFixed(3)}`
 const outside = (extrapolated: boolean): string => (extrapolated ? ', beyond the measured runs' : '')
@@ -123,7 +126,18 @@ const errorsFrom: Readonly<Record<Plan['law']['line']['errorsFrom'], string>> = 
   unknown: 'two settings without errors: no intervals, a third would give them',
 }
 
-const planLines = ({ plan, budget }: Plan): string[] => {
+/** A predicted rate with what its bounds mean. */
+const rateText = (law: Plan['law'], { bitsPerPixel, low, high, extrapolated }: RateEstimate): string => {
+  const bounds =
+    law.line.errorsFrom === 'scatter'
+      ? `, 95% of runs within ${within(low, high)}`
+      : law.line.errorsFrom === 'points'
+        ? `, by measuring errors alone ${within(low, high)}`
+        : ', bounds unknown'
+  return `${short(bitsPerPixel)} bits/pixel${bounds}${outside(extrapolated)}`
+}
+
+const planLines = ({ law, plan, budget }: Plan): string[] => {
   if (plan === null) return []
   const { proposal, rate, atBias, atLossFactor, wanted } = plan
   return [
@@ -138,7 +152,7 @@ const planLines = ({ plan, budget }: Plan): string[] => {
         ]),
     `for ${short(wanted)} bits/pixel${plan.whyBias === null ? '' : ` (the bias: ${plan.whyBias})`}:`,
     `  ${plan.set.map((setting) => `--set ${setting}`).join(' ')}`,
-    `  rate ${short(rate.bitsPerPixel)} bits/pixel, 95% of runs within ${within(rate.low, rate.high, 'unknown bounds')}${outside(rate.extrapolated)}`,
+    `  rate ${rateText(law, rate)}`,
     ...[atBias, atLossFactor].map((way) => {
       const [name, value, fixed] =
         way.solvedFor === 'lossFactor'
@@ -177,9 +191,7 @@ export const planText = (p: Plan): string => {
     ...planLines(p),
     ...(prediction === null
       ? []
-      : [
-          `c_lf ${short(prediction.lossFactor)}, b ${short(prediction.bias)}: ${short(prediction.bitsPerPixel)} bits/pixel, 95% of runs within ${within(prediction.low, prediction.high, 'unknown bounds')}${outside(prediction.extrapolated)}`,
-        ]),
+      : [`c_lf ${short(prediction.lossFactor)}, b ${short(prediction.bias)}: ${rateText(law, prediction)}`]),
     ...checkLines(p),
   ].join('\n')
 }

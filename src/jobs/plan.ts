@@ -3,7 +3,7 @@
  * wanted rate, and with measured base models the best rate for a training budget (eval/rateBudget.ts).
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join, resolve, sep } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { meanAndError } from '../eval/psnr.ts'
@@ -27,6 +27,8 @@ import {
 import { noVariant } from '../models/config.ts'
 import { firstDifference, readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { describeModel } from './info.ts'
+
+export type { RateEstimate } from '../eval/rateLaw.ts'
 
 /** A finished run of the plain method. */
 export interface MeasuredRun {
@@ -63,7 +65,7 @@ export interface PlanRequest {
   readonly lossFactor?: number | undefined
   /** Training FLOPs of a base model, instead of a wanted rate. */
   readonly budget?: number | undefined
-  /** Directories of runs that are predicted; they are left out of the fit. */
+  /** Directories of runs that are predicted and left out of the fit; a run below both belongs to the nearer directory. */
   readonly check?: readonly string[] | undefined
 }
 
@@ -167,6 +169,36 @@ export const findRuns = (
     runs: all.filter((run): run is MeasuredRun => 'config' in run),
     leftOut: all.filter((run): run is LeftOut => 'reason' in run),
   }
+}
+
+/** Length of the longest of `dirs` that a path is or lies below; −1 for none. */
+const nearness = (path: string, dirs: readonly string[]): number =>
+  Math.max(
+    -1,
+    ...dirs
+      .map((dir) => resolve(dir))
+      .filter((dir) => resolve(path) === dir || resolve(path).startsWith(join(dir, sep)))
+      .map(({ length }) => length),
+  )
+
+/**
+ * Runs to fit and runs to predict. A run below directories of both kinds belongs to the nearer one, to `check` when it is
+ * the same one: `runs` with `--check runs/a` holds one out, `runs/a runs/b` with `--check runs` predicts the others.
+ * @throws when there is nothing to predict, or nothing left to fit
+ */
+const splitRuns = (
+  dirs: readonly string[],
+  check: readonly string[],
+): { readonly runs: MeasuredRun[]; readonly held: MeasuredRun[]; readonly leftOut: readonly LeftOut[] } => {
+  const { runs: all, leftOut } = findRuns([...dirs, ...check])
+  const held = all.filter(({ dir }) => nearness(dir, check) >= nearness(dir, dirs))
+  if (check.length > 0 && held.length === 0)
+    throw new Error(`${check.join(', ')}: there is no finished run to check that is not in the fit`)
+  const heldStages1 = new Set(held.map(({ stage1 }) => stage1))
+  const runs = all.filter(({ stage1 }) => !heldStages1.has(stage1))
+  if (runs.length === 0 && held.length > 0)
+    throw new Error('every run is held out by --check, so there is none to fit; give others to one of them')
+  return { runs, held, leftOut }
 }
 
 /** What decides the rate besides loss factor, bias and seed. */
@@ -289,13 +321,10 @@ export const planRuns = (request: PlanRequest): Plan => {
     throw new ConfigError(
       'a bias or a loss factor alone has no rate; give both, or one of them with a rate (--bits-per-pixel)',
     )
-  const [given, held] = [findRuns(request.dirs), findRuns(request.check ?? [])]
-  const heldOut = new Set(held.runs.map(({ stage1 }) => stage1))
-  const runs = given.runs.filter(({ stage1 }) => !heldOut.has(stage1))
-  expectOneKind([...runs, ...held.runs])
+  const { runs, held, leftOut } = splitRuns(request.dirs, request.check ?? [])
+  expectOneKind([...runs, ...held])
   const measured = bySetting(runs)
   const law = fitRateLaw(measured)
-  const leftOut = new Map([...given.leftOut, ...held.leftOut].map((run) => [resolve(run.dir), run]))
 
   const budgetOf = (trainingFlops: number): NonNullable<Plan['budget']> => {
     const found = fitBudget(budgetPoints(runs))
@@ -304,13 +333,11 @@ export const planRuns = (request: PlanRequest): Plan => {
   const budget = request.budget === undefined ? null : budgetOf(request.budget)
   const wanted = request.bitsPerPixel ?? budget?.bitsPerPixel
   const plan = wanted === undefined ? null : planRate(law, wanted, { bias, lossFactor })
-  if (request.check !== undefined && request.check.length > 0 && held.runs.length === 0)
-    throw new Error(`${request.check.join(', ')}: there is no finished run to check; give other directories`)
-  const checked = bySetting(held.runs).map((setting) => checkSetting(law, setting))
+  const checked = bySetting(held).map((setting) => checkSetting(law, setting))
   return {
     law,
     settings: measured.map((setting) => ({ ...setting, fitted: predictRate(law, setting).bitsPerPixel })),
-    leftOut: [...leftOut.values()],
+    leftOut,
     budget,
     plan: plan && {
       ...plan,

@@ -90,6 +90,9 @@ describe('planRuns', () => {
     const { plan, prediction } = planRuns({ dirs, lossFactor: 3, bias: 1.5 })
     expect(plan).toBeNull()
     expect(prediction).toMatchObject({ bitsPerPixel: expect.closeTo(rate, 9), extrapolated: false })
+    expect(planText(planRuns({ dirs, lossFactor: 3, bias: 1.5 }))).toMatch(
+      /c_lf 3, b 1\.5: 0\.\d+ bits\/pixel, by measuring errors alone 0\.\d+ to 0\.\d+$/,
+    )
     expect(() => planRuns({ dirs, bitsPerPixel: rate, lossFactor: 3, bias: 1.5 })).toThrow(ConfigError)
     expect(() => planRuns({ dirs, lossFactor: 3 })).toThrow(ConfigError)
   })
@@ -124,6 +127,12 @@ describe('planRuns', () => {
     expect(off!.relativeError).toBeCloseTo(-0.5, 1)
     expect(off!.inside).toBe(false)
     expect(plan.check!.largestError).toBe(-off!.relativeError)
+    const [a, c] = ['a', 'c'].map((name) => path.join(root, name)) as [string, string]
+    const rest = planRuns({ dirs: [a, c], check: [root] })
+    expect(rest.settings.map(({ lossFactor }) => lossFactor)).toEqual([1.5, 3])
+    expect(rest.check!.settings.map(({ measured }) => measured.lossFactor)).toEqual([2, 2.5, 4, 5])
+    expect(planText(rest)).toMatch(/two settings: errors and intervals from their measuring errors alone/)
+    expect(() => planRuns({ dirs: [root], check: [root] })).toThrow(/every run is held out/)
     expect(planText(plan)).toMatch(/largest error (49|50|51)\.\d%, 1 of 2 inside the interval$/)
   })
 
