@@ -19,6 +19,16 @@ export {
 export { type Kid, type KidOptions, kid, kidOfWholeSets } from './eval/kid.ts'
 export { type PrecisionRecall, precisionRecall } from './eval/precisionRecall.ts'
 export { meanAndError, psnr } from './eval/psnr.ts'
+export { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './eval/rateBudget.ts'
+export {
+  fitRateLaw,
+  keptNoise,
+  planRate,
+  predictRate,
+  type RateLaw,
+  type RatePlan,
+  type RatePoint,
+} from './eval/rateLaw.ts'
 export { ssim } from './eval/ssim.ts'
 export * from './host/tensor.ts'
 export { input, type Op, scope, type Value } from './ir/graph.ts'

@@ -15,6 +15,7 @@ import { compareReport } from '../jobs/compareReport.ts'
 import { type DataOptions, describeData } from '../jobs/describeData.ts'
 import { describeModel } from '../jobs/info.ts'
 import { openRun } from '../jobs/openRun.ts'
+import { planRuns } from '../jobs/plan.ts'
 import { profileStep } from '../jobs/profile.ts'
 import { measureRun, runSweep } from '../jobs/sweep.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
@@ -24,7 +25,7 @@ import { gridPng, pairGrid } from '../run/picture.ts'
 import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { NodeRuntime } from '../runtime/node/runtime.ts'
 import type { Device } from '../runtime/runtime.ts'
-import { dataText, evaluationText, infoText, profileText, terminalListener } from './show.ts'
+import { dataText, evaluationText, infoText, planText, profileText, terminalListener } from './show.ts'
 
 /** Exit codes: bad usage or configuration, anything else, interrupted. */
 const exitUsage = 2
@@ -42,6 +43,11 @@ const wholeNumber =
 const realNumber = (text: string): number => {
   const n = Number(text)
   if (text.trim() === '' || !Number.isFinite(n)) throw new InvalidArgumentError('expected a number.')
+  return n
+}
+const positiveNumber = (text: string): number => {
+  const n = realNumber(text)
+  if (!(n > 0)) throw new InvalidArgumentError('expected a number above 0.')
   return n
 }
 /** Classes that data is taken to have before it is read: those of the best-known set of its kind. */
@@ -560,6 +566,39 @@ program
     const runtime = runtimeOf(flags)
     const profile = await profileStep(runtime, config, flags.stage, classes, flags.steps)
     answer(flags.json, { event: 'done', ...profile }, profileText(profile))
+  })
+
+interface PlanFlags {
+  readonly bitsPerPixel?: number
+  readonly bias?: number
+  readonly lossFactor?: number
+  readonly budget?: number
+  readonly check?: readonly string[]
+  readonly json?: boolean
+}
+
+program
+  .command('plan')
+  .description('fit the law of the rate to finished runs, and find the setting for a wanted rate')
+  .argument('<dir...>', 'run directories, or directories above them')
+  .addOption(new Option('--bits-per-pixel <R>', 'the wanted rate').argParser(positiveNumber))
+  .addOption(
+    new Option('--bias <b>', "decoder.bias to keep (default: the runs' usual one)").argParser(realNumber),
+  )
+  .addOption(
+    new Option('--loss-factor <c>', 'decoder.lossFactor to keep; the bias is planned').argParser(realNumber),
+  )
+  .addOption(
+    new Option('--budget <FLOPs>', 'plan the best rate for a base model of so many training FLOPs').argParser(
+      positiveNumber,
+    ),
+  )
+  .option('--check <dir...>', 'predict these runs and compare; they are left out of the fit')
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul plan runs/ --bits-per-pixel 0.3 --check runs/try'))
+  .action((dirs: string[], { json, ...flags }: PlanFlags) => {
+    const plan = planRuns({ dirs, ...flags })
+    answer(json, { event: 'done', ...plan }, planText(plan))
   })
 
 program

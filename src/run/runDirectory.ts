@@ -39,13 +39,23 @@ const trainedPart = ({ sampler: _, train, ...rest }: Config): string =>
 export const configHash = (config: Config): string =>
   createHash('sha256').update(trainedPart(config)).digest('hex').slice(0, 16)
 
-const differingKey = (a: unknown, b: unknown, path = ''): string | null => {
-  if (JSON.stringify(a) === JSON.stringify(b)) return null
+/** Where two trees of values differ first. */
+export interface Difference {
+  /** Dotted key. */
+  readonly key: string
+  /** The two values as JSON; `undefined` where there is none. */
+  readonly values: readonly [string, string]
+}
+
+/** The first key at which two trees of plain values differ, or null. */
+export const firstDifference = (a: unknown, b: unknown, path = ''): Difference | null => {
+  const [left, right] = [String(JSON.stringify(a)), String(JSON.stringify(b))]
+  if (left === right) return null
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null || Array.isArray(a)) {
-    return `${path} (${JSON.stringify(a)} there, ${JSON.stringify(b)} now)`
+    return { key: path, values: [left, right] }
   }
   for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    const below = differingKey(
+    const below = firstDifference(
       (a as Record<string, unknown>)[key],
       (b as Record<string, unknown>)[key],
       path === '' ? key : `${path}.${key}`,
@@ -76,9 +86,10 @@ export const prepareRun = (dir: string, config: Config): void => {
   if (existsSync(configFile(dir)) && existsSync(join(dir, 'checkpoints'))) {
     const existing = readRunConfig(dir)
     if (configHash(existing) !== configHash(config)) {
-      const key = differingKey(JSON.parse(trainedPart(existing)), JSON.parse(trainedPart(config)))
+      const found = firstDifference(JSON.parse(trainedPart(existing)), JSON.parse(trainedPart(config)))
+      const where = found && `${found.key} (${found.values[0]} there, ${found.values[1]} now)`
       throw new ConfigError(
-        `${dir}: it holds a run with another configuration: ${key}; give another --out, or remove that directory`,
+        `${dir}: it holds a run with another configuration: ${where}; give another --out, or remove that directory`,
       )
     }
   }

@@ -17,6 +17,7 @@ const commands = [
   'data',
   'info',
   'profile',
+  'plan',
   'features',
 ]
 
@@ -60,6 +61,8 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['train', '__proto__', '--dry-run'], /no preset or file called '__proto__'/],
     [['train', 'quickstart', '--set', 'train.bach=3'], /the nearest valid key is 'train\.batch'/],
     [['train', 'quickstart', '--set', 'train.lr=[1'], /--set train\.lr=\[1: the value is not YAML/],
+    [['plan', '.', '--bias', '2'], /a bias or a loss factor alone has no rate; give both/],
+    [['plan', '.', '--bits-per-pixel', '1', '--budget', '1e15'], /the budget decides the rate/],
     [['train', 'wrong.yaml'], /^wrong\.yaml:2:3: 'train\.lr': /],
   ])('%j', async (args, expected) => {
     writeFileSync(inWork('wrong.yaml'), 'train:\n  lr: fast\n')
@@ -75,6 +78,9 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['train'], "missing required argument 'preset or file.yaml'"],
     [['train', 'quickstart', '--stage', '3'], 'Allowed choices are 1, 2, all.'],
     [['train', 'quickstart', '--steps', '0'], 'expected a whole number from 1 on.'],
+    [['plan'], "missing required argument 'dir'"],
+    [['plan', 'runs', '--bits-per-pixel', 'many'], 'expected a number.'],
+    [['plan', 'runs', '--budget', '-1'], 'expected a number above 0.'],
     [['encode', 'run', 'a.png'], "required option '--out <file>' not specified"],
   ])('%j: an error, then the help', async (args, expected) => {
     const { code, stdout, stderr } = await ul(args)
@@ -96,6 +102,12 @@ describe('exit code 1: it was possible and failed', () => {
       )
     },
   )
+
+  it('a plan without runs, or without the directory', async () => {
+    expect(await sentenceOf(1, ['plan', 'missing'])).toMatch(/^missing: there is no such directory; give run/)
+    mkdirSync(inWork('empty'))
+    expect(await sentenceOf(1, ['plan', 'empty'])).toMatch(/^there are no runs, but a rate law takes two/)
+  })
 
   it('a preset that does not train yet, a folder that is not named, a folder in place of a file', async () => {
     expect(await sentenceOf(1, ['train', 'kinetics600'])).toMatch(/only pictures train so far/)

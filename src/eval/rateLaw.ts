@@ -1,0 +1,235 @@
+/**
+ * @file How the latent's rate depends on the loss factor c_lf and the bias b of the decoder's sigmoid weight, and which
+ * of them gives a wanted rate.
+ *
+ * The loss per picture is R + c_lf·L_x with the decoder's weight sigmoid(b − λ) (Unified Latents, arXiv 2602.17270,
+ * Figure 3). For independent Gaussian components and optimal networks a component that is known up to the variance
+ * v = e^(−λ) costs −½·ln v nats of rate, and the derivative of the loss by v vanishes where the weight, smoothed by the
+ * logistic density with which a denoiser at noise level λ' sees the component, is one: c_lf·G(b − λ) = 1, G being the
+ * distribution function of the sum of two logistic variables. So everything above the variance e^(−λ*) is kept, with
+ * λ* = b − u and G(u) = 1/c_lf. Pictures whose spectrum falls as a power of the frequency then have a rate that is a
+ * power of e^(λ*), Shannon's reverse water-filling:
+ *
+ *   ln R = a + k·(b − u(c_lf)).
+ */
+import { type Estimate, fitLine, type Line, predictY, solveX } from './lineFit.ts'
+
+/** Below this |u| the closed form loses digits and its series is used. */
+const seriesBelow = 0.1
+
+/** G(−t) for t ≥ 0, exact to rounding relative to itself. */
+const lowerTail = (t: number): number => {
+  if (t < seriesBelow) return 0.5 - t * (1 / 6 - t ** 2 * (1 / 180 - t ** 2 * (1 / 5040 - t ** 2 / 151_200)))
+  const missing = -Math.expm1(-t)
+  return (Math.exp(-t) * (t - missing)) / missing ** 2
+}
+
+/**
+ * G(u) = e^u·(e^u − 1 − u)/(e^u − 1)², the distribution function of the sum of two standard logistic variables: the
+ * sigmoid weight as a component feels it, over all noise levels at once. G(0) = 1/2, G(−u) = 1 − G(u).
+ */
+export const smoothedSigmoid = (u: number): number => (u < 0 ? lowerTail(-u) : 1 - lowerTail(u))
+
+/**
+ * u(c_lf), the solution of G(u) = 1/c_lf: an ideal encoder keeps each component down to the noise level λ* = b − u.
+ * @throws for c_lf ≤ 1, which keeps nothing: a bit of the latent costs more than the decoder can gain by it
+ */
+export const keptNoise = (lossFactor: number): number => {
+  if (!(lossFactor > 1) || !Number.isFinite(lossFactor))
+    throw new Error(
+      `a loss factor of ${lossFactor} puts nothing into the latent; decoder.lossFactor must be above 1`,
+    )
+  // The smaller of G(u) and G(−u) is found, because it keeps its digits.
+  const tail = Math.min(1, lossFactor - 1) / lossFactor
+  let [low, high] = [0, 1]
+  while (lowerTail(high) > tail) high *= 2
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2
+    if (lowerTail(middle) > tail) low = middle
+    else high = middle
+  }
+  const t = (low + high) / 2
+  return lossFactor < 2 ? t : -t
+}
+
+/** The loss factor whose u is given: 1/G(u). */
+const lossFactorOf = (u: number): number => 1 / smoothedSigmoid(u)
+
+/** The two settings that decide the rate. */
+export interface RateSetting {
+  /** c_lf, above 1. */
+  readonly lossFactor: number
+  /** b, in units of log-SNR. */
+  readonly bias: number
+}
+
+/** A measured rate. */
+export interface RatePoint extends RateSetting {
+  /** Latent bits per picture element. */
+  readonly bitsPerPixel: number
+  /** Its standard error. */
+  readonly error?: number | undefined
+}
+
+/** ln R = a + k·(b − u(c_lf)), fitted. */
+export interface RateLaw {
+  readonly a: number
+  readonly k: number
+  /** Standard errors; null when unknown. */
+  readonly aError: number | null
+  readonly kError: number | null
+  /** The line ln R over b − u(c_lf). */
+  readonly line: Line
+  /** Bias and loss factor that occur most often among the points. */
+  readonly usual: RateSetting
+  /** Largest |predicted/measured − 1| among the points. */
+  readonly largestMisfit: number
+}
+
+/** A rate in bits/pixel with its 95% interval; bounds are null when unknown. */
+export interface RateEstimate {
+  readonly bitsPerPixel: number
+  readonly low: number | null
+  readonly high: number | null
+  /** Whether the setting lies outside the range of the points. */
+  readonly extrapolated: boolean
+}
+
+/** One way to reach a rate: a setting, of which one part was solved for. */
+export interface RateProposal extends RateSetting {
+  readonly solvedFor: 'lossFactor' | 'bias'
+  /** Values of the solved part that the law cannot tell from the best, at 95%; null when unknown or unbounded. */
+  readonly low: number | null
+  readonly high: number | null
+}
+
+/** How to reach a rate. */
+export interface RatePlan {
+  /** The proposal: one of the two alternatives. */
+  readonly proposal: RateProposal
+  /** Rate to expect there. */
+  readonly rate: RateEstimate
+  /** Why the bias is proposed and not the loss factor, in a few words; null when the loss factor is. */
+  readonly whyBias: string | null
+  /** The loss factor at the given or usual bias. */
+  readonly atBias: RateProposal
+  /** The bias at the given or usual loss factor. */
+  readonly atLossFactor: RateProposal
+}
+
+/** Loss factors that a plan proposes: close to 1 the rate is all slope, far above the prior hardly counts. */
+export const sensibleLossFactors: readonly [number, number] = [1.05, 8]
+
+const place = ({ lossFactor, bias }: RateSetting): number => bias - keptNoise(lossFactor)
+
+/** The value that occurs most often; of several the middle one. */
+const mostCommon = (values: readonly number[]): number => {
+  const counts = new Map<number, number>()
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1)
+  const most = Math.max(...counts.values())
+  const tied = [...counts.keys()].filter((value) => counts.get(value) === most).sort((x, y) => x - y)
+  return tied[Math.floor((tied.length - 1) / 2)]!
+}
+
+/**
+ * Fits the law. Two points give the line through them, with errors if theirs are known; three or more show by their
+ * scatter how well the law holds.
+ * @param weights `equal` (the default: runs are usually measured on the same pictures, so that their scatter about the
+ * law is not their standard error), or `errors`: by 1/(error/rate)²
+ * @throws when fewer than two settings differ in b − u(c_lf), for c_lf ≤ 1, and for a rate that is not above 0
+ */
+export const fitRateLaw = (points: readonly RatePoint[], weights: 'equal' | 'errors' = 'equal'): RateLaw => {
+  const flat = points.find(({ bitsPerPixel }) => !(bitsPerPixel > 0))
+  if (flat !== undefined)
+    throw new Error(
+      `a run with a rate of ${flat.bitsPerPixel} bits/pixel has collapsed and follows no law; leave it out`,
+    )
+  const at = points.map((point) => ({
+    x: place(point),
+    y: Math.log(point.bitsPerPixel),
+    error: point.error === undefined ? undefined : point.error / point.bitsPerPixel,
+  }))
+  if (at.every(({ x }) => Math.abs(x - at[0]!.x) < 1e-9)) {
+    const settings = points.length === 1 ? 'there is one setting' : 'all runs have the same b − u(c_lf)'
+    throw new Error(
+      `${points.length === 0 ? 'there are no runs' : settings}, but a rate law takes two that differ in it; train another with a different decoder.lossFactor or decoder.bias`,
+    )
+  }
+  const line = fitLine(at, weights)
+  return {
+    a: line.intercept,
+    k: line.slope,
+    aError: line.covariance === null ? null : Math.sqrt(line.covariance[0]),
+    kError: line.covariance === null ? null : Math.sqrt(line.covariance[2]),
+    line,
+    usual: {
+      lossFactor: mostCommon(points.map(({ lossFactor }) => lossFactor)),
+      bias: mostCommon(points.map(({ bias }) => bias)),
+    },
+    largestMisfit: Math.max(...at.map(({ x, y }) => Math.abs(Math.expm1(predictY(line, x).value - y)))),
+  }
+}
+
+/** Rate to expect of one new run, in bits/pixel, with the 95% interval. @throws for c_lf ≤ 1 */
+export const predictRate = (law: RateLaw, setting: RateSetting): RateEstimate => {
+  const x = place(setting)
+  const { value, low, high } = predictY(law.line, x)
+  const [least, most] = law.line.xRange
+  return {
+    bitsPerPixel: Math.exp(value),
+    low: low === null ? null : Math.exp(low),
+    high: high === null ? null : Math.exp(high),
+    extrapolated: x < least - 1e-9 || x > most + 1e-9,
+  }
+}
+
+const proposalAtBias = (bias: number, x: Estimate): RateProposal => {
+  const at = (value: number | null): number | null => (value === null ? null : lossFactorOf(bias - value))
+  return {
+    solvedFor: 'lossFactor',
+    lossFactor: lossFactorOf(bias - x.value),
+    bias,
+    low: at(x.low),
+    high: at(x.high),
+  }
+}
+
+const proposalAtLossFactor = (lossFactor: number, x: Estimate): RateProposal => {
+  const u = keptNoise(lossFactor)
+  const at = (value: number | null): number | null => (value === null ? null : value + u)
+  return { solvedFor: 'bias', lossFactor, bias: x.value + u, low: at(x.low), high: at(x.high) }
+}
+
+/**
+ * The setting that gives a rate: the loss factor at the given (or the points' usual) bias, or the bias where the loss
+ * factor is given or would leave {@link sensibleLossFactors}.
+ * @param bitsPerPixel the wanted rate, above 0
+ * @throws when both settings are given, when the rate is not above 0, and for a law whose rate does not rise
+ */
+export const planRate = (
+  law: RateLaw,
+  bitsPerPixel: number,
+  given: { readonly bias?: number | undefined; readonly lossFactor?: number | undefined } = {},
+): RatePlan => {
+  if (!(bitsPerPixel > 0) || !Number.isFinite(bitsPerPixel))
+    throw new Error(`a rate of ${bitsPerPixel} bits/pixel cannot be planned; give a number above 0`)
+  if (given.bias !== undefined && given.lossFactor !== undefined)
+    throw new Error('bias and loss factor are both given, so the rate is fixed by them; give one of the two')
+  if (!(law.k > 0))
+    throw new Error(
+      `the runs' rate does not rise with the loss factor (k = ${law.k.toPrecision(3)}), so the law does not hold for them; look for a collapsed or unfinished run`,
+    )
+  const x = solveX(law.line, Math.log(bitsPerPixel))
+  const atBias = proposalAtBias(given.bias ?? law.usual.bias, x)
+  const atLossFactor = proposalAtLossFactor(given.lossFactor ?? law.usual.lossFactor, x)
+  const [least, most] = sensibleLossFactors
+  const outside = !(atBias.lossFactor >= least && atBias.lossFactor <= most)
+  const whyBias =
+    given.lossFactor !== undefined
+      ? 'the loss factor is given'
+      : outside
+        ? `at bias ${atBias.bias} the loss factor would be ${atBias.lossFactor.toPrecision(4)}, outside ${least} to ${most}`
+        : null
+  const proposal = whyBias === null ? atBias : atLossFactor
+  return { proposal, rate: predictRate(law, proposal), whyBias, atBias, atLossFactor }
+}
