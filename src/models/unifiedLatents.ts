@@ -130,15 +130,15 @@ const diffusionRate = (
   logVariance: Value | null,
   inputs: Stage1Inputs,
 ): Rate => {
-  const { logSnr0, logSnr1 } = config.latent
   const level = levelOf(inputs.zLogSnr, 4)
   const zT = diffuse(z, inputs.zEps, level)
   const [v, vHat] = [
     vTarget(z, inputs.zEps, level),
     priorV(priorOf(config, lookUp), config, zT, inputs.zLogSnr),
   ]
-  const terminal = normalKlElements(z, logSnr1)
-  const rest = logVariance === null ? terminal : add(terminal, posteriorEntropyElements(logVariance, logSnr0))
+  const terminal = normalKlElements(z, config.latent.logSnr1)
+  const rest =
+    logVariance === null ? terminal : add(terminal, posteriorEntropyElements(logVariance, inputs.z0LogSnr))
   return {
     diffusion: vLoss(v, vHat, inputs.zWeight),
     rest: sumPerExample(rest),
