@@ -191,8 +191,15 @@ export const stage1Terms = (config: ModelConfig, lookUp: LookUp, inputs: Stage1I
       z,
     }
   }
-  const seen = stopped ? stopGradient(z) : drawn(scaled, inputs.zDraw)
-  const rate = diffusionRate(config, lookUp, seen, scaled.logVariance, inputs)
+  const rate = stopped
+    ? diffusionRate(
+        config,
+        lookUp,
+        stopGradient(z),
+        posterior.logVariance && stopGradient(posterior.logVariance),
+        inputs,
+      )
+    : diffusionRate(config, lookUp, drawn(scaled, inputs.zDraw), scaled.logVariance, inputs)
   return {
     priorNats: rate.diffusion,
     terminalNats: rate.rest,

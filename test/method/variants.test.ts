@@ -202,7 +202,7 @@ describe('a learned variance under the diffusion prior', () => {
   )
 })
 
-describe.each(['fixed'] as const)('stopGradient with %s variance', (variance) => {
+describe.each(['fixed', 'learned'] as const)('stopGradient with %s variance', (variance) => {
   const rate = ({ priorNats, terminalNats }: Stage1Terms): Value => add(priorNats, terminalNats)
 
   it('keeps the rate from the encoder and gives the prior what the method gives it', async () => {
