@@ -461,7 +461,9 @@ describe('pixels as latents', () => {
     const pixel = (c: number, y: number, x: number) => images[(c * size + y) * size + x]!
     const wanted = [0, 1].flatMap((y) => [0, 1].flatMap((x) => [0, 1, 2].map((c) => pixel(c, y, x))))
     expect(Array.from({ length: 12 }, (_, channel) => block(channel))).toEqual(wanted)
-    expect(await codec.decode(z, 3, samplers[0]!)).toEqual(images)
+    const z0 = codec.addNoise(z, 3)
+    expect(z0).not.toBe(z)
+    expect(await codec.decode(z0, 3, samplers[0]!)).toEqual(images)
     await codec.dispose()
   })
 
