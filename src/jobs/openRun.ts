@@ -37,18 +37,28 @@ const loadAverages = (dir: string, stage: string, warn: (text: string) => void):
   return copyIn(loadCheckpoint(found.path).tensors, 'ema')
 }
 
-/** What two runs must share for one to use the other's stage 1. */
-const stage1Part = ({ size, frames, latent, encoder, prior, decoder, variant }: ModelConfig): string =>
-  JSON.stringify({ size, frames, latent, encoder, prior, decoder, variant })
+/** What two runs must share for one to use the other's stage 1, under the names of their configurations. */
+const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant }: ModelConfig) => ({
+  'data.size': size,
+  'data.frames': frames,
+  latent,
+  encoder,
+  prior,
+  decoder,
+  variant,
+})
 
 /** The directory whose stage 1 a run uses. @throws ConfigError when that run's networks are others. */
 const stage1Directory = (dir: string, config: Config, model: ModelConfig): string => {
   const { from } = config.train.stage1
   if (from === null) return dir
-  const other = modelConfig(readRunConfig(from), model.classes)
-  if (stage1Part(other) !== stage1Part(model)) {
+  const theirs = Object.entries(stage1Parts(modelConfig(readRunConfig(from), model.classes)))
+  const own = new Map<string, unknown>(Object.entries(stage1Parts(model)))
+  const differing = theirs.filter(([name, part]) => JSON.stringify(part) !== JSON.stringify(own.get(name)))
+  if (differing.length > 0) {
+    const names = differing.map(([name]) => name).join(', ')
     throw new ConfigError(
-      `train.stage1.from ${from}: its data.size, latent, encoder, prior, decoder or variant differ from this run's; set them to that run's values`,
+      `train.stage1.from ${from}: that run differs from this one in ${names}; set the same values here`,
     )
   }
   return from
