@@ -1,5 +1,5 @@
 /** @file A trained run opened for use: its configuration, its codec and its generator, from the newest checkpoints. */
-
+import { resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
 import type { ModelConfig } from '../models/config.ts'
@@ -48,11 +48,26 @@ const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant }:
   variant,
 })
 
-/** The directory whose stage 1 a run uses. @throws ConfigError when that run's networks are others. */
-const stage1Directory = (dir: string, config: Config, model: ModelConfig): string => {
+/**
+ * The directory whose stage 1 a run uses; that run may itself have taken it from another.
+ * @param asked directories that led here
+ * @throws ConfigError when that run's networks are others, or when runs name each other.
+ */
+const stage1Directory = (
+  dir: string,
+  config: Config,
+  model: ModelConfig,
+  asked: readonly string[] = [],
+): string => {
   const { from } = config.train.stage1
   if (from === null) return dir
-  const theirs = Object.entries(stage1Parts(modelConfig(readRunConfig(from), model.classes)))
+  if ([...asked, dir].some((other) => resolve(other) === resolve(from))) {
+    throw new ConfigError(
+      `train.stage1.from ${from}: that run takes its stage 1 from this one; name the run that trained it`,
+    )
+  }
+  const theirConfig = readRunConfig(from)
+  const theirs = Object.entries(stage1Parts(modelConfig(theirConfig, model.classes)))
   const own = new Map<string, unknown>(Object.entries(stage1Parts(model)))
   const differing = theirs.filter(([name, part]) => JSON.stringify(part) !== JSON.stringify(own.get(name)))
   if (differing.length > 0) {
@@ -61,7 +76,7 @@ const stage1Directory = (dir: string, config: Config, model: ModelConfig): strin
       `train.stage1.from ${from}: that run differs from this one in ${names}; set the same values here`,
     )
   }
-  return from
+  return stage1Directory(from, theirConfig, model, [...asked, dir])
 }
 
 /**

@@ -110,6 +110,25 @@ describe('train.stage1.from', () => {
     )
   })
 
+  /** A run that has its configuration and nothing else. */
+  const bare = (name: string, from: string): string => {
+    prepareRun(runDir(name), tinyConfigOf(`train.stage1.from=${from}`))
+    writeRunInfo(runDir(name), readRunInfo(runDir('whole')))
+    return runDir(name)
+  }
+
+  it('follows a run that has its stage 1 from another, and ends where runs name each other', () => {
+    const third = bare('third', bare('second', runDir('whole')))
+    expect(openRun(third, runtime).stage1Directory).toBe(runDir('whole'))
+    expect(openRun(third, runtime).stage1()).toEqual(opened('whole').stage1())
+    for (const last of ['itself', 'ring b']) bare(last, runDir(last === 'itself' ? last : 'ring a'))
+    bare('ring a', runDir('ring b'))
+    for (const name of ['itself', 'ring a', 'ring b']) {
+      expect(() => opened(name)).toThrow(ConfigError)
+      expect(() => opened(name)).toThrow(/takes its stage 1 from this one/)
+    }
+  })
+
   it('refuses before anything is trained, and names a run that is not there', async () => {
     const other = tinyConfigOf(`train.stage1.from=${runDir('whole')}`, 'decoder.width=64')
     await expect(trainTiny('other', other)).rejects.toThrow(ConfigError)
