@@ -420,6 +420,28 @@ it.each<Partial<VariantConfig>>([
   expect(terms.rateElements.length).toBe(terms.z.length)
 })
 
+it.each<Partial<VariantConfig>>([
+  { variance: 'learned' },
+  { variance: 'learned', klWeight: 0.1 },
+  { prior: 'normal', klWeight: 0.1 },
+  { prior: 'normal', variance: 'learned', klWeight: 0.1 },
+  { priorBias: 0, variance: 'learned' },
+])('the warm-up scales what the rate tells the encoder, and nothing else: %j', async (variant) => {
+  const config = withVariant(variant)
+  const share = 0.25
+  const whole = await run(config)
+  const held = await run(config, undefined, { ...feedsOf(config), encoderShare: scalar(share) })
+  const ofDecoder = await run(config, ({ decoderNats }) => decoderNats)
+  const [all, rest] = [whole.gradients, ofDecoder.gradients].map((g) => below(g, 'encoder'))
+  expect(mismatches(held.gradients, combined(share, all!, 1 - share, rest!), 1e-4)).toEqual({})
+  for (const network of ['prior', 'decoder']) {
+    expect(mismatches(held.gradients, below(whole.gradients, network), 1e-6)).toEqual({})
+  }
+  for (const name of ['priorNats', 'terminalNats', 'totalNats'] as const) {
+    expectClose(held.terms[name], whole.terms[name], 1e-6)
+  }
+})
+
 const unguided: Guidance = { scale: 1, logSnrMin: -4, logSnrMax: 4 }
 const samplers: readonly SamplerConfig[] = [
   { kind: 'ancestral', steps: 4, variance: 0.3 },
