@@ -6,13 +6,13 @@ import { readPictures } from '../../src/data/batches.ts'
 import { openData } from '../../src/data/open.ts'
 import type { ImageSource } from '../../src/data/source.ts'
 import { compareFeatureSets, type FeatureComparison } from '../../src/eval/compareFeatures.ts'
-import { featureSet } from '../../src/eval/featureSet.ts'
+import { type FeatureSet, featureSet } from '../../src/eval/featureSet.ts'
 import { openFeatureNetwork } from '../../src/features/network.ts'
 import { quantisePictures } from '../../src/features/quantise.ts'
 import { sidecarPath } from '../../src/features/sidecar.ts'
 import { type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
 import { measureQuality, type QualityOptions } from '../../src/jobs/quality.ts'
-import { decoderSampler, evenly } from '../../src/jobs/use.ts'
+import { decoderSampler, evenly, latentSampler } from '../../src/jobs/use.ts'
 import { plainModel } from '../../src/onnx/plain.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
 
@@ -62,6 +62,13 @@ const measure = (changes: Partial<QualityOptions> = {}) =>
     ...changes,
   })
 
+const featuresOf = async (images: Float32Array): Promise<FeatureSet> => {
+  const network = await openFeatureNetwork(features)
+  const rows = await network.features(quantisePictures(images, side), side)
+  await network.dispose()
+  return featureSet(rows, 12)
+}
+
 const expectFinite = ({ frechet, kid, precision, recall }: FeatureComparison): void => {
   expect([frechet, kid.mean, kid.error].every(Number.isFinite)).toBe(true)
   expect(frechet).toBeGreaterThan(0)
@@ -103,12 +110,7 @@ describe('measureQuality', () => {
     const z0 = codec.addNoise(await codec.encode(pictures, 3), 3)
     const reconstructed = await codec.decode(z0, 3, decoderSampler(run.config))
     await codec.dispose()
-    const network = await openFeatureNetwork(features)
-    const [real, fake] = [
-      await network.features(quantisePictures(pictures, side), side),
-      await network.features(quantisePictures(reconstructed, side), side),
-    ].map((rows) => featureSet(rows, 12)) as [ReturnType<typeof featureSet>, ReturnType<typeof featureSet>]
-    await network.dispose()
+    const [real, fake] = [await featuresOf(pictures), await featuresOf(reconstructed)]
     // Means of the first quarter by hand: the network sees the pictures, in [0, 1].
     const quarter = Array.from({ length: 64 }, (_, i) => pictures[Math.floor(i / 8) * 16 + (i % 8)]!)
     const mean = quarter.reduce((a, b) => a + b, 0) / 64
@@ -118,6 +120,33 @@ describe('measureQuality', () => {
     expect(reconstruction!.frechet).toBeCloseTo(wanted.frechet, 6)
     expect(reconstruction!.kid.mean).toBeCloseTo(wanted.kid.mean, 6)
     expect(reconstruction).toMatchObject({ precision: wanted.precision, recall: wanted.recall })
+  })
+
+  it('compares samples, classes as often as there, with all pictures', async () => {
+    const labels = Int32Array.from({ length: 11 }, (_, i) =>
+      source.label(Math.floor((i * source.count) / 11)),
+    )
+    for (const label of [0, 1]) {
+      const there = Array.from({ length: source.count }, (_, i) => source.label(i)).filter((l) => l === label)
+      const here = labels.filter((l) => l === label)
+      expect(Math.abs(here.length / 11 - there.length / source.count)).toBeLessThan(1 / 11)
+    }
+    const [generator, codec] = [run.generator(11), run.codec(11)]
+    const z0 = await generator.generate(labels, 3, latentSampler(run.config), guidance)
+    const samples = await codec.decode(z0, 4, decoderSampler(run.config))
+    await Promise.all([generator.dispose(), codec.dispose()])
+    const all = await readPictures(
+      source,
+      Array.from({ length: source.count }, (_, i) => i),
+    )
+    const wanted = compareFeatureSets(await featuresOf(all), await featuresOf(samples), {
+      seed: 3,
+      fitBias: false,
+    })
+    const { generation } = await measure()
+    expect(generation!.frechet).toBeCloseTo(wanted.frechet, 6)
+    expect(generation!.kid.mean).toBeCloseTo(wanted.kid.mean, 6)
+    expect(generation).toMatchObject({ precision: wanted.precision, recall: wanted.recall })
   })
 
   it('generates nothing where there is nothing that generates, and takes no more pictures than there are', async () => {
