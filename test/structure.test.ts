@@ -52,21 +52,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   features: ['data', 'host', 'onnx', 'run', 'runtime/node'],
   pipeline: ['diffusion', 'eval', 'host', 'ir', 'models', 'ops', 'runtime', 'train'],
   jobs: [
-    ...[
-      'config',
-      'data',
-      'diffusion',
-      'eval',
-      'features',
-      'host',
-      'ir',
-      'models',
-      'nn',
-      'optim',
-      'pipeline',
-      'run',
-    ],
-    ...['runtime', 'train'],
+    ...['config', 'data', 'diffusion', 'eval', 'features', 'host', 'ir', 'models', 'nn', 'optim'],
+    ...['pipeline', 'run', 'runtime', 'train'],
   ],
   cli: ['config', 'eval', 'features', 'host', 'ir', 'jobs', 'pipeline', 'run', 'runtime', 'runtime/node'],
   'index.ts': [

@@ -58,8 +58,11 @@ export const normalKlElements = (z: Value, logSnr: number): Value => {
 }
 
 /**
- * What an encoder's own variance σ_z² changes where the latent is charged at noise level λ(0), in nats per element: the
- * entropy that it adds, −½·ln(1 + σ_z²·e^λ(0)) (method.md section 7, row D).
+ * What an encoder's own variance σ_z² changes where the latent is charged at the noise level of z_0, in nats per element:
+ * the entropy that it adds, −½·ln(1 + σ_z²·e^λ) (method.md section 7, row D).
+ * @param logSnr λ of z_0's noise, of all examples or [B]
  */
-export const posteriorEntropyElements = (logVariance: Value, logSnr0: number): Value =>
-  mul(softplus(add(logVariance, logSnr0)), -0.5)
+export const posteriorEntropyElements = (logVariance: Value, logSnr: Value | number): Value => {
+  const level = typeof logSnr === 'number' ? logSnr : asColumn(logSnr, logVariance.shape.length)
+  return mul(softplus(add(logVariance, level)), -0.5)
+}

@@ -11,9 +11,9 @@ export type Weighting = (schedule: Schedule, t: number) => number
 export const elboWeight: Weighting = (schedule, t) => -0.5 * schedule.slope(t) * sigmoid(schedule.logSnr(t))
 
 /**
- * Draws the least noise λ_max of an example so that the share of examples that see a noise level λ < λ_max is
- * proportional to sigmoid(b − λ): a logistic with location b, truncated to [low, high]. The plain ELBO up to λ_max is
- * then in expectation the sigmoid-weighted one (Appendix B, second variant).
+ * Draws the least noise λ_max of an example from a logistic with location b, truncated to [low, high]. The share of
+ * examples that see a noise level λ is then sigmoid(b − λ) − sigmoid(b − high) up to a factor, 1 below low: the plain ELBO
+ * up to λ_max is in expectation the sigmoid-weighted one, faded out at high (Appendix B, second variant).
  * @param u uniform in [0, 1)
  */
 export const drawnLeastNoise = (bias: number, low: number, high: number, u: number): number => {

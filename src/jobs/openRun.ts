@@ -1,5 +1,4 @@
 /** @file A trained run opened for use: its configuration, its codec and its generator, from the newest checkpoints. */
-
 import { resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
@@ -42,21 +41,47 @@ const loadAverages = (dir: string, stage: string, warn: (text: string) => void):
 export const sharesFigures = ({ stage1Directory: from, config }: OpenedRun, dir: string): boolean =>
   from !== resolve(dir) && JSON.stringify(readRunConfig(from).data) === JSON.stringify(config.data)
 
-/** What two runs must share for one to use the other's stage 1. */
-const stage1Part = ({ size, frames, latent, encoder, prior, decoder, variant }: ModelConfig): string =>
-  JSON.stringify({ size, frames, latent, encoder, prior, decoder, variant })
+/** What two runs must share for one to use the other's stage 1, under the names of their configurations. */
+const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant }: ModelConfig) => ({
+  'data.size': size,
+  'data.frames': frames,
+  latent,
+  encoder,
+  prior,
+  decoder,
+  variant,
+})
 
-/** The directory whose stage 1 a run uses. @throws ConfigError when that run's networks are others. */
-const stage1Directory = (dir: string, config: Config, model: ModelConfig): string => {
-  if (config.train.stage1.from === null) return resolve(dir)
+/**
+ * The absolute directory whose stage 1 a run uses; that run may itself have taken it from another.
+ * @param asked absolute directories that led here
+ * @throws ConfigError when that run's networks are others, or when runs name each other.
+ */
+const stage1Directory = (
+  dir: string,
+  config: Config,
+  model: ModelConfig,
+  asked: readonly string[] = [],
+): string => {
+  const here = resolve(dir)
+  if (config.train.stage1.from === null) return here
   const from = resolve(dir, config.train.stage1.from)
-  const other = modelConfig(readRunConfig(from), model.classes)
-  if (stage1Part(other) !== stage1Part(model)) {
+  if ([...asked, here].includes(from)) {
     throw new ConfigError(
-      `train.stage1.from ${from}: its data.size, latent, encoder, prior, decoder or variant differ from this run's; set them to that run's values`,
+      `train.stage1.from ${from}: that run takes its stage 1 from this one; name the run that trained it`,
     )
   }
-  return from
+  const theirConfig = readRunConfig(from)
+  const theirs = Object.entries(stage1Parts(modelConfig(theirConfig, model.classes)))
+  const own = new Map<string, unknown>(Object.entries(stage1Parts(model)))
+  const differing = theirs.filter(([name, part]) => JSON.stringify(part) !== JSON.stringify(own.get(name)))
+  if (differing.length > 0) {
+    const names = differing.map(([name]) => name).join(', ')
+    throw new ConfigError(
+      `train.stage1.from ${from}: that run differs from this one in ${names}; set the same values here`,
+    )
+  }
+  return stage1Directory(from, theirConfig, model, [...asked, here])
 }
 
 /**

@@ -34,6 +34,8 @@ export interface QualityOptions {
   readonly guidance: Guidance
   /** Whether to fit what the small number of samples adds: seven distances instead of one. */
   readonly fitBias: boolean
+  /** Pictures that are in memory at a time, 256 when absent; the figures do not depend on it. */
+  readonly atOnce?: number
 }
 
 /** Distances with what they depend on. */
@@ -54,9 +56,6 @@ export interface Quality {
   readonly generation: FeatureComparison | null
 }
 
-/** Pictures that are in memory at a time. */
-const atOnce = 256
-
 const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
@@ -68,6 +67,7 @@ const featuresOf = async (
   network: FeatureNetwork,
   size: number,
   count: number,
+  atOnce: number,
   part: (first: number, n: number) => Promise<Float32Array>,
 ): Promise<FeatureSet> => {
   const side = { height: size, width: size }
@@ -84,13 +84,14 @@ const sourceFeatures = async (
   network: FeatureNetwork,
   key: string,
   source: ImageSource,
+  atOnce: number,
 ): Promise<FeatureSet> => {
   const path = join(defaultCacheDir(), `features-${key}.safetensors`)
   if (existsSync(path)) {
     const { features } = readSafetensors(path).tensors
     if (features?.shape[0] === source.count) return featureSet(floats(features), network.dimension)
   }
-  const set = await featuresOf(network, source.size, source.count, (first, n) =>
+  const set = await featuresOf(network, source.size, source.count, atOnce, (first, n) =>
     readPictures(
       source,
       Array.from({ length: n }, (_, i) => first + i),
@@ -120,7 +121,7 @@ export const measureQuality = async (
   options: QualityOptions,
 ): Promise<Quality> => {
   const { config, model } = run
-  const { samples, seed, guidance, fitBias } = options
+  const { samples, seed, guidance, fitBias, atOnce = 256 } = options
   const file = options.features ?? defaultFeatureFile()
   if (options.features === undefined && !existsSync(file)) buildMixed5(file)
   const network = await openFeatureNetwork(file)
@@ -132,6 +133,7 @@ export const measureQuality = async (
       network,
       hashOf(readFileSync(file), network.describe(), source.fingerprint),
       source,
+      atOnce,
     )
     const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
     const positions = evenly(samples, source.count)
@@ -145,7 +147,7 @@ export const measureQuality = async (
         ? null
         : compare(
             chosen(real, positions),
-            await featuresOf(network, model.size, positions.length, reconstruct),
+            await featuresOf(network, model.size, positions.length, atOnce, reconstruct),
           )
     // Classes are drawn as often as the training pictures have them, which samples are compared with.
     const labels = Int32Array.from({ length: samples }, (_, i) => {
@@ -157,7 +159,7 @@ export const measureQuality = async (
       generator &&
       compare(
         real,
-        await featuresOf(network, model.size, samples, async (first, n) => {
+        await featuresOf(network, model.size, samples, atOnce, async (first, n) => {
           const z0 = await generator.generate(labels.slice(first, first + n), seed, chain, guidance, first)
           return codec.decode(z0, seed + 1, decoder, first)
         }),

@@ -24,10 +24,11 @@ const shownPerClass = 8
 /** Pictures read and encoded at a time. */
 const readAtOnce = 64
 
-/** Hash of what the latents of a run depend on: networks that encode, their weights, the pictures, the draw. */
+/** Hash of what the latents of a run depend on: networks that encode, their weights, the pictures, the draw if any. */
 const latentsKey = (model: ModelConfig, weights: Weights, source: ImageSource, seed: number): string => {
   const hash = createHash('sha256')
-  hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, seed]))
+  const draw = model.variant.variance === 'learned' ? seed : null
+  hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, draw]))
   for (const [path, { data }] of Object.entries(weights)) {
     if (!path.startsWith('encoder.')) continue
     hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))

@@ -169,7 +169,7 @@ export const encodeToFile = async (
   out: string,
 ): Promise<void> => {
   const codec = run.codec(batchFor(pictures.files.length, run.model.size))
-  const z = await codec.encode(pictures.images)
+  const z = await codec.encode(pictures.images, seed)
   const shape = latentShape(run.model, pictures.files.length)
   const tensors = { z: float32(shape, z), z0: float32(shape, codec.addNoise(z, seed)) }
   await codec.dispose()

@@ -130,15 +130,15 @@ const diffusionRate = (
   logVariance: Value | null,
   inputs: Stage1Inputs,
 ): Rate => {
-  const { logSnr0, logSnr1 } = config.latent
   const level = levelOf(inputs.zLogSnr, 4)
   const zT = diffuse(z, inputs.zEps, level)
   const [v, vHat] = [
     vTarget(z, inputs.zEps, level),
     priorV(priorOf(config, lookUp), config, zT, inputs.zLogSnr),
   ]
-  const terminal = normalKlElements(z, logSnr1)
-  const rest = logVariance === null ? terminal : add(terminal, posteriorEntropyElements(logVariance, logSnr0))
+  const terminal = normalKlElements(z, config.latent.logSnr1)
+  const rest =
+    logVariance === null ? terminal : add(terminal, posteriorEntropyElements(logVariance, inputs.z0LogSnr))
   return {
     diffusion: vLoss(v, vHat, inputs.zWeight),
     rest: sumPerExample(rest),
@@ -191,8 +191,15 @@ export const stage1Terms = (config: ModelConfig, lookUp: LookUp, inputs: Stage1I
       z,
     }
   }
-  const seen = stopped ? stopGradient(z) : drawn(scaled, inputs.zDraw)
-  const rate = diffusionRate(config, lookUp, seen, scaled.logVariance, inputs)
+  const rate = stopped
+    ? diffusionRate(
+        config,
+        lookUp,
+        stopGradient(z),
+        posterior.logVariance && stopGradient(posterior.logVariance),
+        inputs,
+      )
+    : diffusionRate(config, lookUp, drawn(scaled, inputs.zDraw), scaled.logVariance, inputs)
   return {
     priorNats: rate.diffusion,
     terminalNats: rate.rest,

@@ -13,7 +13,7 @@ import { batchNoise, decoderSchedule, imageShape, latentShape } from './stage1.t
 export interface Codec {
   /** Pictures [N, 3, H, W] in [−1, 1] → clean latents [N, c, h, w]; a learned variance draws by (seed, example). */
   encode(images: Float32Array, seed?: number, first?: number): Promise<Float32Array>
-  /** Adds the encoder's fixed noise: z_0 = α_0·z + σ_0·ε, ε from (seed, example). */
+  /** Adds the encoder's fixed noise: z_0 = α_0·z + σ_0·ε, ε from (seed, example). Pixels get none. */
   addNoise(z: Float32Array, seed: number, first?: number): Float32Array
   /**
    * Noisy latents z_0 [N, c, h, w] → pictures in [−1, 1], noise from (seed, example). Latents that are pixels come as
@@ -94,6 +94,7 @@ export const createCodec = (runtime: Runtime, config: ModelConfig, weights: Weig
         return floats((await encoder.run(zDraw === undefined ? given : { ...given, zDraw })).z!)
       }),
     addNoise: (z, seed, first = 0) => {
+      if (encoderKind === 'pixels') return z.slice()
       const count = z.length / latentSize
       const eps = floats(batchNoise([count, latentSize], seed, 'z0', first))
       const [alpha, sigma] = [alphaOf(config.latent.logSnr0), sigmaOf(config.latent.logSnr0)]

@@ -8,6 +8,7 @@ import {
   type Level,
   levelOf,
   normalKlElements,
+  posteriorEntropyElements,
   sumPerExample,
   vLoss,
   vTarget,
@@ -25,7 +26,7 @@ import { randomUniform, streamKey } from '../../src/host/random.ts'
 import { float32, floats } from '../../src/host/tensor.ts'
 import type { Value } from '../../src/ir/graph.ts'
 import { type Program, trace } from '../../src/ir/program.ts'
-import { add, div, mul, square } from '../../src/ops/core.ts'
+import { add, constant, div, mul, square } from '../../src/ops/core.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
 import { integrate, normal } from './support.ts'
 
@@ -48,8 +49,8 @@ const optimalV = (zT: Value, { alpha, sigma }: Level, s2: number): Value =>
 /** Dimensions of one latent. */
 const D = 8
 
-/** Nats per latent of Gaussian latents, through the functions that stage 1 uses. */
-const rateProgram = (B: number, s2: number): Program => {
+/** Nats per latent of Gaussian latents, through the functions that stage 1 uses. @param own the encoder's variance, if any */
+const rateProgram = (B: number, s2: number, own: number): Program => {
   const specs = {
     z: { shape: [B, D] },
     eps: { shape: [B, D] },
@@ -59,10 +60,10 @@ const rateProgram = (B: number, s2: number): Program => {
   return trace('rate', specs, ({ z, eps, logSnr, weight }) => {
     const level = levelOf(logSnr, 2)
     const vHat = optimalV(diffuse(z, eps, level), level, s2)
-    return {
-      diffusion: vLoss(vTarget(z, eps, level), vHat, weight),
-      terminal: sumPerExample(normalKlElements(z, logSnr1)),
-    }
+    const terminal = normalKlElements(z, logSnr1)
+    const logVariance = (): Value => constant(float32([B, D], Array(B * D).fill(Math.log(own)) as number[]))
+    const rest = own === 0 ? terminal : add(terminal, posteriorEntropyElements(logVariance(), logSnr0))
+    return { diffusion: vLoss(vTarget(z, eps, level), vHat, weight), terminal: sumPerExample(rest) }
   })
 }
 
@@ -84,9 +85,10 @@ const meanOf = (data: Float32Array): number => data.reduce((a, b) => a + b, 0) /
 const measure = async (
   schedule: Schedule,
   s2: number,
+  own = 0,
 ): Promise<{ readonly diffusion: Estimate; readonly terminal: Estimate }> => {
   const [batches, B] = [40, 2500]
-  const executable = await new NodeRuntime({ threads: 1 }).compile(rateProgram(B, s2))
+  const executable = await new NodeRuntime({ threads: 1 }).compile(rateProgram(B, s2, own))
   const diffusion: number[] = []
   const terminal: number[] = []
   for (let i = 0; i < batches; i++) {
@@ -120,6 +122,26 @@ describe.each([
     expect(diffusion.error).toBeGreaterThan(0)
     expect(Math.abs(diffusion.mean - exactDiffusion(s2))).toBeLessThan(4 * diffusion.error)
     expect(Math.abs(terminal.mean - exactTerminal(s2))).toBeLessThan(4 * terminal.error)
+  })
+})
+
+describe('the measured rate of an encoder with a variance of its own', () => {
+  it.each([
+    [1, 0.01],
+    [1, 0.3],
+    [4, 1],
+  ])('is I(m; z_0) and the terminal gap: means of variance %d, noise of %d', async (ofMean, own) => {
+    // What is drawn has both variances; its mean alone is what the latent tells of the picture.
+    const s2 = ofMean + own
+    const { diffusion, terminal } = await measure(linearSchedule(logSnr0, logSnr1), s2, own)
+    const [signal, noise] = [sigmoid(logSnr0), sigmoid(-logSnr0)]
+    const information = 0.5 * Math.log1p((signal * ofMean) / (signal * own + noise))
+    const variance1 = sigmoid(logSnr1) * s2 + sigmoid(-logSnr1)
+    const exact = information + 0.5 * (variance1 - 1 - Math.log(variance1))
+    expect(exact).toBeCloseTo(exactDiffusion(s2) + exactTerminal(s2) - exactRate(own), 12)
+    const measured = diffusion.mean + terminal.mean
+    expect(Math.abs(measured - exact)).toBeLessThan(4 * Math.hypot(diffusion.error, terminal.error))
+    expect(Math.abs(measured - exact)).toBeLessThan(0.03)
   })
 })
 
