@@ -2,6 +2,7 @@
 /** @file The command line: `ul <command>`. Each command reads its options, calls one job and prints what it says. */
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, extname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, parseConfig, presetByName, showConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
@@ -13,15 +14,18 @@ import { floats } from '../host/tensor.ts'
 import type { Compute } from '../ir/graph.ts'
 import { compareReport } from '../jobs/compareReport.ts'
 import { type DataOptions, describeData } from '../jobs/describeData.ts'
+import { exportRun } from '../jobs/exportRun.ts'
 import { describeModel } from '../jobs/info.ts'
 import { openRun } from '../jobs/openRun.ts'
 import { planRuns } from '../jobs/plan.ts'
 import { profileStep } from '../jobs/profile.ts'
-import { measureRun, runSweep } from '../jobs/sweep.ts'
+import { measureRun, runSweep, writeQuality } from '../jobs/sweep.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
 import * as use from '../jobs/use.ts'
+import { latentShape } from '../pipeline/stage1.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import { gridPng, pairGrid } from '../run/picture.ts'
+import { rateMapsPng } from '../run/rateMaps.ts'
 import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { NodeRuntime } from '../runtime/node/runtime.ts'
 import type { Device } from '../runtime/runtime.ts'
@@ -82,6 +86,15 @@ const loadConfig = (source: string): Config => {
   if (Object.hasOwn(presets, source) || found === undefined || found.isDirectory())
     return presetByName(source)
   return parseConfig(readFileSync(source, 'utf8'), source)
+}
+
+/** Models that come with the package, by name. */
+const pretrained = fileURLToPath(new URL('../../pretrained', import.meta.url))
+
+/** The directory of a run, or of a model that comes with the package. */
+const runDirectory = (given: string): string => {
+  const shipped = join(pretrained, given)
+  return !existsSync(given) && /^[\w-]+$/.test(given) && existsSync(shipped) ? shipped : given
 }
 
 /** A result as one JSON line, or as text for people. */
@@ -177,7 +190,7 @@ interface SampleFlags extends DeviceFlags {
 program
   .command('sample')
   .description('generate pictures with a trained run')
-  .argument('<run>', 'run directory')
+  .argument('<run>', 'run directory, or a model that comes with the package')
   .addOption(new Option('-n <n>', 'number of pictures').argParser(wholeNumber(1)).default(16))
   .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
   .addOption(new Option('--guidance <g>', 'guidance scale; 1 is none').argParser(realNumber))
@@ -189,7 +202,7 @@ program
   .addOption(jsonOption())
   .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
   .action(async (dir: string, flags: SampleFlags) => {
-    const run = openRun(dir, runtimeOf(flags), warn)
+    const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
     const { config } = run
     const classes = run.info.classes.length
     const fixed = flags.class === undefined ? (classes === 0 ? 0 : undefined) : use.labelOf(run, flags.class)
@@ -217,33 +230,33 @@ interface ReconstructFlags extends DeviceFlags {
   readonly steps?: number
   readonly seed: number
   readonly out?: string
+  readonly maps?: string
   readonly json?: boolean
 }
 
 program
   .command('reconstruct')
   .description('encode and decode pictures; print PSNR and latent bits/pixel for each and overall')
-  .argument('<run>', 'run directory')
+  .argument('<run>', 'run directory, or a model that comes with the package')
   .argument('<image or folder...>', 'pictures')
   .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
   .addOption(seedOption())
   .option('--out <file>', 'PNG with originals above reconstructions')
+  .option('--maps <file>', 'PNG that also shows where the bits are: by latent position and by channel')
   .addOption(deviceOption())
   .addOption(computeOption())
   .addOption(jsonOption())
   .addHelpText('after', example('ul reconstruct runs/quickstart photos/ --out pairs.png'))
   .action(async (dir: string, paths: string[], flags: ReconstructFlags) => {
     const runtime = runtimeOf(flags)
-    const run = openRun(dir, runtime, warn)
+    const run = openRun(runDirectory(dir), runtime, warn)
     const { files, images, skipped } = await use.loadPictures(paths, run.config.data.size)
     for (const { file, reason } of skipped)
       answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
     const decoder = use.decoderSampler(run.config)
     const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
-    const { figures, reconstructions, psnrs, bitsPerPixel } = await use.reconstruct(run, runtime, images, {
-      seed: flags.seed,
-      sampler,
-    })
+    const measured = await use.reconstruct(run, runtime, images, { seed: flags.seed, sampler })
+    const { figures, reconstructions, psnrs, bitsPerPixel } = measured
     for (const [i, file] of files.entries()) {
       const [db, bits] = [psnrs[i]!, bitsPerPixel[i]!]
       answer(
@@ -258,6 +271,18 @@ program
       const scale = Math.max(1, Math.round(64 / run.config.data.size))
       writeFileAtomic(flags.out, await pairGrid(pair[0]!, pair[1]!, Math.min(8, files.length), { scale }))
     }
+    if (flags.maps !== undefined) {
+      const { size } = run.config.data
+      const [, c, h, w] = latentShape(run.model, 1) as [number, number, number, number]
+      const maps = {
+        images,
+        reconstructions,
+        rateElements: measured.rateElements,
+        size,
+        latent: [c, h, w] as const,
+      }
+      writeFileAtomic(flags.maps, await rateMapsPng(maps, Math.max(1, Math.round(96 / size))))
+    }
     const { psnr, bitsPerPixel: rate } = figures
     answer(
       flags.json,
@@ -268,6 +293,7 @@ program
         psnr,
         bitsPerPixel: rate,
         out: flags.out,
+        maps: flags.maps,
       },
       `overall (${files.length})  ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB  ${rate.mean.toFixed(3)} ± ${rate.error.toFixed(3)} bits/pixel`,
     )
@@ -283,7 +309,7 @@ interface CodecFlags extends DeviceFlags {
 program
   .command('encode')
   .description('write the latents of pictures to a safetensors file')
-  .argument('<run>', 'run directory')
+  .argument('<run>', 'run directory, or a model that comes with the package')
   .argument('<image or folder...>', 'pictures')
   .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
   .addOption(seedOption())
@@ -292,7 +318,7 @@ program
   .addOption(jsonOption())
   .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
   .action(async (dir: string, paths: string[], flags: CodecFlags) => {
-    const run = openRun(dir, runtimeOf(flags), warn)
+    const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
     const pictures = await use.loadPictures(paths, run.config.data.size)
     for (const { file, reason } of pictures.skipped)
       answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
@@ -307,7 +333,7 @@ program
 program
   .command('decode')
   .description('turn latents from a safetensors file into PNG files')
-  .argument('<run>', 'run directory')
+  .argument('<run>', 'run directory, or a model that comes with the package')
   .argument('<latents>', 'safetensors written by ul encode')
   .requiredOption('--out <dir>', 'directory for the PNG files')
   .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
@@ -317,7 +343,7 @@ program
   .addOption(jsonOption())
   .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
   .action(async (dir: string, file: string, flags: CodecFlags) => {
-    const run = openRun(dir, runtimeOf(flags), warn)
+    const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
     const decoder = use.decoderSampler(run.config)
     const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
     const { pictures, names } = await use.decodeFile(run, file, { seed: flags.seed, sampler })
@@ -351,7 +377,7 @@ program
   .description(
     'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also rFID, gFID, KID, precision and recall',
   )
-  .argument('<run>', 'run directory')
+  .argument('<run>', 'run directory, or a model that comes with the package')
   .addOption(new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024))
   .addOption(
     new Option('--samples <n>', 'pictures to reconstruct and to generate for distances').argParser(
@@ -368,19 +394,38 @@ program
   .addHelpText('after', example('ul evaluate runs/quickstart --json'))
   .action(async (dir: string, flags: EvaluateFlags) => {
     const runtime = runtimeOf(flags)
-    const run = openRun(dir, runtime, warn)
+    const directory = runDirectory(dir)
+    const run = openRun(directory, runtime, warn)
     const figures = await use.evaluate(run, runtime, flags)
     const quality =
       flags.samples === undefined
         ? null
-        : await measureRun(dir, runtime, {
+        : await measureRun(directory, runtime, {
             samples: flags.samples,
             seed: flags.seed,
             fitBias: flags.bias,
             ...(flags.features === undefined ? {} : { features: flags.features }),
             ...(flags.guidance === undefined ? {} : { guidance: flags.guidance }),
           })
+    if (quality !== null && directory === dir) writeQuality(dir, quality)
     answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
+  })
+
+program
+  .command('export')
+  .description('write a run as a model to hand on: averaged float16 weights, settings, figures, a card')
+  .argument('<run>', 'run directory, or a model that comes with the package')
+  .requiredOption('--out <dir>', 'directory to write; sample, reconstruct and the others take it like a run')
+  .addOption(jsonOption())
+  .addHelpText('after', example('ul export runs/mine --out models/mine'))
+  .action((dir: string, flags: { readonly out: string; readonly json?: boolean }) => {
+    const exported = exportRun(dir, flags.out, new NodeRuntime())
+    const { path, parameters, bytes } = exported
+    answer(
+      flags.json,
+      { event: 'done', ...exported },
+      `${(parameters / 1e6).toFixed(2)} M parameters, ${(bytes / 1e6).toFixed(1)} MB: ${path}`,
+    )
   })
 
 interface SweepFlags extends DeviceFlags {

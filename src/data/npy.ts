@@ -2,6 +2,7 @@
 
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
+import { fromHalf } from '../host/float16.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { listContainers, readClassNames, withHalves } from './containers.ts'
 import type { PictureInput } from './decode.ts'
@@ -93,13 +94,6 @@ const openNpy = async (bytes: Bytes): Promise<NpyArray> => {
   return { bytes, kind, little: descr[1] !== '>', item, shape, start }
 }
 
-const float16 = (bits: number): number => {
-  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023]
-  const sign = bits & 0x8000 ? -1 : 1
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY
-  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024))
-}
-
 /** Reads one entry at a byte offset, by kind and width; the types that there are. */
 const entryReaders: Readonly<Record<string, (view: DataView, at: number, little: boolean) => number>> = {
   u1: (view, at) => view.getUint8(at),
@@ -111,7 +105,7 @@ const entryReaders: Readonly<Record<string, (view: DataView, at: number, little:
   i4: (view, at, little) => view.getInt32(at, little),
   u8: (view, at, little) => Number(view.getBigUint64(at, little)),
   i8: (view, at, little) => Number(view.getBigInt64(at, little)),
-  f2: (view, at, little) => float16(view.getUint16(at, little)),
+  f2: (view, at, little) => fromHalf(view.getUint16(at, little)),
   f4: (view, at, little) => view.getFloat32(at, little),
   f8: (view, at, little) => view.getFloat64(at, little),
 }

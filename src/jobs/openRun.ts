@@ -1,12 +1,15 @@
 /** @file A trained run opened for use: its configuration, its codec and its generator, from the newest checkpoints. */
-import { resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
+import { widened } from '../host/float16.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { type Codec, createCodec } from '../pipeline/codec.ts'
 import { createGenerator, type Generator } from '../pipeline/generator.ts'
 import { latestCheckpoint, loadCheckpoint } from '../run/checkpoint.ts'
-import { type RunInfo, readRunConfig, readRunInfo } from '../run/runDirectory.ts'
+import { type RunInfo, readRunConfig, readRunInfo, weightsFile } from '../run/runDirectory.ts'
+import { inspectSafetensors, readSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { copyIn, type Weights } from '../train/step.ts'
 
@@ -17,6 +20,8 @@ export interface OpenedRun {
   readonly info: RunInfo
   /** Where the stage 1 that it uses was trained: here, or in the run that it takes it from. */
   readonly stage1Directory: string
+  /** Averaged stage-2 weights. */
+  stage2(): Weights
   /** Averaged stage-1 weights: of this run, or of the one that it takes its stage 1 from. */
   stage1(): Weights
   /** Encoder and decoder for batches of B. */
@@ -25,8 +30,24 @@ export interface OpenedRun {
   generator(B: number): Generator
 }
 
-/** The averaged weights of a stage's newest checkpoint. @throws when the stage was never saved. */
-const loadAverages = (dir: string, stage: string, warn: (text: string) => void): Weights => {
+/** Whether a directory has weights of a stage's networks. */
+export const hasStage = (dir: string, stage: 'stage1' | 'stage2'): boolean => {
+  const exported = join(dir, weightsFile)
+  if (!existsSync(exported)) return latestCheckpoint(dir, stage) !== null
+  return [...inspectSafetensors(exported).entries.keys()].some((path) => isOfStage(path, stage))
+}
+
+const isOfStage = (path: string, stage: string): boolean => path.startsWith('base.') === (stage === 'stage2')
+
+/** The averaged weights of an exported run, or of a stage's newest checkpoint. @throws when the stage was never saved. */
+const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: string) => void): Weights => {
+  const exported = join(dir, weightsFile)
+  if (existsSync(exported)) {
+    const tensors = Object.entries(readSafetensors(exported).tensors)
+    return Object.fromEntries(
+      tensors.filter(([path]) => isOfStage(path, stage)).map(([path, t]) => [path, widened(t)]),
+    )
+  }
   const found = latestCheckpoint(dir, stage)
   for (const text of found?.ignored ?? []) warn(text)
   if (found === null) {
@@ -103,6 +124,7 @@ export const openRun = (
     loaded ??= config.variant.encoder === 'pixels' ? {} : loadAverages(from, 'stage1', warn)
     return loaded
   }
+  const stage2 = (): Weights => loadAverages(dir, 'stage2', warn)
   const { generator: kind } = config.sampler
   return {
     config,
@@ -110,14 +132,8 @@ export const openRun = (
     info,
     stage1Directory: from,
     stage1,
+    stage2,
     codec: (B) => createCodec(runtime, model, stage1(), B),
-    generator: (B) =>
-      createGenerator(
-        runtime,
-        model,
-        kind === 'prior' ? stage1() : loadAverages(dir, 'stage2', warn),
-        B,
-        kind,
-      ),
+    generator: (B) => createGenerator(runtime, model, kind === 'prior' ? stage1() : stage2(), B, kind),
   }
 }

@@ -5,10 +5,9 @@ import { applySettings } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Sweep } from '../config/sweepFile.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
-import { latestCheckpoint } from '../run/checkpoint.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
-import { openRun, sharesFigures } from './openRun.ts'
+import { hasStage, openRun, sharesFigures } from './openRun.ts'
 import { measureQuality, type Quality, type QualityOptions } from './quality.ts'
 import { type StageChoice, train } from './train.ts'
 import { configGuidance, openRunData } from './use.ts'
@@ -72,7 +71,11 @@ export interface MeasureOptions extends Omit<QualityOptions, 'guidance' | 'recon
   readonly reuse?: boolean
 }
 
-/** Measures a run and writes `quality.json`. */
+/** Writes `quality.json`, which makes a run a finished one. */
+export const writeQuality = (dir: string, quality: Quality): void =>
+  writeFileAtomic(join(dir, qualityFile), `${JSON.stringify(quality, null, 2)}\n`)
+
+/** Measures a run by features. */
 export const measureRun = async (
   dir: string,
   runtime: Runtime,
@@ -87,11 +90,9 @@ export const measureRun = async (
     ...rest,
     guidance: { ...guidance, scale: scale ?? guidance.scale },
     reconstructs: known === null,
-    generates: run.config.sampler.generator === 'prior' || latestCheckpoint(dir, 'stage2') !== null,
+    generates: run.config.sampler.generator === 'prior' || hasStage(dir, 'stage2'),
   })
-  const quality = known === null ? measured : { ...measured, reconstruction: known.reconstruction }
-  writeFileAtomic(join(dir, qualityFile), `${JSON.stringify(quality, null, 2)}\n`)
-  return quality
+  return known === null ? measured : { ...measured, reconstruction: known.reconstruction }
 }
 
 /** Runs what is left of a sweep. @returns whether all of it is done; false when it was stopped. */
@@ -104,7 +105,8 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
     const { finished } = await train({ ...run, runtime, listen, signal })
     if (!finished) return false
     const options = { samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true }
-    await measureRun(run.dir, runtime, features === undefined ? options : { ...options, features })
+    const given = features === undefined ? options : { ...options, features }
+    writeQuality(run.dir, await measureRun(run.dir, runtime, given))
     if (signal.aborted) return false
   }
   return true

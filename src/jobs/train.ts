@@ -90,7 +90,7 @@ const firstOf = (images: Float32Array, config: Config, count: number, of: number
 }
 
 /** The file of a run's figures on held-out pictures. */
-const evaluationFile = 'evaluation.json'
+export const evaluationFile = 'evaluation.json'
 
 /** Those figures, null where they were not measured. */
 export const evaluationIn = (dir: string): Evaluation | null => {

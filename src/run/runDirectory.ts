@@ -97,6 +97,9 @@ export const prepareRun = (dir: string, config: Config): void => {
   writeFileAtomic(configFile(dir), showConfig(config))
 }
 
+/** The file of an exported run: the averaged weights of all its networks in half precision, in place of checkpoints. */
+export const weightsFile = 'weights.safetensors'
+
 const infoFile = (dir: string): string => join(dir, 'run.json')
 
 /** Writes run.json. */

@@ -1,0 +1,82 @@
+/** @file A run as a model to hand on: averaged weights in half precision, configuration, figures and a card. */
+import { copyFileSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { showConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { halved } from '../host/float16.ts'
+import type { HostTensor } from '../host/tensor.ts'
+import { writeFileAtomic } from '../run/atomic.ts'
+import { weightsFile, writeRunInfo } from '../run/runDirectory.ts'
+import { writeSafetensors } from '../run/safetensors.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { hasStage, openRun } from './openRun.ts'
+import { qualityFile, readQuality } from './sweep.ts'
+import { evaluationFile, evaluationIn } from './train.ts'
+
+/** What an export gave. */
+export interface ExportedRun {
+  readonly path: string
+  readonly parameters: number
+  readonly bytes: number
+}
+
+const figuresText = (dir: string): string => {
+  const evaluation = evaluationIn(dir)
+  const quality = existsSync(join(dir, qualityFile)) ? readQuality(dir) : null
+  const lines: string[] = []
+  if (evaluation !== null) {
+    const { psnr, bitsPerPixel, count } = evaluation
+    lines.push(
+      `- held-out pictures (${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB, latent rate ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
+    )
+  }
+  if (quality !== null) {
+    const { reconstruction, generation, protocol } = quality
+    if (reconstruction !== null)
+      lines.push(`- reconstructions: distance ${reconstruction.frechet.toFixed(2)}`)
+    if (generation !== null) {
+      const { frechet, kid, precision, recall } = generation
+      lines.push(
+        `- samples: distance ${frechet.toFixed(2)}, KID ${kid.mean.toFixed(4)}, precision ${precision.toFixed(2)}, recall ${recall.toFixed(2)}`,
+      )
+    }
+    lines.push(...Object.entries(protocol).map(([name, text]) => `  - ${name}: ${text}`))
+  }
+  return lines.length === 0 ? 'Not measured.' : lines.join('\n')
+}
+
+const cardOf = (config: Config, trainCount: number, figures: string): string => `# ${config.name}
+
+Encoder, prior, decoder and base model of [Unified Latents](https://arxiv.org/abs/2602.17270), averaged weights in float16.
+
+- data: ${config.data.source}, ${trainCount} training pictures of ${config.data.size}×${config.data.size}
+- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
+- stage 1: ${config.train.stage1.steps} steps of ${config.train.batch}; stage 2: ${config.train.stage2.steps} steps of ${config.train.stage2.batch}; seed ${config.seed}
+- settings: [config.yaml](config.yaml)
+
+${figures}
+
+\`ul sample\`, \`ul reconstruct\`, \`ul encode\`, \`ul decode\` and \`ul evaluate\` take this directory as they take a run.
+`
+
+/** Writes a directory that opens like a run. @throws when the run's stage 1 was never saved. */
+export const exportRun = (dir: string, out: string, runtime: Runtime): ExportedRun => {
+  const run = openRun(dir, runtime)
+  const weights = { ...run.stage1(), ...(hasStage(dir, 'stage2') ? run.stage2() : {}) }
+  const config: Config = {
+    ...run.config,
+    train: { ...run.config.train, stage1: { ...run.config.train.stage1, from: null } },
+  }
+  mkdirSync(out, { recursive: true })
+  const path = join(out, weightsFile)
+  const halves = Object.entries(weights).map(([name, t]): [string, HostTensor] => [name, halved(t)])
+  writeSafetensors(path, Object.fromEntries(halves), { format: 'unified-latents' })
+  writeFileAtomic(join(out, 'config.yaml'), showConfig(config))
+  writeRunInfo(out, run.info)
+  for (const file of [evaluationFile, qualityFile]) {
+    if (existsSync(join(dir, file))) copyFileSync(join(dir, file), join(out, file))
+  }
+  writeFileAtomic(join(out, 'README.md'), cardOf(config, run.info.trainCount, figuresText(dir)))
+  const parameters = halves.reduce((sum, [, { data }]) => sum + data.length, 0)
+  return { path, parameters, bytes: statSync(path).size }
+}
