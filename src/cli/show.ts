@@ -143,7 +143,7 @@ const comparisonLine = (name: string, c: FeatureComparison): string =>
 /** Figures of `ul evaluate`, and by features where they were asked for. */
 export const evaluationText = (figures: Evaluation, quality: Quality | null): string => {
   const lines = Object.entries(figures).flatMap(([name, value]: [string, Evaluation[keyof Evaluation]]) =>
-    value === null
+    value === null || value === undefined
       ? []
       : typeof value === 'number'
         ? [`${name}  ${value.toPrecision(5)}`]

@@ -21,6 +21,7 @@ interface FinishedRun {
 /** What is printed and drawn of a run, in this order. */
 export const figureNames = [
   'bits/pixel',
+  'base bits/pixel',
   'PSNR',
   'SSIM',
   'rFID',
@@ -42,6 +43,7 @@ const figuresOf = (dir: string, config: Config, quality: Quality): ReadonlyMap<s
     quality.generation === null || config.sampler.generator === 'prior' ? undefined : flops(1, stage2.steps)
   const figures: Record<(typeof figureNames)[number], number | undefined> = {
     'bits/pixel': evaluation?.bitsPerPixel.mean,
+    'base bits/pixel': evaluation?.baseBitsPerPixel?.mean,
     PSNR: evaluation?.psnr.mean,
     SSIM: evaluation?.ssim?.mean,
     rFID: quality.reconstruction?.frechet,

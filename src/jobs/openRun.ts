@@ -20,6 +20,8 @@ export interface OpenedRun {
   readonly info: RunInfo
   /** Where the stage 1 that it uses was trained: here, or in the run that it takes it from. */
   readonly stage1Directory: string
+  /** Whether its base model was trained. */
+  readonly hasBase: boolean
   /** Averaged stage-2 weights. */
   stage2(): Weights
   /** Averaged stage-1 weights: of this run, or of the one that it takes its stage 1 from. */
@@ -131,6 +133,7 @@ export const openRun = (
     model,
     info,
     stage1Directory: from,
+    hasBase: hasStage(dir, 'stage2'),
     stage1,
     stage2,
     codec: (B) => createCodec(runtime, model, stage1(), B),

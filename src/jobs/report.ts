@@ -99,7 +99,7 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
   const table = {
     head: ['validation figure', 'mean', 'standard error'],
     rows: Object.entries(evaluation ?? {}).flatMap(([name, value]): string[][] =>
-      value === null
+      value === null || value === undefined
         ? []
         : typeof value === 'number'
           ? [[name, value.toPrecision(5), '']]

@@ -12,12 +12,13 @@ import { gridPng, pairGrid } from '../run/picture.ts'
 import { configHash, prepareRun, type RunInfo, writeRunInfo } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
-import { openRun, sharesFigures } from './openRun.ts'
+import { type OpenedRun, openRun, sharesFigures } from './openRun.ts'
 import { writeReport } from './report.ts'
 import type { StageContext } from './stage.ts'
 import { runStage1 } from './stage1.ts'
 import { runStage2 } from './stage2.ts'
 import {
+  baseRate,
   configGuidance,
   decoderSampler,
   evenly,
@@ -54,6 +55,8 @@ const shownInReport = 40
 /** Samples per class in the report, and validation pictures measured at most. */
 const samplesPerClass = 8
 const measuredAtMost = 1024
+/** Times and noises per picture for their rates. */
+const draws = 4
 /** Skipped pictures that are warned of one by one. */
 const warnedAtMost = 20
 
@@ -98,36 +101,42 @@ export const evaluationIn = (dir: string): Evaluation | null => {
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Evaluation) : null
 }
 
-/** Held-out pictures measured, and drawn above their reconstructions; taken over from the run that trained stage 1. */
+/** Measures held-out pictures and draws them above their reconstructions. */
+const reconstructHeldOut = async (
+  { config, dir, runtime }: StageContext,
+  run: OpenedRun,
+  source: ImageSource,
+  count: number,
+): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array }> => {
+  const images = await picturesOf(source, count)
+  const sampler = decoderSampler(config)
+  const measured = await reconstruct(run, runtime, images, { seed: config.seed, sampler, draws })
+  const scale = Math.max(1, Math.round(64 / config.data.size))
+  const shown = [images, measured.reconstructions].map((x) => firstOf(x, config, shownInReport, count)) as [
+    HostTensor,
+    HostTensor,
+  ]
+  const png = await pairGrid(...shown, 10, { scale })
+  writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), png)
+  return { figures: measured.figures, png }
+}
+
+/** Figures on held-out pictures; those of a shared stage 1 are taken over from the run that trained it. */
 const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
   const { config, dir, runtime, listen } = context
   const run = openRun(dir, runtime)
-  const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
-  if (known !== null) {
-    writeFileAtomic(join(dir, evaluationFile), `${JSON.stringify(known, null, 2)}\n`)
-    return { figures: known, png: null }
-  }
   listen({ event: 'note', text: 'evaluating on held-out pictures' })
   const count = Math.min(measuredAtMost, data.validation.count)
-  const images = await picturesOf(data.validation, count)
-  const sampler = decoderSampler(config)
-  const { figures, reconstructions } = await reconstruct(run, runtime, images, {
-    seed: config.seed,
-    sampler,
-    draws: 4,
-  })
-  const scale = Math.max(1, Math.round(64 / config.data.size))
-  const shown = [images, reconstructions].map((x) => firstOf(x, config, shownInReport, count)) as [
-    HostTensor,
-    HostTensor,
-  ]
-  const png = await pairGrid(...shown, 10, { scale })
-  writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), png)
+  const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
+  const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
+  const base = await baseRate(run, runtime, data.validation, { count, seed: config.seed, draws })
+  const stage1 = (known ?? measured?.figures)!
+  const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
   writeFileAtomic(join(dir, evaluationFile), `${JSON.stringify(figures, null, 2)}\n`)
-  return { figures, png }
+  return { figures, png: measured?.png ?? null }
 }
 
 /** Evaluates (where there is a stage 1 to measure), samples and writes the report. */

@@ -6,11 +6,12 @@ import type { Config } from '../config/schema.ts'
 import { readPictures, toNchw } from '../data/batches.ts'
 import { decodePicture, isUndecodable } from '../data/decode.ts'
 import { PICTURE_FORMATS, scanFolder } from '../data/scan.ts'
-import type { DataSplit, SkippedFile } from '../data/source.ts'
+import type { DataSplit, ImageSource, SkippedFile } from '../data/source.ts'
 import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
+import { meanAndError } from '../eval/psnr.ts'
 import { float32, floats, type HostTensor } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
-import { type Evaluation, evaluateStage1 } from '../pipeline/evaluate.ts'
+import { baseNatsOf, type Evaluation, evaluateStage1 } from '../pipeline/evaluate.ts'
 import { batchFor } from '../pipeline/programs.ts'
 import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
@@ -146,6 +147,24 @@ export const reconstruct = async (
   return result
 }
 
+/** The rate of held-out pictures by a run's base model, in bits/pixel; null where it has none, or none can be told. */
+export const baseRate = async (
+  run: OpenedRun,
+  runtime: Runtime,
+  source: ImageSource,
+  options: { readonly count: number; readonly seed: number; readonly draws: number },
+): Promise<Evaluation['baseBitsPerPixel'] | null> => {
+  if (!run.hasBase || run.config.variant.variance === 'learned') return null
+  const indices = evenly(options.count, source.count)
+  const batch = batchFor(indices.length, run.model.size)
+  const codec = run.codec(batch)
+  const z = await codec.encode(await readPictures(source, indices))
+  await codec.dispose()
+  const labels = Int32Array.from(indices, (index) => source.label(index))
+  const nats = await baseNatsOf(runtime, run.model, run.stage2(), z, labels, { ...options, batch })
+  return meanAndError(nats.map((n) => n / (run.model.size ** 2 * Math.LN2)))
+}
+
 /** Measures a run on up to `count` held-out pictures, spread evenly. */
 export const evaluate = async (
   run: OpenedRun,
@@ -158,7 +177,8 @@ export const evaluate = async (
     seed: options.seed,
     sampler: decoderSampler(run.config),
   })
-  return figures
+  const base = await baseRate(run, runtime, validation, { ...options, draws: drawsPerPicture })
+  return base ? { ...figures, baseBitsPerPixel: base } : figures
 }
 
 /** Encodes pictures and writes `z` (clean latents), `z0` (with the encoder's fixed noise) and the file names. */

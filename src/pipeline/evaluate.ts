@@ -1,15 +1,20 @@
 /** @file What a trained stage 1 is worth: bits and losses with their errors, PSNR against the trivial codec. */
+
+import { normalKlElements, sumPerExample } from '../diffusion/process.ts'
 import type { SamplerConfig } from '../diffusion/sampler.ts'
+import { elboWeight } from '../diffusion/weighting.ts'
 import { boxDownBilinearUp, meanAndError, psnr } from '../eval/psnr.ts'
 import { ssim } from '../eval/ssim.ts'
 import { floats } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
-import { type Stage1Inputs, stage1Terms } from '../models/unifiedLatents.ts'
+import { type Stage1Inputs, type Stage2Inputs, stage1Terms, stage2Nats } from '../models/unifiedLatents.ts'
+import { add } from '../ops/core.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/step.ts'
 import type { Codec } from './codec.ts'
 import { batchOf } from './programs.ts'
 import { imageShape, latentShape, rateLevels, stage1Feeds, stage1InputSpecs } from './stage1.ts'
+import { stage2Feeds, stage2Objective } from './stage2.ts'
 
 /** Loss terms per picture in nats, each averaged over the draws of time and noise. */
 export interface TermsPerImage {
@@ -73,6 +78,45 @@ export const stage1TermsOf = async (
   }
 }
 
+/**
+ * The rate of latents by the base model, in nats each: its unweighted ELBO from λ(0) on (Table 5). Not of a learned
+ * variance, whose entropy the latents alone do not tell.
+ * @param z clean latents [N, c, h, w]
+ * @param labels class per latent, −1 for none
+ */
+export const baseNatsOf = async (
+  runtime: Runtime,
+  config: ModelConfig,
+  weights: Weights,
+  z: Float32Array,
+  labels: Int32Array,
+  { draws, batch, seed }: { readonly draws: number; readonly batch: number; readonly seed: number },
+): Promise<number[]> => {
+  const { seed: _, ...specs } = stage2Objective(config, batch).inputs
+  const program = traceFrozen('evaluateBase', weights, specs, (lookUp, inputs) => {
+    const given = inputs as unknown as Stage2Inputs
+    const terminal = sumPerExample(normalKlElements(given.z, config.latent.logSnr1))
+    return { nats: add(stage2Nats(config, lookUp, given), terminal) }
+  })
+  const executable = await runtime.compile(program)
+  const shape = latentShape(config, batch)
+  const sums = new Float64Array(labels.length)
+  for (let draw = 0; draw < draws; draw++) {
+    for (let first = 0; first < labels.length; first += batch) {
+      const step = draw * Math.ceil(labels.length / batch) + first / batch
+      const own = Int32Array.from({ length: batch }, (_, i) => labels[first + i] ?? -1)
+      const feeds = stage2Feeds(config, floats(batchOf(z, shape, first)), own, seed, step, {
+        weighting: elboWeight,
+        labelDropout: 0,
+      })
+      const nats = floats((await executable.run(feeds)).nats!)
+      for (let i = 0; i < batch && first + i < labels.length; i++) sums[first + i]! += nats[i]! / draws
+    }
+  }
+  await executable.dispose()
+  return [...sums]
+}
+
 /** A measured quantity and its standard error over pictures. */
 interface Measured {
   readonly mean: number
@@ -92,6 +136,8 @@ export interface Evaluation {
   readonly bitsPerPixel: Measured
   /** L_z/(h·w·c·ln 2) */
   readonly bitsPerDim: Measured
+  /** The same latents by the base model's unweighted ELBO in place of the prior's; absent without a base model. */
+  readonly baseBitsPerPixel?: Measured
   /** Loss terms in nats per picture. */
   readonly priorNats: Measured
   readonly terminalNats: Measured

@@ -1,6 +1,6 @@
 /** @file Stage 2 as an objective for the generic loop, and what it is fed. */
 import { linearSchedule, type Schedule } from '../diffusion/schedule.ts'
-import { sigmoidWeight } from '../diffusion/weighting.ts'
+import { sigmoidWeight, type Weighting } from '../diffusion/weighting.ts'
 import { randomUniform, streamKey } from '../host/random.ts'
 import { float32, type HostTensor, int32 } from '../host/tensor.ts'
 import type { InputSpec } from '../ir/program.ts'
@@ -37,10 +37,16 @@ export const stage2Objective = (config: ModelConfig, B: number): Objective => ({
 })
 
 /** Labels with a share replaced by "no class", decided per example by the counter. */
-const droppedLabels = (config: ModelConfig, labels: Int32Array, seed: number, first: number): HostTensor => {
+const droppedLabels = (
+  config: ModelConfig,
+  labels: Int32Array,
+  share: number,
+  seed: number,
+  first: number,
+): HostTensor => {
   const key = streamKey(seed, 'labelDropout')
   const kept = labels.map((label, i) =>
-    label < 0 || randomUniform(key, first + i) < config.base.labelDropout ? nullLabel(config) : label,
+    label < 0 || randomUniform(key, first + i) < share ? nullLabel(config) : label,
   )
   return int32([labels.length], kept)
 }
@@ -49,6 +55,7 @@ const droppedLabels = (config: ModelConfig, labels: Int32Array, seed: number, fi
  * Everything that stage 2 is fed at a step: a pure function of (seed, step).
  * @param latents clean latents [B, c, h, w]
  * @param labels class per example, −1 for none
+ * @param options weight and label dropout other than the configured ones: what measuring takes
  */
 export const stage2Feeds = (
   config: ModelConfig,
@@ -56,16 +63,20 @@ export const stage2Feeds = (
   labels: Int32Array,
   seed: number,
   step: number,
+  {
+    weighting = sigmoidWeight(config.base.bias),
+    labelDropout = config.base.labelDropout,
+  }: { readonly weighting?: Weighting; readonly labelDropout?: number } = {},
 ): Record<keyof Stage2Inputs, HostTensor> => {
   const B = labels.length
   const shape = latentShape(config, B)
-  const levels = batchLevels(baseSchedule(config), sigmoidWeight(config.base.bias), B, seed, 'baseTime', step)
+  const levels = batchLevels(baseSchedule(config), weighting, B, seed, 'baseTime', step)
   return {
     z: float32(shape, latents),
     zEps: batchNoise(shape, seed, 'baseEps', step * B),
     zLogSnr: levels.logSnr,
     zWeight: levels.weight,
-    labels: droppedLabels(config, labels, seed, step * B),
+    labels: droppedLabels(config, labels, labelDropout, seed, step * B),
     seed: int32([], [step]),
   }
 }
