@@ -1,0 +1,36 @@
+/** @file Floating-point operations counted by hand: a linear layer, a convolution, the products of attention. */
+import { describe, expect, it } from 'vitest'
+import { gradient } from '../../src/autodiff/gradient.ts'
+import { forwardFlops } from '../../src/ir/cost.ts'
+import { input } from '../../src/ir/graph.ts'
+import { attention } from '../../src/ops/attention.ts'
+import { conv2d } from '../../src/ops/conv.ts'
+import { add, mul, reduceSum, silu } from '../../src/ops/core.ts'
+import { linear } from '../../src/ops/matmul.ts'
+
+describe('forwardFlops', () => {
+  it('of a linear layer are two for each weight and row', () => {
+    const y = linear(input('x', [2, 7, 16]), input('w', [16, 24]), input('b', [24]))
+    expect(forwardFlops([y])).toBe(2 * (2 * 7) * 16 * 24)
+  })
+
+  it('of a convolution are two for each weight and output pixel', () => {
+    const y = conv2d(input('x', [3, 5, 8, 9]), input('w', [4, 5, 3, 3]))
+    expect(forwardFlops([y])).toBe(2 * (3 * 8 * 9) * (4 * 5 * 3 * 3))
+  })
+
+  it('of attention are its two products, softmax and everything element-wise are free', () => {
+    const [q, k, v] = ['q', 'k', 'v'].map((name) => input(name, [2, 4, 10, 8]))
+    // q·kᵀ and weights·v: two heads' worth of 10×10 scores over 8 numbers each, twice.
+    expect(forwardFlops([attention(q!, k!, v!)])).toBe(2 * (2 * (2 * 4) * 10 * 10 * 8))
+    expect(forwardFlops([silu(add(q!, mul(k!, 2)))])).toBe(0)
+  })
+
+  it('of reverse mode are twice as many, which makes a training step three times the forward pass', () => {
+    const [x, w, u] = [input('x', [4, 6, 8, 8]), input('w', [6, 6, 3, 3]), input('u', [8, 8])]
+    const maps = conv2d(x, w)
+    const loss = reduceSum(linear(maps, u))
+    const gradients = gradient(loss, [x, w, u])
+    expect(forwardFlops([loss, ...gradients])).toBe(3 * forwardFlops([loss]))
+  })
+})
