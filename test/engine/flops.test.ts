@@ -21,7 +21,7 @@ describe('forwardFlops', () => {
 
   it('of attention are its two products, softmax and everything element-wise are free', () => {
     const [q, k, v] = ['q', 'k', 'v'].map((name) => input(name, [2, 4, 10, 8]))
-    // q·kᵀ and weights·v: two heads' worth of 10×10 scores over 8 numbers each, twice.
+    // q·kᵀ and weights·v: for each of 2·4 heads 10×10 scores over 8 numbers, twice.
     expect(forwardFlops([attention(q!, k!, v!)])).toBe(2 * (2 * (2 * 4) * 10 * 10 * 8))
     expect(forwardFlops([silu(add(q!, mul(k!, 2)))])).toBe(0)
   })
