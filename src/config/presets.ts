@@ -87,7 +87,7 @@ const study: Config = {
     blocks: 2,
     headWidth: 32,
     lossFactor: 1.7,
-    bias: 4.6,
+    bias: 5.6,
   },
   base: { ...quickstart.base, widths: [64, 128], blocks: [2, 3] },
   train: {
