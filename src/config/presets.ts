@@ -71,24 +71,13 @@ const quickstart: Config = {
   sampler: { ...sampling, decoderSteps: 6, guidance: 2 },
 }
 
-/**
- * Small networks for comparisons that take many runs (experiments/), two minutes of two cores for a stage. The bias
- * brings the paper's loss factors, 1.3 to 2.1, to rates at which 32×32 pictures are recognisable.
- */
+/** Small networks for comparisons that take many runs (experiments/): two minutes of two cores for a stage. */
 const study: Config = {
   ...quickstart,
   name: 'study',
   encoder: { ...quickstart.encoder, channels: [32, 64] },
   prior: { width: 96, blocks: 3, headWidth: 32 },
-  decoder: {
-    ...quickstart.decoder,
-    channels: [24],
-    width: 128,
-    blocks: 2,
-    headWidth: 32,
-    lossFactor: 1.7,
-    bias: 5.6,
-  },
+  decoder: { ...quickstart.decoder, channels: [24], width: 128, blocks: 2, headWidth: 32 },
   base: { ...quickstart.base, widths: [64, 128], blocks: [2, 3] },
   train: {
     ...quickstart.train,
