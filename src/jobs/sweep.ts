@@ -3,8 +3,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { applySettings } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import type { Sweep } from '../config/sweepFile.ts'
+import { armFolder, type Sweep } from '../config/sweepFile.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
+import { expectSameRun } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { hasStage, openRun, sharesFigures } from './openRun.ts'
@@ -34,20 +35,18 @@ export interface SweepRequest {
 /** The file that says that a run is done. */
 export const qualityFile = 'quality.json'
 
-const folderName = (name: string): string => name.replaceAll(/[ =]+/g, '-')
-
 /** The runs of a sweep in the order in which they are made: seed by seed, so that an unfinished sweep compares all arms. */
 export const sweepRuns = (sweep: Sweep, config: Config, dir: string): SweepRun[] => {
   const common = applySettings(config, sweep.set)
   return Array.from({ length: sweep.seeds }, (_, seed) => seed).flatMap((seed) =>
     sweep.arms.flatMap((arm): SweepRun[] => {
-      const own = join(dir, folderName(arm.name), `seed-${seed}`)
+      const own = join(dir, armFolder(arm.name), `seed-${seed}`)
       const armConfig = applySettings(common, [...arm.set, `seed=${seed}`])
       if (sweep.bases.length === 0) return [{ dir: own, config: armConfig, stage: 'all' }]
       return [
         { dir: own, config: armConfig, stage: '1' },
         ...sweep.bases.map((base): SweepRun => {
-          const below = join(own, folderName(base.name))
+          const below = join(own, armFolder(base.name))
           const from = `train.stage1.from=${JSON.stringify(relative(below, own))}`
           return {
             dir: below,
@@ -95,12 +94,19 @@ export const measureRun = async (
   return known === null ? measured : { ...measured, reconstruction: known.reconstruction }
 }
 
-/** Runs what is left of a sweep. @returns whether all of it is done; false when it was stopped. */
+/**
+ * Runs what is left of a sweep.
+ * @returns whether all of it is done; false when it was stopped.
+ * @throws ConfigError when a directory holds a run with another configuration: the sweep was changed since.
+ */
 export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const { sweep, config, dir, features, runtime, listen, signal } = request
   const runs = sweepRuns(sweep, config, dir)
   for (const [i, run] of runs.entries()) {
-    if (existsSync(join(run.dir, qualityFile))) continue
+    if (existsSync(join(run.dir, qualityFile))) {
+      expectSameRun(run.dir, run.config)
+      continue
+    }
     listen({ event: 'note', text: `run ${i + 1} of ${runs.length}: ${run.dir}` })
     const { finished } = await train({ ...run, runtime, listen, signal })
     if (!finished) return false
