@@ -13,7 +13,7 @@ const style = `
   text { font: 12px sans-serif; fill: #63666d } .title { font-size: 15px; font-weight: bold; fill: #1c1d20 }
   path { fill: none; stroke-width: 1.5 } .axis, .tick { stroke: #63666d } .grid { stroke: #e3e3df }
   ${colours.map((c, i) => `.s${i} path { stroke: ${c}; stroke-width: 2 } .s${i} circle { fill: ${c} } .s${i} text { fill: ${c} }`).join('\n')}
-  .dashed path { stroke-dasharray: 6 4 }`
+  .dashed path { stroke-dasharray: 6 4 } g.series path.error { stroke-width: 1; stroke-dasharray: none }`
 
 const panel = (curve: Curve, x: number, y: number): string => {
   let at = 8
