@@ -18,10 +18,10 @@ export interface RunInfo {
 }
 
 /**
- * Keys that may change between two invocations of the same run: they affect what is shown and how much memory is used,
+ * Keys of `train` that may change between two invocations of the same run: they affect what is shown and how much memory is used,
  * not what is trained (recomputation changes rounding only).
  */
-const freeKeys: ReadonlySet<string> = new Set([
+export const freeKeys: ReadonlySet<string> = new Set([
   'recompute',
   'logEvery',
   'checkpointEvery',
