@@ -9,7 +9,7 @@ import { expectSameRun } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { hasStage, openRun, sharesFigures } from './openRun.ts'
-import { measureQuality, type Quality, type QualityOptions } from './quality.ts'
+import { measureQuality, openFeatures, type Quality, type QualityOptions } from './quality.ts'
 import { type StageChoice, train } from './train.ts'
 import { configGuidance, openRunData } from './use.ts'
 
@@ -102,6 +102,10 @@ export const measureRun = async (
 export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const { sweep, config, dir, features, runtime, listen, signal } = request
   const runs = sweepRuns(sweep, config, dir)
+  if (runs.some((run) => !existsSync(join(run.dir, qualityFile)))) {
+    // A network that does not open is found now, not when the first run is trained.
+    await (await openFeatures(features)).network.dispose()
+  }
   for (const [i, run] of runs.entries()) {
     if (existsSync(join(run.dir, qualityFile))) {
       expectSameRun(run.dir, run.config)
