@@ -3,11 +3,10 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sidecarPath } from '../../src/features/sidecar.ts'
 import { plainModel } from '../../src/onnx/plain.ts'
-import { workFolder } from './tinyRun.ts'
 
 /** Writes a network that gives the means of the four quarters of each channel: twelve features. */
-export const writeQuarters = (): string => {
-  const file = join(workFolder, 'quarters.onnx')
+export const writeQuarters = (folder: string): string => {
+  const file = join(folder, 'quarters.onnx')
   const pool = { kernel_shape: { is: [8, 8] }, strides: { is: [8, 8] } }
   const model = plainModel({
     name: 'quarters',

@@ -10,12 +10,12 @@ import { quantisePictures } from '../../src/features/quantise.ts'
 import { type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
 import { measureQuality, type QualityOptions } from '../../src/jobs/quality.ts'
 import { decoderSampler, evenly, latentSampler } from '../../src/jobs/use.ts'
-import { writeQuarters } from './tinyFeatures.ts'
-import { runDir, runtime, tinyConfigOf, trainTiny } from './tinyRun.ts'
+import { writeQuarters } from '../features/quarters.ts'
+import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
 
 const side = { height: 16, width: 16 }
 
-const features = writeQuarters()
+const features = writeQuarters(workFolder)
 let run: OpenedRun
 let source: ImageSource
 

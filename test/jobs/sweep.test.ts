@@ -9,8 +9,8 @@ import type { JobEvent } from '../../src/jobs/events.ts'
 import { describeModel } from '../../src/jobs/info.ts'
 import { qualityFile, readQuality, runSweep, sweepRuns } from '../../src/jobs/sweep.ts'
 import { readRunConfig } from '../../src/run/runDirectory.ts'
-import { writeQuarters } from './tinyFeatures.ts'
-import { runDir, runtime, tinyConfigOf } from './tinyRun.ts'
+import { writeQuarters } from '../features/quarters.ts'
+import { runDir, runtime, tinyConfigOf, workFolder } from './tinyRun.ts'
 
 describe('gridArms', () => {
   it('combines all values, the last axis fastest, named by the last part of the keys', () => {
@@ -163,7 +163,7 @@ describe('experiments', () => {
   })
 })
 
-const features = writeQuarters()
+const features = writeQuarters(workFolder)
 
 /** Two arms and one base model, of a step or two. */
 const tiny = sweepOf({
@@ -243,6 +243,16 @@ describe('runSweep', () => {
     await expect(go('sweep', { sweep: changed })).rejects.toThrow(
       /c_lf-1\.5.*another configuration: train\.lr \(0\.001 there, 0\.0001 now\)/,
     )
+  })
+
+  it('opens the feature network before it trains', async () => {
+    const signal = new AbortController().signal
+    const request = { sweep: tiny, config: tinyConfigOf(), dir: runDir('unmeasured'), runtime, signal }
+    const missing = join(runDir('unmeasured'), 'missing.onnx')
+    await expect(runSweep({ ...request, features: missing, listen: () => undefined })).rejects.toThrow(
+      missing,
+    )
+    expect(existsSync(runDir('unmeasured'))).toBe(false)
   })
 
   it('goes on where it was stopped, and makes what it would have made', async () => {
