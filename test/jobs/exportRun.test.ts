@@ -69,6 +69,14 @@ const used = async (run: OpenedRun): Promise<Record<'z' | 'picture' | 'sample', 
   return { z, picture, sample }
 }
 
+/** Every file below a directory with its bytes. */
+const contents = (dir: string): [string, string][] =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+    .map((file) => [file, readFileSync(file).toString('base64')])
+
 describe('exportRun', () => {
   it('opens like the run: the same weights to half precision, and nearly the same results', async () => {
     const { path, parameters, bytes } = exported('whole', 'model')
@@ -125,10 +133,14 @@ describe('exportRun', () => {
   })
 
   it('serves as the stage 1 of another run', async () => {
+    const before = contents(runDir('model'))
     const { result } = await trainTiny('on export', tinyConfigOf(`train.stage1.from=${runDir('model')}`))
     expect(result.finished).toBe(true)
     expect(stagesSaved('on export')).toEqual(['stage2'])
     expect(opened('on export').stage1()).toEqual(opened('model').stage1())
+    // The latents lie with the run that trains on them.
+    expect(contents(runDir('model'))).toEqual(before)
+    expect(readdirSync(join(runDir('on export'), 'latents')).length).toBeGreaterThan(0)
   })
 
   it('of an export is the same again, and leaves no figures of another run behind', () => {
@@ -170,14 +182,6 @@ describe('exportRun', () => {
     expect(existsSync(runDir('no model'))).toBe(false)
   })
 })
-
-/** Every file below a directory with its bytes. */
-const contents = (dir: string): [string, string][] =>
-  readdirSync(dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort()
-    .map((file) => [file, readFileSync(file).toString('base64')])
 
 describe('runs and exports do not overwrite each other', () => {
   it.each([
