@@ -84,7 +84,8 @@ export const measureRun = async (
   const { train: source } = await openRunData(run.config)
   const { guidance: scale, reuse = false, ...rest } = options
   const guidance = configGuidance(run.config)
-  const known = reuse && sharesFigures(run, dir) ? readQuality(run.stage1Directory) : null
+  const isKnown = sharesFigures(run, dir) && existsSync(join(run.stage1Directory, qualityFile))
+  const known = reuse && isKnown ? readQuality(run.stage1Directory) : null
   const measured = await measureQuality(run, source, {
     ...rest,
     guidance: { ...guidance, scale: scale ?? guidance.scale },
@@ -111,13 +112,13 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
       expectSameRun(run.dir, run.config)
       continue
     }
+    if (signal.aborted) return false
     listen({ event: 'note', text: `run ${i + 1} of ${runs.length}: ${run.dir}` })
     const { finished } = await train({ ...run, runtime, listen, signal })
     if (!finished) return false
     const options = { samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true }
     const given = features === undefined ? options : { ...options, features }
     writeQuality(run.dir, await measureRun(run.dir, runtime, given))
-    if (signal.aborted) return false
   }
   return true
 }

@@ -10,7 +10,7 @@ import { describeModel } from '../../src/jobs/info.ts'
 import { qualityFile, readQuality, runSweep, sweepRuns } from '../../src/jobs/sweep.ts'
 import { readRunConfig } from '../../src/run/runDirectory.ts'
 import { writeQuarters } from '../features/quarters.ts'
-import { runDir, runtime, tinyConfigOf, workFolder } from './tinyRun.ts'
+import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
 
 describe('gridArms', () => {
   it('combines all values, the last axis fastest, named by the last part of the keys', () => {
@@ -243,6 +243,25 @@ describe('runSweep', () => {
     await expect(go('sweep', { sweep: changed })).rejects.toThrow(
       /c_lf-1\.5.*another configuration: train\.lr \(0\.001 there, 0\.0001 now\)/,
     )
+  })
+
+  it('measures reconstructions itself where its stage 1 was trained outside and not measured', async () => {
+    await trainTiny('outside', tinyConfigOf('train.stage1.steps=2'), '1')
+    const own = `train.stage1.from=${runDir('outside')}`
+    const arms = [{ name: 'a', set: ['train.stage1.steps=2', 'train.stage2.steps=1', own] }]
+    expect((await go('from outside', { sweep: { ...tiny, set: [], arms, bases: [] } })).done).toBe(true)
+    const { reconstruction, generation } = readQuality(join(runDir('from outside'), 'a', 'seed-0'))
+    expect(reconstruction!.frechet).toBeGreaterThan(0)
+    expect(generation!.frechet).toBeGreaterThan(0)
+  })
+
+  it('stopped before a run starts nothing, and while the last one is measured is done', async () => {
+    const one = { ...tiny, arms: [tiny.arms[0]!], bases: [] }
+    const first = await go('last', { sweep: one, stopAt: ({ event }) => event === 'done' })
+    expect(first.done).toBe(true)
+    const both = { ...tiny, bases: [] }
+    expect((await go('two', { sweep: both, stopAt: ({ event }) => event === 'done' })).done).toBe(false)
+    expect(readdirSync(runDir('two'))).toEqual(['c_lf-1.5'])
   })
 
   it('opens the feature network before it trains', async () => {
