@@ -346,6 +346,20 @@ describe('lines of a plot', () => {
     for (const points of Object.values(lines)) expect(points).toHaveLength(3)
   })
 
+  it('follow numbers, also where a key of words has more values', async () => {
+    for (const [i, source] of ['emoji', 'folder', 'npy'].entries()) {
+      for (const factor of [1, 2]) {
+        const config = configOf(`data.source=${source}`, `decoder.lossFactor=${factor}`)
+        finished(`${i} ${factor}`, config, { bits: factor + i / 4, psnr: 20 + factor })
+      }
+    }
+    expect(await linesOf({ x: 'bits/pixel', y: 'PSNR' })).toEqual({
+      'data.source emoji': ['21 at 1', '22 at 2'],
+      'data.source folder': ['21 at 1.25', '22 at 2.25'],
+      'data.source npy': ['21 at 1.5', '22 at 2.5'],
+    })
+  })
+
   it('join nothing where settings have no order', async () => {
     finished('a', configOf(), { bits: 1, psnr: 20 })
     finished('b', configOf('variant.decoder=mse'), { bits: 2, psnr: 22 })
