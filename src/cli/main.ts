@@ -438,11 +438,18 @@ interface SweepFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
+/** Reads a sweep from a file. @throws ConfigError when there is none. */
+const readSweep = (path: string): Sweep => {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true)
+    throw new ConfigError(`${path}: there is no such file; give one like those in experiments/`)
+  return parseSweep(readFileSync(path, 'utf8'), path)
+}
+
 /** A sweep from a file of one (with arms), or from a preset and a grid. */
 const loadSweep = (source: string, { grid, seeds, samples, set }: SweepFlags): Sweep => {
   const file = !Object.hasOwn(presets, source) && grid.length === 0
   const written = file
-    ? parseSweep(readFileSync(source, 'utf8'), source)
+    ? readSweep(source)
     : {
         title: source,
         preset: source,
@@ -518,7 +525,7 @@ program
   .addHelpText('after', example('ul report runs/rates --csv rates.csv'))
   .action(async (dirs: string[], flags: ReportFlags) => {
     const { experiment } = flags
-    const sweep = experiment === undefined ? null : parseSweep(readFileSync(experiment, 'utf8'), experiment)
+    const sweep = experiment === undefined ? null : readSweep(experiment)
     const { html, csv, png, text } = await compareReport(dirs, sweep)
     writeFileAtomic(flags.out, html)
     if (flags.csv !== undefined) writeFileAtomic(flags.csv, csv)

@@ -32,8 +32,36 @@ export interface Sweep {
   readonly plots: readonly { readonly x: string; readonly y: string; readonly series?: string | undefined }[]
 }
 
-const armName = z.string().regex(/^[\w.=,+ -]+$/, 'may hold letters, digits and . = , + - only')
+/** The directory of an arm within its sweep. */
+export const armFolder = (name: string): string => name.replaceAll(/[ =/\\]+/g, '-')
+
+/** Directories that a run makes below its own. */
+const taken: ReadonlySet<string> = new Set(['checkpoints', 'latents', 'samples', 'tensorboard'])
+
+const armName = z
+  .string()
+  .regex(/^[\w.=,+ -]+$/, 'may hold letters, digits and . = , + - only')
+  .regex(/^\w/, 'must begin with a letter or digit')
+  .refine((name) => !taken.has(armFolder(name)), 'is the name of a directory that runs make; take another')
 const arm = z.strictObject({ name: armName, set: z.array(z.string()).default([]) })
+
+/** The first two arms that would share a directory, and so would be taken for one. */
+const sharedFolder = (arms: readonly Arm[]): [Arm, Arm] | undefined => {
+  const seen = new Map<string, Arm>()
+  for (const arm of arms) {
+    const before = seen.get(armFolder(arm.name))
+    if (before !== undefined) return [before, arm]
+    seen.set(armFolder(arm.name), arm)
+  }
+  return undefined
+}
+
+const arms = z.array(arm).superRefine((given, context) => {
+  const shared = sharedFolder(given)
+  if (shared === undefined) return
+  const [a, b] = shared.map(({ name }) => `'${name}'`)
+  context.addIssue({ code: 'custom', message: `${a} and ${b} would share a directory; rename one` })
+})
 const schema: z.ZodType<Sweep> = z.strictObject({
   title: z.string(),
   paper: z.string().optional(),
@@ -42,8 +70,8 @@ const schema: z.ZodType<Sweep> = z.strictObject({
   set: z.array(z.string()).default([]),
   seeds: z.int().positive().default(1),
   samples: z.int().min(8).default(1024),
-  arms: z.array(arm).min(1),
-  bases: z.array(arm).default([]),
+  arms: arms.min(1),
+  bases: arms.default([]),
   plots: z.array(z.strictObject({ x: z.string(), y: z.string(), series: z.string().optional() })).default([]),
 })
 
@@ -58,16 +86,27 @@ export const parseSweep = (text: string, name: string): Sweep => {
   const result = schema.safeParse(tree)
   if (result.success) return result.data
   const issue = result.error.issues[0]!
-  throw new ConfigError(`${name}: '${issue.path.join('.')}': ${issue.message}; correct that value`)
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : []
+  const key = [...issue.path, ...unknown].join('.')
+  const reason = unknown.length > 0 ? 'there is no such key' : issue.message
+  throw new ConfigError(`${name}: ${key === '' ? '' : `'${key}': `}${reason}; correct that value`)
 }
 
-/** The arms of a grid: every combination of the values, `key=v1,v2` each. @throws ConfigError for another form. */
-export const gridArms = (grid: readonly string[]): Arm[] =>
-  grid.reduce<Arm[]>(
+/** Commas within brackets belong to a value, as in `base.widths=[64, 128],[128, 192]`. */
+const betweenValues = /,(?![^[]*\])/
+
+/**
+ * The arms of a grid: every combination of the values, `key=v1,v2` each.
+ * @throws ConfigError for another form, and for two arms of one directory.
+ */
+export const gridArms = (grid: readonly string[]): Arm[] => {
+  const made = grid.reduce<Arm[]>(
     (arms, axis) => {
       const equals = axis.indexOf('=')
-      if (equals < 1) throw new ConfigError(`--grid ${axis}: expected key=value,value`)
-      const [key, values] = [axis.slice(0, equals), axis.slice(equals + 1).split(',')]
+      const key = axis.slice(0, Math.max(0, equals))
+      const values = axis.slice(equals + 1).split(betweenValues)
+      if (equals < 1 || values.some((value) => value.trim() === ''))
+        throw new ConfigError(`--grid ${axis}: expected key=value,value`)
       const short = key.split('.').at(-1)!
       return arms.flatMap(({ name, set }) =>
         values.map((value) => ({
@@ -78,3 +117,10 @@ export const gridArms = (grid: readonly string[]): Arm[] =>
     },
     [{ name: '', set: [] }],
   )
+  const shared = sharedFolder(made)
+  if (shared !== undefined)
+    throw new ConfigError(
+      `--grid: '${shared[0].name}' and '${shared[1].name}' would share a directory; give each value once`,
+    )
+  return made
+}

@@ -14,30 +14,98 @@ const usualPlots: readonly Plot[] = [
   { x: 'bits/pixel', y: 'gFID' },
 ]
 
-/** A figure, or the value of a key that differs; keys may be given by their last part. */
-const numberOf = ({ values, figures }: ComparedSetting, name: string): number | undefined => {
-  const known = figures.get(name)
-  if (known !== undefined) return known.mean
-  const key = [...values.keys()].find((k) => k === name || k.endsWith(`.${name}`))
-  const text = key === undefined ? undefined : values.get(key)
-  return text === undefined || !Number.isFinite(Number(text)) ? undefined : Number(text)
+/** The differing key of a name, which may be its last part. */
+const keyOf = ({ values }: ComparedSetting, name: string): string | undefined =>
+  [...values.keys()].find((key) => key === name || key.endsWith(`.${name}`))
+
+/** A figure with its error, or the value of a key that differs. */
+const numberOf = (
+  setting: ComparedSetting,
+  name: string,
+): { readonly mean: number; readonly error: number } | undefined => {
+  const known = setting.figures.get(name)
+  if (known !== undefined) return known
+  const key = keyOf(setting, name)
+  const value = key === undefined ? Number.NaN : Number(setting.values.get(key))
+  return Number.isFinite(value) ? { mean: value, error: 0 } : undefined
 }
 
-const settingOf = ({ values }: ComparedSetting, name: string): string => {
-  const key = [...values.keys()].find((k) => k === name || k.endsWith(`.${name}`))
-  return key === undefined ? '' : values.get(key)!
+/** A setting in a plot. */
+interface Place {
+  readonly at: number
+  readonly value: number
+  readonly error: number
+  readonly values: ComparedSetting['values']
+}
+
+/** Whether places that agree in `by` agree in the value of a key. */
+const follows = (places: readonly Place[], key: string, by: (place: Place) => string): boolean => {
+  const seen = new Map<string, string>()
+  return places.every((place) => {
+    const [group, value] = [by(place), place.values.get(key)!]
+    if (!seen.has(group)) seen.set(group, value)
+    return seen.get(group) === value
+  })
+}
+
+const valuesOf =
+  (keys: readonly string[]) =>
+  ({ values }: Place): string =>
+    JSON.stringify(keys.map((key) => values.get(key)))
+
+/**
+ * The keys whose values tell lines apart, so that no line jumps between settings. A line follows one key of numbers: x
+ * itself, or where x is a figure, the key of most values that x determines (equal x, equal value). Every other key tells
+ * lines apart, unless it holds numbers too that follow from the first; only as many are named as it takes.
+ */
+const seriesKeys = (places: readonly Place[], x: string | undefined, given: readonly string[]): string[] => {
+  const keys = [...(places[0]?.values.keys() ?? [])]
+  const all = (key: string): string[] => [...new Set(places.map(({ values }) => values.get(key)!))]
+  const ofNumbers = (key: string): boolean => all(key).every((value) => /^[-\d[]/.test(value))
+  const [followed] = keys
+    .filter((key) => !given.includes(key) && ofNumbers(key) && follows(places, key, ({ at }) => String(at)))
+    .sort((a, b) => all(b).length - all(a).length)
+  const line = x ?? followed
+  const joins = (key: string): boolean =>
+    line !== undefined && ofNumbers(key) && follows(places, key, valuesOf([line]))
+  const chosen = [...given]
+  for (const key of keys) {
+    if (!joins(key) && !follows(places, key, valuesOf(chosen))) chosen.push(key)
+  }
+  return chosen
 }
 
 const curveOf = ({ x, y, series }: Plot, settings: readonly ComparedSetting[]): Curve => {
-  const groups = new Map<string, [number, number][]>()
+  const given = settings.flatMap((setting) => (series === undefined ? [] : (keyOf(setting, series) ?? [])))
+  const own = [...new Set(given)]
+  const places = new Map<string, Place>()
   for (const setting of settings) {
     const [at, value] = [numberOf(setting, x), numberOf(setting, y)]
     if (at === undefined || value === undefined) continue
-    const name = series === undefined ? y : `${series} ${settingOf(setting, series)}`
-    groups.set(name, [...(groups.get(name) ?? []), [at, value]])
+    const { values } = setting
+    const place = { at: at.mean, value: value.mean, error: value.error, values }
+    // Base models on one stage 1 share its figures: drawn once.
+    const name = JSON.stringify([place.at, place.value, valuesOf(own)(place)])
+    if (!places.has(name)) places.set(name, place)
+  }
+  const drawn = [...places.values()].sort((a, b) => a.at - b.at)
+  const isFigure = settings.some(({ figures }) => figures.has(x))
+  const keys = seriesKeys(
+    drawn,
+    isFigure || settings[0] === undefined ? undefined : keyOf(settings[0], x),
+    own,
+  )
+  const groups = new Map<string, Place[]>()
+  for (const place of drawn) {
+    const name = keys.map((key) => `${key} ${place.values.get(key)}`).join(', ') || y
+    groups.set(name, [...(groups.get(name) ?? []), place])
   }
   const lines = [...groups].map(
-    ([name, points]): Series => ({ name, points: points.sort(([a], [b]) => a - b) }),
+    ([name, group]): Series => ({
+      name,
+      points: group.map(({ at, value }): [number, number] => [at, value]),
+      errors: group.map(({ error }) => error),
+    }),
   )
   return { title: `${y} over ${x}`, xLabel: x, yLabel: y, series: lines }
 }
@@ -51,7 +119,7 @@ const cell = (figure: { readonly mean: number; readonly error: number } | undefi
   return error === 0 ? digits(mean) : `${digits(mean)} ± ${Number(error.toPrecision(2))}`
 }
 
-const csvCell = (text: string): string => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
+const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
 
 /** What `ul report` writes. */
 export interface CompareReport {
@@ -76,7 +144,7 @@ export const compareReport = async (dirs: readonly string[], sweep: Sweep | null
   const plots = sweep !== null && sweep.plots.length > 0 ? sweep.plots : usualPlots
   const curves = plots
     .map((plot) => curveOf(plot, settings))
-    .filter(({ series }) => series.some(({ points }) => points.length > 1))
+    .filter(({ series }) => series.reduce((n, { points }) => n + points.length, 0) > 1)
   const title = sweep?.title ?? 'Runs side by side'
   const html = renderReport({
     title,
@@ -87,7 +155,7 @@ export const compareReport = async (dirs: readonly string[], sweep: Sweep | null
     sections: [
       ...(sweep?.paper === undefined ? [] : [{ heading: 'In the paper', text: sweep.paper }]),
       ...(sweep?.found === undefined ? [] : [{ heading: 'Here', text: sweep.found }]),
-      { heading: 'Curves', curves },
+      { heading: 'Curves', text: 'Vertical lines are standard errors over seeds.', curves },
       { heading: 'Figures', text: 'Mean ± standard error over seeds.', table: { head, rows } },
       { heading: 'How it was measured', text: protocol },
     ],
@@ -101,7 +169,8 @@ export const compareReport = async (dirs: readonly string[], sweep: Sweep | null
       return figure === undefined ? ['', ''] : [String(figure.mean), String(figure.error)]
     }),
   ])
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((text) => text.replaceAll('|', '\\|')).join(' | ')} |`
   return {
     html,
     csv: `${[csvHead, ...csvRows].map((row) => row.map(csvCell).join(',')).join('\n')}\n`,

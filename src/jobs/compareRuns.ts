@@ -1,9 +1,9 @@
 /** @file Finished runs side by side: one row for each setting, mean and standard error over its seeds. */
 import { existsSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { meanAndError } from '../eval/psnr.ts'
-import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
+import { freeKeys, readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { describeModel } from './info.ts'
 import type { Quality } from './quality.ts'
 import { qualityFile, readQuality } from './sweep.ts'
@@ -13,6 +13,8 @@ import { evaluationIn } from './train.ts'
 interface FinishedRun {
   readonly dir: string
   readonly config: Config
+  /** The configuration that its stage 1 was trained with: its own, or that of the run that it takes it from. */
+  readonly stage1Config: Config
   readonly quality: Quality
   /** By the names of `figureNames`; what was not measured is absent. */
   readonly figures: ReadonlyMap<string, number>
@@ -34,10 +36,23 @@ export const figureNames = [
   'base training FLOPs',
 ] as const
 
-const figuresOf = (dir: string, config: Config, quality: Quality): ReadonlyMap<string, number> => {
+/** Follows train.stage1.from as long as there are runs. */
+const stage1ConfigOf = (dir: string, config: Config, asked: readonly string[] = []): Config => {
+  const { from } = config.train.stage1
+  const next = from === null ? dir : resolve(dir, from)
+  if (from === null || asked.includes(next) || !existsSync(join(next, 'config.yaml'))) return config
+  return stage1ConfigOf(next, readRunConfig(next), [...asked, next])
+}
+
+const figuresOf = (run: Omit<FinishedRun, 'figures'>): ReadonlyMap<string, number> => {
+  const { dir, config, stage1Config, quality } = run
   const evaluation = evaluationIn(dir)
-  const info = describeModel(config, readRunInfo(dir).classes.length)
-  const { stage1, stage2 } = config.train
+  const { stage1 } = stage1Config.train
+  const { stage2 } = config.train
+  const info = describeModel(
+    { ...config, train: { ...config.train, batch: stage1Config.train.batch } },
+    readRunInfo(dir).classes.length,
+  )
   const flops = (stage: number, steps: number): number => 1e9 * info.stages[stage]!.gflopsPerStep * steps
   const ofBase =
     quality.generation === null || config.sampler.generator === 'prior' ? undefined : flops(1, stage2.steps)
@@ -68,29 +83,51 @@ const finishedRuns = (dirs: readonly string[]): FinishedRun[] => {
       .filter((entry) => entry.isDirectory())
       .flatMap((entry) => below(join(dir, entry.name))),
   ]
-  const found = dirs.flatMap(below)
+  const missing = dirs.find((dir) => !existsSync(dir))
+  if (missing !== undefined) {
+    throw new Error(`${missing}: there is no such directory; give run directories, or directories above them`)
+  }
+  const found = [...new Set(dirs.flatMap(below).map((dir) => resolve(dir)))]
   if (found.length === 0) {
     throw new Error(
       `${dirs.join(', ')}: no finished runs (with ${qualityFile}); make some with 'ul sweep' or 'ul evaluate --samples'`,
     )
   }
   return found.map((dir) => {
-    const [config, quality] = [readRunConfig(dir), readQuality(dir)]
-    return { dir, config, quality, figures: figuresOf(dir, config, quality) }
+    const config = readRunConfig(dir)
+    const run = { dir, config, stage1Config: stage1ConfigOf(dir, config), quality: readQuality(dir) }
+    return { ...run, figures: figuresOf(run) }
   })
 }
 
 /** Values of a configuration by dotted key; what tells nothing about a setting is left out. */
-const settingsOf = (config: Config): Map<string, string> => {
+const leavesOf = (config: Config): Map<string, string> => {
   const leaves = (value: unknown, path: string): [string, string][] =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? Object.entries(value).flatMap(([key, below]) => leaves(below, path === '' ? key : `${path}.${key}`))
       : [[path, typeof value === 'string' ? value : JSON.stringify(value)]]
   const { seed: _, name: __, ...rest } = config
   const all = new Map(leaves(rest, ''))
-  all.delete('train.stage1.from')
+  for (const key of ['stage1.from', ...freeKeys]) all.delete(`train.${key}`)
   return all
 }
+
+/** Keys by which stage 1 is trained while nothing of its networks depends on them. */
+const trainsStage1 = (key: string): boolean =>
+  key.startsWith('data.') || (key.startsWith('train.') && !key.startsWith('train.stage2.'))
+
+/** The same, and what its stage 1 was trained with where that is something else, under `stage 1 <key>`. */
+const settingsOf = ({ config, stage1Config }: FinishedRun): Map<string, string> => {
+  const own = leavesOf(config)
+  const other = [...leavesOf(stage1Config)].filter(
+    ([key, value]) => trainsStage1(key) && own.get(key) !== value,
+  )
+  return new Map([...own, ...other.map(([key, value]): [string, string] => [`stage 1 ${key}`, value])])
+}
+
+/** The value of a key; stage 1 was trained with the run's own where nothing else is said. No value is null. */
+const settingOf = (settings: ReadonlyMap<string, string>, key: string): string =>
+  settings.get(key) ?? settings.get(key.replace(/^stage 1 /, '')) ?? 'null'
 
 /** One setting: its values of the keys that differ, and its figures over seeds. */
 export interface ComparedSetting {
@@ -112,16 +149,16 @@ export interface Comparison {
 
 /** Groups the finished runs below directories by setting. */
 export const compareRuns = (dirs: readonly string[]): Comparison => {
-  const runs = finishedRuns(dirs).map((run) => ({ ...run, settings: settingsOf(run.config) }))
+  const runs = finishedRuns(dirs).map((run) => ({ ...run, settings: settingsOf(run) }))
   const stages = (run: FinishedRun): boolean => run.quality.generation !== null
   // A stage 1 that other runs share is a part of them, not a setting of its own.
   const shown = runs.some(stages) ? runs.filter(stages) : runs
   const keys = [...new Set(shown.flatMap(({ settings }) => [...settings.keys()]))].filter(
-    (key) => new Set(shown.map(({ settings }) => settings.get(key))).size > 1,
+    (key) => new Set(shown.map(({ settings }) => settingOf(settings, key))).size > 1,
   )
   const groups = new Map<string, typeof shown>()
   for (const run of shown) {
-    const name = JSON.stringify(keys.map((key) => run.settings.get(key)))
+    const name = JSON.stringify(keys.map((key) => settingOf(run.settings, key)))
     groups.set(name, [...(groups.get(name) ?? []), run])
   }
   const settings = [...groups.values()].map((group): ComparedSetting => {
@@ -132,7 +169,7 @@ export const compareRuns = (dirs: readonly string[]): Comparison => {
       return [[name, { mean, error: values.length > 1 ? error : 0 }] as const]
     })
     return {
-      values: new Map(keys.map((key) => [key, group[0]!.settings.get(key) ?? ''])),
+      values: new Map(keys.map((key) => [key, settingOf(group[0]!.settings, key)])),
       runs: group.length,
       figures: new Map(figures),
     }

@@ -1,7 +1,7 @@
 /** @file A run as a model to hand on: averaged weights in half precision, configuration, figures and a card. */
-import { copyFileSync, existsSync, mkdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
-import { showConfig } from '../config/load.ts'
+import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { ConfigError, showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { halved } from '../host/float16.ts'
 import type { HostTensor } from '../host/tensor.ts'
@@ -59,8 +59,14 @@ ${figures}
 \`ul sample\`, \`ul reconstruct\`, \`ul encode\`, \`ul decode\` and \`ul evaluate\` take this directory as they take a run.
 `
 
-/** Writes a directory that opens like a run. @throws when the run's stage 1 was never saved. */
+/**
+ * Writes a directory that opens like a run; an earlier export there is replaced.
+ * @throws when the run's stage 1 was never saved, and when `out` holds a run that trains: its checkpoints would be hidden.
+ */
 export const exportRun = (dir: string, out: string, runtime: Runtime): ExportedRun => {
+  if (resolve(out) === resolve(dir) || existsSync(join(out, 'checkpoints'))) {
+    throw new ConfigError(`${out}: it holds a run, which an export would overwrite; give another --out`)
+  }
   const run = openRun(dir, runtime)
   const weights = { ...run.stage1(), ...(hasStage(dir, 'stage2') ? run.stage2() : {}) }
   const config: Config = {
@@ -75,6 +81,7 @@ export const exportRun = (dir: string, out: string, runtime: Runtime): ExportedR
   writeRunInfo(out, run.info)
   for (const file of [evaluationFile, qualityFile]) {
     if (existsSync(join(dir, file))) copyFileSync(join(dir, file), join(out, file))
+    else rmSync(join(out, file), { force: true })
   }
   writeFileAtomic(join(out, 'README.md'), cardOf(config, run.info.trainCount, figuresText(dir)))
   const parameters = halves.reduce((sum, [, { data }]) => sum + data.length, 0)

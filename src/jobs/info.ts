@@ -99,13 +99,13 @@ export const describeModel = (config: Config, classes: number): ModelInfo => {
   const [one, two] = [stage1Objective(model, 1), stage2Objective(model, 1)]
   const flops = new Map([...forwardFlopsByNetwork(one), ...forwardFlopsByNetwork(two)])
   const networks = ['encoder', 'prior', 'decoder', 'base'].map((network) => {
-    const gflops = flops.get(network)! / 1e9
+    const gflops = (flops.get(network) ?? 0) / 1e9 // a normal prior (variant.prior) has no network
     const parameters = countUnder(network === 'base' ? two.spec : one.spec, network)
     return { network, parameters, gflopsForward: gflops, gflopsTraining: 3 * gflops }
   })
   const [, c, h, w] = latentShape(model, 1) as [number, number, number, number]
   const { batch, stage2 } = config.train
-  const sum = (...names: string[]): number => names.reduce((n, name) => n + flops.get(name)!, 0)
+  const sum = (...names: string[]): number => names.reduce((n, name) => n + (flops.get(name) ?? 0), 0)
   return {
     name: config.name,
     latentShape: [c, h, w],

@@ -46,9 +46,11 @@ const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: stri
   const exported = join(dir, weightsFile)
   if (existsSync(exported)) {
     const tensors = Object.entries(readSafetensors(exported).tensors)
-    return Object.fromEntries(
-      tensors.filter(([path]) => isOfStage(path, stage)).map(([path, t]) => [path, widened(t)]),
-    )
+    const own = tensors.filter(([path]) => isOfStage(path, stage))
+    if (own.length === 0) {
+      throw new Error(`${dir}: it was exported without ${stage}; train that, and export the run again`)
+    }
+    return Object.fromEntries(own.map(([path, t]) => [path, widened(t)]))
   }
   const found = latestCheckpoint(dir, stage)
   for (const text of found?.ignored ?? []) warn(text)

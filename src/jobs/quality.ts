@@ -114,6 +114,15 @@ const chosen = (set: FeatureSet, indices: readonly number[]): FeatureSet =>
     set.dimension,
   )
 
+/** Opens a feature network; FD-mixed5, made when it is missing, where no file is named. @throws when there is none. */
+export const openFeatures = async (
+  features?: string,
+): Promise<{ readonly file: string; readonly network: FeatureNetwork }> => {
+  const file = features ?? defaultFeatureFile()
+  if (features === undefined && !existsSync(file)) buildMixed5(file)
+  return { file, network: await openFeatureNetwork(file) }
+}
+
 /** @param source training pictures: 291 held-out ones, say, are too few for a covariance */
 export const measureQuality = async (
   run: OpenedRun,
@@ -122,9 +131,7 @@ export const measureQuality = async (
 ): Promise<Quality> => {
   const { config, model } = run
   const { samples, seed, guidance, fitBias, atOnce = 256 } = options
-  const file = options.features ?? defaultFeatureFile()
-  if (options.features === undefined && !existsSync(file)) buildMixed5(file)
-  const network = await openFeatureNetwork(file)
+  const { file, network } = await openFeatures(options.features)
   const batch = batchFor(samples, model.size)
   const codec = run.codec(batch)
   const [chain, decoder] = [latentSampler(config), decoderSampler(config)]

@@ -1,5 +1,6 @@
 /** @file Stage 2 of a run: the frozen encoder's latents, kept on disk, and the base model trained on them. */
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { batchFlips, batchIndices, batchPlan, toNchw } from '../data/batches.ts'
 import type { ImageSource } from '../data/source.ts'
@@ -13,6 +14,7 @@ import { stage2Feeds, stage2Objective } from '../pipeline/stage2.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import { type Latents, openLatents } from '../run/latents.ts'
 import { gridPng } from '../run/picture.ts'
+import { weightsFile } from '../run/runDirectory.ts'
 import type { Weights } from '../train/step.ts'
 import { type OpenedRun, openRun } from './openRun.ts'
 import { meanOf, runStage, type StageContext, type StageResult } from './stage.ts'
@@ -54,7 +56,7 @@ const encodePictures = async (
   return joined(parts)
 }
 
-/** The latents of a run's training pictures, on disk beside the stage 1 that made them. */
+/** The latents of a run's training pictures, on disk beside the stage 1 that made them; an exported one stays as it is. */
 const trainingLatents = (
   context: StageContext,
   run: OpenedRun,
@@ -62,9 +64,10 @@ const trainingLatents = (
   source: ImageSource,
 ): Promise<Latents> => {
   const { config, listen } = context
+  const isExported = existsSync(join(run.stage1Directory, weightsFile))
   let encoded = false
   return openLatents({
-    dir: join(run.stage1Directory, 'latents'),
+    dir: join(isExported ? context.dir : run.stage1Directory, 'latents'),
     key: latentsKey(run.model, run.stage1(), source, config.seed),
     count: source.count,
     shape: latentShape(run.model, 1).slice(1),

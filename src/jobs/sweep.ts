@@ -3,12 +3,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { applySettings } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import type { Sweep } from '../config/sweepFile.ts'
+import { armFolder, type Sweep } from '../config/sweepFile.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
+import { expectSameRun } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { hasStage, openRun, sharesFigures } from './openRun.ts'
-import { measureQuality, type Quality, type QualityOptions } from './quality.ts'
+import { measureQuality, openFeatures, type Quality, type QualityOptions } from './quality.ts'
 import { type StageChoice, train } from './train.ts'
 import { configGuidance, openRunData } from './use.ts'
 
@@ -34,20 +35,18 @@ export interface SweepRequest {
 /** The file that says that a run is done. */
 export const qualityFile = 'quality.json'
 
-const folderName = (name: string): string => name.replaceAll(/[ =]+/g, '-')
-
 /** The runs of a sweep in the order in which they are made: seed by seed, so that an unfinished sweep compares all arms. */
 export const sweepRuns = (sweep: Sweep, config: Config, dir: string): SweepRun[] => {
   const common = applySettings(config, sweep.set)
   return Array.from({ length: sweep.seeds }, (_, seed) => seed).flatMap((seed) =>
     sweep.arms.flatMap((arm): SweepRun[] => {
-      const own = join(dir, folderName(arm.name), `seed-${seed}`)
+      const own = join(dir, armFolder(arm.name), `seed-${seed}`)
       const armConfig = applySettings(common, [...arm.set, `seed=${seed}`])
       if (sweep.bases.length === 0) return [{ dir: own, config: armConfig, stage: 'all' }]
       return [
         { dir: own, config: armConfig, stage: '1' },
         ...sweep.bases.map((base): SweepRun => {
-          const below = join(own, folderName(base.name))
+          const below = join(own, armFolder(base.name))
           const from = `train.stage1.from=${JSON.stringify(relative(below, own))}`
           return {
             dir: below,
@@ -85,7 +84,8 @@ export const measureRun = async (
   const { train: source } = await openRunData(run.config)
   const { guidance: scale, reuse = false, ...rest } = options
   const guidance = configGuidance(run.config)
-  const known = reuse && sharesFigures(run, dir) ? readQuality(run.stage1Directory) : null
+  const isKnown = sharesFigures(run, dir) && existsSync(join(run.stage1Directory, qualityFile))
+  const known = reuse && isKnown ? readQuality(run.stage1Directory) : null
   const measured = await measureQuality(run, source, {
     ...rest,
     guidance: { ...guidance, scale: scale ?? guidance.scale },
@@ -95,19 +95,30 @@ export const measureRun = async (
   return known === null ? measured : { ...measured, reconstruction: known.reconstruction }
 }
 
-/** Runs what is left of a sweep. @returns whether all of it is done; false when it was stopped. */
+/**
+ * Runs what is left of a sweep.
+ * @returns whether all of it is done; false when it was stopped.
+ * @throws ConfigError when a directory holds a run with another configuration: the sweep was changed since.
+ */
 export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const { sweep, config, dir, features, runtime, listen, signal } = request
   const runs = sweepRuns(sweep, config, dir)
+  if (runs.some((run) => !existsSync(join(run.dir, qualityFile)))) {
+    // A network that does not open is found now, not when the first run is trained.
+    await (await openFeatures(features)).network.dispose()
+  }
   for (const [i, run] of runs.entries()) {
-    if (existsSync(join(run.dir, qualityFile))) continue
+    if (existsSync(join(run.dir, qualityFile))) {
+      expectSameRun(run.dir, run.config)
+      continue
+    }
+    if (signal.aborted) return false
     listen({ event: 'note', text: `run ${i + 1} of ${runs.length}: ${run.dir}` })
     const { finished } = await train({ ...run, runtime, listen, signal })
     if (!finished) return false
     const options = { samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true }
     const given = features === undefined ? options : { ...options, features }
     writeQuality(run.dir, await measureRun(run.dir, runtime, given))
-    if (signal.aborted) return false
   }
   return true
 }

@@ -7,6 +7,8 @@ export interface Series {
   readonly name: string
   /** (x, y) in drawing order. Points that are not finite, and y ≤ 0 on a logarithmic axis, interrupt the line. */
   readonly points: readonly (readonly [number, number])[]
+  /** Standard error of y, one for each point; drawn as a vertical line from y − error to y + error where above 0. */
+  readonly errors?: readonly number[]
 }
 
 /** A plot. Labels carry the unit, as in `rate / bits per pixel`. */
@@ -43,6 +45,13 @@ const [smallest, largest] = [1e-300, 1e300]
 const isDrawn = (logY: boolean, [x, y]: readonly [number, number]): boolean =>
   Math.abs(x) < largest && Math.abs(y) < largest && (!logY || y > smallest)
 
+/** The ends of a point's error bar: none without an error, and no lower one where a logarithmic axis has no place for it. */
+const barEnds = ({ points, errors }: Series, index: number, logY: boolean): number[] => {
+  const [[x, y], error] = [points[index]!, errors?.[index] ?? 0]
+  if (!(error > 0)) return []
+  return [y - error, y + error].filter((end) => isDrawn(logY, [x, end]))
+}
+
 /** Smallest and largest of the values, widened by `margin` where they are equal; [1, 2] without values. */
 const extent = (values: readonly number[], margin?: number): [number, number] => {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
@@ -57,19 +66,19 @@ const extent = (values: readonly number[], margin?: number): [number, number] =>
 }
 
 /**
- * Axes that hold every point of a curve. x runs from the first value to the last. y has a margin of 5 %, and starts
+ * Axes that hold every point of a curve with its error bar. x runs from the first value to the last. y has a margin of 5 %, and starts
  * at zero where the values come near it.
  */
 export const curveFrame = ({ series, logY = false }: Curve): CurveFrame => {
   const points = series.flatMap((s) => s.points.filter((point) => isDrawn(logY, point)))
+  const ends = series.flatMap((s) =>
+    s.points.flatMap((point, i) => (isDrawn(logY, point) ? barEnds(s, i, logY) : [])),
+  )
   const { width, height, left, right, top, bottom } = curveSize
   const scale = logY ? Math.log10 : (v: number): number => v
   const [x0, x1] = extent(points.map(([x]) => x))
   // Half a decade where all values are equal: log y says nothing about their size.
-  let [y0, y1] = extent(
-    points.map(([, y]) => scale(y)),
-    logY ? 0.5 : undefined,
-  )
+  let [y0, y1] = extent([...points.map(([, y]) => y), ...ends].map(scale), logY ? 0.5 : undefined)
   const margin = (y1 - y0) / 20
   const nearZero = !logY && y0 >= 0 && y0 < y1 / 3
   y0 = nearZero ? 0 : y0 - margin
@@ -126,8 +135,14 @@ const seriesSvg = (series: Series, index: number, frame: CurveFrame, logY: boole
     const name = `${escapeMarkup(series.name)}: ${formatNumber(y)} at ${formatNumber(x)}`
     return `<circle cx="${pixel(frame.x(x))}" cy="${pixel(frame.y(y))}" r="3"><title>${name}</title></circle>`
   })
+  const bars = series.points.flatMap(([x, y], i) => {
+    const ends = isDrawn(logY, [x, y]) ? barEnds(series, i, logY) : []
+    if (ends.length === 0) return []
+    const from = ends.length === 2 ? frame.y(ends[0]!) : curveSize.height - curveSize.bottom
+    return [`<path class="error" d="M${pixel(frame.x(x))} ${pixel(from)}V${pixel(frame.y(ends.at(-1)!))}"/>`]
+  })
   const density = drawn.length > curveSize.width ? ' dense' : ''
-  return `<g class="series ${styleOf(index)}${density}">${path}${circles.join('')}</g>`
+  return `<g class="series ${styleOf(index)}${density}">${path}${bars.join('')}${circles.join('')}</g>`
 }
 
 /** The plot area of a curve as an `<svg>` element, without title and legend. */

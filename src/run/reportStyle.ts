@@ -52,6 +52,7 @@ figure { margin: 0; }
 .plot .axis, .plot .tick { stroke: var(--muted); }
 .plot .series path { stroke: var(--series); stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
 .plot .dense path { stroke-width: 1.1; }
+.plot .series .error { stroke-width: 1; stroke-dasharray: none; }
 .plot .series circle { fill: var(--series); stroke: var(--card); stroke-width: 1; }
 .plot .dashed path { stroke-dasharray: 5 4; }
 .s0 { --series: var(--s0); } .s1 { --series: var(--s1); } .s2 { --series: var(--s2); }

@@ -18,10 +18,10 @@ export interface RunInfo {
 }
 
 /**
- * Keys that may change between two invocations of the same run: they affect what is shown and how much memory is used,
+ * Keys of `train` that may change between two invocations of the same run: they affect what is shown and how much memory is used,
  * not what is trained (recomputation changes rounding only).
  */
-const freeKeys: ReadonlySet<string> = new Set([
+export const freeKeys: ReadonlySet<string> = new Set([
   'recompute',
   'logEvery',
   'checkpointEvery',
@@ -77,28 +77,38 @@ export const readRunConfig = (dir: string): Config => {
   return parseConfig(readFileSync(configFile(dir), 'utf8'), configFile(dir))
 }
 
+/** The file of an exported run: the averaged weights of all its networks in half precision, in place of checkpoints. */
+export const weightsFile = 'weights.safetensors'
+
+/**
+ * Checks that a directory with a run trains the same thing.
+ * @throws ConfigError naming the first key that differs.
+ */
+export const expectSameRun = (dir: string, config: Config): void => {
+  const existing = readRunConfig(dir)
+  if (configHash(existing) === configHash(config)) return
+  const found = firstDifference(JSON.parse(trainedPart(existing)), JSON.parse(trainedPart(config)))
+  const where = found && `${found.key} (${found.values[0]} there, ${found.values[1]} now)`
+  throw new ConfigError(
+    `${dir}: it holds a run with another configuration: ${where}; give another --out, or remove that directory`,
+  )
+}
+
 /**
  * Makes the directory and writes config.yaml, or checks that an existing one trains the same thing. A run that stopped
  * before its first checkpoint (a misspelt data.path) may go on with another configuration.
- * @throws ConfigError naming the first key that differs.
+ * @throws ConfigError naming the first key that differs, or that the directory holds an exported run.
  */
 export const prepareRun = (dir: string, config: Config): void => {
-  if (existsSync(configFile(dir)) && existsSync(join(dir, 'checkpoints'))) {
-    const existing = readRunConfig(dir)
-    if (configHash(existing) !== configHash(config)) {
-      const found = firstDifference(JSON.parse(trainedPart(existing)), JSON.parse(trainedPart(config)))
-      const where = found && `${found.key} (${found.values[0]} there, ${found.values[1]} now)`
-      throw new ConfigError(
-        `${dir}: it holds a run with another configuration: ${where}; give another --out, or remove that directory`,
-      )
-    }
+  if (existsSync(join(dir, weightsFile))) {
+    throw new ConfigError(
+      `${dir}: it holds an exported run, which has no state to train from; give another --out (train.stage1.from may name this one)`,
+    )
   }
+  if (existsSync(configFile(dir)) && existsSync(join(dir, 'checkpoints'))) expectSameRun(dir, config)
   mkdirSync(dir, { recursive: true })
   writeFileAtomic(configFile(dir), showConfig(config))
 }
-
-/** The file of an exported run: the averaged weights of all its networks in half precision, in place of checkpoints. */
-export const weightsFile = 'weights.safetensors'
 
 const infoFile = (dir: string): string => join(dir, 'run.json')
 

@@ -12,6 +12,7 @@ const commands = [
   'encode',
   'decode',
   'evaluate',
+  'export',
   'sweep',
   'report',
   'data',
@@ -64,6 +65,26 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['plan', '.', '--bias', '2'], /a bias or a loss factor alone has no rate; give both/],
     [['plan', '.', '--bits-per-pixel', '1', '--budget', '1e15'], /the budget decides the rate/],
     [['train', 'wrong.yaml'], /^wrong\.yaml:2:3: 'train\.lr': /],
+    [
+      ['sweep', 'missing.yaml'],
+      /^missing\.yaml: there is no such file; give one like those in experiments\//,
+    ],
+    [['sweep', 'wrong.yaml', '--out', 'never'], /^wrong\.yaml: 'title': /],
+    [['sweep', 'stduy', '--grid', 'seed=1,2', '--out', 'never'], /the nearest preset is 'study'/],
+    [
+      ['sweep', 'study', '--grid', 'train.lr', '--out', 'never'],
+      /^--grid train\.lr: expected key=value,value/,
+    ],
+    [
+      ['sweep', 'study', '--grid', 'train.lr=1,1', '--out', 'never'],
+      /^--grid: 'lr=1' and 'lr=1' would share/,
+    ],
+    [
+      ['sweep', 'study', '--grid', 'train.bach=1', '--out', 'never'],
+      /the nearest valid key is 'train\.batch'/,
+    ],
+    [['report', '.', '--experiment', 'missing.yaml'], /^missing\.yaml: there is no such file/],
+    [['report', '.', '--experiment', 'wrong.yaml'], /^wrong\.yaml: 'title': /],
   ])('%j', async (args, expected) => {
     writeFileSync(inWork('wrong.yaml'), 'train:\n  lr: fast\n')
     expect(await sentenceOf(2, [...args, ...(args[0] === 'train' ? ['--out', 'never'] : [])])).toMatch(
@@ -82,6 +103,14 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['plan', 'runs', '--bits-per-pixel', 'many'], 'expected a number.'],
     [['plan', 'runs', '--budget', '-1'], 'expected a number above 0.'],
     [['encode', 'run', 'a.png'], "required option '--out <file>' not specified"],
+    [['sweep'], "missing required argument 'experiment.yaml or preset'"],
+    [['sweep', 'study', '--samples', '7'], 'expected a whole number from 8 on.'],
+    [['sweep', 'study', '--seeds', '0'], 'expected a whole number from 1 on.'],
+    [['report'], "missing required argument 'dir'"],
+    [['export', 'run'], "required option '--out <dir>' not specified"],
+    [['reconstruct', 'run', 'a.png', '--maps'], "option '--maps <file>' argument missing"],
+    [['evaluate', 'run', '--samples', '7'], 'expected a whole number from 8 on.'],
+    [['evaluate', 'run', '--samples', '8', '--guidance', 'much'], 'expected a number.'],
   ])('%j: an error, then the help', async (args, expected) => {
     const { code, stdout, stderr } = await ul(args)
     expect([code, stdout]).toEqual([2, ''])
@@ -94,19 +123,37 @@ describe('exit code 2: what was asked for is not possible', () => {
 })
 
 describe('exit code 1: it was possible and failed', () => {
-  it.each([[['sample', 'missing']], [['decode', 'missing', 'z', '--out', 'd']]])(
-    '%j: no such run',
-    async (args) => {
-      expect(await sentenceOf(1, args)).toMatch(
-        /^missing: there is no config\.yaml, so this is not a run; train/,
-      )
-    },
-  )
+  it.each([
+    [['sample', 'missing']],
+    [['decode', 'missing', 'z', '--out', 'd']],
+    [['export', 'missing', '--out', 'never']],
+    [['evaluate', 'missing', '--samples', '8']],
+    [['reconstruct', 'missing', 'a.png', '--maps', 'm.png']],
+  ])('%j: no such run', async (args) => {
+    expect(await sentenceOf(1, args)).toMatch(
+      /^missing: there is no config\.yaml, so this is not a run; train/,
+    )
+  })
 
   it('a plan without runs, or without the directory', async () => {
     expect(await sentenceOf(1, ['plan', 'missing'])).toMatch(/^missing: there is no such directory; give run/)
     mkdirSync(inWork('empty'))
     expect(await sentenceOf(1, ['plan', 'empty'])).toMatch(/^there are no runs, but a rate law takes two/)
+  })
+
+  it('a report without finished runs, or without the directory', async () => {
+    mkdirSync(inWork('unfinished'))
+    expect(await sentenceOf(1, ['report', 'unfinished'])).toMatch(
+      /^unfinished: no finished runs \(with quality\.json\); make some with 'ul sweep'/,
+    )
+    expect(await sentenceOf(1, ['report', 'missing'])).toMatch(/^missing: there is no such directory; /)
+    expect(existsSync(inWork('comparison.html'))).toBe(false)
+  })
+
+  it('a sweep whose feature network is missing, before anything is trained', async () => {
+    const args = ['sweep', 'study', '--grid', 'seed=1,2', '--features', 'missing.onnx', '--out', 'never']
+    expect(await sentenceOf(1, args)).toBe('features: missing.onnx does not exist')
+    expect(existsSync(inWork('never'))).toBe(false)
   })
 
   it('a preset that does not train yet, a folder that is not named, a folder in place of a file', async () => {

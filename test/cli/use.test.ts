@@ -5,6 +5,7 @@ import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { float32, floats, type HostTensor } from '../../src/host/tensor.ts'
 import { readSafetensors, writeSafetensors } from '../../src/run/safetensors.ts'
+import { writeQuarters } from '../features/quarters.ts'
 import {
   inWork,
   type JsonLine,
@@ -111,6 +112,34 @@ describe('ul reconstruct', () => {
       expect(original.equals((await rawOf(String(each[i]!.file))).pixels)).toBe(true)
       // Eight bits of the drawn picture against the float32 of the figure.
       expect(psnrOf(original, tileOf(grid, i * tileStep, tileStep))).toBeCloseTo(Number(each[i]!.psnr), 1)
+    }
+  })
+
+  it('draws where the bits are: pictures above reconstructions above two maps', async () => {
+    const [out, maps] = [inWork('with-maps.png'), inWork('maps.png')]
+    await jsonOf(['reconstruct', run, discs, '--out', out, '--maps', maps])
+    const [pairs, drawn] = [await rawOf(out), await rawOf(maps)]
+    // Six times as large, eight beside each other; twelve pictures take eight rows.
+    const [enlarged, across] = [6, 8]
+    const step = 16 * enlarged + gap
+    expect(drawn.height).toBe(8 * step - gap)
+    const labels = drawn.width - (across * step - gap)
+    expect(labels).toBeGreaterThan(0)
+    const at = ({ pixels, width }: typeof drawn, x: number, y: number): string =>
+      pixels
+        .subarray(3 * (y * width + x))
+        .subarray(0, 3)
+        .join()
+    for (let i = 0; i < across; i++) {
+      for (const [row, x, y] of [
+        [0, 8, 8],
+        [0, 2, 13],
+        [1, 8, 8],
+        [1, 3, 12],
+      ] as const) {
+        const here = at(drawn, labels + i * step + x * enlarged, row * step + y * enlarged)
+        expect(here).toBe(at(pairs, i * tileStep + x * scale, row * tileStep + y * scale))
+      }
     }
   })
 
@@ -262,5 +291,60 @@ describe('ul profile', () => {
       const time = rows.reduce((sum, { milliseconds }) => sum + milliseconds, 0)
       expect(time / Number(done!.kernelMilliseconds)).toBeCloseTo(1, 9)
     }
+  })
+})
+
+describe('ul export', () => {
+  it('writes a model that is used like the run, and that training does not overwrite', async () => {
+    const out = inWork('model')
+    const [done] = await jsonOf(['export', run, '--out', out])
+    expect(done).toMatchObject({ event: 'done', path: join(out, 'weights.safetensors') })
+    expect(done!.bytes).toBeGreaterThan(2 * Number(done!.parameters))
+    const draw = async (from: string): Promise<Buffer> => {
+      await jsonOf(['sample', from, '-n', '1', '--out', inWork('one.png')])
+      return (await rawOf(inWork('one.png'))).pixels
+    }
+    expect(largestDifference(await draw(out), await draw(run))).toBeLessThan(16)
+    const before = readFileSync(join(out, 'weights.safetensors'))
+    const config = readFileSync(join(out, 'config.yaml'), 'utf8')
+    const refused = await sentenceOf(2, tinyTraining(join(discs, '..'), out))
+    expect(refused).toMatch(
+      /model: it holds an exported run, which has no state to train from; give another --out/,
+    )
+    expect(readFileSync(join(out, 'weights.safetensors')).equals(before)).toBe(true)
+    expect(readFileSync(join(out, 'config.yaml'), 'utf8')).toBe(config)
+    expect(await sentenceOf(2, ['export', out, '--out', run])).toMatch(
+      /run: it holds a run, which an export would/,
+    )
+  })
+})
+
+describe('ul evaluate --samples and ul report', () => {
+  it('measures by a feature network, keeps that with the run, and a report finds it', async () => {
+    const features = writeQuarters(inWork())
+    const measure = ['evaluate', run, '--samples', '8', '--features', features, '--no-bias']
+    const [done] = (await jsonOf(measure)) as [JsonLine & Record<string, { frechet: number }>]
+    const kept = JSON.parse(readFileSync(join(run, 'quality.json'), 'utf8')) as JsonLine
+    expect(kept).toEqual({
+      protocol: done.protocol,
+      reconstruction: done.reconstruction,
+      generation: done.generation,
+    })
+    expect(done.generation!.frechet).toBeGreaterThan(0)
+    const [page, csv, png] = ['page.html', 'table.csv', 'curves.png'].map((name) => inWork(name))
+    const { code, stdout } = await ul(['report', run, '--out', page!, '--csv', csv!, '--png', png!])
+    expect(code).toBe(0)
+    const head = stdout.split('\n')[0]!.slice(2, -2).split(' | ')
+    const cells = readFileSync(csv!, 'utf8').split('\n')[1]!.split(',')
+    const column = readFileSync(csv!, 'utf8').split('\n')[0]!.split(',').indexOf('gFID')
+    expect(Number(cells[column])).toBe(done.generation!.frechet)
+    expect(head).toContain('gFID')
+    expect(readFileSync(page!, 'utf8')).toContain('quarters: 12 features')
+    expect((await sharp(png).metadata()).format).toBe('png')
+  })
+
+  it('names a feature network that is not there', async () => {
+    const asked = ['evaluate', run, '--samples', '8', '--features', 'missing.onnx']
+    expect(await sentenceOf(1, asked)).toBe('features: missing.onnx does not exist')
   })
 })

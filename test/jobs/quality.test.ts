@@ -1,6 +1,4 @@
 /** @file Quality by features: a tiny run measured with a feature network of a few means. */
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { readPictures } from '../../src/data/batches.ts'
 import { openData } from '../../src/data/open.ts'
@@ -9,36 +7,15 @@ import { compareFeatureSets, type FeatureComparison } from '../../src/eval/compa
 import { type FeatureSet, featureSet } from '../../src/eval/featureSet.ts'
 import { openFeatureNetwork } from '../../src/features/network.ts'
 import { quantisePictures } from '../../src/features/quantise.ts'
-import { sidecarPath } from '../../src/features/sidecar.ts'
 import { type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
 import { measureQuality, type QualityOptions } from '../../src/jobs/quality.ts'
 import { decoderSampler, evenly, latentSampler } from '../../src/jobs/use.ts'
-import { plainModel } from '../../src/onnx/plain.ts'
+import { writeQuarters } from '../features/quarters.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
 
 const side = { height: 16, width: 16 }
 
-/** Means of the four quarters of each channel: twelve features. */
-const writeNetwork = (): string => {
-  const file = join(workFolder, 'quarters.onnx')
-  const pool = { kernel_shape: { is: [8, 8] }, strides: { is: [8, 8] } }
-  const model = plainModel({
-    name: 'quarters',
-    inputs: [{ name: 'x', dtype: 'float32', shape: ['N', 3, 16, 16] }],
-    outputs: [{ name: 'y', dtype: 'float32', shape: ['N', 12] }],
-    nodes: [
-      { name: 'pool', opType: 'AveragePool', inputs: ['x'], outputs: ['p'], attrs: pool },
-      { name: 'flat', opType: 'Flatten', inputs: ['p'], outputs: ['y'] },
-    ],
-    constants: {},
-  })
-  writeFileSync(file, model)
-  const sidecar = { name: 'quarters', ...side, resize: 'none', layout: 'nchw', range: [0, 1], output: 'y' }
-  writeFileSync(sidecarPath(file), JSON.stringify(sidecar))
-  return file
-}
-
-const features = writeNetwork()
+const features = writeQuarters(workFolder)
 let run: OpenedRun
 let source: ImageSource
 

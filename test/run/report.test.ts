@@ -201,6 +201,95 @@ describe('curve', () => {
     expect(curveSvg(curve([[Number.NaN, 1]]))).toContain('no data yet')
   })
 
+  /** x and both ends of every error bar. */
+  const bars = (svg: string): number[][] =>
+    [...svg.matchAll(/<path class="error" d="M(\S+) (\S+)V(\S+)"\/>/g)].map((found) =>
+      found.slice(1).map(Number),
+    )
+
+  const withErrors = (
+    points: readonly (readonly [number, number])[],
+    errors: readonly number[],
+    logY = false,
+  ): Curve => ({ ...curve(points, logY), series: [{ name: 'mean', points, errors }] })
+
+  const tenth = (values: readonly number[]): number[] => values.map((v) => Number(v.toFixed(1)))
+
+  test('error bars reach one standard error up and down, within the axes', () => {
+    const drawn = withErrors(
+      [
+        [0, 110],
+        [50, 120],
+        [100, 130],
+      ],
+      [2, 0, 10],
+    )
+    // 108 to 140, and 5 % of 32 beyond.
+    const frame = curveFrame(drawn)
+    const unit = (floor - top) / (1.1 * 32)
+    expect(frame.y(140)).toBeCloseTo(top + 1.6 * unit)
+    expect(frame.y(108)).toBeCloseTo(floor - 1.6 * unit)
+    const svg = curveSvg(drawn)
+    expect(bars(svg)).toEqual([
+      tenth([left, floor - 1.6 * unit, floor - 5.6 * unit]),
+      tenth([end, floor - 13.6 * unit, top + 1.6 * unit]),
+    ])
+    expect(circles(svg)[0]).toEqual(tenth([left, floor - 3.6 * unit]))
+    const plain = withErrors(drawn.series[0]!.points, [0, 0, 0])
+    expect(curveSvg(plain)).toBe(curveSvg(curve(plain.series[0]!.points)).replaceAll('train: ', 'mean: '))
+  })
+
+  test('an error bar on a logarithmic axis ends at its foot where it reaches zero', () => {
+    const drawn = withErrors(
+      [
+        [0, 1],
+        [1, 10],
+        [2, -1],
+        [3, 100],
+      ],
+      [1, 9, 5, Number.NaN],
+      true,
+    )
+    const { y } = curveFrame(drawn)
+    expect(y(1) - y(10)).toBeCloseTo(y(10) - y(100))
+    expect(bars(curveSvg(drawn))).toEqual([
+      tenth([left, floor, y(2)]),
+      tenth([left + (end - left) / 3, y(1), y(19)]),
+    ])
+  })
+
+  test('every error bar stays inside the frame', () => {
+    const point = fc.tuple(
+      fc.double({ noNaN: true, min: -1e6, max: 1e6 }),
+      fc.double({ noNaN: true, min: -1e6, max: 1e6 }),
+    )
+    const error = fc.double({ min: -1, max: 1e6 })
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(point, error), { minLength: 1, maxLength: 20 }),
+        fc.boolean(),
+        (all, logY) => {
+          const svg = curveSvg(
+            withErrors(
+              all.map(([p]) => p),
+              all.map(([, e]) => e),
+              logY,
+            ),
+          )
+          expect(svg).not.toContain('NaN')
+          for (const [x, low, high] of bars(svg)) {
+            for (const y of [low!, high!]) {
+              expect(y).toBeGreaterThanOrEqual(top - 0.1)
+              expect(y).toBeLessThanOrEqual(floor + 0.1)
+            }
+            expect(high!).toBeLessThanOrEqual(low!)
+            expect(x).toBeGreaterThanOrEqual(left)
+          }
+        },
+      ),
+    )
+  })
+
   test('a long line is thinned without losing its extremes', () => {
     const points = Array.from({ length: 50_000 }, (_, i): [number, number] => [
       i,
