@@ -31,7 +31,7 @@ export const defaultClip = 'Xenova/clip-vit-base-patch32'
 /** How to open a model. */
 export interface HubOptions {
   /** Imports the package; the installed one when absent. */
-  readonly importer?: ImportTransformers
+  readonly importer?: ImportTransformers | undefined
   /** Pictures or captions at a time. */
   readonly batch?: number
 }
@@ -98,7 +98,13 @@ const versionText = (transformers: Transformers, place: ModelPlace, hash: string
     `transformers.js ${transformers.env.version}`,
   ].join(', ')
 
-const isShortName = (id: string): id is keyof typeof shortNames => Object.hasOwn(shortNames, id)
+/** A short name, with or without a revision, and its model. */
+const shortName = (text: string) => {
+  const [name, ...revision] = text.split('@')
+  if (!Object.hasOwn(shortNames, name)) return null
+  const known = shortNames[name as keyof typeof shortNames]
+  return { ...known, place: modelPlace([known.id, ...revision].join('@')) }
+}
 
 /**
  * Opens a model as a feature network: the class token of `last_hidden_state`.
@@ -109,8 +115,8 @@ export const openHubNetwork = async (
   id: string,
   { importer, batch = 16 }: HubOptions = {},
 ): Promise<FeatureNetwork> => {
-  const known = isShortName(id) ? shortNames[id] : null
-  const place = modelPlace(known?.id ?? id)
+  const known = shortName(id)
+  const place = known?.place ?? modelPlace(id)
   const { label } = place
   const transformers = await loadTransformers(importer)
   const files = 'config.json, preprocessor_config.json and onnx/model.onnx'

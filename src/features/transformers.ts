@@ -144,7 +144,7 @@ export const modelPlace = (text: string): ModelPlace => {
   return { label: id, id, revision: revision ?? 'main', local: false }
 }
 
-/** Models that have short names; the first is the network of FD-DINOv2 (Stein et al. 2023). */
+/** Models that have short names: `dinov2` is the network of FD-DINOv2 (Stein et al. 2023), the other a smaller one. */
 export const shortNames = {
   dinov2: { id: 'Xenova/dinov2-large', name: 'FD-DINOv2', dimension: 1024 },
   'dinov2-b': { id: 'Xenova/dinov2-base', name: 'FD-DINOv2-B', dimension: 768 },
@@ -162,10 +162,10 @@ export const openPart = async (
   { env }: Transformers,
   { id, local, revision, label }: ModelPlace,
   files: string,
-  loader: Loader,
+  part: Loader,
 ): Promise<unknown> => {
   try {
-    return await loader.from_pretrained(id, { revision, dtype: 'fp32', device: 'cpu' })
+    return await part.from_pretrained(id, { revision, dtype: 'fp32', device: 'cpu' })
   } catch (cause) {
     const reason = reasonOf(cause)
     if (local) throw new Error(`features: ${id} cannot be opened (${reason}); it needs ${files}`, { cause })
