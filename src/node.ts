@@ -1,6 +1,7 @@
 /** @file The public surface for Node: the runtime, the data sources and the jobs behind the command line. */
 export { type DataOptions, openData } from './data/open.ts'
 export type { DataSplit, ImageSource } from './data/source.ts'
+export { type ClipModel, type HubOptions, openClip, openHubNetwork } from './features/hub.ts'
 export { buildMixed5, defaultFeatureFile } from './features/mixed5.ts'
 export { type FeatureNetwork, openFeatureNetwork } from './features/network.ts'
 export { quantisePictures } from './features/quantise.ts'

@@ -134,6 +134,10 @@ describe('packages', () => {
     expect(new Set(filesThatImport(isProtobuf).map(folderOf))).toEqual(new Set(['onnx']))
   })
 
+  it('@huggingface/transformers, which need not be installed, is imported by none', () => {
+    expect(filesThatImport((name) => name.startsWith('@huggingface/'))).toEqual([])
+  })
+
   it('node: modules are imported in Node-only folders alone', () => {
     expect(filesThatImport(isNode).filter((file) => !nodeOnly.has(folderOf(file)))).toEqual([])
   })

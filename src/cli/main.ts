@@ -365,6 +365,7 @@ program
 interface EvaluateFlags extends DeviceFlags {
   readonly samples?: number
   readonly features?: string
+  readonly clip?: string | true
   readonly guidance?: number
   readonly bias: boolean
   readonly count: number
@@ -375,7 +376,7 @@ interface EvaluateFlags extends DeviceFlags {
 program
   .command('evaluate')
   .description(
-    'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also rFID, gFID, KID, precision and recall',
+    'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also Fréchet distances of reconstructions and samples, KID, precision and recall',
   )
   .argument('<run>', 'run directory, or a model that comes with the package')
   .addOption(new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024))
@@ -384,7 +385,11 @@ program
       wholeNumber(8),
     ),
   )
-  .option('--features <file>', 'ONNX feature network with its JSON (default: FD-mixed5, built when missing)')
+  .option(
+    '--features <network>',
+    'ONNX feature network with its JSON, or hub:dinov2, hub:<model id>, hub:<folder> (default: FD-mixed5, built when missing)',
+  )
+  .option('--clip [model]', 'with --samples: also CLIP scores by captions and class names (default ViT-B/32)')
   .addOption(new Option('--guidance <g>', 'guidance scale of the samples; 1 is none').argParser(realNumber))
   .option('--no-bias', 'do not fit what the small number of samples adds to distances')
   .addOption(seedOption())
@@ -393,10 +398,14 @@ program
   .addOption(jsonOption())
   .addHelpText('after', example('ul evaluate runs/quickstart --json'))
   .action(async (dir: string, flags: EvaluateFlags) => {
+    if (flags.clip !== undefined && flags.samples === undefined)
+      throw new ConfigError(
+        '--clip needs --samples N: so many pictures are reconstructed and generated for it',
+      )
     const runtime = runtimeOf(flags)
     const directory = runDirectory(dir)
     const run = openRun(directory, runtime, warn)
-    const figures = await use.evaluate(run, runtime, flags)
+    // First what may lack a network, so that this is said at once.
     const quality =
       flags.samples === undefined
         ? null
@@ -405,9 +414,11 @@ program
             seed: flags.seed,
             fitBias: flags.bias,
             ...(flags.features === undefined ? {} : { features: flags.features }),
+            ...(flags.clip === undefined ? {} : { clip: flags.clip }),
             ...(flags.guidance === undefined ? {} : { guidance: flags.guidance }),
           })
     if (quality !== null && directory === dir) writeQuality(dir, quality)
+    const figures = await use.evaluate(run, runtime, flags)
     answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
   })
 
@@ -478,7 +489,7 @@ program
   .addOption(new Option('--seeds <n>', 'runs of each setting').argParser(wholeNumber(1)))
   .addOption(new Option('--samples <n>', 'pictures for distances').argParser(wholeNumber(8)))
   .addOption(setOption())
-  .option('--features <file>', 'ONNX feature network with its JSON (default: FD-mixed5)')
+  .option('--features <network>', 'ONNX feature network with its JSON, or hub:<model> (default: FD-mixed5)')
   .option('--out <dir>', 'directory of the runs (default runs/<name>)')
   .addOption(deviceOption())
   .addOption(computeOption())

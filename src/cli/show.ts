@@ -1,6 +1,7 @@
 /** @file Events and results as text for people (stderr) or as JSON lines for programs (stdout). */
 import pc from 'picocolors'
 import type { FeatureComparison } from '../eval/compareFeatures.ts'
+import type { ClipFigures, ClipScore } from '../jobs/clipScores.ts'
 import type { DataDescription } from '../jobs/describeData.ts'
 import type { JobEvent, Listener, StepEvent } from '../jobs/events.ts'
 import type { ModelInfo } from '../jobs/info.ts'
@@ -140,6 +141,17 @@ const comparisonLine = (name: string, c: FeatureComparison): string =>
   `${name}  ${c.frechet.toFixed(3)}${c.bias === null ? '' : ` (of which the number of pictures adds about ${c.bias.toFixed(3)})`}` +
   `  KID ${c.kid.mean.toPrecision(3)} ± ${c.kid.error.toPrecision(2)}  precision ${c.precision.toFixed(3)}  recall ${c.recall.toFixed(3)}`
 
+const clipLines = ({ reconstructions, originals, samples, originalsByClass }: ClipFigures): string[] => {
+  const score = (s: ClipScore | null): string =>
+    s === null ? 'none' : `${s.mean.toFixed(2)} ± ${s.error.toFixed(2)} (${s.count})`
+  const line = (name: string, here: ClipScore | null, there: ClipScore | null): string[] =>
+    here === null ? [] : [`CLIP ${name}  ${score(here)}, originals ${score(there)}`]
+  return [
+    ...line('reconstructions by captions', reconstructions, originals),
+    ...line('samples by class names', samples, originalsByClass),
+  ]
+}
+
 /** Figures of `ul evaluate`, and by features where they were asked for. */
 export const evaluationText = (figures: Evaluation, quality: Quality | null): string => {
   const lines = Object.entries(figures).flatMap(([name, value]: [string, Evaluation[keyof Evaluation]]) =>
@@ -150,10 +162,16 @@ export const evaluationText = (figures: Evaluation, quality: Quality | null): st
         : [`${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`],
   )
   if (quality === null) return lines.join('\n')
-  const { protocol, reconstruction, generation } = quality
-  if (reconstruction !== null) lines.push(comparisonLine('rFID', reconstruction))
-  if (generation !== null) lines.push(comparisonLine('gFID', generation))
-  return [...lines, ...Object.entries(protocol).map(([name, text]) => pc.dim(`${name}: ${text}`))].join('\n')
+  const { protocol, reconstruction, generation, clip } = quality
+  const [name] = protocol.network.split(':') // its description starts with it
+  if (reconstruction !== null) lines.push(comparisonLine(`reconstructions ${name}`, reconstruction))
+  if (generation !== null) lines.push(comparisonLine(`samples ${name}`, generation))
+  if (clip !== undefined) lines.push(...clipLines(clip))
+  const protocols = [
+    ...Object.entries(protocol),
+    ...Object.entries(clip?.protocol ?? {}).map(([name, text]) => [`CLIP ${name}`, text]),
+  ]
+  return [...lines, ...protocols.map(([name, text]) => pc.dim(`${name}: ${text}`))].join('\n')
 }
 
 const short = (value: number): string => String(Number(value.toPrecision(4)))

@@ -10,8 +10,8 @@ type Plot = Sweep['plots'][number]
 /** What is drawn where nobody says: quality over rate, and generation over rate. */
 const usualPlots: readonly Plot[] = [
   { x: 'bits/pixel', y: 'PSNR' },
-  { x: 'bits/pixel', y: 'rFID' },
-  { x: 'bits/pixel', y: 'gFID' },
+  { x: 'bits/pixel', y: 'rFD' },
+  { x: 'bits/pixel', y: 'gFD' },
 ]
 
 /** The differing key of a name, which may be its last part. */

@@ -20,14 +20,17 @@ interface FinishedRun {
   readonly figures: ReadonlyMap<string, number>
 }
 
-/** What is printed and drawn of a run, in this order. */
+/**
+ * What is printed and drawn of a run, in this order. rFD and gFD are Fréchet distances of reconstructions and samples by
+ * the network that the protocol names: FIDs only with Inception's features.
+ */
 export const figureNames = [
   'bits/pixel',
   'base bits/pixel',
   'PSNR',
   'SSIM',
-  'rFID',
-  'gFID',
+  'rFD',
+  'gFD',
   'KID',
   'precision',
   'recall',
@@ -61,8 +64,8 @@ const figuresOf = (run: Omit<FinishedRun, 'figures'>): ReadonlyMap<string, numbe
     'base bits/pixel': evaluation?.baseBitsPerPixel?.mean,
     PSNR: evaluation?.psnr.mean,
     SSIM: evaluation?.ssim?.mean,
-    rFID: quality.reconstruction?.frechet,
-    gFID: quality.generation?.frechet,
+    rFD: quality.reconstruction?.frechet,
+    gFD: quality.generation?.frechet,
     KID: quality.generation?.kid.mean,
     precision: quality.generation?.precision,
     recall: quality.generation?.recall,

@@ -11,20 +11,27 @@ import type { ImageSource } from '../data/source.ts'
 import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
 import { compareFeatureSets, type FeatureComparison } from '../eval/compareFeatures.ts'
 import { type FeatureSet, featureSet } from '../eval/featureSet.ts'
+import { hubPrefix, openHubNetwork } from '../features/hub.ts'
 import { buildMixed5, defaultFeatureFile } from '../features/mixed5.ts'
 import { type FeatureNetwork, openFeatureNetwork } from '../features/network.ts'
 import { quantisePictures, quantiserName } from '../features/quantise.ts'
+import type { ImportTransformers } from '../features/transformers.ts'
 import { float32, floats } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
 import { batchFor, joined } from '../pipeline/programs.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
+import { type ClipFigures, openClipScores } from './clipScores.ts'
 import type { OpenedRun } from './openRun.ts'
 import { decoderSampler, evenly, latentSampler } from './use.ts'
 
 /** What to measure and how. */
 export interface QualityOptions {
-  /** ONNX file of the feature network; FD-mixed5, made when it is missing, when absent. */
+  /** ONNX file of the feature network, or `hub:` and a model; FD-mixed5, made when it is missing, when absent. */
   readonly features?: string
+  /** CLIP model to score by captions and class names; `true` is the usual one. */
+  readonly clip?: string | true
+  /** Imports @huggingface/transformers for these two; the installed one when absent. */
+  readonly importer?: ImportTransformers
   /** Pictures reconstructed and generated. */
   readonly samples: number
   readonly seed: number
@@ -54,6 +61,28 @@ export interface Quality {
   readonly reconstruction: FeatureComparison | null
   /** Samples against all training pictures, classes as often as there (gFID); null without a model that generates. */
   readonly generation: FeatureComparison | null
+  /** CLIP scores, where they were asked for. */
+  readonly clip?: ClipFigures
+}
+
+/** A feature network, and what tells it from another of the same description. */
+interface NamedNetwork {
+  readonly network: FeatureNetwork
+  readonly identity: Uint8Array | string
+}
+
+/** The network that `features` names. */
+export const openFeatures = async (
+  features: string | undefined,
+  importer: ImportTransformers | undefined,
+): Promise<NamedNetwork> => {
+  if (features?.startsWith(hubPrefix) === true) {
+    const network = await openHubNetwork(features.slice(hubPrefix.length), { importer })
+    return { network, identity: hubPrefix }
+  }
+  const file = features ?? defaultFeatureFile()
+  if (features === undefined && !existsSync(file)) buildMixed5(file)
+  return { network: await openFeatureNetwork(file), identity: readFileSync(file) }
 }
 
 const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
@@ -62,19 +91,21 @@ const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
   return hash.digest('hex').slice(0, 20)
 }
 
-/** Features of `count` pictures that come in parts [n, 3, size, size]. */
+/** Features of `count` pictures that come in parts [n, 3, size, size]; `look` sees their bytes as they pass. */
 const featuresOf = async (
   network: FeatureNetwork,
   size: number,
   count: number,
   atOnce: number,
   part: (first: number, n: number) => Promise<Float32Array>,
+  look?: (pixels: Uint8Array, first: number) => Promise<void>,
 ): Promise<FeatureSet> => {
   const side = { height: size, width: size }
   const rows: Float32Array[] = []
   for (let first = 0; first < count; first += atOnce) {
-    const pictures = await part(first, Math.min(atOnce, count - first))
-    rows.push(await network.features(quantisePictures(pictures, side), side))
+    const pixels = quantisePictures(await part(first, Math.min(atOnce, count - first)), side)
+    rows.push(await network.features(pixels, side))
+    await look?.(pixels, first)
   }
   return featureSet(joined(rows), network.dimension)
 }
@@ -114,15 +145,6 @@ const chosen = (set: FeatureSet, indices: readonly number[]): FeatureSet =>
     set.dimension,
   )
 
-/** Opens a feature network; FD-mixed5, made when it is missing, where no file is named. @throws when there is none. */
-export const openFeatures = async (
-  features?: string,
-): Promise<{ readonly file: string; readonly network: FeatureNetwork }> => {
-  const file = features ?? defaultFeatureFile()
-  if (features === undefined && !existsSync(file)) buildMixed5(file)
-  return { file, network: await openFeatureNetwork(file) }
-}
-
 /** @param source training pictures: 291 held-out ones, say, are too few for a covariance */
 export const measureQuality = async (
   run: OpenedRun,
@@ -131,45 +153,63 @@ export const measureQuality = async (
 ): Promise<Quality> => {
   const { config, model } = run
   const { samples, seed, guidance, fitBias, atOnce = 256 } = options
-  const { file, network } = await openFeatures(options.features)
+  const reconstructs = options.reconstructs && model.variant.encoder !== 'pixels'
+  const positions = evenly(samples, source.count)
+  // Classes are drawn as often as the training pictures have them, which samples are compared with.
+  const sampled = Array.from({ length: samples }, (_, i) => Math.floor((i * source.count) / samples))
+  const { network, identity } = await openFeatures(options.features, options.importer)
+  const clip =
+    options.clip === undefined
+      ? null
+      : await openClipScores(source, {
+          model: options.clip === true ? undefined : options.clip,
+          importer: options.importer,
+          positions: reconstructs ? positions : [],
+          sampled: options.generates ? sampled : [],
+          atOnce,
+        }).catch(async (error: unknown) => {
+          await network.dispose()
+          throw error
+        })
   const batch = batchFor(samples, model.size)
   const codec = run.codec(batch)
   const [chain, decoder] = [latentSampler(config), decoderSampler(config)]
   try {
     const real = await sourceFeatures(
       network,
-      hashOf(readFileSync(file), network.describe(), source.fingerprint),
+      hashOf(identity, network.describe(), source.fingerprint),
       source,
       atOnce,
     )
     const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
-    const positions = evenly(samples, source.count)
     const reconstruct = async (first: number, n: number): Promise<Float32Array> => {
       const pictures = await readPictures(source, positions.slice(first, first + n))
       const z0 = codec.addNoise(await codec.encode(pictures, seed, first), seed, first)
       return codec.decode(z0, seed, decoder, first)
     }
-    const reconstruction =
-      !options.reconstructs || model.variant.encoder === 'pixels'
-        ? null
-        : compare(
-            chosen(real, positions),
-            await featuresOf(network, model.size, positions.length, atOnce, reconstruct),
-          )
-    // Classes are drawn as often as the training pictures have them, which samples are compared with.
-    const labels = Int32Array.from({ length: samples }, (_, i) => {
-      const label = source.label(Math.floor((i * source.count) / samples))
-      return label < 0 ? nullLabel(model) : label
-    })
+    const reconstruction = !reconstructs
+      ? null
+      : compare(
+          chosen(real, positions),
+          await featuresOf(network, model.size, positions.length, atOnce, reconstruct, clip?.reconstructed),
+        )
+    const labels = Int32Array.from(sampled, (i) => (source.label(i) < 0 ? nullLabel(model) : source.label(i)))
     const generator = options.generates ? run.generator(batch) : null
     const generation =
       generator &&
       compare(
         real,
-        await featuresOf(network, model.size, samples, atOnce, async (first, n) => {
-          const z0 = await generator.generate(labels.slice(first, first + n), seed, chain, guidance, first)
-          return codec.decode(z0, seed + 1, decoder, first)
-        }),
+        await featuresOf(
+          network,
+          model.size,
+          samples,
+          atOnce,
+          async (first, n) => {
+            const z0 = await generator.generate(labels.slice(first, first + n), seed, chain, guidance, first)
+            return codec.decode(z0, seed + 1, decoder, first)
+          },
+          clip?.generated,
+        ),
       )
     await generator?.dispose()
     return {
@@ -184,9 +224,11 @@ export const measureQuality = async (
       },
       reconstruction,
       generation,
+      ...(clip === null ? {} : { clip: await clip.figures() }),
     }
   } finally {
     await codec.dispose()
     await network.dispose()
+    await clip?.dispose()
   }
 }

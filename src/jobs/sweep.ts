@@ -105,7 +105,7 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const runs = sweepRuns(sweep, config, dir)
   if (runs.some((run) => !existsSync(join(run.dir, qualityFile)))) {
     // A network that does not open is found now, not when the first run is trained.
-    await (await openFeatures(features)).network.dispose()
+    await (await openFeatures(features, undefined)).network.dispose()
   }
   for (const [i, run] of runs.entries()) {
     if (existsSync(join(run.dir, qualityFile))) {

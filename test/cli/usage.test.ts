@@ -64,6 +64,7 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['train', 'quickstart', '--set', 'train.lr=[1'], /--set train\.lr=\[1: the value is not YAML/],
     [['plan', '.', '--bias', '2'], /a bias or a loss factor alone has no rate; give both/],
     [['plan', '.', '--bits-per-pixel', '1', '--budget', '1e15'], /the budget decides the rate/],
+    [['evaluate', 'run', '--clip'], /--clip needs --samples N/],
     [['train', 'wrong.yaml'], /^wrong\.yaml:2:3: 'train\.lr': /],
     [
       ['sweep', 'missing.yaml'],

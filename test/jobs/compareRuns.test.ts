@@ -91,10 +91,10 @@ describe('compareRuns', () => {
       [0.625, 0.625, 1.125, 1.125].map((mean) => ({ mean, error: expect.closeTo(0.125, 12) as number })),
     )
     expect(settings.map((s) => figure(s, 'PSNR'))).toEqual([21, 21, 22, 22])
-    expect(settings.map(({ figures }) => figures.get('gFID'))).toEqual(
+    expect(settings.map(({ figures }) => figures.get('gFD'))).toEqual(
       [32, 27, 42, 37].map((mean) => ({ mean, error: expect.closeTo(2, 12) as number })),
     )
-    expect(settings[0]!.figures.get('rFID')).toEqual({ mean: 10, error: 0 })
+    expect(settings[0]!.figures.get('rFD')).toEqual({ mean: 10, error: 0 })
     expect(figure(settings[3], 'KID')).toBeCloseTo(0.37, 12)
     expect(text).toBe(
       'network: n; quantiser: q; reconstructionsOf: 8 pictures; samplesAgainst: 8 samples; latentSampler: l; decoderSampler: d; guidance: 1',
@@ -106,11 +106,11 @@ describe('compareRuns', () => {
     const { keys, settings } = compareRuns([folder])
     expect(keys).toEqual([])
     // Mean 6; squares 9, 1, 16 sum to 26; √(26/2/3).
-    expect(settings[0]!.figures.get('gFID')).toEqual({
+    expect(settings[0]!.figures.get('gFD')).toEqual({
       mean: 6,
       error: expect.closeTo(Math.sqrt(13 / 3), 12) as number,
     })
-    expect(compareRuns([join(folder, '1')]).settings[0]!.figures.get('gFID')).toEqual({ mean: 5, error: 0 })
+    expect(compareRuns([join(folder, '1')]).settings[0]!.figures.get('gFD')).toEqual({ mean: 5, error: 0 })
   })
 
   it('shows stage 1 alone where nothing generates, and leaves absent what was not measured in all', () => {
@@ -222,7 +222,7 @@ describe('compareReport', () => {
     const { keys, settings } = compareRuns([folder])
     const [head, ...rows] = parseCsv(csv)
     expect(rows).toHaveLength(5)
-    const figures = ['bits/pixel', 'PSNR', 'rFID', 'gFID', 'KID', 'precision', 'recall', 'base GFLOPs']
+    const figures = ['bits/pixel', 'PSNR', 'rFD', 'gFD', 'KID', 'precision', 'recall', 'base GFLOPs']
     const named = [...figures, 'stage 1 training FLOPs', 'base training FLOPs']
     expect(head).toEqual([...keys, 'runs', ...named.flatMap((name) => [name, `${name} error`])])
     for (const [i, { values, runs, figures: known }] of settings.entries()) {
@@ -246,13 +246,13 @@ describe('compareReport', () => {
       '1.125 ± 0.13',
       '1.125 ± 0.13',
     ])
-    expect(column('gFID')).toEqual(['32 ± 2', '27 ± 2', '33', '42 ± 2', '37 ± 2'])
+    expect(column('gFD')).toEqual(['32 ± 2', '27 ± 2', '33', '42 ± 2', '37 ± 2'])
     expect(column('base.widths')).toEqual(['[64,64]', '[96,96]', '[64,64]', '[64,64]', '[96,96]'])
   })
 
   it('puts table, texts and curves on a page that asks for nothing from outside, and the curves in a picture', async () => {
     writeGrid()
-    const { html, png } = await compareReport([folder], sweepOf([{ x: 'lossFactor', y: 'gFID' }]))
+    const { html, png } = await compareReport([folder], sweepOf([{ x: 'lossFactor', y: 'gFD' }]))
     expect(html).toContain('<h1>What was swept</h1>')
     for (const text of [
       'In the paper &lt;b&gt;',
@@ -287,7 +287,7 @@ const linesOf = async (plot: Sweep['plots'][number]): Promise<Record<string, str
 describe('lines of a plot', () => {
   it('join settings of one base model, and draw once what base models share', async () => {
     writeGrid()
-    expect(await linesOf({ x: 'bits/pixel', y: 'gFID' })).toEqual({
+    expect(await linesOf({ x: 'bits/pixel', y: 'gFD' })).toEqual({
       'base.widths [64,64]': ['32 at 0.625', '42 at 1.125'],
       'base.widths [96,96]': ['27 at 0.625', '37 at 1.125'],
     })
@@ -301,9 +301,9 @@ describe('lines of a plot', () => {
 
   it('have a vertical line of two standard errors at every point', async () => {
     writeGrid()
-    const { html } = await compareReport([folder], sweepOf([{ x: 'bits/pixel', y: 'gFID' }]))
+    const { html } = await compareReport([folder], sweepOf([{ x: 'bits/pixel', y: 'gFD' }]))
     expect(html.match(/<path class="error"/g)).toHaveLength(4)
-    const flat = await compareReport([folder], sweepOf([{ x: 'bits/pixel', y: 'rFID' }]))
+    const flat = await compareReport([folder], sweepOf([{ x: 'bits/pixel', y: 'rFD' }]))
     expect(flat.html).not.toContain('<path class="error"')
   })
 
@@ -337,7 +337,7 @@ describe('lines of a plot', () => {
         })
       }
     }
-    const lines = await linesOf({ x: 'base training FLOPs', y: 'gFID', series: 'variant.encoder' })
+    const lines = await linesOf({ x: 'base training FLOPs', y: 'gFD', series: 'variant.encoder' })
     expect(Object.keys(lines)).toEqual([
       'variant.encoder resnet, variant.prior diffusion',
       'variant.encoder resnet, variant.prior normal',

@@ -1,15 +1,19 @@
 /** @file Quality by features: a tiny run measured with a feature network of a few means. */
 import { beforeAll, describe, expect, it } from 'vitest'
+import { evaluationText } from '../../src/cli/show.ts'
 import { readPictures } from '../../src/data/batches.ts'
 import { openData } from '../../src/data/open.ts'
 import type { ImageSource } from '../../src/data/source.ts'
 import { compareFeatureSets, type FeatureComparison } from '../../src/eval/compareFeatures.ts'
 import { type FeatureSet, featureSet } from '../../src/eval/featureSet.ts'
+import { openHubNetwork } from '../../src/features/hub.ts'
 import { openFeatureNetwork } from '../../src/features/network.ts'
 import { quantisePictures } from '../../src/features/quantise.ts'
 import { type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
-import { measureQuality, type QualityOptions } from '../../src/jobs/quality.ts'
+import { measureQuality, type Quality, type QualityOptions } from '../../src/jobs/quality.ts'
 import { decoderSampler, evenly, latentSampler } from '../../src/jobs/use.ts'
+import type { Evaluation } from '../../src/pipeline/evaluate.ts'
+import { fakeTransformers } from '../features/fakeTransformers.ts'
 import { writeQuarters } from '../features/quarters.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
 
@@ -132,5 +136,93 @@ describe('measureQuality', () => {
     expect(generation).toBeNull()
     expect(reconstruction).toMatchObject({ realCount: source.count, fakeCount: source.count })
     expect(protocol.reconstructionsOf).toBe(`${source.count} pictures of ${source.name}`)
+  })
+})
+
+describe('measureQuality with models of the hub', () => {
+  // Seen as colours: pictures by their means, the classes' names as red and cyan, all other texts as [1, 2, 3].
+  const { importer } = fakeTransformers({ captions: { discs: [1, 0, 0], stripes: [0, 1, 1] } })
+  const hub = { importer, features: 'hub:fake/net' }
+  const positions = () => evenly(11, source.count)
+  /** 100·cos of originals at 2×2 and a colour for each, by hand. */
+  const scoresOf = async (colourOf: (index: number) => readonly number[]): Promise<number[]> => {
+    const network = await openHubNetwork('fake/net', { importer })
+    const means = await network.features(await source.read(positions()), side)
+    return positions().map((index, i) => {
+      const [a, b] = [[...means.subarray(3 * i, 3 * i + 3)], colourOf(index)]
+      const dot = a.reduce((sum, v, c) => sum + v * b[c]!, 0)
+      return (100 * dot) / (Math.hypot(...a) * Math.hypot(...b))
+    })
+  }
+  const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length
+
+  it('measures by such a network, and leaves CLIP out where nobody asks', async () => {
+    const quality = await measure(hub)
+    expectFinite(quality.reconstruction!)
+    expect(quality.protocol.network).toMatch(/^FD-fake\/net: 3 features \(token 0 of last_hidden_state\)/)
+    expect(quality).not.toHaveProperty('clip')
+  })
+
+  it('scores reconstructions by captions, samples by class names, and originals beside both', async () => {
+    const { clip } = await measure({ ...hub, clip: 'fake/clip' })
+    const { reconstructions, originals, samples, originalsByClass, protocol } = clip!
+    for (const score of [reconstructions, originals, samples, originalsByClass]) {
+      expect(score!.count).toBe(11)
+      expect(Math.abs(score!.mean)).toBeLessThanOrEqual(100)
+      expect(score!.error).toBeGreaterThan(0)
+    }
+    const byCaption = await scoresOf(() => [1, 2, 3])
+    expect(originals!.mean).toBeCloseTo(mean(byCaption), 4)
+    const squares = byCaption.map((v) => (v - mean(byCaption)) ** 2)
+    expect(originals!.error).toBeCloseTo(Math.sqrt(mean(squares) / 10), 4)
+    const byClass = await scoresOf((i) =>
+      source.classes[source.label(i)] === 'discs' ? [1, 0, 0] : [0, 1, 1],
+    )
+    expect(originalsByClass!.mean).toBeCloseTo(mean(byClass), 4)
+    expect(protocol).toEqual({
+      model: expect.stringMatching(
+        /^fake\/clip \(revision main, fp32, transformers\.js 9\.9\.9\), whole pictures/,
+      ),
+      score: '100·cos of picture and text, not cut at 0; mean ± standard error over pictures',
+      captions: `captions of ${source.name}: all 11`,
+      prompts: 'the class name alone: all 11',
+    })
+    const inParts = await measure({ ...hub, clip: 'fake/clip', atOnce: 3 })
+    expect(inParts.clip).toEqual(clip)
+  })
+
+  it('skips what has no text, and says so', async () => {
+    const some: ImageSource = { ...source, caption: (i) => (i === 0 ? source.caption(i) : ' ') }
+    const options = { ...hub, clip: true, samples: 11, seed: 3, guidance, fitBias: false } as const
+    const { clip } = await measureQuality(run, some, { ...options, reconstructs: true, generates: false })
+    expect(clip!.reconstructions!.count).toBe(1)
+    expect(clip!.originals!.count).toBe(1)
+    expect(clip).toMatchObject({ samples: null, originalsByClass: null })
+    expect(clip!.protocol).toMatchObject({
+      captions: `captions of ${source.name}: 1 of 11, the others have none`,
+      prompts: 'nothing is generated',
+    })
+    const none: ImageSource = { ...source, caption: () => '' }
+    const classesOnly = await measureQuality(run, none, { ...options, reconstructs: true, generates: true })
+    expect(classesOnly.clip).toMatchObject({ reconstructions: null, originals: null, samples: { count: 11 } })
+    expect(classesOnly.clip!.protocol.captions).toBe(
+      `${source.name} has no captions: reconstructions are not scored`,
+    )
+    await expect(
+      measureQuality(run, none, { ...options, reconstructs: true, generates: false }),
+    ).rejects.toThrow(
+      `clip: ${source.name} has no captions, and there are no samples of named classes, so nothing says what pictures should show; use data with captions (docs/data.md)`,
+    )
+  })
+
+  it('prints the scores with their protocol', () => {
+    const score = (value: number) => ({ mean: value, error: 0.125, count: 7 })
+    const protocol = { model: 'fake/clip', score: 's', captions: 'c', prompts: 'p' }
+    const quality = { protocol: {}, reconstruction: null, generation: null } as unknown as Quality
+    const clip = { protocol, reconstructions: score(28), originals: score(30.5), samples: null }
+    const text = evaluationText({} as Evaluation, { ...quality, clip: { ...clip, originalsByClass: null } })
+    expect(text).toContain('CLIP reconstructions by captions  28.00 ± 0.13 (7), originals 30.50 ± 0.13 (7)')
+    expect(text).not.toContain('samples by class')
+    expect(text).toContain('CLIP model: fake/clip')
   })
 })

@@ -1,0 +1,82 @@
+/** @file From pictures in bytes to what a feature network takes, a batch at a time. */
+import { float32, type HostTensor } from '../host/tensor.ts'
+import type { PictureSize } from './resize.ts'
+import type { Sidecar } from './sidecar.ts'
+
+/** How a network wants its pictures, once they have its size. */
+export type InputRule = Pick<Sidecar, 'height' | 'width' | 'layout' | 'channels' | 'range' | 'mean' | 'std'>
+
+/** Channel values as the network wants them: scale·byte + offset. */
+const affine = ({ range, mean, std }: InputRule): readonly (readonly [number, number])[] =>
+  [0, 1, 2].map((c) => {
+    if (mean !== undefined && std !== undefined) return [1 / (255 * std[c]), -mean[c] / std[c]]
+    const [low, high] = range ?? [0, 1]
+    return [(high - low) / 255, low]
+  })
+
+/** The values' rule in words, for reports. */
+export const valuesText = ({ range, mean, std }: InputRule): string =>
+  range === undefined ? `mean ${mean?.join(', ')}, std ${std?.join(', ')}` : `range ${range.join(' … ')}`
+
+/** Resized pictures [N, H, W, 3] in 0 … 255 in the network's range, channel order and layout. */
+export const toInput = (resized: Float32Array, rule: InputRule): HostTensor => {
+  const { height, width, layout, channels } = rule
+  const plane = height * width
+  const count = resized.length / (3 * plane)
+  const map = affine(rule)
+  const out = new Float32Array(resized.length)
+  for (let n = 0; n < count; n++) {
+    for (let c = 0; c < 3; c++) {
+      const [scale, offset] = map[c]
+      const source = n * 3 * plane + (channels === 'rgb' ? c : 2 - c)
+      for (let p = 0; p < plane; p++) {
+        const to = layout === 'nchw' ? (n * 3 + c) * plane + p : (n * plane + p) * 3 + c
+        out[to] = scale * resized[source + 3 * p] + offset
+      }
+    }
+  }
+  return float32(layout === 'nchw' ? [count, 3, height, width] : [count, height, width, 3], out)
+}
+
+/** How pictures are cut into batches. */
+export interface Batching {
+  /** Pictures at a time. */
+  readonly batch: number
+  /** Whether the last batch is filled up with black pictures, whose rows are dropped. */
+  readonly fill: boolean
+}
+
+/**
+ * Rows of features of any number of pictures.
+ * @param pixels [N, height, width, 3]
+ * @param rows features of a batch of pictures, one row each
+ * @throws when the bytes fill no whole pictures
+ */
+export const inBatches = async (
+  pixels: Uint8Array,
+  { height, width }: PictureSize,
+  { batch, fill }: Batching,
+  rows: (pixels: Uint8Array) => Promise<Float32Array>,
+): Promise<Float32Array> => {
+  const each = height * width * 3
+  const count = pixels.length / each
+  if (!Number.isInteger(count)) {
+    throw new Error(`features: ${pixels.length} bytes are not pictures of ${height}×${width}×3`)
+  }
+  const parts: Float32Array[] = []
+  for (let from = 0; from < count; from += batch) {
+    const taken = Math.min(batch, count - from)
+    const run = fill ? batch : taken
+    const bytes = new Uint8Array(run * each)
+    bytes.set(pixels.subarray(from * each, (from + taken) * each))
+    const part = await rows(bytes)
+    parts.push(part.subarray(0, (part.length / run) * taken))
+  }
+  const all = new Float32Array(parts.reduce((n, part) => n + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    all.set(part, at)
+    at += part.length
+  }
+  return all
+}
