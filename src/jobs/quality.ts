@@ -51,8 +51,8 @@ export interface Quality {
     readonly network: string
     readonly quantiser: string
     /** What reconstructions and samples are compared with. */
-    readonly reconstructionsOf: string
-    readonly samplesAgainst: string
+    readonly reconstructionsOf?: string
+    readonly samplesAgainst?: string
     readonly latentSampler: string
     readonly decoderSampler: string
     readonly guidance: number
@@ -216,8 +216,12 @@ export const measureQuality = async (
       protocol: {
         network: network.describe(),
         quantiser: quantiserName,
-        reconstructionsOf: `${positions.length} pictures of ${source.name}`,
-        samplesAgainst: `${samples} samples against all ${source.count} pictures of ${source.name}`,
+        ...(reconstructs ? { reconstructionsOf: `${positions.length} pictures of ${source.name}` } : {}),
+        ...(options.generates
+          ? {
+              samplesAgainst: `${samples} samples by the ${config.sampler.generator} model (seed ${seed}) against all ${source.count} pictures of ${source.name}`,
+            }
+          : {}),
         latentSampler: samplerText(chain),
         decoderSampler: samplerText(decoder),
         guidance: guidance.scale,

@@ -179,6 +179,11 @@ const expectTrainable = ({ name, data, latent, variant, sampler }: Config): void
       `sampler.generator is prior, but ${pixels ? 'variant.encoder=pixels' : 'variant.prior=normal'} trains none; set sampler.generator=base`,
     )
   }
+  if (variant.prior === 'normal' && variant.klWeight === 0) {
+    throw new ConfigError(
+      `variant.prior is normal and variant.klWeight 0, so nothing would charge for the latent; set variant.klWeight=1 (the ELBO) or less`,
+    )
+  }
   if (variant.priorBias !== null && variant.prior === 'normal') {
     throw new ConfigError(
       `variant.priorBias is ${variant.priorBias}, but weighs a diffusion prior and variant.prior is normal; set one of them back`,

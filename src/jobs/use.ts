@@ -134,7 +134,12 @@ export const reconstruct = async (
   images: Float32Array,
   options: { readonly seed: number; readonly sampler: SamplerConfig; readonly draws?: number },
 ): ReturnType<typeof evaluateStage1> => {
-  const { size } = run.model
+  const { size, variant } = run.model
+  if (variant.encoder === 'pixels') {
+    throw new Error(
+      `this run's latent is the picture itself (variant.encoder is pixels): there is nothing to reconstruct or to rate`,
+    )
+  }
   const batch = batchFor(images.length / (3 * size ** 2), size)
   const codec = run.codec(batch)
   const result = await evaluateStage1(runtime, run.model, run.stage1(), codec, images, {

@@ -62,7 +62,10 @@ const isValid = ({ path, length }: Shard, { key, shape, mirrored }: LatentsReque
   try {
     const { metadata, entries } = inspectSafetensors(path)
     const wanted = String([length, ...shape])
-    const fits = (name: string): boolean => String(entries.get(name)?.shape) === wanted
+    const fits = (name: string): boolean => {
+      const entry = entries.get(name)
+      return entry?.dtype === 'float32' && String(entry.shape) === wanted
+    }
     return metadata.key === key && fits('z') && (!mirrored || fits('mirrored'))
   } catch {
     return false
@@ -99,6 +102,9 @@ export const openLatents = async (request: LatentsRequest): Promise<Latents> => 
       const rows = new Float32Array(indices.length * each)
       for (let i = 0; i < indices.length; i++) {
         const index = indices[i]!
+        if (!(index >= 0 && index < request.count)) {
+          throw new Error(`latents: there is no picture ${index}; ask for 0 to ${request.count - 1}`)
+        }
         const { path, fd, entries, dataStart } = open[Math.floor(index / most)]!
         const { begin } = entries.get(flips[i] ? 'mirrored' : 'z')!
         const row = new Uint8Array(rows.buffer, i * each * 4, each * 4)

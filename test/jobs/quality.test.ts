@@ -71,7 +71,7 @@ describe('measureQuality', () => {
     expect(first.protocol).toMatchObject({
       quantiser: 'round(127.5x + 127.5), clipped to 0 … 255',
       reconstructionsOf: `11 pictures of ${source.name}`,
-      samplesAgainst: `11 samples against all ${source.count} pictures of ${source.name}`,
+      samplesAgainst: `11 samples by the base model (seed 3) against all ${source.count} pictures of ${source.name}`,
       latentSampler: 'ancestral, 3 steps, variance 0.2',
       decoderSampler: 'ddim, 2 steps',
       guidance: 1.5,
@@ -218,7 +218,11 @@ describe('measureQuality with models of the hub', () => {
   it('prints the scores with their protocol', () => {
     const score = (value: number) => ({ mean: value, error: 0.125, count: 7 })
     const protocol = { model: 'fake/clip', score: 's', captions: 'c', prompts: 'p' }
-    const quality = { protocol: {}, reconstruction: null, generation: null } as unknown as Quality
+    const quality = {
+      protocol: { network: 'FD-test: 3 features' },
+      reconstruction: null,
+      generation: null,
+    } as unknown as Quality
     const clip = { protocol, reconstructions: score(28), originals: score(30.5), samples: null }
     const text = evaluationText({} as Evaluation, { ...quality, clip: { ...clip, originalsByClass: null } })
     expect(text).toContain('CLIP reconstructions by captions  28.00 ± 0.13 (7), originals 30.50 ± 0.13 (7)')

@@ -68,7 +68,16 @@ describe('refused before a directory is made', () => {
       ['variant.prior=normal', 'sampler.generator=prior'],
       'but variant.prior=normal trains none; set sampler.generator=base',
     ],
-    ['normal bias', ['variant.prior=normal', 'variant.priorBias=1'], 'variant.priorBias is 1, but weighs'],
+    [
+      'normal bias',
+      ['variant.prior=normal', 'variant.klWeight=1', 'variant.priorBias=1'],
+      'variant.priorBias is 1, but weighs',
+    ],
+    [
+      'normal for nothing',
+      ['variant.prior=normal'],
+      'nothing would charge for the latent; set variant.klWeight=1',
+    ],
   ])('%s', async (name, settings, message) => {
     const attempt = trainTiny(name, tinyConfigOf(...settings))
     await expect(attempt).rejects.toThrow(message)

@@ -202,6 +202,16 @@ describe('openLatents', () => {
     expect(readdirSync(dir)).toEqual([])
   })
 
+  it('knows no picture past the last', async () => {
+    const dir = newFolder()
+    const { request } = trial(dir)
+    const latents = await openLatents(request)
+    for (const index of [request.count, -1]) {
+      expect(() => latents.read([index], [false])).toThrow(`there is no picture ${index}; ask for 0 to`)
+    }
+    latents.close()
+  })
+
   it('says which file ends too early when it shrinks while it is read', async () => {
     const dir = newFolder()
     const latents = await openLatents(trial(dir).request)
