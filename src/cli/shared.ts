@@ -1,0 +1,85 @@
+/** @file What the commands share: options, how a configuration and a run are found, how answers are printed. */
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { InvalidArgumentError, Option } from 'commander'
+import { parseConfig, presetByName } from '../config/load.ts'
+import { presets } from '../config/presets.ts'
+import type { Config } from '../config/schema.ts'
+import type { Compute } from '../ir/graph.ts'
+import { NodeRuntime } from '../runtime/node/runtime.ts'
+import type { Device } from '../runtime/runtime.ts'
+
+/** Exit codes: bad usage or configuration, anything else, interrupted. */
+export const exitUsage = 2
+export const exitFailure = 1
+export const exitInterrupted = 130
+
+export const wholeNumber =
+  (smallest: number) =>
+  (text: string): number => {
+    const n = Number(text)
+    if (!Number.isInteger(n) || n < smallest)
+      throw new InvalidArgumentError(`expected a whole number from ${smallest} on.`)
+    return n
+  }
+export const realNumber = (text: string): number => {
+  const n = Number(text)
+  if (text.trim() === '' || !Number.isFinite(n)) throw new InvalidArgumentError('expected a number.')
+  return n
+}
+export const positiveNumber = (text: string): number => {
+  const n = realNumber(text)
+  if (!(n > 0)) throw new InvalidArgumentError('expected a number above 0.')
+  return n
+}
+export const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+
+export const deviceOption = (): Option =>
+  new Option('--device <device>', 'where to run').choices(['cpu', 'webgpu', 'cuda']).default('cpu')
+export const computeOption = (): Option =>
+  new Option('--compute <type>', 'how products are computed; float16 on webgpu and cuda')
+    .choices(['float32', 'float16'])
+    .default('float32')
+export const seedOption = (): Option =>
+  new Option('--seed <n>', 'seed of all noise').argParser(wholeNumber(0)).default(0)
+export const setOption = (): Option =>
+  new Option('--set <key=value>', 'change one configuration key; may be repeated')
+    .argParser(collect)
+    .default([])
+/** What a command is told about where and how to compute. */
+export interface DeviceFlags {
+  readonly device: Device
+  readonly compute: Compute
+}
+export const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime =>
+  new NodeRuntime({ device, compute })
+export const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
+
+export const loadConfig = (source: string): Config => {
+  const found = statSync(source, { throwIfNoEntry: false })
+  if (Object.hasOwn(presets, source) || found === undefined || found.isDirectory())
+    return presetByName(source)
+  return parseConfig(readFileSync(source, 'utf8'), source)
+}
+
+/** Models that come with the package, by name. */
+const pretrained = fileURLToPath(new URL('../../pretrained', import.meta.url))
+
+/** The directory of a run, or of a model that comes with the package. */
+export const runDirectory = (given: string): string => {
+  const shipped = join(pretrained, given)
+  return !existsSync(given) && /^[\w-]+$/.test(given) && existsSync(shipped) ? shipped : given
+}
+
+/** A result as one JSON line, or as text for people. */
+export const answer = (json: boolean | undefined, value: object, text: string): void => {
+  if (json === true) process.stdout.write(`${JSON.stringify(value)}\n`)
+  else process.stderr.write(`${text}\n`)
+}
+
+export const warn = (text: string): void => {
+  process.stderr.write(`warning: ${text}\n`)
+}
+
+export const example = (command: string): string => `\nExample:\n  ${command}`
