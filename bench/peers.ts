@@ -78,7 +78,7 @@ const pytorch: Peer = {
 /** Peers are looked for in $UL_BENCH_PEERS/node_modules, then beside this program. */
 export const requirePeer = (name: string): unknown => {
   const folder = process.env.UL_BENCH_PEERS
-  return createRequire(folder === undefined ? import.meta.url : join(folder, 'index.js'))(name)
+  return createRequire(folder ? join(folder, 'index.js') : import.meta.url)(name)
 }
 
 const canRequire = (name: string): boolean => {
