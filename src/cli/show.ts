@@ -153,13 +153,14 @@ const clipLines = ({ reconstructions, originals, samples, originalsByClass }: Cl
 }
 
 /** Figures of `ul evaluate`, and by features where they were asked for. */
-export const evaluationText = (figures: Evaluation, quality: Quality | null): string => {
-  const lines = Object.entries(figures).flatMap(([name, value]: [string, Evaluation[keyof Evaluation]]) =>
-    value === null || value === undefined
-      ? []
-      : typeof value === 'number'
-        ? [`${name}  ${value.toPrecision(5)}`]
-        : [`${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`],
+export const evaluationText = (figures: Evaluation | null, quality: Quality | null): string => {
+  const lines = Object.entries(figures ?? {}).flatMap(
+    ([name, value]: [string, Evaluation[keyof Evaluation]]) =>
+      value === null || value === undefined
+        ? []
+        : typeof value === 'number'
+          ? [`${name}  ${value.toPrecision(5)}`]
+          : [`${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`],
   )
   if (quality === null) return lines.join('\n')
   const { protocol, reconstruction, generation, clip } = quality

@@ -278,7 +278,9 @@ export const usingCommands = (program: Command): void => {
               ...(flags.guidance === undefined ? {} : { guidance: flags.guidance }),
             })
       if (quality !== null && directory === dir) writeQuality(dir, quality)
-      const figures = await use.evaluate(run, runtime, flags)
+      // Pixel diffusion has no latent to rate and nothing to reconstruct.
+      const isPixels = run.config.variant.encoder === 'pixels'
+      const figures = isPixels && quality !== null ? null : await use.evaluate(run, runtime, flags)
       answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
     })
 
@@ -293,7 +295,7 @@ export const usingCommands = (program: Command): void => {
     .addOption(jsonOption())
     .addHelpText('after', example('ul export runs/mine --out models/mine'))
     .action((dir: string, flags: { readonly out: string; readonly json?: boolean }) => {
-      const exported = exportRun(dir, flags.out, new NodeRuntime())
+      const exported = exportRun(runDirectory(dir), flags.out, new NodeRuntime())
       const { path, parameters, bytes } = exported
       answer(
         flags.json,

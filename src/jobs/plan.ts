@@ -136,8 +136,8 @@ const readRun = (dir: string): MeasuredRun | LeftOut => {
       dir,
       reason: `variant.${variant.key} is ${variant.values[1]}, and the law is the plain method's`,
     }
-  const { from } = own.train.stage1
-  const stage1Config = from !== null && existsSync(join(from, 'config.yaml')) ? readRunConfig(from) : own
+  const stage1 = resolve(dir, own.train.stage1.from ?? '.')
+  const stage1Config = existsSync(join(stage1, 'config.yaml')) ? readRunConfig(stage1) : own
   const { lossFactor } = stage1Config.decoder
   if (!(lossFactor > 1))
     return { dir, reason: `decoder.lossFactor ${lossFactor} puts nothing into the latent` }
@@ -147,7 +147,7 @@ const readRun = (dir: string): MeasuredRun | LeftOut => {
     throw new Error(
       `${file}: bitsPerPixel.mean and .error must be numbers, the first above 0; remove that run`,
     )
-  return { dir, config: own, stage1: resolve(from ?? dir), stage1Config, bitsPerPixel: mean, error }
+  return { dir, config: own, stage1, stage1Config, bitsPerPixel: mean, error }
 }
 
 /**
@@ -278,7 +278,12 @@ const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
     const tree = readJson(file)
     const frechet = valueAt(tree, 'generation.frechet')
     if (typeof frechet !== 'number') return []
-    const protocol = valueAt(tree, 'protocol')
+    // Seeds and what was reconstructed do not change what distances of samples mean.
+    const {
+      seed: _,
+      reconstructionsOf: __,
+      ...protocol
+    } = (valueAt(tree, 'protocol') ?? {}) as Record<string, unknown>
     first ??= { dir: run.dir, protocol }
     const other = firstDifference(first.protocol, protocol)
     if (other !== null)

@@ -53,6 +53,7 @@ export interface Quality {
     /** What reconstructions and samples are compared with. */
     readonly reconstructionsOf?: string
     readonly samplesAgainst?: string
+    readonly seed?: number
     readonly latentSampler: string
     readonly decoderSampler: string
     readonly guidance: number
@@ -219,12 +220,13 @@ export const measureQuality = async (
         ...(reconstructs ? { reconstructionsOf: `${positions.length} pictures of ${source.name}` } : {}),
         ...(options.generates
           ? {
-              samplesAgainst: `${samples} samples by the ${config.sampler.generator} model (seed ${seed}) against all ${source.count} pictures of ${source.name}`,
+              samplesAgainst: `${samples} samples by the ${config.sampler.generator} model against all ${source.count} pictures of ${source.name}`,
             }
           : {}),
         latentSampler: samplerText(chain),
         decoderSampler: samplerText(decoder),
         guidance: guidance.scale,
+        seed,
       },
       reconstruction,
       generation,

@@ -92,7 +92,14 @@ export const measureRun = async (
     reconstructs: known === null,
     generates: run.config.sampler.generator === 'prior' || hasStage(dir, 'stage2'),
   })
-  return known === null ? measured : { ...measured, reconstruction: known.reconstruction }
+  if (known === null) return measured
+  const { reconstructionsOf } = known.protocol
+  const protocol = reconstructionsOf === undefined ? {} : { reconstructionsOf }
+  return {
+    ...measured,
+    protocol: { ...measured.protocol, ...protocol },
+    reconstruction: known.reconstruction,
+  }
 }
 
 /**

@@ -266,10 +266,14 @@ export const priorStep = (config: ModelConfig, lookUp: LookUp, step: StepInputs)
   return takeStep(step, xFromV(step.xT, v, levelOf(step.logSnr, 4)))
 }
 
+/** x̂ of pixels lies in [−1, 1] and is clipped as the decoder's; latents are not clipped. */
+const bounded = ({ variant }: ModelConfig, zHat: Value): Value =>
+  variant.encoder === 'pixels' ? clipPixels(zHat) : zHat
+
 /** One base step towards a latent, without guidance. */
 export const baseStep = (config: ModelConfig, lookUp: LookUp, labels: Value, step: StepInputs): Value => {
   const v = baseV(baseOf(config, lookUp), config, step.xT, step.logSnr, labels)
-  return takeStep(step, xFromV(step.xT, v, levelOf(step.logSnr, 4)))
+  return takeStep(step, bounded(config, xFromV(step.xT, v, levelOf(step.logSnr, 4))))
 }
 
 /**
@@ -292,5 +296,6 @@ export const guidedBaseStep = (
   const xHat = xFromV(twice(step.xT), v, levelOf(logSnr, 4))
   const conditional = slice(xHat, 0, 0, B)
   const unconditional = slice(xHat, 0, B, 2 * B)
-  return takeStep(step, add(unconditional, mul(sub(conditional, unconditional), guidance)))
+  const xGuided = add(unconditional, mul(sub(conditional, unconditional), guidance))
+  return takeStep(step, bounded(config, xGuided))
 }

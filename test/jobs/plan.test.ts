@@ -204,7 +204,8 @@ describe('planRuns for a budget', () => {
             set: [
               `train.stage2.steps=${10 * small}`,
               'train.stage1.steps=1',
-              `train.stage1.from=${path.join(root, `own-${c}`)}`,
+              // Seen from the run's own directory, as sweeps write it.
+              `train.stage1.from=${path.join('..', '..', path.basename(root), `own-${c}`)}`,
             ],
           },
         ]),

@@ -71,7 +71,7 @@ describe('measureQuality', () => {
     expect(first.protocol).toMatchObject({
       quantiser: 'round(127.5x + 127.5), clipped to 0 … 255',
       reconstructionsOf: `11 pictures of ${source.name}`,
-      samplesAgainst: `11 samples by the base model (seed 3) against all ${source.count} pictures of ${source.name}`,
+      samplesAgainst: `11 samples by the base model against all ${source.count} pictures of ${source.name}`,
       latentSampler: 'ancestral, 3 steps, variance 0.2',
       decoderSampler: 'ddim, 2 steps',
       guidance: 1.5,

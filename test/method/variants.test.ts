@@ -505,16 +505,22 @@ describe('pixels as latents', () => {
     expect(deviation).toBeLessThan(1.1)
   })
 
-  it('scale by what DDIM makes of a base that predicts v = 0', async () => {
+  it('are what DDIM makes of a base that predicts v = 0, clipped to the range of pixels', async () => {
     const generator = createGenerator(runtime, config, initialParams(stage2Spec(config), 1), B)
     const sampler: SamplerConfig = { kind: 'ddim', steps: 3, variance: 0 }
     const x = await generator.generate(new Int32Array(B), 1, sampler, unguided)
     await generator.dispose()
-    const [first, second, last] = [0, 1, 2].map((i) => linearSchedule(logSnr0, logSnr1).logSnr(1 - i / 3))
-    const turn = (t: number, s: number) => alphaOf(s) * alphaOf(t) + sigmaOf(s) * sigmaOf(t)
-    const factor = turn(first!, second!) * turn(second!, last!) * alphaOf(last!)
-    const start = floats(batchNoise(latentShape(config, B), 1, 'generate', 0))
-    expectClose(x, start.map((v) => v * factor), 1e-5) // biome-ignore format: one line
+    const levels = [0, 1, 2].map((i) => linearSchedule(logSnr0, logSnr1).logSnr(1 - i / 3))
+    const expected = floats(batchNoise(latentShape(config, B), 1, 'generate', 0)).map((noise) =>
+      levels.reduce((xT, t, i) => {
+        const xHat = Math.max(-1, Math.min(1, alphaOf(t) * xT))
+        const s = levels[i + 1]
+        if (s === undefined) return xHat
+        return alphaOf(s) * xHat + (sigmaOf(s) / sigmaOf(t)) * (xT - alphaOf(t) * xHat)
+      }, noise),
+    )
+    expect(Math.max(...expected)).toBe(1)
+    expectClose(x, expected, 1e-5)
   })
 })
 
