@@ -143,3 +143,24 @@ export const solveX = (line: Line, y: number): Estimate => {
   const root = Math.sqrt(Math.max(0, b ** 2 - a * c))
   return { value, low: (b - root) / a, high: (b + root) / a }
 }
+
+/** A rate that a line of ln R predicts, bits/pixel, with its 95% interval; bounds are null when unknown. */
+export interface RateEstimate {
+  readonly bitsPerPixel: number
+  readonly low: number | null
+  readonly high: number | null
+  /** Whether x lies outside the range of the points. */
+  readonly extrapolated: boolean
+}
+
+/** e^y of a new point at x of a line of ln R. */
+export const rateAt = (line: Line, x: number): RateEstimate => {
+  const { value, low, high } = predictY(line, x)
+  const [least, most] = line.xRange
+  return {
+    bitsPerPixel: Math.exp(value),
+    low: low === null ? null : Math.exp(low),
+    high: high === null ? null : Math.exp(high),
+    extrapolated: x < least - 1e-9 || x > most + 1e-9,
+  }
+}

@@ -4,7 +4,7 @@
  * 2022, arXiv 2203.15556, approach 2): at each budget a parabola of the Fréchet distance over ln R gives the best rate
  * as its vertex, then ln R* = p + q·ln C through the vertices of several budgets.
  */
-import { fitLine, type Line, predictY } from './lineFit.ts'
+import { fitLine, type Line, type RateEstimate, rateAt } from './lineFit.ts'
 
 /** One base model, trained and measured. */
 export interface BudgetPoint {
@@ -37,15 +37,6 @@ export interface BudgetLaw {
   readonly line: Line | null
   /** What is missing for a law, in one sentence; null when there is one. */
   readonly missing: string | null
-}
-
-/** The best rate at a budget, bits/pixel, with its 95% interval; bounds are null when unknown. */
-export interface BudgetEstimate {
-  readonly bitsPerPixel: number
-  readonly low: number | null
-  readonly high: number | null
-  /** Whether the budget lies outside the measured ones. */
-  readonly extrapolated: boolean
 }
 
 /** Budgets within this factor of the smallest among them count as one. */
@@ -143,17 +134,9 @@ export const fitBudget = (points: readonly BudgetPoint[]): BudgetLaw => {
 }
 
 /** The best rate for a base model of `trainingFlops`. @throws when the runs gave no law, saying what is missing */
-export const planBudget = (law: BudgetLaw, trainingFlops: number): BudgetEstimate => {
+export const planBudget = (law: BudgetLaw, trainingFlops: number): RateEstimate => {
   if (law.line === null) throw new Error(law.missing!)
   if (!(trainingFlops > 0))
     throw new Error(`a budget of ${trainingFlops} FLOPs is none; give a number above 0`)
-  const x = Math.log(trainingFlops)
-  const { value, low, high } = predictY(law.line, x)
-  const [least, most] = law.line.xRange
-  return {
-    bitsPerPixel: Math.exp(value),
-    low: low === null ? null : Math.exp(low),
-    high: high === null ? null : Math.exp(high),
-    extrapolated: x < least - 1e-9 || x > most + 1e-9,
-  }
+  return rateAt(law.line, Math.log(trainingFlops))
 }

@@ -12,7 +12,7 @@
  *
  *   ln R = a + k·(b − u(c_lf)).
  */
-import { type Estimate, fitLine, type Line, predictY, solveX } from './lineFit.ts'
+import { type Estimate, fitLine, type Line, predictY, type RateEstimate, rateAt, solveX } from './lineFit.ts'
 
 /** Below this |u| the closed form loses digits and its series is used. */
 const seriesBelow = 0.1
@@ -84,15 +84,6 @@ export interface RateLaw {
   readonly usual: RateSetting
   /** Largest |predicted/measured − 1| among the points. */
   readonly largestMisfit: number
-}
-
-/** A rate in bits/pixel with its 95% interval; bounds are null when unknown. */
-export interface RateEstimate {
-  readonly bitsPerPixel: number
-  readonly low: number | null
-  readonly high: number | null
-  /** Whether the setting lies outside the range of the points. */
-  readonly extrapolated: boolean
 }
 
 /** One way to reach a rate: a setting, of which one part was solved for. */
@@ -172,15 +163,7 @@ export const fitRateLaw = (points: readonly RatePoint[], weights: 'equal' | 'err
 
 /** Rate to expect of one new run, in bits/pixel, with the 95% interval. @throws for c_lf ≤ 1 */
 export const predictRate = (law: RateLaw, setting: RateSetting): RateEstimate => {
-  const x = place(setting)
-  const { value, low, high } = predictY(law.line, x)
-  const [least, most] = law.line.xRange
-  return {
-    bitsPerPixel: Math.exp(value),
-    low: low === null ? null : Math.exp(low),
-    high: high === null ? null : Math.exp(high),
-    extrapolated: x < least - 1e-9 || x > most + 1e-9,
-  }
+  return rateAt(law.line, place(setting))
 }
 
 const proposalAtBias = (bias: number, x: Estimate): RateProposal => {

@@ -1,5 +1,5 @@
 /** @file From pictures in bytes to what a feature network takes, a batch at a time. */
-import { float32, type HostTensor } from '../host/tensor.ts'
+import { float32, type HostTensor, joined } from '../host/tensor.ts'
 import type { PictureSize } from './resize.ts'
 import type { Sidecar } from './sidecar.ts'
 
@@ -72,11 +72,5 @@ export const inBatches = async (
     const part = await rows(bytes)
     parts.push(part.subarray(0, (part.length / run) * taken))
   }
-  const all = new Float32Array(parts.reduce((n, part) => n + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
+  return joined(parts)
 }

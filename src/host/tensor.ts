@@ -88,3 +88,14 @@ export const floats = (tensor: HostTensor): Float32Array => {
   if (tensor.data instanceof Float32Array) return tensor.data
   throw new Error(`tensor: expected float32, found ${tensor.dtype}; cast it in the graph first`)
 }
+
+/** Arrays one after the other in one. */
+export const joined = (parts: readonly Float32Array[]): Float32Array => {
+  const all = new Float32Array(parts.reduce((n, p) => n + p.length, 0))
+  let offset = 0
+  for (const part of parts) {
+    all.set(part, offset)
+    offset += part.length
+  }
+  return all
+}

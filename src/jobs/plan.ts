@@ -2,23 +2,18 @@
  * @file The rate planner: finished runs give the law of the rate (eval/rateLaw.ts), the law gives the setting for a
  * wanted rate, and with measured base models the best rate for a training budget (eval/rateBudget.ts).
  */
+
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve, sep } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import type { RateEstimate } from '../eval/lineFit.ts'
 import { meanAndError } from '../eval/psnr.ts'
-import {
-  type BudgetEstimate,
-  type BudgetLaw,
-  type BudgetPoint,
-  fitBudget,
-  planBudget,
-} from '../eval/rateBudget.ts'
+import { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from '../eval/rateBudget.ts'
 import {
   fitRateLaw,
   planRate,
   predictRate,
-  type RateEstimate,
   type RateLaw,
   type RatePlan,
   type RatePoint,
@@ -28,7 +23,7 @@ import { noVariant } from '../models/config.ts'
 import { firstDifference, readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { describeModel } from './info.ts'
 
-export type { RateEstimate } from '../eval/rateLaw.ts'
+export type { RateEstimate } from '../eval/lineFit.ts'
 
 /** A finished run of the plain method. */
 export interface MeasuredRun {
@@ -86,7 +81,7 @@ export interface Plan {
   readonly settings: readonly (MeasuredSetting & { readonly fitted: number })[]
   readonly leftOut: readonly LeftOut[]
   /** The best rate for the budget, and what it comes from. */
-  readonly budget: (BudgetEstimate & { readonly trainingFlops: number; readonly law: BudgetLaw }) | null
+  readonly budget: (RateEstimate & { readonly trainingFlops: number; readonly law: BudgetLaw }) | null
   /** The setting for the wanted rate; `set` are values of `--set`. */
   readonly plan: (RatePlan & { readonly wanted: number; readonly set: readonly string[] }) | null
   /** The rate at a setting that is given whole. */

@@ -1,5 +1,5 @@
 /** @file Programs of fixed batch size run over any number of examples: the last batch is padded and cut. */
-import { float32, type HostTensor, type Shape } from '../host/tensor.ts'
+import { float32, type HostTensor, joined, type Shape } from '../host/tensor.ts'
 import type { Program } from '../ir/program.ts'
 import type { Executable, Runtime } from '../runtime/runtime.ts'
 
@@ -43,17 +43,6 @@ export const inBatches = async (
     parts.push(result.subarray(0, (result.length / batch) * real))
   }
   return joined(parts)
-}
-
-/** Arrays one after the other in one. */
-export const joined = (parts: readonly Float32Array[]): Float32Array => {
-  const all = new Float32Array(parts.reduce((n, p) => n + p.length, 0))
-  let offset = 0
-  for (const part of parts) {
-    all.set(part, offset)
-    offset += part.length
-  }
-  return all
 }
 
 /** Examples [first, first+B) of `data`, zero where there are none left. */
