@@ -70,7 +70,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('sample')
     .description('generate pictures with a trained run')
-    .argument('<run>', 'run directory, or a model that comes with the package')
+    .argument('<run>', 'run directory, or what ul export wrote')
     .addOption(new Option('-n <n>', 'number of pictures').argParser(wholeNumber(1)).default(16))
     .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
     .addOption(new Option('--guidance <g>', 'guidance scale; 1 is none').argParser(realNumber))
@@ -110,7 +110,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('reconstruct')
     .description('encode and decode pictures; print PSNR and latent bits/pixel for each and overall')
-    .argument('<run>', 'run directory, or a model that comes with the package')
+    .argument('<run>', 'run directory, or what ul export wrote')
     .argument('<image or folder...>', 'pictures')
     .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
     .addOption(seedOption())
@@ -175,7 +175,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('encode')
     .description('write the latents of pictures to a safetensors file')
-    .argument('<run>', 'run directory, or a model that comes with the package')
+    .argument('<run>', 'run directory, or what ul export wrote')
     .argument('<image or folder...>', 'pictures')
     .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
     .addOption(seedOption())
@@ -199,7 +199,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('decode')
     .description('turn latents from a safetensors file into PNG files')
-    .argument('<run>', 'run directory, or a model that comes with the package')
+    .argument('<run>', 'run directory, or what ul export wrote')
     .argument('<latents>', 'safetensors written by ul encode')
     .requiredOption('--out <dir>', 'directory for the PNG files')
     .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
@@ -233,7 +233,7 @@ export const usingCommands = (program: Command): void => {
     .description(
       'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also Fréchet distances of reconstructions and samples, KID, precision and recall',
     )
-    .argument('<run>', 'run directory, or a model that comes with the package')
+    .argument('<run>', 'run directory, or what ul export wrote')
     .addOption(
       new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024),
     )
@@ -287,7 +287,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('export')
     .description('write a run as a model to hand on: averaged float16 weights, settings, figures, a card')
-    .argument('<run>', 'run directory, or a model that comes with the package')
+    .argument('<run>', 'run directory, or what ul export wrote')
     .requiredOption(
       '--out <dir>',
       'directory to write; sample, reconstruct and the others take it like a run',

@@ -166,7 +166,8 @@ export const compareReport = async (dirs: readonly string[], sweep: Sweep | null
     String(runs),
     ...shown.flatMap((name) => {
       const figure = figures.get(name)
-      return figure === undefined ? ['', ''] : [String(figure.mean), String(figure.error)]
+      // One run says nothing of the spread over seeds.
+      return figure === undefined ? ['', ''] : [String(figure.mean), runs > 1 ? String(figure.error) : '']
     }),
   ])
   const line = (cells: readonly string[]): string =>
