@@ -3,7 +3,7 @@ import type { Sweep } from '../config/sweepFile.ts'
 import type { Curve, Series } from '../run/curve.ts'
 import { curvesPng } from '../run/curvePicture.ts'
 import { renderReport } from '../run/html.ts'
-import { type ComparedSetting, compareRuns, figureNames } from './compareRuns.ts'
+import { type ComparedSetting, compareRuns, figureNames, nameKeys } from './compareRuns.ts'
 
 type Plot = Sweep['plots'][number]
 
@@ -56,10 +56,11 @@ const valuesOf =
 /**
  * The keys whose values tell lines apart, so that no line jumps between settings. A line follows one key of numbers: x
  * itself, or where x is a figure, the key of most values that x determines (equal x, equal value). Every other key tells
- * lines apart, unless it holds numbers too that follow from the first; only as many are named as it takes.
+ * lines apart, unless it holds numbers too that follow from the first; only as many are named as it takes. Names of arms
+ * tell lines apart only where that is asked for.
  */
 const seriesKeys = (places: readonly Place[], x: string | undefined, given: readonly string[]): string[] => {
-  const keys = [...(places[0]?.values.keys() ?? [])]
+  const keys = [...(places[0]?.values.keys() ?? [])].filter((key) => !nameKeys.includes(key))
   const all = (key: string): string[] => [...new Set(places.map(({ values }) => values.get(key)!))]
   const ofNumbers = (key: string): boolean => all(key).every((value) => /^[-\d[]/.test(value))
   const [followed] = keys
@@ -97,7 +98,8 @@ const curveOf = ({ x, y, series }: Plot, settings: readonly ComparedSetting[]): 
   )
   const groups = new Map<string, Place[]>()
   for (const place of drawn) {
-    const name = keys.map((key) => `${key} ${place.values.get(key)}`).join(', ') || y
+    const told = keys.map((key) => [...(nameKeys.includes(key) ? [] : [key]), place.values.get(key)])
+    const name = told.map((parts) => parts.join(' ')).join(', ') || y
     groups.set(name, [...(groups.get(name) ?? []), place])
   }
   const lines = [...groups].map(
@@ -133,7 +135,7 @@ export interface CompareReport {
 
 /** Compares the finished runs below directories. @param sweep title, findings and plots, where there is a file of them */
 export const compareReport = async (dirs: readonly string[], sweep: Sweep | null): Promise<CompareReport> => {
-  const { keys, settings, protocol } = compareRuns(dirs)
+  const { keys, settings, protocol } = compareRuns(dirs, sweep)
   const shown = figureNames.filter((name) => settings.some(({ figures }) => figures.has(name)))
   const head = [...keys, 'runs', ...shown]
   const rows = settings.map(({ values, runs, figures }) => [

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Config } from '../config/schema.ts'
+import { type Arm, armFolder, type Sweep } from '../config/sweepFile.ts'
 import { meanAndError } from '../eval/psnr.ts'
 import { freeKeys, readRunConfig, readRunInfo } from '../run/runDirectory.ts'
 import { describeModel } from './info.ts'
@@ -119,6 +120,20 @@ const leavesOf = (config: Config): Map<string, string> => {
 const trainsStage1 = (key: string): boolean =>
   key.startsWith('data.') || (key.startsWith('train.') && !key.startsWith('train.stage2.'))
 
+/** Columns that name a setting instead of being one: the arm of a sweep and its base model. */
+export const nameKeys: readonly string[] = ['arm', 'base']
+
+/** The names that a sweep gave to the run in a directory `…/<arm>/seed-<n>[/<base>]`. */
+const namesOf = (dir: string, { arms, bases }: Sweep): [string, string][] => {
+  const [, arm, base] = dir.match(/([^/\\]+)[/\\]seed-\d+(?:[/\\]([^/\\]+))?$/) ?? []
+  const nameIn = (among: readonly Arm[], folder: string | undefined): string =>
+    among.find(({ name }) => armFolder(name) === folder)?.name ?? folder ?? ''
+  return [
+    ['arm', nameIn(arms, arm)],
+    ['base', nameIn(bases, base)],
+  ]
+}
+
 /** The same, and what its stage 1 was trained with where that is something else, under `stage 1 <key>`. */
 const settingsOf = ({ config, stage1Config }: FinishedRun): Map<string, string> => {
   const own = leavesOf(config)
@@ -143,16 +158,22 @@ export interface ComparedSetting {
 
 /** Runs grouped by setting. */
 export interface Comparison {
-  /** Dotted keys whose values differ between the runs. */
+  /** Dotted keys whose values differ between the runs, and `nameKeys` before them. */
   readonly keys: readonly string[]
   readonly settings: readonly ComparedSetting[]
   /** How the distances were measured: every protocol that occurs. */
   readonly protocol: string
 }
 
-/** Groups the finished runs below directories by setting. */
-export const compareRuns = (dirs: readonly string[]): Comparison => {
-  const runs = finishedRuns(dirs).map((run) => ({ ...run, settings: settingsOf(run) }))
+/**
+ * Groups the finished runs below directories by setting.
+ * @param sweep what made them, where that is known: its arms and bases are named
+ */
+export const compareRuns = (dirs: readonly string[], sweep: Sweep | null = null): Comparison => {
+  const runs = finishedRuns(dirs).map((run) => {
+    const names = sweep === null ? [] : namesOf(run.dir, sweep)
+    return { ...run, settings: new Map([...names, ...settingsOf(run)]) }
+  })
   const stages = (run: FinishedRun): boolean => run.quality.generation !== null
   // A stage 1 that other runs share is a part of them, not a setting of its own.
   const shown = runs.some(stages) ? runs.filter(stages) : runs

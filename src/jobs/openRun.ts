@@ -62,9 +62,26 @@ const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: stri
   return copyIn(loadCheckpoint(found.path).tensors, 'ema')
 }
 
-/** Whether a run takes its stage 1, and what is known of it on the same data, from another run. */
+/** What figures of a stage 1 depend on besides its weights: the pictures, and how they are decoded. */
+const measuredWith = ({ data, sampler }: Config): string =>
+  JSON.stringify([data, sampler.decoderKind, sampler.decoderSteps, sampler.variance])
+
+/** Whether a run takes its stage 1, and what would be measured of it again, from another run. */
 export const sharesFigures = ({ stage1Directory: from, config }: OpenedRun, dir: string): boolean =>
-  from !== resolve(dir) && JSON.stringify(readRunConfig(from).data) === JSON.stringify(config.data)
+  from !== resolve(dir) && measuredWith(readRunConfig(from)) === measuredWith(config)
+
+/** @throws ConfigError when a run takes a stage 1 that is still being trained: its latents would change later. */
+export const expectFinishedStage1 = ({ stage1Directory: from, config }: OpenedRun, dir: string): void => {
+  if (from === resolve(dir) || config.variant.encoder === 'pixels') return
+  if (existsSync(join(from, weightsFile))) return
+  const { steps } = readRunConfig(from).train.stage1
+  const step = latestCheckpoint(from, 'stage1')?.step ?? 0
+  if (step < steps) {
+    throw new ConfigError(
+      `train.stage1.from ${from}: its stage 1 is at step ${step} of ${steps}; train it to the end first`,
+    )
+  }
+}
 
 /** What two runs must share for one to use the other's stage 1, under the names of their configurations. */
 const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant }: ModelConfig) => ({

@@ -277,6 +277,7 @@ const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
     const {
       seed: _,
       reconstructionsOf: __,
+      samples: ___, // samplesAgainst says so, and older figures say nothing else
       ...protocol
     } = (valueAt(tree, 'protocol') ?? {}) as Record<string, unknown>
     first ??= { dir: run.dir, protocol }

@@ -5,6 +5,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import type { Config } from '../config/schema.ts'
 import { readPictures } from '../data/batches.ts'
 import { defaultCacheDir } from '../data/packed.ts'
 import type { ImageSource } from '../data/source.ts'
@@ -22,7 +24,7 @@ import { batchFor } from '../pipeline/programs.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
 import { type ClipFigures, openClipScores } from './clipScores.ts'
 import type { OpenedRun } from './openRun.ts'
-import { decoderSampler, evenly, latentSampler } from './use.ts'
+import { configGuidance, decoderSampler, evenly, latentSampler } from './use.ts'
 
 /** What to measure and how. */
 export interface QualityOptions {
@@ -53,6 +55,8 @@ export interface Quality {
     /** What reconstructions and samples are compared with. */
     readonly reconstructionsOf?: string
     readonly samplesAgainst?: string
+    /** Pictures asked for; fewer are reconstructed where the data has fewer. */
+    readonly samples?: number
     readonly seed?: number
     readonly latentSampler: string
     readonly decoderSampler: string
@@ -137,6 +141,33 @@ const sourceFeatures = async (
 
 const samplerText = ({ kind, steps, variance }: SamplerConfig): string =>
   kind === 'ddim' ? `ddim, ${steps} steps` : `ancestral, ${steps} steps, variance ${variance}`
+
+/** By what pictures are made in a run of this configuration: the part of a protocol that is known without measuring. */
+const samplingOf = (config: Config, guidance: number, samples: number, seed: number) => ({
+  samples,
+  latentSampler: samplerText(latentSampler(config)),
+  decoderSampler:
+    config.variant.encoder === 'pixels'
+      ? 'none, the latents are pixels'
+      : config.variant.decoder === 'mse'
+        ? 'none, one prediction'
+        : samplerText(decoderSampler(config)),
+  // The prior of stage 1 knows no classes to be guided by.
+  guidance: config.sampler.generator === 'prior' ? 1 : guidance,
+  seed,
+})
+
+/** Whether figures were made as a run of this configuration would be measured. Older ones do not say how many samples. */
+export const isMeasuredAs = ({ protocol }: Quality, config: Config, samples: number): boolean => {
+  const wanted = samplingOf(config, configGuidance(config).scale, samples, config.seed)
+  return isDeepStrictEqual(wanted, {
+    samples: protocol.samples ?? samples,
+    latentSampler: protocol.latentSampler,
+    decoderSampler: protocol.decoderSampler,
+    guidance: protocol.guidance,
+    seed: protocol.seed,
+  })
+}
 
 const chosen = (set: FeatureSet, indices: readonly number[]): FeatureSet =>
   featureSet(
@@ -223,10 +254,7 @@ export const measureQuality = async (
               samplesAgainst: `${samples} samples by the ${config.sampler.generator} model against all ${source.count} pictures of ${source.name}`,
             }
           : {}),
-        latentSampler: samplerText(chain),
-        decoderSampler: samplerText(decoder),
-        guidance: guidance.scale,
-        seed,
+        ...samplingOf(config, guidance.scale, samples, seed),
       },
       reconstruction,
       generation,

@@ -9,7 +9,7 @@ import { expectSameRun } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { hasStage, openRun, sharesFigures } from './openRun.ts'
-import { measureQuality, openFeatures, type Quality, type QualityOptions } from './quality.ts'
+import { isMeasuredAs, measureQuality, openFeatures, type Quality, type QualityOptions } from './quality.ts'
 import { type StageChoice, train } from './train.ts'
 import { configGuidance, openRunData } from './use.ts'
 
@@ -32,7 +32,7 @@ export interface SweepRequest {
   readonly signal: AbortSignal
 }
 
-/** The file that says that a run is done. */
+/** The file of a run's distances; in a sweep it says that the run is done. */
 export const qualityFile = 'quality.json'
 
 /** The runs of a sweep in the order in which they are made: seed by seed, so that an unfinished sweep compares all arms. */
@@ -63,6 +63,10 @@ export const sweepRuns = (sweep: Sweep, config: Config, dir: string): SweepRun[]
 export const readQuality = (dir: string): Quality =>
   JSON.parse(readFileSync(join(dir, qualityFile), 'utf8')) as Quality
 
+/** The same, null where it was not measured. */
+const qualityIn = (dir: string): Quality | null =>
+  existsSync(join(dir, qualityFile)) ? readQuality(dir) : null
+
 /** How to measure a run: by its own guidance where none is given. */
 export interface MeasureOptions extends Omit<QualityOptions, 'guidance' | 'reconstructs' | 'generates'> {
   readonly guidance?: number
@@ -84,8 +88,8 @@ export const measureRun = async (
   const { train: source } = await openRunData(run.config)
   const { guidance: scale, reuse = false, ...rest } = options
   const guidance = configGuidance(run.config)
-  const isKnown = sharesFigures(run, dir) && existsSync(join(run.stage1Directory, qualityFile))
-  const known = reuse && isKnown ? readQuality(run.stage1Directory) : null
+  const ofStage1 = sharesFigures(run, dir) ? qualityIn(run.stage1Directory) : null
+  const known = reuse && ofStage1 !== null && ofStage1.protocol.seed === rest.seed ? ofStage1 : null
   const measured = await measureQuality(run, source, {
     ...rest,
     guidance: { ...guidance, scale: scale ?? guidance.scale },
@@ -93,6 +97,8 @@ export const measureRun = async (
     generates: run.config.sampler.generator === 'prior' || hasStage(dir, 'stage2'),
   })
   if (known === null) return measured
+  if (known.protocol.network !== measured.protocol.network)
+    return measureRun(dir, runtime, { ...options, reuse: false })
   const { reconstructionsOf } = known.protocol
   const protocol = reconstructionsOf === undefined ? {} : { reconstructionsOf }
   return {
@@ -110,12 +116,17 @@ export const measureRun = async (
 export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const { sweep, config, dir, features, runtime, listen, signal } = request
   const runs = sweepRuns(sweep, config, dir)
-  if (runs.some((run) => !existsSync(join(run.dir, qualityFile)))) {
+  // What 'ul evaluate' measured otherwise is measured again.
+  const isDone = (run: SweepRun): boolean => {
+    const quality = qualityIn(run.dir)
+    return quality !== null && isMeasuredAs(quality, run.config, sweep.samples)
+  }
+  if (runs.some((run) => !isDone(run))) {
     // A network that does not open is found now, not when the first run is trained.
     await (await openFeatures(features, undefined)).network.dispose()
   }
   for (const [i, run] of runs.entries()) {
-    if (existsSync(join(run.dir, qualityFile))) {
+    if (isDone(run)) {
       expectSameRun(run.dir, run.config)
       continue
     }

@@ -12,7 +12,7 @@ import { gridPng, pairGrid } from '../run/picture.ts'
 import { configHash, prepareRun, type RunInfo, writeRunInfo } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
-import { type OpenedRun, openRun, sharesFigures } from './openRun.ts'
+import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from './openRun.ts'
 import { writeReport } from './report.ts'
 import type { StageContext } from './stage.ts'
 import { runStage1 } from './stage1.ts'
@@ -133,7 +133,8 @@ const evaluateRun = async (
   const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
   const base = await baseRate(run, runtime, data.validation, { count, seed: config.seed, draws })
-  const stage1 = (known ?? measured?.figures)!
+  // The rate by a base model is that of the run's own.
+  const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
   writeFileAtomic(join(dir, evaluationFile), `${JSON.stringify(figures, null, 2)}\n`)
   return { figures, png: measured?.png ?? null }
@@ -217,6 +218,7 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   if (unsaid > 0) listen({ event: 'warning', text: `skipped ${unsaid} more; run.json names them all` })
   const model = modelConfig(config, info.classes.length)
   const context: StageContext = { config, configHash: configHash(config), runtime, dir, listen, signal }
+  expectFinishedStage1(openRun(dir, runtime), dir)
   const shown = await picturesOf(data.validation, shownWhileTraining)
   const hasStage1 = config.variant.encoder === 'resnet' && config.train.stage1.from === null
   const hasStage2 = config.sampler.generator === 'base'

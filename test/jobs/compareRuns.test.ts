@@ -6,7 +6,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { applySettings, presetByName, showConfig } from '../../src/config/load.ts'
 import { smokeForm } from '../../src/config/presets.ts'
 import type { Config } from '../../src/config/schema.ts'
-import type { Sweep } from '../../src/config/sweepFile.ts'
+import { armFolder, type Sweep } from '../../src/config/sweepFile.ts'
 import { compareReport } from '../../src/jobs/compareReport.ts'
 import { type ComparedSetting, compareRuns } from '../../src/jobs/compareRuns.ts'
 import { describeModel } from '../../src/jobs/info.ts'
@@ -268,6 +268,54 @@ describe('compareReport', () => {
     const { format, width, height } = await sharp(png).metadata()
     expect(format).toBe('png')
     expect(Math.min(width!, height!)).toBeGreaterThan(300)
+  })
+})
+
+describe('names that a sweep gave', () => {
+  const arms = [
+    { name: 'c_lf 1.5', set: ['decoder.lossFactor=1.5'] },
+    { name: 'normal prior, MSE', set: ['decoder.lossFactor=3', 'variant.prior=normal'] },
+  ]
+  const sweep: Sweep = {
+    ...sweepOf([{ x: 'bits/pixel', y: 'gFD', series: 'arm' }]),
+    ...{ arms, bases: [{ name: 'small', set: [] }] },
+  }
+  const write = (): void => {
+    for (const [i, { name, set }] of arms.entries()) {
+      for (const seed of [0, 1]) {
+        const below = join(armFolder(name), `seed-${seed}`, 'small')
+        finished(below, configOf(...set, `seed=${seed}`), { bits: i + 1, gFid: 30 + 2 * i + seed })
+      }
+    }
+  }
+
+  it('stand before the settings, and only where they differ', () => {
+    write()
+    const { keys, settings } = compareRuns([folder], sweep)
+    expect(keys).toEqual(['arm', 'decoder.lossFactor', 'variant.prior'])
+    expect(settings.map(({ values, runs }) => [...values.values(), runs])).toEqual([
+      ['c_lf 1.5', '1.5', 'diffusion', 2],
+      ['normal prior, MSE', '3', 'normal', 2],
+    ])
+  })
+
+  it('are the names of lines where the file asks for that, and otherwise do not split them', async () => {
+    write()
+    const { html } = await compareReport([folder], sweep)
+    expect(html).toContain('<title>c_lf 1.5: 30.5 at 1</title>')
+    expect(html).toContain('<title>normal prior, MSE: 32.5 at 2</title>')
+    const { html: joined } = await compareReport([folder], {
+      ...sweep,
+      plots: [{ x: 'bits/pixel', y: 'gFD', series: 'lossFactor' }],
+    })
+    expect(joined).toContain('<title>decoder.lossFactor 1.5: 30.5 at 1</title>')
+  })
+
+  it('of a folder that the sweep does not know are those of the folder', () => {
+    write()
+    finished('older/seed-0/small', configOf(), { bits: 3, gFid: 1 })
+    const names = compareRuns([folder], sweep).settings.map(({ values }) => values.get('arm'))
+    expect(names.sort()).toEqual(['c_lf 1.5', 'normal prior, MSE', 'older'])
   })
 })
 

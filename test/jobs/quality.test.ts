@@ -75,6 +75,7 @@ describe('measureQuality', () => {
       latentSampler: 'ancestral, 3 steps, variance 0.2',
       decoderSampler: 'ddim, 2 steps',
       guidance: 1.5,
+      samples: 11,
     })
     expect(await measure()).toEqual(first)
     const other = await measure({ seed: 4 })
@@ -129,6 +130,22 @@ describe('measureQuality', () => {
     expect(generation!.frechet).toBeCloseTo(wanted.frechet, 6)
     expect(generation!.kid.mean).toBeCloseTo(wanted.kid.mean, 6)
     expect(generation).toMatchObject({ precision: wanted.precision, recall: wanted.recall })
+  })
+
+  it.each([
+    ['variant.decoder=mse', { decoderSampler: 'none, one prediction', guidance: 1.5 }],
+    ['sampler.generator=prior', { decoderSampler: 'ddim, 2 steps', guidance: 1 }],
+  ])('says of %s what has no say in it', async (setting, expected) => {
+    await trainTiny(setting, tinyConfigOf(setting))
+    const options = {
+      ...{ features, samples: 11, seed: 3, guidance, fitBias: false },
+      ...{ reconstructs: true },
+    }
+    const quality = await measureQuality(openRun(runDir(setting), runtime), source, {
+      ...options,
+      generates: true,
+    })
+    expect(quality.protocol).toMatchObject(expected)
   })
 
   it('generates nothing where there is nothing that generates, and takes no more pictures than there are', async () => {

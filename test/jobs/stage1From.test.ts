@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
 import { floats } from '../../src/host/tensor.ts'
+import type { JobEvent } from '../../src/jobs/events.ts'
 import { type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
+import { train } from '../../src/jobs/train.ts'
 import { configGuidance, decoderSampler, latentSampler, sample } from '../../src/jobs/use.ts'
 import { createGenerator } from '../../src/pipeline/generator.ts'
 import { latestCheckpoint, loadCheckpoint } from '../../src/run/checkpoint.ts'
@@ -108,6 +110,38 @@ describe('train.stage1.from', () => {
     expect(() => openRun(dir, runtime)).toThrow(
       `train.stage1.from ${runDir('whole')}: that run differs from this one in ${part}; set the same values`,
     )
+  })
+
+  it('refuses a stage 1 that is not finished', async () => {
+    const events: JobEvent[] = []
+    const abort = new AbortController()
+    const listen = (event: JobEvent): void => {
+      events.push(event)
+      if (event.event === 'step') abort.abort()
+    }
+    const config = tinyConfigOf('train.logEvery=1')
+    const stopped = runDir('stopped')
+    const { signal } = abort
+    await train({ config, dir: stopped, stage: '1', runtime, listen, signal })
+    const step = latestCheckpoint(stopped, 'stage1')!.step
+    expect(step).toBeLessThan(4)
+    const early = trainTiny('early', tinyConfigOf(`train.stage1.from=${stopped}`))
+    await expect(early).rejects.toThrow(ConfigError)
+    await expect(early).rejects.toThrow(
+      `train.stage1.from ${stopped}: its stage 1 is at step ${step} of 4; train it to the end first`,
+    )
+    expect((await trainTiny('stopped', config, '1')).result.finished).toBe(true)
+    expect((await trainTiny('early', tinyConfigOf(`train.stage1.from=${stopped}`))).result.finished).toBe(
+      true,
+    )
+  })
+
+  it('does not take over the rate by the base model of the other run', async () => {
+    const config = tinyConfigOf(`train.stage1.from=${runDir('whole')}`, 'sampler.generator=prior')
+    const { result } = await trainTiny('no base', config)
+    expect(readFileSync(join(runDir('whole'), 'evaluation.json'), 'utf8')).toContain('baseBitsPerPixel')
+    expect(result.evaluation!.psnr.mean).toBeGreaterThan(0)
+    expect(result.evaluation).not.toHaveProperty('baseBitsPerPixel')
   })
 
   /** A run that has its configuration and nothing else. */

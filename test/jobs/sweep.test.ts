@@ -7,7 +7,15 @@ import type { Config } from '../../src/config/schema.ts'
 import { armFolder, gridArms, parseSweep, type Sweep } from '../../src/config/sweepFile.ts'
 import type { JobEvent } from '../../src/jobs/events.ts'
 import { describeModel } from '../../src/jobs/info.ts'
-import { qualityFile, readQuality, runSweep, sweepRuns } from '../../src/jobs/sweep.ts'
+import {
+  measureRun,
+  qualityFile,
+  readQuality,
+  runSweep,
+  sweepRuns,
+  writeQuality,
+} from '../../src/jobs/sweep.ts'
+import { evaluationIn } from '../../src/jobs/train.ts'
 import { readRunConfig } from '../../src/run/runDirectory.ts'
 import { writeQuarters } from '../features/quarters.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
@@ -235,6 +243,31 @@ describe('runSweep', () => {
     const again = await go('sweep')
     expect(again).toEqual({ done: true, events: [] })
     expect(times(runDir('sweep'))).toEqual(before)
+  })
+
+  it('measures again what was measured otherwise, and trains nothing for it', async () => {
+    await go('sweep')
+    const [, base] = tinyDirs('sweep')
+    const before = readQuality(base!)
+    const otherwise = { samples: 5, seed: 1, guidance: 3, fitBias: false, features }
+    const byHand = await measureRun(base!, runtime, otherwise)
+    expect(byHand.protocol).toMatchObject({ samples: 5, seed: 1, guidance: 3 })
+    writeQuality(base!, byHand)
+    const { done, events } = await go('sweep')
+    expect([done, steps(events)]).toEqual([true, 0])
+    expect(readQuality(base!)).toEqual(before)
+  })
+
+  it('measures reconstructions itself where the base model asks for another decoder sampler', async () => {
+    const bases = [{ name: 'b', set: ['sampler.decoderSteps=3'] }]
+    const sweep = { ...tiny, arms: [tiny.arms[0]!], bases }
+    await go('steps', { sweep })
+    const own = join(runDir('steps'), 'c_lf-1.5', 'seed-0')
+    const [stage1, base] = [readQuality(own), readQuality(join(own, 'b'))]
+    expect(stage1.protocol.decoderSampler).toBe('ddim, 2 steps')
+    expect(base.protocol.decoderSampler).toBe('ddim, 3 steps')
+    expect(base.reconstruction!.frechet).not.toBe(stage1.reconstruction!.frechet)
+    expect(evaluationIn(join(own, 'b'))!.psnr.mean).not.toBe(evaluationIn(own)!.psnr.mean)
   })
 
   it('refuses finished runs of another configuration rather than to take them for its own', async () => {
