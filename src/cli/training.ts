@@ -1,14 +1,14 @@
 /** @file train, sweep, report and plan: making runs and comparing them. */
 import { readFileSync, statSync } from 'node:fs'
 import { basename, extname, join, relative } from 'node:path'
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, showConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { gridArms, parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { compareReport } from '../jobs/compareReport.ts'
 import { planRuns } from '../jobs/plan.ts'
-import { runSweep } from '../jobs/sweep.ts'
+import { isDone, runSweep, type Shard, shardOf, sweepRuns } from '../jobs/sweep.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import {
@@ -57,8 +57,18 @@ interface SweepFlags extends DeviceFlags {
   readonly samples?: number
   readonly set: readonly string[]
   readonly features?: string
+  readonly shard?: Shard
+  readonly dryRun?: boolean
   readonly out?: string
   readonly json?: boolean
+}
+
+/** Reads `i/n`. @throws when it is not a part of a whole. */
+const parseShard = (text: string): Shard => {
+  const [, part, of] = text.match(/^(\d+)\/(\d+)$/)?.map(Number) ?? []
+  if (part === undefined || of === undefined || part < 1 || part > of)
+    throw new InvalidArgumentError('expected i/n with i from 1 to n, as in 1/2.')
+  return { part, of }
 }
 
 /** Reads a sweep from a file. @throws ConfigError when there is none. */
@@ -161,6 +171,12 @@ export const trainingCommands = (program: Command): void => {
     .addOption(setOption())
     .option('--features <network>', 'ONNX feature network with its JSON, or hub:<model> (default: FD-mixed5)')
     .option('--out <dir>', 'directory of the runs (default runs/<name>)')
+    .addOption(
+      new Option('--shard <i/n>', 'part i of n, for several processes or machines on one --out').argParser(
+        parseShard,
+      ),
+    )
+    .option('--dry-run', 'list the runs and which of them are done, and stop')
     .addOption(deviceOption())
     .addOption(computeOption())
     .addOption(jsonOption())
@@ -170,14 +186,24 @@ export const trainingCommands = (program: Command): void => {
     )
     .action(async (source: string, flags: SweepFlags) => {
       const sweep = loadSweep(source, flags)
+      const config = loadConfig(sweep.preset)
+      const dir = flags.out ?? join('runs', basename(source, extname(source)))
+      if (flags.dryRun === true) {
+        const runs = shardOf(sweepRuns(sweep, config, dir), sweep, flags.shard)
+        const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, sweep) }))
+        const left = states.filter(({ done }) => !done).length
+        const lines = states.map(({ dir, done }) => `${done ? 'done' : 'to do'}  ${dir}`)
+        answer(flags.json, { event: 'done', left, runs: states }, [...lines, `${left} to do`].join('\n'))
+        return
+      }
       const abort = new AbortController()
       const stop = (): void => abort.abort()
       process.once('SIGINT', stop).once('SIGTERM', stop)
-      const dir = flags.out ?? join('runs', basename(source, extname(source)))
       const finished = await runSweep({
         sweep,
-        config: loadConfig(sweep.preset),
+        config,
         dir,
+        ...(flags.shard === undefined ? {} : { shard: flags.shard }),
         runtime: runtimeOf(flags),
         listen: terminalListener(flags.json === true),
         signal: abort.signal,

@@ -157,7 +157,7 @@ const samplingOf = (config: Config, guidance: number, samples: number, seed: num
   seed,
 })
 
-/** Whether figures were made as a run of this configuration would be measured. Older ones do not say how many samples. */
+/** Whether figures were made as a run of this configuration would be measured. Older ones do not say of how many, by which seed. */
 export const isMeasuredAs = ({ protocol }: Quality, config: Config, samples: number): boolean => {
   const wanted = samplingOf(config, configGuidance(config).scale, samples, config.seed)
   return isDeepStrictEqual(wanted, {
@@ -165,7 +165,7 @@ export const isMeasuredAs = ({ protocol }: Quality, config: Config, samples: num
     latentSampler: protocol.latentSampler,
     decoderSampler: protocol.decoderSampler,
     guidance: protocol.guidance,
-    seed: protocol.seed,
+    seed: protocol.seed ?? config.seed,
   })
 }
 

@@ -27,9 +27,17 @@ export interface SweepRequest {
   readonly config: Config
   readonly dir: string
   readonly features?: string
+  /** Which part of the sweep; all of it when absent. */
+  readonly shard?: Shard
   readonly runtime: Runtime
   readonly listen: Listener
   readonly signal: AbortSignal
+}
+
+/** Part `part` of `of`, counted from 1: so several processes or machines share a sweep. */
+export interface Shard {
+  readonly part: number
+  readonly of: number
 }
 
 /** The file of a run's distances; in a sweep it says that the run is done. */
@@ -58,6 +66,13 @@ export const sweepRuns = (sweep: Sweep, config: Config, dir: string): SweepRun[]
     }),
   )
 }
+
+/** The runs of a part of a sweep: every `of`-th arm and seed, with its base models, which need its stage 1. */
+export const shardOf = (runs: readonly SweepRun[], { bases }: Sweep, shard: Shard | undefined): SweepRun[] =>
+  runs.filter((_, i) => {
+    const group = Math.floor(i / (1 + bases.length))
+    return shard === undefined || group % shard.of === shard.part - 1
+  })
 
 /** Reads the figures of a finished run. */
 export const readQuality = (dir: string): Quality =>
@@ -108,25 +123,26 @@ export const measureRun = async (
   }
 }
 
+/** Whether a run needs nothing more. What `ul evaluate` measured otherwise is measured again. */
+export const isDone = ({ dir, config }: SweepRun, { samples }: Sweep): boolean => {
+  const quality = qualityIn(dir)
+  return quality !== null && isMeasuredAs(quality, config, samples)
+}
+
 /**
- * Runs what is left of a sweep.
+ * Runs what is left of a sweep, or of its part.
  * @returns whether all of it is done; false when it was stopped.
  * @throws ConfigError when a directory holds a run with another configuration: the sweep was changed since.
  */
 export const runSweep = async (request: SweepRequest): Promise<boolean> => {
-  const { sweep, config, dir, features, runtime, listen, signal } = request
-  const runs = sweepRuns(sweep, config, dir)
-  // What 'ul evaluate' measured otherwise is measured again.
-  const isDone = (run: SweepRun): boolean => {
-    const quality = qualityIn(run.dir)
-    return quality !== null && isMeasuredAs(quality, run.config, sweep.samples)
-  }
-  if (runs.some((run) => !isDone(run))) {
+  const { sweep, config, dir, features, shard, runtime, listen, signal } = request
+  const runs = shardOf(sweepRuns(sweep, config, dir), sweep, shard)
+  if (runs.some((run) => !isDone(run, sweep))) {
     // A network that does not open is found now, not when the first run is trained.
     await (await openFeatures(features, undefined)).network.dispose()
   }
   for (const [i, run] of runs.entries()) {
-    if (isDone(run)) {
+    if (isDone(run, sweep)) {
       expectSameRun(run.dir, run.config)
       continue
     }

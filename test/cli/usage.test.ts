@@ -106,6 +106,7 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['encode', 'run', 'a.png'], "required option '--out <file>' not specified"],
     [['sweep'], "missing required argument 'experiment.yaml or preset'"],
     [['sweep', 'study', '--samples', '7'], 'expected a whole number from 8 on.'],
+    [['sweep', 'study', '--shard', '3/2'], 'expected i/n with i from 1 to n, as in 1/2.'],
     [['sweep', 'study', '--seeds', '0'], 'expected a whole number from 1 on.'],
     [['report'], "missing required argument 'dir'"],
     [['export', 'run'], "required option '--out <dir>' not specified"],

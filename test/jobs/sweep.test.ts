@@ -12,6 +12,7 @@ import {
   qualityFile,
   readQuality,
   runSweep,
+  shardOf,
   sweepRuns,
   writeQuality,
 } from '../../src/jobs/sweep.ts'
@@ -171,6 +172,31 @@ describe('experiments', () => {
   })
 })
 
+describe('shardOf', () => {
+  it('parts a sweep into whole arms, each run in one part', () => {
+    const sweep = sweepOf({ bases: [{ name: 'b', set: [] }] })
+    const runs = sweepRuns(sweep, presetByName('study'), 's')
+    expect(shardOf(runs, sweep, undefined)).toEqual(runs)
+    for (const of of [1, 2, 3, 5]) {
+      const parts = Array.from({ length: of }, (_, i) => shardOf(runs, sweep, { part: i + 1, of }))
+      expect(
+        parts
+          .flat()
+          .map(({ dir }) => dir)
+          .sort(),
+      ).toEqual(runs.map(({ dir }) => dir).sort())
+      const most = Math.ceil(runs.length / 2 / of) * 2
+      for (const part of parts) {
+        expect(part.length).toBeLessThanOrEqual(most)
+        // A base model comes right after the stage 1 that it needs.
+        for (const [i, { dir }] of part.entries()) {
+          if (i % 2 === 1) expect(dir).toBe(join(part[i - 1]!.dir, 'b'))
+        }
+      }
+    }
+  })
+})
+
 const features = writeQuarters(workFolder)
 
 /** Two arms and one base model, of a step or two. */
@@ -256,6 +282,11 @@ describe('runSweep', () => {
     const { done, events } = await go('sweep')
     expect([done, steps(events)]).toEqual([true, 0])
     expect(readQuality(base!)).toEqual(before)
+    // Figures from before protocols named these two still count.
+    const { samples: _, seed: __, ...protocol } = before.protocol
+    writeQuality(base!, { ...before, protocol })
+    expect(await go('sweep')).toEqual({ done: true, events: [] })
+    writeQuality(base!, before)
   })
 
   it('measures reconstructions itself where the base model asks for another decoder sampler', async () => {
