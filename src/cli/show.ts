@@ -224,7 +224,9 @@ const planLines = ({ law, plan, budget }: Plan): string[] => {
         way.solvedFor === 'lossFactor'
           ? ['loss factor', way.lossFactor, `bias ${short(way.bias)}`]
           : ['bias', way.bias, `loss factor ${short(way.lossFactor)}`]
-      return `  ${way === proposal ? 'proposed' : 'or'}: ${name} ${short(value)} (${within(way.low, way.high)}) at ${fixed}`
+      const [least, most] = law.biasRange
+      const beyond = outside(way.bias < least || way.bias > most)
+      return `  ${way === proposal ? 'proposed' : 'or'}: ${name} ${short(value)} (${within(way.low, way.high)}) at ${fixed}${beyond}`
     }),
   ]
 }

@@ -8,7 +8,7 @@ import type { Config } from '../config/schema.ts'
 import { gridArms, parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { compareReport } from '../jobs/compareReport.ts'
 import { planRuns } from '../jobs/plan.ts'
-import { isDone, runSweep, type Shard, shardOf, sweepRuns } from '../jobs/sweep.ts'
+import { describeFeatures, isDone, runSweep, type Shard, shardOf, sweepRuns } from '../jobs/sweep.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import {
@@ -190,7 +190,8 @@ export const trainingCommands = (program: Command): void => {
       const dir = flags.out ?? join('runs', basename(source, extname(source)))
       if (flags.dryRun === true) {
         const runs = shardOf(sweepRuns(sweep, config, dir), sweep, flags.shard)
-        const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, sweep) }))
+        const network = await describeFeatures(flags.features)
+        const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, sweep, network) }))
         const left = states.filter(({ done }) => !done).length
         const lines = states.map(({ dir, done }) => `${done ? 'done' : 'to do'}  ${dir}`)
         answer(flags.json, { event: 'done', left, runs: states }, [...lines, `${left} to do`].join('\n'))

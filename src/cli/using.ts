@@ -85,8 +85,8 @@ export const usingCommands = (program: Command): void => {
       const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
       const { config } = run
       const classes = run.info.classes.length
-      const fixed =
-        flags.class === undefined ? (classes === 0 ? 0 : undefined) : use.labelOf(run, flags.class)
+      const none = run.generatesByClass ? undefined : use.labelOf(run, 'none')
+      const fixed = flags.class === undefined ? none : use.labelOf(run, flags.class)
       const labels = Int32Array.from({ length: flags.n }, (_, i) => fixed ?? i % classes)
       const guidance = use.configGuidance(config)
       const sampler = use.latentSampler(config)

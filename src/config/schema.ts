@@ -17,7 +17,7 @@ export const dataSources = ['emoji', 'folder', 'webdataset', 'parquet', 'cifar',
 /** Which pictures, and how they are drawn. */
 export interface DataConfig {
   readonly source: (typeof dataSources)[number]
-  readonly path?: string | null | undefined
+  readonly path: string | null
   readonly size: number
   readonly frames: number
   readonly flip: boolean
@@ -90,7 +90,7 @@ const data = z.strictObject({
   source: z
     .enum(dataSources)
     .describe('bundled emoji set, a folder of images, or the format of a data set (docs/data.md)'),
-  path: z.string().nullish().describe('file or folder, for all sources but emoji'),
+  path: z.string().nullable().default(null).describe('file or folder, for all sources but emoji'),
   size: count.describe('height and width in pixels'),
   frames: count.describe('frames per clip; 1 for pictures'),
   flip: z.boolean().describe('mirror half of the pictures'),

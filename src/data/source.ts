@@ -38,6 +38,13 @@ export interface DataSplit {
   readonly skipped: readonly SkippedFile[]
 }
 
+/** Hash of names and labels of all pictures in their order: the same wherever the files lie, unlike the fingerprint. */
+export const picturesHash = (source: Pick<ImageSource, 'count' | 'id' | 'label'>): string => {
+  const hash = createHash('sha256')
+  for (let i = 0; i < source.count; i++) hash.update(`\0${source.id(i)}\0${source.label(i)}`)
+  return hash.digest('hex').slice(0, 16)
+}
+
 /** `ImageSource.fingerprint` from the files' own fingerprint and what a source takes of them. */
 export const sourceFingerprint = (
   name: string,

@@ -149,7 +149,7 @@ export interface RateEstimate {
   readonly bitsPerPixel: number
   readonly low: number | null
   readonly high: number | null
-  /** Whether x lies outside the range of the points. */
+  /** Whether x, or the setting behind it, lies outside the range of the points. */
   readonly extrapolated: boolean
 }
 

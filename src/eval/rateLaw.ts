@@ -82,6 +82,8 @@ export interface RateLaw {
   readonly line: Line
   /** Bias and loss factor that occur most often among the points. */
   readonly usual: RateSetting
+  /** Least and greatest bias among the points. */
+  readonly biasRange: readonly [number, number]
   /** Largest |predicted/measured − 1| among the points. */
   readonly largestMisfit: number
 }
@@ -157,13 +159,17 @@ export const fitRateLaw = (points: readonly RatePoint[], weights: 'equal' | 'err
       lossFactor: mostCommon(points.map(({ lossFactor }) => lossFactor)),
       bias: mostCommon(points.map(({ bias }) => bias)),
     },
+    biasRange: [Math.min(...points.map(({ bias }) => bias)), Math.max(...points.map(({ bias }) => bias))],
     largestMisfit: Math.max(...at.map(({ x, y }) => Math.abs(Math.expm1(predictY(line, x).value - y)))),
   }
 }
 
 /** Rate to expect of one new run, in bits/pixel, with the 95% interval. @throws for c_lf ≤ 1 */
 export const predictRate = (law: RateLaw, setting: RateSetting): RateEstimate => {
-  return rateAt(law.line, place(setting))
+  const rate = rateAt(law.line, place(setting))
+  const [least, most] = law.biasRange
+  // That bias and loss factor stand for each other is the law's boldest claim: where no run had the bias, it is a guess.
+  return { ...rate, extrapolated: rate.extrapolated || setting.bias < least || setting.bias > most }
 }
 
 const proposalAtBias = (bias: number, x: Estimate): RateProposal => {

@@ -4,9 +4,9 @@ import { join, resolve } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { type Arm, armFolder, type Sweep } from '../config/sweepFile.ts'
 import { meanAndError } from '../eval/psnr.ts'
-import { freeKeys, readRunConfig, readRunInfo } from '../run/runDirectory.ts'
+import { freeKeys, readRunConfig, readRunInfo, stage1Of } from '../run/runDirectory.ts'
 import { describeModel } from './info.ts'
-import type { Quality } from './quality.ts'
+import { guidanceText, type Quality } from './quality.ts'
 import { qualityFile, readQuality } from './sweep.ts'
 import { evaluationIn } from './train.ts'
 
@@ -39,14 +39,6 @@ export const figureNames = [
   'stage 1 training FLOPs',
   'base training FLOPs',
 ] as const
-
-/** Follows train.stage1.from as long as there are runs. */
-const stage1ConfigOf = (dir: string, config: Config, asked: readonly string[] = []): Config => {
-  const { from } = config.train.stage1
-  const next = from === null ? dir : resolve(dir, from)
-  if (from === null || asked.includes(next) || !existsSync(join(next, 'config.yaml'))) return config
-  return stage1ConfigOf(next, readRunConfig(next), [...asked, next])
-}
 
 const figuresOf = (run: Omit<FinishedRun, 'figures'>): ReadonlyMap<string, number> => {
   const { dir, config, stage1Config, quality } = run
@@ -99,7 +91,7 @@ const finishedRuns = (dirs: readonly string[]): FinishedRun[] => {
   }
   return found.map((dir) => {
     const config = readRunConfig(dir)
-    const run = { dir, config, stage1Config: stage1ConfigOf(dir, config), quality: readQuality(dir) }
+    const run = { dir, config, stage1Config: stage1Of(dir, config).config, quality: readQuality(dir) }
     return { ...run, figures: figuresOf(run) }
   })
 }
@@ -119,6 +111,16 @@ const leavesOf = (config: Config): Map<string, string> => {
 /** Keys by which stage 1 is trained while nothing of its networks depends on them. */
 const trainsStage1 = (key: string): boolean =>
   key.startsWith('data.') || (key.startsWith('train.') && !key.startsWith('train.stage2.'))
+
+/**
+ * By what the distances of a run were measured, where runs may differ without their configuration saying so: distances
+ * of other networks, or of other numbers of pictures, do not compare.
+ */
+const measuredBy = ({ protocol, reconstruction, generation }: Quality): string => {
+  const [network] = protocol.network.split(':')
+  const pictures = (generation ?? reconstruction)?.fakeCount
+  return `${network}, ${pictures} pictures, guidance ${guidanceText(protocol)}`
+}
 
 /** Columns that name a setting instead of being one: the arm of a sweep and its base model. */
 export const nameKeys: readonly string[] = ['arm', 'base']
@@ -172,7 +174,8 @@ export interface Comparison {
 export const compareRuns = (dirs: readonly string[], sweep: Sweep | null = null): Comparison => {
   const runs = finishedRuns(dirs).map((run) => {
     const names = sweep === null ? [] : namesOf(run.dir, sweep)
-    return { ...run, settings: new Map([...names, ...settingsOf(run)]) }
+    const by = ['measured by', measuredBy(run.quality)] as const
+    return { ...run, settings: new Map([...names, ...settingsOf(run), by]) }
   })
   const stages = (run: FinishedRun): boolean => run.quality.generation !== null
   // A stage 1 that other runs share is a part of them, not a setting of its own.

@@ -1,12 +1,13 @@
 /** @file A run as a model to hand on: averaged weights in half precision, configuration, figures and a card. */
 import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { ConfigError, showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { halved } from '../host/float16.ts'
 import type { HostTensor } from '../host/tensor.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
-import { weightsFile, writeRunInfo } from '../run/runDirectory.ts'
+import { stage1Of, weightsFile, writeRunInfo } from '../run/runDirectory.ts'
 import { writeSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { hasStage, openRun } from './openRun.ts'
@@ -45,12 +46,25 @@ const figuresText = (dir: string): string => {
   return lines.length === 0 ? 'Not measured.' : lines.join('\n')
 }
 
-const cardOf = (config: Config, trainCount: number, figures: string): string => `# ${config.name}
+const dataOfStage1 = (own: Config['data'], stage1: Config['data']): string =>
+  isDeepStrictEqual(own, stage1)
+    ? ''
+    : `- encoder, prior and decoder were trained on other data: ${Object.entries(stage1)
+        .map(([key, value]) => `${key} ${value}`)
+        .join(', ')}
+`
+
+const cardOf = (
+  config: Config,
+  stage1Data: Config['data'],
+  trainCount: number,
+  figures: string,
+): string => `# ${config.name}
 
 Encoder, prior, decoder and base model of [Unified Latents](https://arxiv.org/abs/2602.17270), averaged weights in float16.
 
 - data: ${config.data.source}, ${trainCount} training pictures of ${config.data.size}×${config.data.size}
-- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
+${dataOfStage1(config.data, stage1Data)}- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
 - stage 1: ${config.train.stage1.steps} steps of ${config.train.batch}; stage 2: ${config.train.stage2.steps} steps of ${config.train.stage2.batch}; seed ${config.seed}
 - settings: [config.yaml](config.yaml)
 
@@ -69,9 +83,15 @@ export const exportRun = (dir: string, out: string, runtime: Runtime): ExportedR
   }
   const run = openRun(dir, runtime)
   const weights = { ...run.stage1(), ...(hasStage(dir, 'stage2') ? run.stage2() : {}) }
+  const { config: stage1Config } = stage1Of(dir, run.config)
   const config: Config = {
     ...run.config,
-    train: { ...run.config.train, stage1: { ...run.config.train.stage1, from: null } },
+    // Of two optimisers' settings those that trained most of the model: stage 1's.
+    train: {
+      ...stage1Config.train,
+      stage2: run.config.train.stage2,
+      stage1: { ...stage1Config.train.stage1, from: null },
+    },
   }
   mkdirSync(out, { recursive: true })
   const path = join(out, weightsFile)
@@ -83,7 +103,10 @@ export const exportRun = (dir: string, out: string, runtime: Runtime): ExportedR
     if (existsSync(join(dir, file))) copyFileSync(join(dir, file), join(out, file))
     else rmSync(join(out, file), { force: true })
   }
-  writeFileAtomic(join(out, 'README.md'), cardOf(config, run.info.trainCount, figuresText(dir)))
+  writeFileAtomic(
+    join(out, 'README.md'),
+    cardOf(config, stage1Config.data, run.info.trainCount, figuresText(dir)),
+  )
   const parameters = halves.reduce((sum, [, { data }]) => sum + data.length, 0)
   return { path, parameters, bytes: statSync(path).size }
 }

@@ -8,7 +8,7 @@ import type { ModelConfig } from '../models/config.ts'
 import { type Codec, createCodec } from '../pipeline/codec.ts'
 import { createGenerator, type Generator } from '../pipeline/generator.ts'
 import { latestCheckpoint, loadCheckpoint } from '../run/checkpoint.ts'
-import { type RunInfo, readRunConfig, readRunInfo, weightsFile } from '../run/runDirectory.ts'
+import { type RunInfo, readRunConfig, readRunInfo, stage1Chain, weightsFile } from '../run/runDirectory.ts'
 import { inspectSafetensors, readSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { copyIn, type Weights } from '../train/step.ts'
@@ -22,6 +22,8 @@ export interface OpenedRun {
   readonly stage1Directory: string
   /** Whether its base model was trained. */
   readonly hasBase: boolean
+  /** Whether what it generates is drawn by class. */
+  readonly generatesByClass: boolean
   /** Averaged stage-2 weights. */
   stage2(): Weights
   /** Averaged stage-1 weights: of this run, or of the one that it takes its stage 1 from. */
@@ -66,6 +68,10 @@ const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: stri
 const measuredWith = ({ data, sampler }: Config): string =>
   JSON.stringify([data, sampler.decoderKind, sampler.decoderSteps, sampler.variance])
 
+/** Whether what a run generates is drawn by class: the data has classes, and the prior of stage 1 knows none. */
+export const generatesByClass = ({ sampler }: Config, classes: number): boolean =>
+  sampler.generator === 'base' && classes > 0
+
 /** Whether a run takes its stage 1, and what would be measured of it again, from another run. */
 export const sharesFigures = ({ stage1Directory: from, config }: OpenedRun, dir: string): boolean =>
   from !== resolve(dir) && measuredWith(readRunConfig(from)) === measuredWith(config)
@@ -96,34 +102,27 @@ const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant }:
 
 /**
  * The absolute directory whose stage 1 a run uses; that run may itself have taken it from another.
- * @param asked absolute directories that led here
- * @throws ConfigError when that run's networks are others, or when runs name each other.
+ * @throws ConfigError when a run on the way has other networks, or when runs name each other.
  */
-const stage1Directory = (
-  dir: string,
-  config: Config,
-  model: ModelConfig,
-  asked: readonly string[] = [],
-): string => {
-  const here = resolve(dir)
-  if (config.train.stage1.from === null) return here
-  const from = resolve(dir, config.train.stage1.from)
-  if ([...asked, here].includes(from)) {
-    throw new ConfigError(
-      `train.stage1.from ${from}: that run takes its stage 1 from this one; name the run that trained it`,
-    )
-  }
-  const theirConfig = readRunConfig(from)
-  const theirs = Object.entries(stage1Parts(modelConfig(theirConfig, model.classes)))
+const stage1Directory = (dir: string, config: Config, model: ModelConfig): string => {
+  const chain = stage1Chain(dir, config)
   const own = new Map<string, unknown>(Object.entries(stage1Parts(model)))
-  const differing = theirs.filter(([name, part]) => JSON.stringify(part) !== JSON.stringify(own.get(name)))
-  if (differing.length > 0) {
-    const names = differing.map(([name]) => name).join(', ')
-    throw new ConfigError(
-      `train.stage1.from ${from}: that run differs from this one in ${names}; set the same values here`,
-    )
+  for (const from of chain.slice(1)) {
+    if (chain.indexOf(from) !== chain.lastIndexOf(from)) {
+      throw new ConfigError(
+        `train.stage1.from ${from}: that run takes its stage 1 from this one; name the run that trained it`,
+      )
+    }
+    const theirs = Object.entries(stage1Parts(modelConfig(readRunConfig(from), model.classes)))
+    const differing = theirs.filter(([name, part]) => JSON.stringify(part) !== JSON.stringify(own.get(name)))
+    if (differing.length > 0) {
+      const names = differing.map(([name]) => name).join(', ')
+      throw new ConfigError(
+        `train.stage1.from ${from}: that run differs from this one in ${names}; set the same values here`,
+      )
+    }
   }
-  return stage1Directory(from, theirConfig, model, [...asked, here])
+  return chain.at(-1)!
 }
 
 /**
@@ -153,6 +152,7 @@ export const openRun = (
     info,
     stage1Directory: from,
     hasBase: hasStage(dir, 'stage2'),
+    generatesByClass: generatesByClass(config, model.classes),
     stage1,
     stage2,
     codec: (B) => createCodec(runtime, model, stage1(), B),

@@ -20,8 +20,10 @@ import {
   type RateSetting,
 } from '../eval/rateLaw.ts'
 import { noVariant } from '../models/config.ts'
-import { firstDifference, readRunConfig, readRunInfo } from '../run/runDirectory.ts'
+import { firstDifference, readRunConfig, readRunInfo, stage1Of } from '../run/runDirectory.ts'
 import { describeModel } from './info.ts'
+import { qualityFile } from './sweep.ts'
+import { evaluationFile } from './train.ts'
 
 export type { RateEstimate } from '../eval/lineFit.ts'
 
@@ -29,7 +31,7 @@ export type { RateEstimate } from '../eval/lineFit.ts'
 export interface MeasuredRun {
   readonly dir: string
   readonly config: Config
-  /** Directory of the stage 1 that was measured: `train.stage1.from`, or the run itself. */
+  /** Where the stage 1 that was measured was trained: see `stage1Of`. */
   readonly stage1: string
   /** The configuration that trained that stage 1. */
   readonly stage1Config: Config
@@ -122,8 +124,8 @@ const runDirectories = (dir: string): string[] => {
 
 /** The run in a directory, or why it cannot be used. @throws when a file of it does not read */
 const readRun = (dir: string): MeasuredRun | LeftOut => {
-  const file = join(dir, 'evaluation.json')
-  if (!existsSync(file)) return { dir, reason: 'it has no evaluation.json, so it is not finished' }
+  const file = join(dir, evaluationFile)
+  if (!existsSync(file)) return { dir, reason: `it has no ${evaluationFile}, so it is not finished` }
   const own = readRunConfig(dir)
   const variant = firstDifference(noVariant, own.variant)
   if (variant !== null)
@@ -131,8 +133,7 @@ const readRun = (dir: string): MeasuredRun | LeftOut => {
       dir,
       reason: `variant.${variant.key} is ${variant.values[1]}, and the law is the plain method's`,
     }
-  const stage1 = resolve(dir, own.train.stage1.from ?? '.')
-  const stage1Config = existsSync(join(stage1, 'config.yaml')) ? readRunConfig(stage1) : own
+  const { dir: stage1, config: stage1Config } = stage1Of(dir, own)
   const { lossFactor } = stage1Config.decoder
   if (!(lossFactor > 1))
     return { dir, reason: `decoder.lossFactor ${lossFactor} puts nothing into the latent` }
@@ -268,7 +269,7 @@ const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
   }
   let first: { readonly dir: string; readonly protocol: unknown } | undefined
   return runs.flatMap((run) => {
-    const file = join(run.dir, 'quality.json')
+    const file = join(run.dir, qualityFile)
     if (!existsSync(file) || run.config.sampler.generator !== 'base') return []
     const tree = readJson(file)
     const frechet = valueAt(tree, 'generation.frechet')

@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import type { Config } from '../config/schema.ts'
 import { readPictures } from '../data/batches.ts'
 import { defaultCacheDir } from '../data/packed.ts'
 import type { ImageSource } from '../data/source.ts'
@@ -24,7 +23,7 @@ import { batchFor } from '../pipeline/programs.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
 import { type ClipFigures, openClipScores } from './clipScores.ts'
 import type { OpenedRun } from './openRun.ts'
-import { configGuidance, decoderSampler, evenly, latentSampler } from './use.ts'
+import { decoderSampler, evenly, latentSampler } from './use.ts'
 
 /** What to measure and how. */
 export interface QualityOptions {
@@ -61,6 +60,8 @@ export interface Quality {
     readonly latentSampler: string
     readonly decoderSampler: string
     readonly guidance: number
+    /** Where guidance acts, if it is not 1. */
+    readonly guidanceLogSnr?: readonly [number, number]
   }
   /** Reconstructions against the same pictures (rFID); null where nothing is reconstructed (pixel diffusion). */
   readonly reconstruction: FeatureComparison | null
@@ -142,31 +143,48 @@ const sourceFeatures = async (
 const samplerText = ({ kind, steps, variance }: SamplerConfig): string =>
   kind === 'ddim' ? `ddim, ${steps} steps` : `ancestral, ${steps} steps, variance ${variance}`
 
-/** By what pictures are made in a run of this configuration: the part of a protocol that is known without measuring. */
-const samplingOf = (config: Config, guidance: number, samples: number, seed: number) => ({
-  samples,
-  latentSampler: samplerText(latentSampler(config)),
-  decoderSampler:
-    config.variant.encoder === 'pixels'
-      ? 'none, the latents are pixels'
-      : config.variant.decoder === 'mse'
-        ? 'none, one prediction'
-        : samplerText(decoderSampler(config)),
-  // The prior of stage 1 knows no classes to be guided by.
-  guidance: config.sampler.generator === 'prior' ? 1 : guidance,
-  seed,
-})
+/** What of a run, and what else, decides how pictures are made. */
+type Sampled = Pick<OpenedRun, 'config' | 'generatesByClass'>
+type Sampling = Pick<QualityOptions, 'guidance' | 'samples' | 'seed'>
 
-/** Whether figures were made as a run of this configuration would be measured. Older ones do not say of how many, by which seed. */
-export const isMeasuredAs = ({ protocol }: Quality, config: Config, samples: number): boolean => {
-  const wanted = samplingOf(config, configGuidance(config).scale, samples, config.seed)
-  return isDeepStrictEqual(wanted, {
-    samples: protocol.samples ?? samples,
-    latentSampler: protocol.latentSampler,
-    decoderSampler: protocol.decoderSampler,
-    guidance: protocol.guidance,
-    seed: protocol.seed ?? config.seed,
-  })
+/** By what pictures are made in a run of this configuration: the part of a protocol that is known without measuring. */
+const samplingOf = ({ config, generatesByClass }: Sampled, { guidance, samples, seed }: Sampling) => {
+  // Without classes there is nothing to be guided by.
+  const scale = generatesByClass ? guidance.scale : 1
+  const where = [guidance.logSnrMin, guidance.logSnrMax] as const
+  return {
+    samples,
+    latentSampler: samplerText(latentSampler(config)),
+    decoderSampler:
+      config.variant.encoder === 'pixels'
+        ? 'none, the latents are pixels'
+        : config.variant.decoder === 'mse'
+          ? 'none, one prediction'
+          : samplerText(decoderSampler(config)),
+    guidance: scale,
+    ...(scale === 1 ? {} : { guidanceLogSnr: where }),
+    seed,
+  }
+}
+
+/** Guidance in words, the interval only where it was written down. */
+export const guidanceText = ({ guidance, guidanceLogSnr }: Quality['protocol']): string =>
+  guidanceLogSnr === undefined ? `${guidance}` : `${guidance} on log-SNR ${guidanceLogSnr.join(' to ')}`
+
+/** What older protocols do not say. */
+const saidLater: ReadonlySet<string> = new Set(['samples', 'seed', 'guidanceLogSnr'])
+
+/** Whether figures are what measuring a run in that way, by that network, would give. */
+export const isMeasuredAs = (
+  { protocol }: Quality,
+  network: string,
+  run: Sampled,
+  options: Sampling,
+): boolean => {
+  const said = new Map<string, unknown>(Object.entries(protocol))
+  return Object.entries({ network, ...samplingOf(run, options) }).every(([name, value]) =>
+    said.has(name) ? isDeepStrictEqual(said.get(name), value) : saidLater.has(name),
+  )
 }
 
 const chosen = (set: FeatureSet, indices: readonly number[]): FeatureSet =>
@@ -197,7 +215,8 @@ export const measureQuality = async (
           model: options.clip === true ? undefined : options.clip,
           importer: options.importer,
           positions: reconstructs ? positions : [],
-          sampled: options.generates ? sampled : [],
+          // Samples without classes show nothing that a class name says.
+          sampled: options.generates && run.generatesByClass ? sampled : [],
           atOnce,
         }).catch(async (error: unknown) => {
           await network.dispose()
@@ -254,7 +273,7 @@ export const measureQuality = async (
               samplesAgainst: `${samples} samples by the ${config.sampler.generator} model against all ${source.count} pictures of ${source.name}`,
             }
           : {}),
-        ...samplingOf(config, guidance.scale, samples, seed),
+        ...samplingOf(run, options),
       },
       reconstruction,
       generation,

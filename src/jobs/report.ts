@@ -8,6 +8,7 @@ import type { Curve } from '../run/curve.ts'
 import { renderReport, type SummaryItem } from '../run/html.ts'
 import { type MetricRecord, readMetrics } from '../run/metrics.ts'
 import type { RunInfo } from '../run/runDirectory.ts'
+import { generatesByClass } from './openRun.ts'
 
 /** What the report is made of besides the run directory's own files. */
 export interface ReportParts {
@@ -93,9 +94,12 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
 
 /** Writes report.html and returns its path. */
 export const writeReport = (dir: string, parts: ReportParts): string => {
-  const { config, evaluation, reconstructionsPng, samplesPng } = parts
+  const { config, info, evaluation, reconstructionsPng, samplesPng } = parts
   const records = readMetrics(join(dir, 'metrics.jsonl'))
-  const samples = `One row per class. ${config.sampler.kind}, ${config.sampler.steps} steps, guidance ${config.sampler.guidance}; decoder ${config.sampler.decoderKind}, ${config.sampler.decoderSteps} steps; averaged weights.`
+  const { generator, kind, steps, guidance } = config.sampler
+  const byClass = generatesByClass(config, info.classes.length)
+  const rows = byClass ? `One row per class, guidance ${guidance}.` : 'Drawn without classes.'
+  const samples = `${rows} ${kind}, ${steps} steps; decoder ${config.sampler.decoderKind}, ${config.sampler.decoderSteps} steps; averaged weights.`
   const table = {
     head: ['validation figure', 'mean', 'standard error'],
     rows: Object.entries(evaluation ?? {}).flatMap(([name, value]): string[][] =>
@@ -121,7 +125,13 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
           ]),
       ...(samplesPng === null
         ? []
-        : [{ heading: 'Samples', text: samples, pictures: [{ png: samplesPng, caption: 'stage 2' }] }]),
+        : [
+            {
+              heading: 'Samples',
+              text: samples,
+              pictures: [{ png: samplesPng, caption: generator === 'prior' ? 'stage 1' : 'stage 2' }],
+            },
+          ]),
       { heading: 'Training', curves: curvesOf(records) },
       ...(evaluation === null ? [] : [{ heading: 'Figures', table }]),
       { heading: 'Settings', settings: showConfig(config) },

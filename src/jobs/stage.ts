@@ -1,5 +1,6 @@
 /** @file One stage of a run: builds or resumes its state, drives the loop, logs, saves. Both stages are this function. */
 import { join } from 'node:path'
+import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { floats, type HostTensor } from '../host/tensor.ts'
 import { forwardFlops } from '../ir/cost.ts'
@@ -39,6 +40,8 @@ export interface StagePlan {
   readonly batch: number
   readonly lr: number
   readonly emaDecay: number
+  /** Hash of what the stage is trained on besides the configuration, where that can change under it. */
+  readonly trainedOn?: string
   feeds(step: number): Promise<Readonly<Record<string, HostTensor>>>
   /** Figures of one step, averaged until the next line of progress. */
   figures(outputs: Readonly<Record<string, HostTensor>>): Readonly<Record<string, number>>
@@ -94,6 +97,11 @@ export const runStage = async (context: StageContext, plan: StagePlan): Promise<
   const found = latestCheckpoint(dir, stage)
   for (const text of found?.ignored ?? []) listen({ event: 'warning', text })
   const from = found?.step ?? 0
+  if ((found?.state.trainedOn ?? plan.trainedOn) !== plan.trainedOn) {
+    throw new ConfigError(
+      `${dir}: its ${stage} was trained on other latents than its stage 1 gives now; remove checkpoints/${stage}-* there to train it anew`,
+    )
+  }
   if (from >= steps) return { finished: true }
   const loaded = found === null ? null : packState(train.slabs, loadCheckpoint(found.path).tensors)
   const state = await runtime.place(
@@ -112,7 +120,8 @@ export const runStage = async (context: StageContext, plan: StagePlan): Promise<
 
   const save = async (step: number): Promise<void> => {
     const tensors = unpackState(train.slabs, await state.read())
-    const meta = { images: step * batch, configHash: context.configHash }
+    const own = { images: step * batch, configHash: context.configHash }
+    const meta = plan.trainedOn === undefined ? own : { ...own, trainedOn: plan.trainedOn }
     saveCheckpoint(dir, { stage, step, tensors, meta }, config.train.keepCheckpoints)
     saved = step
   }

@@ -15,7 +15,6 @@ import { writeFileAtomic } from '../run/atomic.ts'
 import { type Latents, openLatents } from '../run/latents.ts'
 import { gridPng } from '../run/picture.ts'
 import { weightsFile } from '../run/runDirectory.ts'
-import type { Weights } from '../train/step.ts'
 import { type OpenedRun, openRun } from './openRun.ts'
 import { meanOf, runStage, type StageContext, type StageResult } from './stage.ts'
 import { configGuidance, decoderSampler, latentSampler } from './use.ts'
@@ -26,16 +25,16 @@ const shownPerClass = 8
 /** Pictures read and encoded at a time. */
 const readAtOnce = 64
 
-/** Hash of what the latents of a run depend on: networks that encode, their weights, the pictures, the draw if any. */
-const latentsKey = (model: ModelConfig, weights: Weights, source: ImageSource, seed: number): string => {
+/** Hash of what the latent of a picture depends on: networks that encode, their weights, the draw if any. */
+const encoderKey = ({ model, config, stage1 }: OpenedRun): string => {
   const hash = createHash('sha256')
-  const draw = model.variant.variance === 'learned' ? seed : null
+  const draw = model.variant.variance === 'learned' ? config.seed : null
   hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, draw]))
-  for (const [path, { data }] of Object.entries(weights)) {
+  for (const [path, { data }] of Object.entries(stage1())) {
     if (!path.startsWith('encoder.')) continue
     hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
   }
-  return hash.update(source.fingerprint).digest('hex')
+  return hash.digest('hex')
 }
 
 /** Encodes pictures `first` to `first + n − 1` of a source. */
@@ -68,7 +67,7 @@ const trainingLatents = (
   let encoded = false
   return openLatents({
     dir: join(isExported ? context.dir : run.stage1Directory, 'latents'),
-    key: latentsKey(run.model, run.stage1(), source, config.seed),
+    key: `${encoderKey(run)} ${source.fingerprint}`,
     count: source.count,
     shape: latentShape(run.model, 1).slice(1),
     mirrored: config.data.flip,
@@ -102,6 +101,7 @@ export const runStage2 = async (
       batch: stage2.batch,
       lr: stage2.lr,
       emaDecay: stage2.emaDecay,
+      trainedOn: encoderKey(run),
       feeds: async (step) => {
         const indices = batchIndices(plan, step, stage2.batch)
         const z = latents.read(indices, batchFlips(plan, step, stage2.batch))

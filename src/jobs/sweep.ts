@@ -5,10 +5,10 @@ import { applySettings } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { armFolder, type Sweep } from '../config/sweepFile.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
-import { expectSameRun } from '../run/runDirectory.ts'
+import { expectSameRun, readRunInfo } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
-import { hasStage, openRun, sharesFigures } from './openRun.ts'
+import { generatesByClass, hasStage, openRun, sharesFigures } from './openRun.ts'
 import { isMeasuredAs, measureQuality, openFeatures, type Quality, type QualityOptions } from './quality.ts'
 import { type StageChoice, train } from './train.ts'
 import { configGuidance, openRunData } from './use.ts'
@@ -104,7 +104,8 @@ export const measureRun = async (
   const { guidance: scale, reuse = false, ...rest } = options
   const guidance = configGuidance(run.config)
   const ofStage1 = sharesFigures(run, dir) ? qualityIn(run.stage1Directory) : null
-  const known = reuse && ofStage1 !== null && ofStage1.protocol.seed === rest.seed ? ofStage1 : null
+  const { samples = rest.samples, seed = rest.seed } = ofStage1?.protocol ?? {}
+  const known = reuse && samples === rest.samples && seed === rest.seed ? ofStage1 : null
   const measured = await measureQuality(run, source, {
     ...rest,
     guidance: { ...guidance, scale: scale ?? guidance.scale },
@@ -124,9 +125,19 @@ export const measureRun = async (
 }
 
 /** Whether a run needs nothing more. What `ul evaluate` measured otherwise is measured again. */
-export const isDone = ({ dir, config }: SweepRun, { samples }: Sweep): boolean => {
+export const isDone = ({ dir, config }: SweepRun, { samples }: Sweep, network: string): boolean => {
   const quality = qualityIn(dir)
-  return quality !== null && isMeasuredAs(quality, config, samples)
+  if (quality === null) return false
+  const run = { config, generatesByClass: generatesByClass(config, readRunInfo(dir).classes.length) }
+  return isMeasuredAs(quality, network, run, { guidance: configGuidance(config), samples, seed: config.seed })
+}
+
+/** What the network says of itself by which a sweep measures. @throws when it does not open */
+export const describeFeatures = async (features: string | undefined): Promise<string> => {
+  const { network } = await openFeatures(features, undefined)
+  const text = network.describe()
+  await network.dispose()
+  return text
 }
 
 /**
@@ -137,12 +148,10 @@ export const isDone = ({ dir, config }: SweepRun, { samples }: Sweep): boolean =
 export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const { sweep, config, dir, features, shard, runtime, listen, signal } = request
   const runs = shardOf(sweepRuns(sweep, config, dir), sweep, shard)
-  if (runs.some((run) => !isDone(run, sweep))) {
-    // A network that does not open is found now, not when the first run is trained.
-    await (await openFeatures(features, undefined)).network.dispose()
-  }
+  // A network that does not open is found now, not when the first run is trained.
+  const network = await describeFeatures(features)
   for (const [i, run] of runs.entries()) {
-    if (isDone(run, sweep)) {
+    if (isDone(run, sweep, network)) {
       expectSameRun(run.dir, run.config)
       continue
     }

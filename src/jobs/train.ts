@@ -4,12 +4,12 @@ import { join, resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readPictures } from '../data/batches.ts'
-import type { DataSplit, ImageSource } from '../data/source.ts'
+import { type DataSplit, type ImageSource, picturesHash } from '../data/source.ts'
 import { float32, type HostTensor } from '../host/tensor.ts'
 import type { Evaluation } from '../pipeline/evaluate.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import { gridPng, pairGrid } from '../run/picture.ts'
-import { configHash, prepareRun, type RunInfo, writeRunInfo } from '../run/runDirectory.ts'
+import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from './openRun.ts'
@@ -67,7 +67,7 @@ const picturesOf = (source: ImageSource, count: number): Promise<Float32Array> =
 const sampleGrid = async (context: StageContext, info: RunInfo): Promise<Uint8Array> => {
   const { config, dir, runtime } = context
   const run = openRun(dir, runtime)
-  const rows = info.classes.length === 0 ? ['none'] : info.classes
+  const rows = run.generatesByClass ? info.classes : ['none']
   const labels = Int32Array.from({ length: rows.length * samplesPerClass }, (_, i) =>
     Math.floor(i / samplesPerClass),
   )
@@ -209,8 +209,10 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
     classes: data.train.classes,
     trainCount: data.train.count,
     validationCount: data.validation.count,
+    pictures: picturesHash(data.train),
     skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
   }
+  expectSameData(dir, info)
   writeRunInfo(dir, info)
   for (const { file, reason } of data.skipped.slice(0, warnedAtMost))
     listen({ event: 'warning', text: `skipped ${file}: ${reason}` })

@@ -72,7 +72,8 @@ export const createGenerator = (
         const first = start + from
         let xT = batchNoise(shape, seed, 'generate', first)
         for (const [i, step] of samplerSteps(baseSchedule(config), sampler, end).entries()) {
-          const scale = kind === 'prior' ? 1 : guidanceAt(guidance, step.logSnr)
+          // Without classes both branches are the same.
+          const scale = kind === 'prior' || config.classes === 0 ? 1 : guidanceAt(guidance, step.logSnr)
           const guide = { nullLabels: int32([B], new Int32Array(B).fill(none)), guidance: scalar(scale) }
           const feeds = {
             labels: int32([B], own),

@@ -13,7 +13,7 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 export interface CheckpointMeta {
   /** Training pictures seen, over all steps of the stage. */
   readonly images: number
-  /** Hash of the resolved configuration, to refuse a resume under another one. */
+  /** Hash of what was trained (configHash), for whoever finds the checkpoint alone; a resume compares configurations. */
   readonly configHash: string
   readonly [key: string]: Json
 }

@@ -1,7 +1,7 @@
 /** @file A run's directory: config.yaml (resolved), run.json (what the data gave), checkpoints, logs, pictures. */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { ConfigError, parseConfig, showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { writeFileAtomic } from './atomic.ts'
@@ -13,6 +13,8 @@ export interface RunInfo {
   readonly classes: readonly string[]
   readonly trainCount: number
   readonly validationCount: number
+  /** Hash of names and labels of the training pictures in their order; older runs lack it. */
+  readonly pictures?: string
   /** Files that could not be used, with the reason. */
   readonly skipped: readonly string[]
 }
@@ -77,6 +79,34 @@ export const readRunConfig = (dir: string): Config => {
   return parseConfig(readFileSync(configFile(dir), 'utf8'), configFile(dir))
 }
 
+/**
+ * The directories along train.stage1.from, from a run to the one that trained its stage 1, as long as there are runs.
+ * @returns absolute paths; the last occurs twice where runs name each other
+ */
+export const stage1Chain = (dir: string, config: Config): string[] => {
+  const chain = [resolve(dir)]
+  let { from } = config.train.stage1
+  while (from !== null) {
+    const next = resolve(chain.at(-1)!, from)
+    const known = chain.includes(next)
+    chain.push(next)
+    if (known || !existsSync(configFile(next))) break
+    from = readRunConfig(next).train.stage1.from
+  }
+  return chain
+}
+
+/**
+ * Where a run's stage 1 was trained, and with which configuration: that of the last run along train.stage1.from that is
+ * still there.
+ */
+export const stage1Of = (dir: string, config: Config): { readonly dir: string; readonly config: Config } => {
+  const chain = stage1Chain(dir, config)
+  const there = chain.slice(1).filter((path) => existsSync(configFile(path)))
+  const last = there.at(-1)
+  return { dir: chain.at(-1)!, config: last === undefined ? config : readRunConfig(last) }
+}
+
 /** The file of an exported run: the averaged weights of all its networks in half precision, in place of checkpoints. */
 export const weightsFile = 'weights.safetensors'
 
@@ -111,6 +141,26 @@ export const prepareRun = (dir: string, config: Config): void => {
 }
 
 const infoFile = (dir: string): string => join(dir, 'run.json')
+
+/**
+ * Checks that a run goes on with the pictures that it began with: other classes would change what its labels mean, other
+ * pictures the order in which they come.
+ * @throws ConfigError naming what differs. A run without checkpoints has not begun.
+ */
+export const expectSameData = (dir: string, info: RunInfo): void => {
+  if (!existsSync(join(dir, 'checkpoints')) || !existsSync(infoFile(dir))) return
+  const before = readRunInfo(dir)
+  const rows: readonly (readonly [string, unknown, unknown])[] = [
+    ['classes', before.classes, info.classes],
+    ['training pictures', before.trainCount, info.trainCount],
+    ['hash of their names and labels', before.pictures ?? info.pictures, info.pictures],
+  ]
+  const [what, was, is] = rows.find(([, was, is]) => JSON.stringify(was) !== JSON.stringify(is)) ?? []
+  if (what === undefined) return
+  throw new ConfigError(
+    `${dir}: the data is not what this run began with: ${what} ${JSON.stringify(was)} then, ${JSON.stringify(is)} now; restore the data, or train into another --out`,
+  )
+}
 
 /** Writes run.json. */
 export const writeRunInfo = (dir: string, info: RunInfo): void =>

@@ -1,5 +1,5 @@
 /** @file Finished runs side by side, on directories written by hand. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { beforeEach, describe, expect, it } from 'vitest'
@@ -115,12 +115,12 @@ describe('compareRuns', () => {
 
   it('shows stage 1 alone where nothing generates, and leaves absent what was not measured in all', () => {
     finished('a', configOf('seed=0'), { bits: 1, psnr: 20, rFid: 3 })
-    finished('b', configOf('seed=1'), { bits: 2, psnr: 30 })
-    finished('c', configOf('latent.channels=4'), {})
+    finished('b', configOf('seed=1'), { rFid: 4 })
+    finished('c', configOf('latent.channels=4'), { rFid: 5 })
     const [one, two] = compareRuns([folder]).settings
-    expect([...one!.figures.keys()]).toEqual(['bits/pixel', 'PSNR', 'stage 1 training FLOPs'])
+    expect([...one!.figures.keys()]).toEqual(['rFD', 'stage 1 training FLOPs'])
     expect(one!.runs).toBe(2)
-    expect([...two!.figures.keys()]).toEqual(['stage 1 training FLOPs'])
+    expect([...two!.figures.keys()]).toEqual(['rFD', 'stage 1 training FLOPs'])
   })
 
   it('counts training FLOPs as 3 · forward · batch · steps', () => {
@@ -173,6 +173,36 @@ describe('compareRuns', () => {
     expect(rows).toEqual(['emoji,null,true,60,1', 'folder,elsewhere,false,60,1', 'emoji,null,true,99,1'])
     const flops = settings.map((setting) => figure(setting, 'stage 1 training FLOPs')!)
     expect(flops[2]! / flops[0]!).toBeCloseTo(99 / 60, 12)
+  })
+
+  it('tells apart figures of other networks, other numbers of pictures and other guidance, and never averages them', () => {
+    finished('a', configOf('seed=0'), { gFid: 1 })
+    finished('b', configOf('seed=1'), { gFid: 3 })
+    const rewrite = (name: string, change: (quality: Quality) => Quality): void => {
+      const file = join(folder, name, qualityFile)
+      const quality = JSON.parse(readFileSync(file, 'utf8')) as Quality
+      writeFileSync(file, JSON.stringify(change(quality)))
+    }
+    expect(compareRuns([folder]).settings.map((s) => figure(s, 'gFD'))).toEqual([2])
+    for (const change of [
+      { network: 'FD-DINOv2: 768 features' },
+      { guidance: 2 },
+      { guidance: 1, guidanceLogSnr: [-4, 4] as const },
+    ]) {
+      finished('b', configOf('seed=1'), { gFid: 3 })
+      rewrite('b', (quality) => ({ ...quality, protocol: { ...quality.protocol, ...change } }))
+      const { keys, settings } = compareRuns([folder])
+      expect(keys).toEqual(['measured by'])
+      expect(settings.map((s) => [s.runs, figure(s, 'gFD')])).toEqual([
+        [1, 1],
+        [1, 3],
+      ])
+    }
+    finished('b', configOf('seed=1'), { gFid: 3 })
+    rewrite('b', (quality) => ({ ...quality, generation: { ...quality.generation!, fakeCount: 9 } }))
+    const [one, nine] = compareRuns([folder]).settings
+    expect(one!.values.get('measured by')).toBe('n, 8 pictures, guidance 1')
+    expect(nine!.values.get('measured by')).toBe('n, 9 pictures, guidance 1')
   })
 
   it('does not tell apart what has no effect on training', () => {

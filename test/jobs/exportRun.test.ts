@@ -34,7 +34,8 @@ const quality: Quality = {
 
 beforeAll(async () => {
   await trainTiny('whole', tinyConfigOf())
-  await trainTiny('borrowing', tinyConfigOf('train.stage1.from=../whole', 'seed=1'))
+  const other = ['seed=1', 'train.lr=1e-4', 'train.stage1.steps=9', 'data.balance=false']
+  await trainTiny('borrowing', tinyConfigOf('train.stage1.from=../whole', ...other))
   writeQuality(runDir('whole'), quality)
 })
 
@@ -120,10 +121,12 @@ describe('exportRun', () => {
     expect(readdirSync(runDir('alone'))).not.toContain(qualityFile)
     const alone = opened('alone')
     expect(alone.config.train.stage1.from).toBeNull()
-    expect(alone.config).toEqual({
-      ...opened('borrowing').config,
-      train: { ...alone.config.train, stage1: { ...alone.config.train.stage1, from: null } },
-    })
+    // What trained its stage 1, and not what the run that borrowed it was given.
+    const { train } = opened('whole').config
+    expect(alone.config).toEqual({ ...opened('borrowing').config, train })
+    expect(card('alone')).toMatch(/stage 1: 4 steps of 4; .* seed 1$/m)
+    expect(card('alone')).toMatch(/trained on other data: source folder, .*balance true/)
+    expect(card('model')).not.toContain('other data')
     expect(alone.stage1Directory).toBe(runDir('alone'))
     expectHalved(alone.stage1(), opened('whole').stage1())
     expectHalved(alone.stage2(), opened('borrowing').stage2())

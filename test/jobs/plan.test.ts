@@ -54,6 +54,35 @@ const writeRuns = async (runs: Readonly<Record<string, WrittenRun>>): Promise<st
 }
 
 describe('planRuns', () => {
+  it('marks what lies beyond the biases of the runs', async () => {
+    const root = await writeRuns({ one: { c: 1.5 }, two: { c: 3 }, three: { c: 5 } })
+    const inside = planRuns({ dirs: [root], bias: 2, lossFactor: 2.5 })
+    expect(inside.prediction!.extrapolated).toBe(false)
+    // The same place on the law's line, with a bias that no run had.
+    const bias = 3 - keptNoise(2.5) + keptNoise(1.5)
+    const beyond = planRuns({ dirs: [root], bias: bias - 1, lossFactor: 1.5 })
+    expect(beyond.prediction!.bitsPerPixel).toBeCloseTo(inside.prediction!.bitsPerPixel, 9)
+    expect(beyond.prediction!.extrapolated).toBe(true)
+    const text = planText(planRuns({ dirs: [root], bitsPerPixel: lawRate(2.5, 2) }))
+    expect(text).toMatch(/proposed: loss factor 2\.5 .*at bias 2$/m)
+    expect(text).toMatch(/or: bias .* at loss factor 3, beyond the measured runs$/m)
+  })
+
+  it('counts one stage 1 once, however many runs pass it on', async () => {
+    const passed = (from: string) => [`train.stage1.from=../${from}`, 'train.lr=1e-5']
+    const root = await writeRuns({
+      a: { c: 1.5 },
+      b: { c: 1.5, set: passed('a') },
+      c: { c: 1.5, set: passed('b') },
+      other: { c: 3 },
+    })
+    const { settings } = planRuns({ dirs: [root], bitsPerPixel: 0.1 })
+    expect(settings.map(({ lossFactor, runs, error }) => [lossFactor, runs.length, error])).toEqual([
+      [1.5, 1, 0.01],
+      [3, 1, 0.01],
+    ])
+  })
+
   it('finds the law of runs at any depth and the loss factor for a rate', async () => {
     const root = await writeRuns({ 'a/one': { c: 1.5 }, 'a/deep/two': { c: 3 }, three: { c: 5 } })
     const { law, settings, plan, budget, check, prediction, leftOut } = planRuns({

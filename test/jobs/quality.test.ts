@@ -9,7 +9,7 @@ import { type FeatureSet, featureSet } from '../../src/eval/featureSet.ts'
 import { openHubNetwork } from '../../src/features/hub.ts'
 import { openFeatureNetwork } from '../../src/features/network.ts'
 import { quantisePictures } from '../../src/features/quantise.ts'
-import { type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
+import { generatesByClass, type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
 import { measureQuality, type Quality, type QualityOptions } from '../../src/jobs/quality.ts'
 import { decoderSampler, evenly, latentSampler } from '../../src/jobs/use.ts'
 import type { Evaluation } from '../../src/pipeline/evaluate.ts'
@@ -146,6 +146,16 @@ describe('measureQuality', () => {
       generates: true,
     })
     expect(quality.protocol).toMatchObject(expected)
+  })
+
+  it('asks for guidance only where there are classes, and then says where it acts', async () => {
+    expect((await measure()).protocol).toMatchObject({ guidance: 1.5, guidanceLogSnr: [-4, 4] })
+    const plain = await measure({ guidance: { ...guidance, scale: 1 } })
+    expect(plain.protocol.guidance).toBe(1)
+    expect(plain.protocol).not.toHaveProperty('guidanceLogSnr')
+    expect(generatesByClass(run.config, 2)).toBe(true)
+    expect(generatesByClass(run.config, 0)).toBe(false)
+    expect(generatesByClass(tinyConfigOf('sampler.generator=prior'), 2)).toBe(false)
   })
 
   it('generates nothing where there is nothing that generates, and takes no more pictures than there are', async () => {

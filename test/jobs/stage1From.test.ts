@@ -1,5 +1,5 @@
 /** @file Runs that train less than both stages: with the stage 1 of another run, or generating with the stage-1 prior. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
@@ -11,8 +11,9 @@ import { configGuidance, decoderSampler, latentSampler, sample } from '../../src
 import { createGenerator } from '../../src/pipeline/generator.ts'
 import { latestCheckpoint, loadCheckpoint } from '../../src/run/checkpoint.ts'
 import { prepareRun, readRunInfo, writeRunInfo } from '../../src/run/runDirectory.ts'
+import { readSafetensors, writeSafetensors } from '../../src/run/safetensors.ts'
 import type { Weights } from '../../src/train/step.ts'
-import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny } from './tinyRun.ts'
+import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
 
 const opened = (name: string): OpenedRun => openRun(runDir(name), runtime)
 const stage2 = (name: string): Weights =>
@@ -110,6 +111,49 @@ describe('train.stage1.from', () => {
     expect(() => openRun(dir, runtime)).toThrow(
       `train.stage1.from ${runDir('whole')}: that run differs from this one in ${part}; set the same values`,
     )
+  })
+
+  it('refuses to go on with a stage 2 whose stage 1 was trained anew', async () => {
+    await trainTiny('anew', tinyConfigOf())
+    const stages = readdirSync(join(runDir('anew'), 'checkpoints'))
+    cpSync(join(runDir('anew'), 'checkpoints'), join(runDir('anew'), 'kept'), { recursive: true })
+    // The same run with other encoder weights under the same names.
+    for (const name of stages.filter((stage) => stage.startsWith('stage1'))) {
+      const file = join(runDir('anew'), 'checkpoints', name, 'state.safetensors')
+      const { tensors } = readSafetensors(file)
+      for (const [path, tensor] of Object.entries(tensors))
+        if (path.includes('encoder.')) (tensor.data as Float32Array).fill(0.01)
+      writeSafetensors(file, tensors)
+    }
+    const again = trainTiny('anew', tinyConfigOf())
+    await expect(again).rejects.toThrow(ConfigError)
+    await expect(again).rejects.toThrow(
+      `${runDir('anew')}: its stage2 was trained on other latents than its stage 1 gives now; remove checkpoints/stage2-*`,
+    )
+    rmSync(join(runDir('anew'), 'checkpoints'), { recursive: true })
+    cpSync(join(runDir('anew'), 'kept'), join(runDir('anew'), 'checkpoints'), { recursive: true })
+    expect((await trainTiny('anew', tinyConfigOf())).result.finished).toBe(true)
+  })
+
+  it('refuses to go on with other pictures, before it writes anything', async () => {
+    const folder = join(workFolder, 'changing pictures')
+    cpSync(tinyConfigOf().data.path!, folder, { recursive: true })
+    const config = tinyConfigOf(`data.path=${folder}`)
+    await trainTiny('changing', config, '1')
+    const before = readFileSync(join(runDir('changing'), 'run.json'), 'utf8')
+    const begun = `${runDir('changing')}: the data is not what this run began with: `
+    renameSync(join(folder, 'discs'), join(folder, 'rings'))
+    await expect(trainTiny('changing', config)).rejects.toThrow(`${begun}classes ["discs","stripes"] then, `)
+    renameSync(join(folder, 'rings'), join(folder, 'discs'))
+    const { trainCount } = readRunInfo(runDir('changing'))
+    const names = readdirSync(join(folder, 'discs'))
+    for (const name of names.slice(0, 9)) renameSync(join(folder, 'discs', name), join(folder, `${name}.off`))
+    await expect(trainTiny('changing', config)).rejects.toThrow(
+      `${begun}training pictures ${trainCount} then, `,
+    )
+    for (const name of names.slice(0, 9)) renameSync(join(folder, `${name}.off`), join(folder, 'discs', name))
+    expect(readFileSync(join(runDir('changing'), 'run.json'), 'utf8')).toBe(before)
+    expect((await trainTiny('changing', config)).result.finished).toBe(true)
   })
 
   it('refuses a stage 1 that is not finished', async () => {

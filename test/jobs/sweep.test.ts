@@ -275,6 +275,10 @@ describe('runSweep', () => {
     await go('sweep')
     const [, base] = tinyDirs('sweep')
     const before = readQuality(base!)
+    // By another network alone, the same otherwise.
+    writeQuality(base!, { ...before, protocol: { ...before.protocol, network: 'FD-other: 3 features' } })
+    expect((await go('sweep')).done).toBe(true)
+    expect(readQuality(base!)).toEqual(before)
     const otherwise = { samples: 5, seed: 1, guidance: 3, fitBias: false, features }
     const byHand = await measureRun(base!, runtime, otherwise)
     expect(byHand.protocol).toMatchObject({ samples: 5, seed: 1, guidance: 3 })
