@@ -5,7 +5,7 @@ import type { SamplerConfig } from '../diffusion/sampler.ts'
 import { elboWeight } from '../diffusion/weighting.ts'
 import { boxDownBilinearUp, meanAndError, psnr } from '../eval/psnr.ts'
 import { ssim } from '../eval/ssim.ts'
-import { floats } from '../host/tensor.ts'
+import { floats, type HostTensor } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { type Stage1Inputs, type Stage2Inputs, stage1Terms, stage2Nats } from '../models/unifiedLatents.ts'
 import { add } from '../ops/core.ts'
@@ -25,18 +25,50 @@ export interface TermsPerImage {
   readonly rateElements: Float64Array
 }
 
+/** How often times and noises are drawn for each example, how many examples go at a time, and from which seed. */
+interface Draws {
+  readonly draws: number
+  readonly batch: number
+  readonly seed: number
+}
+
+/**
+ * What is estimated of each example, averaged over draws of time and noise.
+ * @param estimate the outputs for the batch of examples from `first` on, with the times and noises of a step
+ */
+const meansOverDraws = async (
+  count: number,
+  { draws, batch }: Draws,
+  estimate: (first: number, step: number) => Promise<Readonly<Record<string, HostTensor>>>,
+): Promise<Readonly<Record<string, Float64Array>>> => {
+  const means: Record<string, Float64Array> = {}
+  for (let draw = 0; draw < draws; draw++) {
+    for (let first = 0; first < count; first += batch) {
+      const step = draw * Math.ceil(count / batch) + first / batch
+      for (const [name, output] of Object.entries(await estimate(first, step))) {
+        const values = floats(output)
+        const each = values.length / batch
+        means[name] ??= new Float64Array(count * each)
+        const real = each * Math.min(batch, count - first)
+        for (let i = 0; i < real; i++) means[name][first * each + i]! += values[i]! / draws
+      }
+    }
+  }
+  return means
+}
+
 /**
  * Estimates the terms of the stage-1 objective for each picture with the averaged weights and without dropout.
  * @param images [N, 3, H, W]
- * @param draws times and noises per picture
  */
 export const stage1TermsOf = async (
   runtime: Runtime,
   config: ModelConfig,
   weights: Weights,
   images: Float32Array,
-  { draws, batch, seed }: { readonly draws: number; readonly batch: number; readonly seed: number },
+  options: Draws,
 ): Promise<TermsPerImage> => {
+  const { batch, seed } = options
   const { seed: _, ...specs } = stage1InputSpecs(config, batch)
   const program = traceFrozen('evaluate', weights, specs, (lookUp, inputs) => {
     const { priorNats, terminalNats, decoderNats, rateElements } = stage1Terms(
@@ -48,33 +80,17 @@ export const stage1TermsOf = async (
   })
   const executable = await runtime.compile(program)
   const shape = imageShape(config, batch)
-  const count = images.length / (3 * config.size ** 2)
-  const perLatent = latentShape(config, 1).reduce((n, d) => n * d, 1)
-  const sums = {
-    priorNats: new Float64Array(count),
-    terminalNats: new Float64Array(count),
-    decoderNats: new Float64Array(count),
-    rateElements: new Float64Array(count * perLatent),
-  }
-  for (let draw = 0; draw < draws; draw++) {
-    for (let first = 0; first < count; first += batch) {
-      const step = draw * Math.ceil(count / batch) + first / batch
-      const { seed: __, ...feeds } = stage1Feeds(config, floats(batchOf(images, shape, first)), seed, step, 1)
-      const outputs = await executable.run({ ...feeds, ...rateLevels(config, batch, seed, step) })
-      for (const [name, sum] of Object.entries(sums)) {
-        const nats = floats(outputs[name]!)
-        const each = nats.length / batch
-        const real = each * Math.min(batch, count - first)
-        for (let i = 0; i < real; i++) sum[first * each + i]! += nats[i]! / draws
-      }
-    }
-  }
+  const means = await meansOverDraws(images.length / (3 * config.size ** 2), options, (first, step) => {
+    const own = floats(batchOf(images, shape, first))
+    const { seed: __, ...feeds } = stage1Feeds(config, own, seed, step, 1, rateLevels)
+    return executable.run(feeds)
+  })
   await executable.dispose()
   return {
-    priorNats: [...sums.priorNats],
-    terminalNats: [...sums.terminalNats],
-    decoderNats: [...sums.decoderNats],
-    rateElements: sums.rateElements,
+    priorNats: [...means.priorNats!],
+    terminalNats: [...means.terminalNats!],
+    decoderNats: [...means.decoderNats!],
+    rateElements: means.rateElements!,
   }
 }
 
@@ -90,8 +106,9 @@ export const baseNatsOf = async (
   weights: Weights,
   z: Float32Array,
   labels: Int32Array,
-  { draws, batch, seed }: { readonly draws: number; readonly batch: number; readonly seed: number },
+  options: Draws,
 ): Promise<number[]> => {
+  const { batch, seed } = options
   const { seed: _, ...specs } = stage2Objective(config, batch).inputs
   const program = traceFrozen('evaluateBase', weights, specs, (lookUp, inputs) => {
     const given = inputs as unknown as Stage2Inputs
@@ -100,21 +117,16 @@ export const baseNatsOf = async (
   })
   const executable = await runtime.compile(program)
   const shape = latentShape(config, batch)
-  const sums = new Float64Array(labels.length)
-  for (let draw = 0; draw < draws; draw++) {
-    for (let first = 0; first < labels.length; first += batch) {
-      const step = draw * Math.ceil(labels.length / batch) + first / batch
-      const own = Int32Array.from({ length: batch }, (_, i) => labels[first + i] ?? -1)
-      const feeds = stage2Feeds(config, floats(batchOf(z, shape, first)), own, seed, step, {
-        weighting: elboWeight,
-        labelDropout: 0,
-      })
-      const nats = floats((await executable.run(feeds)).nats!)
-      for (let i = 0; i < batch && first + i < labels.length; i++) sums[first + i]! += nats[i]! / draws
-    }
-  }
+  const means = await meansOverDraws(labels.length, options, (first, step) => {
+    const own = Int32Array.from({ length: batch }, (_, i) => labels[first + i] ?? -1)
+    const feeds = stage2Feeds(config, floats(batchOf(z, shape, first)), own, seed, step, {
+      weighting: elboWeight,
+      labelDropout: 0,
+    })
+    return executable.run(feeds)
+  })
   await executable.dispose()
-  return [...sums]
+  return [...means.nats!]
 }
 
 /** A measured quantity and its standard error over pictures. */
