@@ -38,7 +38,13 @@ export * from './models/unifiedLatents.ts'
 export { serialize } from './onnx/serialize.ts'
 export { type AdamWConfig, adamW } from './optim/adamw.ts'
 export { type Codec, createCodec } from './pipeline/codec.ts'
-export { type Evaluation, evaluateStage1 } from './pipeline/evaluate.ts'
+export {
+  type Evaluation,
+  evaluateStage1,
+  type MeasuredPart,
+  type MeasuredStage1,
+  type PictureSet,
+} from './pipeline/evaluate.ts'
 export { createGenerator, type Generator } from './pipeline/generator.ts'
 export { stage1Feeds, stage1Objective } from './pipeline/stage1.ts'
 export { stage2Feeds, stage2Objective } from './pipeline/stage2.ts'
