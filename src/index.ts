@@ -30,6 +30,7 @@ export {
   type RatePoint,
 } from './eval/rateLaw.ts'
 export { ssim } from './eval/ssim.ts'
+export { quantisePictures } from './host/pixels.ts'
 export * from './host/tensor.ts'
 export { input, type Op, scope, type Value } from './ir/graph.ts'
 export { checkProgram, type Program, printProgram, trace } from './ir/program.ts'
