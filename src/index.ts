@@ -17,8 +17,9 @@ export {
   smallSampleBias,
 } from './eval/frechet.ts'
 export { type Kid, type KidOptions, kid, kidOfWholeSets } from './eval/kid.ts'
+export { meanAndError } from './eval/mean.ts'
 export { type PrecisionRecall, precisionRecall } from './eval/precisionRecall.ts'
-export { meanAndError, psnr } from './eval/psnr.ts'
+export { psnr } from './eval/psnr.ts'
 export { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './eval/rateBudget.ts'
 export {
   fitRateLaw,

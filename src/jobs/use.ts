@@ -8,7 +8,7 @@ import { decodePicture, isUndecodable } from '../data/decode.ts'
 import { PICTURE_FORMATS, scanFolder } from '../data/scan.ts'
 import type { DataSplit, ImageSource, SkippedFile } from '../data/source.ts'
 import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
-import { meanAndError } from '../eval/psnr.ts'
+import { meanAndError } from '../eval/mean.ts'
 import { float32, floats, type HostTensor, joined, sizeOf } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
 import {
