@@ -64,7 +64,7 @@ export const runStage1 = async (
     lr: config.train.lr,
     emaDecay: stage1.emaDecay,
     feeds: async (step) => {
-      const { images } = await reader.next(step)
+      const images = await reader.next(step)
       return stage1Feeds(model, images, config.seed, step, encoderShareAt(stage1, step))
     },
     figures: (outputs) => ({
