@@ -183,7 +183,7 @@ export const runStage = async (context: StageContext, plan: StagePlan): Promise<
     metrics.close()
     events.close()
     await executable.dispose()
-    state.dispose()
+    await state.dispose()
   }
 }
 
