@@ -82,14 +82,14 @@ let opened = 0
 /**
  * Starts a new event file in a directory, which is made where it does not exist; TensorBoard merges all files of a
  * directory.
- * @param options.resumedStep makes TensorBoard forget what earlier files say about this step and later ones.
+ * @param options.firstStep TensorBoard forgets what earlier files of the directory say about this step and later ones
  * @param options.now clock in seconds since 1970, for tests.
  */
 export const openEvents = (
   directory: string,
-  options: { readonly resumedStep?: number; readonly now?: () => number } = {},
+  options: { readonly firstStep: number; readonly now?: () => number },
 ): EventWriter => {
-  const { resumedStep, now = () => Date.now() / 1000 } = options
+  const { firstStep, now = () => Date.now() / 1000 } = options
   mkdirSync(directory, { recursive: true })
   // The process id and the count keep writers that start within a second of each other from meeting in one file.
   const second = String(Math.floor(now())).padStart(10, '0')
@@ -99,8 +99,9 @@ export const openEvents = (
   const write = (...fields: Uint8Array[]): void =>
     writePieces(fd, record(Buffer.concat([doubleField(1, now()), ...fields])))
   write(stringField(3, 'brain.Event:2'))
-  // session_log with status START = 1
-  if (resumedStep !== undefined) write(varintField(2, resumedStep), bytesField(7, varintField(1, 1)))
+  // session_log with status START = 1. In every file: TensorBoard passes over the first START of a directory, and at
+  // each later one forgets all tags from its step on.
+  write(varintField(2, firstStep), bytesField(7, varintField(1, 1)))
   return {
     path,
     scalar: (tag, value, step) =>
