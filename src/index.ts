@@ -17,8 +17,9 @@ export {
   smallSampleBias,
 } from './eval/frechet.ts'
 export { type Kid, type KidOptions, kid, kidOfWholeSets } from './eval/kid.ts'
+export { meanAndError } from './eval/mean.ts'
 export { type PrecisionRecall, precisionRecall } from './eval/precisionRecall.ts'
-export { meanAndError, psnr } from './eval/psnr.ts'
+export { psnr } from './eval/psnr.ts'
 export { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './eval/rateBudget.ts'
 export {
   fitRateLaw,
@@ -30,6 +31,7 @@ export {
   type RatePoint,
 } from './eval/rateLaw.ts'
 export { ssim } from './eval/ssim.ts'
+export { quantisePictures } from './host/pixels.ts'
 export * from './host/tensor.ts'
 export { input, type Op, scope, type Value } from './ir/graph.ts'
 export { checkProgram, type Program, printProgram, trace } from './ir/program.ts'
@@ -38,7 +40,13 @@ export * from './models/unifiedLatents.ts'
 export { serialize } from './onnx/serialize.ts'
 export { type AdamWConfig, adamW } from './optim/adamw.ts'
 export { type Codec, createCodec } from './pipeline/codec.ts'
-export { type Evaluation, evaluateStage1 } from './pipeline/evaluate.ts'
+export {
+  type Evaluation,
+  evaluateStage1,
+  type MeasuredPart,
+  type MeasuredStage1,
+  type PictureSet,
+} from './pipeline/evaluate.ts'
 export { createGenerator, type Generator } from './pipeline/generator.ts'
 export { stage1Feeds, stage1Objective } from './pipeline/stage1.ts'
 export { stage2Feeds, stage2Objective } from './pipeline/stage2.ts'

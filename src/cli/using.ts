@@ -128,8 +128,9 @@ export const usingCommands = (program: Command): void => {
         answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
       const decoder = use.decoderSampler(run.config)
       const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
-      const measured = await use.reconstruct(run, runtime, images, { seed: flags.seed, sampler })
-      const { figures, reconstructions, psnrs, bitsPerPixel } = measured
+      const rates = flags.maps !== undefined
+      const measured = await use.reconstruct(run, runtime, images, { seed: flags.seed, sampler, rates })
+      const { figures, reconstructions, rateElements, psnrs, bitsPerPixel } = measured
       for (const [i, file] of files.entries()) {
         const [db, bits] = [psnrs[i]!, bitsPerPixel[i]!]
         answer(
@@ -144,13 +145,13 @@ export const usingCommands = (program: Command): void => {
         const scale = Math.max(1, Math.round(64 / run.config.data.size))
         writeFileAtomic(flags.out, await pairGrid(pair[0]!, pair[1]!, Math.min(8, files.length), { scale }))
       }
-      if (flags.maps !== undefined) {
+      if (flags.maps !== undefined && rateElements !== null) {
         const { size } = run.config.data
         const [, c, h, w] = latentShape(run.model, 1) as [number, number, number, number]
         const maps = {
           images,
           reconstructions,
-          rateElements: measured.rateElements,
+          rateElements,
           size,
           latent: [c, h, w] as const,
         }

@@ -116,16 +116,6 @@ export const batchIndices = (plan: BatchPlan, step: number, batch: number): Uint
 export const batchFlips = (plan: BatchPlan, step: number, batch: number): boolean[] =>
   Array.from({ length: batch }, (_, i) => plan.flipped(step * batch + i))
 
-/** The pictures of one training step. */
-export interface Batch {
-  /** [B, 3, size, size], −1..1 */
-  readonly images: Float32Array
-  /** Class indices, −1 without classes. [B] */
-  readonly labels: Int32Array
-  /** Picture indices in the source. [B] */
-  readonly indices: Uint32Array
-}
-
 /** What to read. */
 export interface BatchReaderOptions {
   readonly source: ImageSource
@@ -139,9 +129,10 @@ export interface BatchReaderOptions {
 /** Delivers the batch of any step; asking for consecutive steps is what it is fast at. */
 export interface BatchReader {
   /**
-   * The batch of a step. Rejects when reading it failed, which affects no other step; asking again reads again.
+   * The pictures of a step, [B, 3, size, size], −1..1. Rejects when reading them failed, which affects no other step;
+   * asking again reads again.
    */
-  next(step: number): Promise<Batch>
+  next(step: number): Promise<Float32Array>
   /** Refuses further steps; resolves when nothing is being read any more. */
   close(): Promise<void>
 }
@@ -174,18 +165,13 @@ export const readPictures = async (source: ImageSource, indices: readonly number
 
 /** Starts a reader; nothing is read before the first `next`. */
 export const openBatchReader = ({ source, plan, batch, ahead = 3 }: BatchReaderOptions): BatchReader => {
-  const underWay = new Map<number, Promise<Batch>>()
+  const underWay = new Map<number, Promise<Float32Array>>()
   const reading = new Set<Promise<unknown>>()
   let closed = false
 
-  const readStep = async (step: number): Promise<Batch> => {
-    const indices = batchIndices(plan, step, batch)
-    const pixels = await source.read([...indices])
-    return {
-      images: toNchw(pixels, source.size, batchFlips(plan, step, batch)),
-      labels: Int32Array.from(indices, (index) => source.label(index)),
-      indices,
-    }
+  const readStep = async (step: number): Promise<Float32Array> => {
+    const pixels = await source.read([...batchIndices(plan, step, batch)])
+    return toNchw(pixels, source.size, batchFlips(plan, step, batch))
   }
 
   const start = (step: number): void => {

@@ -9,6 +9,7 @@ import {
   rowsAsDoubles,
 } from './featureSet.ts'
 import { positiveFactor, productWithTranspose, symmetricEigenvalues, transpose } from './linearAlgebra.ts'
+import { mean } from './mean.ts'
 
 /** Mean and covariance of features. */
 export interface FeatureStatistics {
@@ -123,7 +124,6 @@ export const smallSampleBias = (
 
 /** Where the least-squares line through points meets x = 0. */
 const interceptOf = (points: readonly (readonly [number, number])[]): number => {
-  const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length
   const [mx, my] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))]
   const slope =
     points.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0) /

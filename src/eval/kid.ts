@@ -1,6 +1,7 @@
 /** @file Kernel Inception distance: the squared maximum mean discrepancy of two feature sets, free of bias at any size. */
 import { streamKey } from '../host/random.ts'
 import { drawSubset, expectCount, expectSameDimension, type FeatureSet, pickRows } from './featureSet.ts'
+import { deviation, mean } from './mean.ts'
 import { forEachPairBlock } from './pairBlocks.ts'
 
 /** Settings of `kid`. */
@@ -107,12 +108,6 @@ const draw = (real: FeatureSet, fake: FeatureSet, size: number, count: number, s
     real: drawSubset(streamKey(seed, 'kid real', size, i), real.count, size),
     fake: drawSubset(streamKey(seed, 'kid fake', size, i), fake.count, size),
   }))
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length
-const deviation = (values: readonly number[]): number => {
-  const m = mean(values)
-  return Math.sqrt(values.reduce((a, b) => a + (b - m) ** 2, 0) / Math.max(1, values.length - 1))
-}
 
 /** Unbiased MMD² of two whole sets, without subsets. @throws for fewer than 2 pictures and differing dimensions. */
 export const kidOfWholeSets = (real: FeatureSet, fake: FeatureSet): number => {

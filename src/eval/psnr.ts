@@ -58,13 +58,3 @@ export const boxDownBilinearUp = (
   }
   return out
 }
-
-/** Mean and its standard error. */
-export const meanAndError = (
-  values: readonly number[],
-): { readonly mean: number; readonly error: number } => {
-  const n = values.length
-  const mean = values.reduce((a, b) => a + b, 0) / n
-  const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, n - 1)
-  return { mean, error: Math.sqrt(variance / n) }
-}

@@ -5,6 +5,7 @@
  * as its vertex, then ln R* = p + q·ln C through the vertices of several budgets.
  */
 import { fitLine, type Line, type RateEstimate, rateAt } from './lineFit.ts'
+import { mean } from './mean.ts'
 
 /** One base model, trained and measured. */
 export interface BudgetPoint {
@@ -56,7 +57,7 @@ const inverse3 = (m: readonly (readonly number[])[]): number[][] => {
 
 const optimumOf = (points: readonly BudgetPoint[]): BudgetOptimum => {
   const runs = points.length
-  const trainingFlops = Math.exp(points.reduce((sum, p) => sum + Math.log(p.trainingFlops), 0) / runs)
+  const trainingFlops = Math.exp(mean(points.map((p) => Math.log(p.trainingFlops))))
   const none = (lacks: string): BudgetOptimum => ({
     ...{ trainingFlops, runs, bitsPerPixel: null, logError: null, frechet: null },
     lacks,
@@ -64,7 +65,7 @@ const optimumOf = (points: readonly BudgetPoint[]): BudgetOptimum => {
   const logs = points.map(({ bitsPerPixel }) => Math.log(bitsPerPixel))
   const different = new Set(logs.map((y) => y.toFixed(6))).size
   if (different < 3) return none(`${different} ${different === 1 ? 'rate' : 'rates'}, three are needed`)
-  const centre = logs.reduce((a, b) => a + b, 0) / runs
+  const centre = mean(logs)
   const rows = logs.map((y) => [1, y - centre, (y - centre) ** 2])
   const normal = [0, 1, 2].map((i) => [0, 1, 2].map((j) => rows.reduce((s, r) => s + r[i]! * r[j]!, 0)))
   const right = [0, 1, 2].map((i) => rows.reduce((s, r, n) => s + r[i]! * points[n]!.frechet, 0))

@@ -3,10 +3,10 @@
  * agreement of pictures with captions.
  */
 import { z } from 'zod'
+import { quantiserName } from '../host/pixels.ts'
 import type { HostTensor } from '../host/tensor.ts'
 import { type InputRule, inBatches, toInput, valuesText } from './input.ts'
 import { type FeatureNetwork, rowsOf } from './network.ts'
-import { quantiserName } from './quantise.ts'
 import { type PictureSize, resizePictures } from './resize.ts'
 import {
   asModel,

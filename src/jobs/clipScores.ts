@@ -1,6 +1,6 @@
 /** @file CLIP scores of reconstructions by their captions and of samples by their classes, with those of originals beside them. */
 import type { ImageSource } from '../data/source.ts'
-import { meanAndError } from '../eval/psnr.ts'
+import { meanAndError } from '../eval/mean.ts'
 import { type HubOptions, openClip } from '../features/hub.ts'
 
 /** A CLIP score: 100·cos, its mean over pictures with the standard error. */

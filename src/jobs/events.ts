@@ -35,3 +35,15 @@ export type JobEvent =
 
 /** Receives events. */
 export type Listener = (event: JobEvent) => void
+
+/** Tells the percentage of a long piece of work at every tenth that it reaches, once each. */
+export const atTenths = (
+  tell: (percent: number, total: number) => void,
+): ((done: number, total: number) => void) => {
+  let told = -1
+  return (done, total) => {
+    const percent = Math.floor((10 * done) / total) * 10
+    if (percent > told) tell(percent, total)
+    told = Math.max(told, percent)
+  }
+}

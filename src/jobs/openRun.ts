@@ -11,7 +11,7 @@ import { latestCheckpoint, loadCheckpoint } from '../run/checkpoint.ts'
 import { type RunInfo, readRunConfig, readRunInfo, stage1Chain, weightsFile } from '../run/runDirectory.ts'
 import { inspectSafetensors, readSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
-import { copyIn, type Weights } from '../train/step.ts'
+import { copyIn, isOfCopy, type Weights } from '../train/step.ts'
 
 /** A run directory opened for use. */
 export interface OpenedRun {
@@ -47,8 +47,7 @@ const isOfStage = (path: string, stage: string): boolean => path.startsWith('bas
 const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: string) => void): Weights => {
   const exported = join(dir, weightsFile)
   if (existsSync(exported)) {
-    const tensors = Object.entries(readSafetensors(exported).tensors)
-    const own = tensors.filter(([path]) => isOfStage(path, stage))
+    const own = Object.entries(readSafetensors(exported, (path) => isOfStage(path, stage)).tensors)
     if (own.length === 0) {
       throw new Error(`${dir}: it was exported without ${stage}; train that, and export the run again`)
     }
@@ -61,7 +60,8 @@ const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: stri
       `${dir}: there is no checkpoint of ${stage}; train it first with 'ul train … --out ${dir}'`,
     )
   }
-  return copyIn(loadCheckpoint(found.path).tensors, 'ema')
+  // The parameters and their two moments, three quarters of the file, are left where they are.
+  return copyIn(loadCheckpoint(found.path, (name) => isOfCopy(name, 'ema')).tensors, 'ema')
 }
 
 /** What figures of a stage 1 depend on besides its weights: the pictures, and how they are decoded. */
@@ -139,12 +139,16 @@ export const openRun = (
   const info = readRunInfo(dir)
   const model = modelConfig(config, info.classes.length)
   const from = stage1Directory(dir, config, model)
-  let loaded: Weights | undefined
+  let loaded1: Weights | undefined
   const stage1 = (): Weights => {
-    loaded ??= config.variant.encoder === 'pixels' ? {} : loadAverages(from, 'stage1', warn)
-    return loaded
+    loaded1 ??= config.variant.encoder === 'pixels' ? {} : loadAverages(from, 'stage1', warn)
+    return loaded1
   }
-  const stage2 = (): Weights => loadAverages(dir, 'stage2', warn)
+  let loaded2: Weights | undefined
+  const stage2 = (): Weights => {
+    loaded2 ??= loadAverages(dir, 'stage2', warn)
+    return loaded2
+  }
   const { generator: kind } = config.sampler
   return {
     config,

@@ -8,7 +8,7 @@ import { join, resolve, sep } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { RateEstimate } from '../eval/lineFit.ts'
-import { meanAndError } from '../eval/psnr.ts'
+import { meanAndError } from '../eval/mean.ts'
 import { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from '../eval/rateBudget.ts'
 import {
   fitRateLaw,

@@ -66,7 +66,7 @@ export const singleStep = async (
     run: (i) => executable.run(feeds(i), state),
     dispose: async () => {
       await executable.dispose()
-      state.dispose()
+      await state.dispose()
     },
   }
 }

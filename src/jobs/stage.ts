@@ -111,7 +111,8 @@ export const runStage = async (context: StageContext, plan: StagePlan): Promise<
   listen({ event: 'note', text: note })
   const executable = await runtime.compile(train.program, { updates: train.updates })
   const metrics = openMetrics(join(dir, 'metrics.jsonl'), { stage, step: from })
-  const events = openEvents(join(dir, 'tensorboard'), from === 0 ? {} : { resumedStep: from + 1 })
+  // A directory for each stage: a resume of one makes TensorBoard forget steps of everything in its directory.
+  const events = openEvents(join(dir, 'tensorboard', stage), { firstStep: from + 1 })
   const flopsPerStep = 3 * forwardFlops([train.program.outputs.loss!])
   const means = averager()
   let since = performance.now()
@@ -192,7 +193,7 @@ export const runStage = async (context: StageContext, plan: StagePlan): Promise<
     metrics.close()
     events.close()
     await executable.dispose()
-    state.dispose()
+    await state.dispose()
   }
 }
 

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import type { TrainConfig } from '../config/schema.ts'
 import { batchPlan, openBatchReader } from '../data/batches.ts'
 import type { ImageSource } from '../data/source.ts'
-import { meanAndError, psnr } from '../eval/psnr.ts'
+import { mean } from '../eval/mean.ts'
+import { psnr } from '../eval/psnr.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { createCodec } from '../pipeline/codec.ts'
 import { batchFor } from '../pipeline/programs.ts'
@@ -63,7 +64,7 @@ export const runStage1 = async (
     lr: config.train.lr,
     emaDecay: stage1.emaDecay,
     feeds: async (step) => {
-      const { images } = await reader.next(step)
+      const images = await reader.next(step)
       return stage1Feeds(model, images, config.seed, step, encoderShareAt(stage1, step))
     },
     figures: (outputs) => ({
@@ -79,13 +80,13 @@ export const runStage1 = async (
       const z0 = codec.addNoise(await codec.encode(shown), config.seed)
       const reconstructed = await codec.decode(z0, config.seed, decoderSampler(config))
       await codec.dispose()
-      const { mean } = meanAndError(psnr(shown, reconstructed, count))
-      listen({ event: 'validation', stage: 'stage1', step, psnr: mean })
+      const meanPsnr = mean(psnr(shown, reconstructed, count))
+      listen({ event: 'validation', stage: 'stage1', step, psnr: meanPsnr })
       const path = join(dir, 'samples', `reconstructions-${String(step).padStart(9, '0')}.png`)
       const shape = imageShape(model, count)
       const original = { dtype: 'float32' as const, shape, data: shown }
       writeFileAtomic(path, await pairGrid(original, { ...original, data: reconstructed }, 8, { scale: 2 }))
-      return { psnr: mean }
+      return { psnr: meanPsnr }
     },
   }
   try {

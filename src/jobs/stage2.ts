@@ -15,6 +15,7 @@ import { writeFileAtomic } from '../run/atomic.ts'
 import { type Latents, openLatents } from '../run/latents.ts'
 import { gridPng } from '../run/picture.ts'
 import { weightsFile } from '../run/runDirectory.ts'
+import { atTenths } from './events.ts'
 import { type OpenedRun, openRun } from './openRun.ts'
 import { meanOf, runStage, type StageContext, type StageResult } from './stage.ts'
 import { configGuidance, decoderSampler, latentSampler } from './use.ts'
@@ -64,18 +65,25 @@ const trainingLatents = (
 ): Promise<Latents> => {
   const { config, listen } = context
   const isExported = existsSync(join(run.stage1Directory, weightsFile))
+  const { count } = source
   let encoded = false
+  // A small set is one shard: for it the note of the start is enough.
+  const tellProgress = atTenths((percent) => {
+    if (encoded && percent > 0 && percent < 100)
+      listen({ event: 'note', text: `stage2: encoding ${count} pictures, ${percent}%` })
+  })
   return openLatents({
     dir: join(isExported ? context.dir : run.stage1Directory, 'latents'),
     key: `${encoderKey(run)} ${source.fingerprint}`,
-    count: source.count,
+    count,
     shape: latentShape(run.model, 1).slice(1),
     mirrored: config.data.flip,
     encode: (first, n, mirrored) => {
-      if (!encoded) listen({ event: 'note', text: `stage2: encoding ${source.count} pictures` })
+      if (!encoded) listen({ event: 'note', text: `stage2: encoding ${count} pictures` })
       encoded = true
       return encodePictures(codec, source, first, n, mirrored, config.seed)
     },
+    onProgress: (done) => tellProgress(done, count),
   })
 }
 

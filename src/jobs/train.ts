@@ -5,8 +5,8 @@ import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readPictures } from '../data/batches.ts'
 import { type DataSplit, type ImageSource, picturesHash } from '../data/source.ts'
-import { float32, type HostTensor } from '../host/tensor.ts'
-import type { Evaluation } from '../pipeline/evaluate.ts'
+import { float32 } from '../host/tensor.ts'
+import type { Evaluation, MeasuredPart } from '../pipeline/evaluate.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import { gridPng, pairGrid } from '../run/picture.ts'
 import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../run/runDirectory.ts'
@@ -22,9 +22,10 @@ import {
   configGuidance,
   decoderSampler,
   evenly,
+  evenPictures,
   latentSampler,
+  measureStage1,
   openRunData,
-  reconstruct,
   sample,
 } from './use.ts'
 
@@ -83,15 +84,6 @@ const sampleGrid = async (context: StageContext, info: RunInfo): Promise<Uint8Ar
   return png
 }
 
-const firstOf = (images: Float32Array, config: Config, count: number, of: number): HostTensor => {
-  const each = 3 * config.data.size ** 2
-  const picked = evenly(count, of)
-  const out = new Float32Array(picked.length * each)
-  for (const [i, index] of picked.entries())
-    out.set(images.subarray(index * each, (index + 1) * each), i * each)
-  return float32([picked.length, 3, config.data.size, config.data.size], out)
-}
-
 /** The file of a run's figures on held-out pictures. */
 export const evaluationFile = 'evaluation.json'
 
@@ -108,17 +100,28 @@ const reconstructHeldOut = async (
   source: ImageSource,
   count: number,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array }> => {
-  const images = await picturesOf(source, count)
-  const sampler = decoderSampler(config)
-  const measured = await reconstruct(run, runtime, images, { seed: config.seed, sampler, draws })
-  const scale = Math.max(1, Math.round(64 / config.data.size))
-  const shown = [images, measured.reconstructions].map((x) => firstOf(x, config, shownInReport, count)) as [
-    HostTensor,
-    HostTensor,
+  const picked = evenly(shownInReport, count)
+  const { size } = config.data
+  const each = 3 * size ** 2
+  const [originals, reconstructions] = [
+    new Float32Array(picked.length * each),
+    new Float32Array(picked.length * each),
   ]
-  const png = await pairGrid(...shown, 10, { scale })
+  const keepShown = (part: MeasuredPart): void => {
+    for (const [i, index] of picked.entries()) {
+      const at = (index - part.first) * each
+      if (at < 0 || at >= part.images.length) continue
+      originals.set(part.images.subarray(at, at + each), i * each)
+      reconstructions.set(part.reconstructions.subarray(at, at + each), i * each)
+    }
+  }
+  const options = { seed: config.seed, sampler: decoderSampler(config), draws }
+  const { figures } = await measureStage1(run, runtime, evenPictures(source, count), options, keepShown)
+  const shape = [picked.length, 3, size, size]
+  const scale = Math.max(1, Math.round(64 / size))
+  const png = await pairGrid(float32(shape, originals), float32(shape, reconstructions), 10, { scale })
   writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), png)
-  return { figures: measured.figures, png }
+  return { figures, png }
 }
 
 /** Figures on held-out pictures; those of a shared stage 1 are taken over from the run that trained it. */

@@ -8,11 +8,18 @@ import { decodePicture, isUndecodable } from '../data/decode.ts'
 import { PICTURE_FORMATS, scanFolder } from '../data/scan.ts'
 import type { DataSplit, ImageSource, SkippedFile } from '../data/source.ts'
 import type { Guidance, SamplerConfig } from '../diffusion/sampler.ts'
-import { meanAndError } from '../eval/psnr.ts'
-import { float32, floats, type HostTensor } from '../host/tensor.ts'
+import { meanAndError } from '../eval/mean.ts'
+import { float32, floats, type HostTensor, joined, sizeOf } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
-import { baseNatsOf, type Evaluation, evaluateStage1 } from '../pipeline/evaluate.ts'
-import { batchFor } from '../pipeline/programs.ts'
+import {
+  baseNatsOf,
+  type Evaluation,
+  evaluateStage1,
+  type MeasuredPart,
+  type MeasuredStage1,
+  type PictureSet,
+} from '../pipeline/evaluate.ts'
+import { batchFor, partsOf } from '../pipeline/programs.ts'
 import { imageShape, latentShape } from '../pipeline/stage1.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -135,29 +142,72 @@ export const loadPictures = async (paths: readonly string[], size: number): Prom
 /** Times and noises per picture for the bits of a reconstruction. */
 const drawsPerPicture = 16
 
-/** Encodes, decodes and measures pictures [N, 3, H, W]. */
-export const reconstruct = async (
+/** Up to `count` pictures of a source, spread evenly. */
+export const evenPictures = (source: ImageSource, count: number): PictureSet => {
+  const indices = evenly(count, source.count)
+  return {
+    count: indices.length,
+    read: (first, n) => readPictures(source, indices.slice(first, first + n)),
+  }
+}
+
+/** How pictures are measured. */
+export interface MeasureOptions {
+  readonly seed: number
+  readonly sampler: SamplerConfig
+  readonly draws?: number
+}
+
+/** Encodes, decodes and measures pictures, a part in memory at a time, which `look` sees as it passes. */
+export const measureStage1 = async (
   run: OpenedRun,
   runtime: Runtime,
-  images: Float32Array,
-  options: { readonly seed: number; readonly sampler: SamplerConfig; readonly draws?: number },
-): ReturnType<typeof evaluateStage1> => {
-  const { size, variant } = run.model
-  if (variant.encoder === 'pixels') {
+  pictures: PictureSet,
+  { seed, sampler, draws = drawsPerPicture }: MeasureOptions,
+  look?: (part: MeasuredPart) => void,
+): Promise<MeasuredStage1> => {
+  if (run.model.variant.encoder === 'pixels') {
     throw new Error(
       `this run's latent is the picture itself (variant.encoder is pixels): there is nothing to reconstruct or to rate`,
     )
   }
-  const batch = batchFor(images.length / (3 * size ** 2), size)
+  const batch = batchFor(pictures.count, run.model.size)
   const codec = run.codec(batch)
-  const result = await evaluateStage1(runtime, run.model, run.stage1(), codec, images, {
-    draws: options.draws ?? drawsPerPicture,
-    batch,
-    seed: options.seed,
-    sampler: options.sampler,
-  })
+  const options = { draws, batch, seed, sampler }
+  const measured = await evaluateStage1(runtime, run.model, run.stage1(), codec, pictures, options, look)
   await codec.dispose()
-  return result
+  return measured
+}
+
+/** Reconstructions with what was measured of them. */
+export interface Reconstructed extends MeasuredStage1 {
+  /** [N, 3, H, W] */
+  readonly reconstructions: Float32Array
+  /** The latent's nats where they fall, [N, c, h, w]; null unless they were asked for. */
+  readonly rateElements: Float64Array | null
+}
+
+/** Encodes, decodes and measures pictures [N, 3, H, W]. @param options.rates whether to keep where the rate falls */
+export const reconstruct = async (
+  run: OpenedRun,
+  runtime: Runtime,
+  images: Float32Array,
+  options: MeasureOptions & { readonly rates?: boolean },
+): Promise<Reconstructed> => {
+  const each = sizeOf(imageShape(run.model, 1))
+  const perLatent = sizeOf(latentShape(run.model, 1))
+  const count = images.length / each
+  const pictures: PictureSet = {
+    count,
+    read: async (first, n) => images.subarray(first * each, (first + n) * each),
+  }
+  const reconstructions = new Float32Array(images.length)
+  const rateElements = options.rates ? new Float64Array(count * perLatent) : null
+  const measured = await measureStage1(run, runtime, pictures, options, (part) => {
+    reconstructions.set(part.reconstructions, part.first * each)
+    rateElements?.set(part.rateElements, part.first * perLatent)
+  })
+  return { ...measured, reconstructions, rateElements }
 }
 
 /** The rate of held-out pictures by a run's base model, in bits/pixel; null where it has none, or none can be told. */
@@ -169,12 +219,18 @@ export const baseRate = async (
 ): Promise<Evaluation['baseBitsPerPixel'] | null> => {
   if (!run.hasBase || run.config.variant.variance === 'learned') return null
   const indices = evenly(options.count, source.count)
+  const pictures = evenPictures(source, options.count)
   const batch = batchFor(indices.length, run.model.size)
   const codec = run.codec(batch)
-  const z = await codec.encode(await readPictures(source, indices))
+  const parts: Float32Array[] = []
+  for (const { first, n } of partsOf(indices.length, batch))
+    parts.push(await codec.encode(await pictures.read(first, n)))
   await codec.dispose()
   const labels = Int32Array.from(indices, (index) => source.label(index))
-  const nats = await baseNatsOf(runtime, run.model, run.stage2(), z, labels, { ...options, batch })
+  const nats = await baseNatsOf(runtime, run.model, run.stage2(), joined(parts), labels, {
+    ...options,
+    batch,
+  })
   return meanAndError(nats.map((n) => n / (run.model.size ** 2 * Math.LN2)))
 }
 
@@ -185,8 +241,7 @@ export const evaluate = async (
   options: { readonly count: number; readonly seed: number },
 ): Promise<Evaluation> => {
   const { validation } = await openRunData(run.config)
-  const images = await readPictures(validation, evenly(options.count, validation.count))
-  const { figures } = await reconstruct(run, runtime, images, {
+  const { figures } = await measureStage1(run, runtime, evenPictures(validation, options.count), {
     seed: options.seed,
     sampler: decoderSampler(run.config),
   })

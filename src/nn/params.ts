@@ -65,7 +65,3 @@ export const initialParams = (spec: Spec, seed: number): Record<string, HostTens
       return [path, tensor]
     }),
   )
-
-/** Number of scalars in a tree. */
-export const countParams = (spec: Spec): number =>
-  flattenSpec(spec).reduce((n, { spec: { shape } }) => n + shape.reduce((m, d) => m * d, 1), 0)

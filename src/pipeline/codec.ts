@@ -1,11 +1,12 @@
 /** @file The frozen stage 1 in use: pictures to clean latents, noisy latents to pictures. Always the averaged weights. */
 import { type SamplerConfig, samplerSteps } from '../diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from '../diffusion/schedule.ts'
-import { float32, floats, type HostTensor, scalar, zeros } from '../host/tensor.ts'
+import { floats, type HostTensor, zeros } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { decoderStep, pixelsOf, type StepInputs, zClean } from '../models/unifiedLatents.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/step.ts'
+import { runChain, stepSpecs } from './chain.ts'
 import { batchOf, compiledOnUse, inBatches } from './programs.ts'
 import { batchNoise, decoderSchedule, imageShape, latentShape } from './stage1.ts'
 
@@ -22,18 +23,6 @@ export interface Codec {
   decode(z0: Float32Array, seed: number, sampler: SamplerConfig, first?: number): Promise<Float32Array>
   dispose(): Promise<void>
 }
-
-/** The input types of one sampler step. */
-export const stepSpecs = (
-  shape: readonly number[],
-): Record<keyof StepInputs, { shape: readonly number[] }> => ({
-  xT: { shape },
-  eps: { shape },
-  logSnr: { shape: [shape[0]!] },
-  keep: { shape: [] },
-  clean: { shape: [] },
-  noise: { shape: [] },
-})
 
 /**
  * The codec for batches of B; encoder and decoder are compiled when they are first used.
@@ -67,23 +56,15 @@ export const createCodec = (runtime: Runtime, config: ModelConfig, weights: Weig
   const decodeBatch = async (z: HostTensor, first: number, seed: number, sampler: SamplerConfig) => {
     if (encoderKind === 'pixels') return floats((await pixels.run({ z })).x!)
     const atOnce = decoderKind === 'mse'
-    let xT = atOnce ? zeros(images) : batchNoise(images, seed, 'decode', first)
     const chain = atOnce ? { ...sampler, steps: 1 } : sampler
-    for (const [i, step] of samplerSteps(decoderSchedule(config), chain, 'clean').entries()) {
-      const eps = step.noise === 0 ? xT : batchNoise(images, seed, `decode/${i}`, first)
-      const logSnr = float32([B], new Float32Array(B).fill(step.logSnr))
-      const feeds = {
-        z0: z,
-        xT,
-        eps,
-        logSnr,
-        keep: scalar(step.keep),
-        clean: scalar(step.clean),
-        noise: scalar(step.noise),
-      }
-      xT = (await decoder.run(feeds)).x!
-    }
-    return floats(xT)
+    const x = await runChain(
+      samplerSteps(decoderSchedule(config), chain, 'clean'),
+      images,
+      { seed, name: 'decode', first },
+      async (step) => (await decoder.run({ z0: z, ...step })).x!,
+      atOnce ? zeros(images) : undefined,
+    )
+    return floats(x)
   }
 
   return {

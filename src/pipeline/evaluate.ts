@@ -3,16 +3,17 @@
 import { normalKlElements, sumPerExample } from '../diffusion/process.ts'
 import type { SamplerConfig } from '../diffusion/sampler.ts'
 import { elboWeight } from '../diffusion/weighting.ts'
-import { boxDownBilinearUp, meanAndError, psnr } from '../eval/psnr.ts'
+import { meanAndError } from '../eval/mean.ts'
+import { boxDownBilinearUp, psnr } from '../eval/psnr.ts'
 import { ssim } from '../eval/ssim.ts'
-import { floats } from '../host/tensor.ts'
+import { floats, type HostTensor } from '../host/tensor.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { type Stage1Inputs, type Stage2Inputs, stage1Terms, stage2Nats } from '../models/unifiedLatents.ts'
 import { add } from '../ops/core.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/step.ts'
 import type { Codec } from './codec.ts'
-import { batchOf } from './programs.ts'
+import { batchOf, compiledOnUse, partsOf } from './programs.ts'
 import { imageShape, latentShape, rateLevels, stage1Feeds, stage1InputSpecs } from './stage1.ts'
 import { stage2Feeds, stage2Objective } from './stage2.ts'
 
@@ -25,56 +26,86 @@ export interface TermsPerImage {
   readonly rateElements: Float64Array
 }
 
+/** How often times and noises are drawn for each example, and from which seed. */
+interface Draws {
+  readonly draws: number
+  readonly seed: number
+}
+
+/** Which of `of` examples are at hand: `count` from `first` on, a multiple of the batch. They draw as among all. */
+interface Part {
+  readonly first: number
+  readonly count: number
+  readonly of: number
+}
+
 /**
- * Estimates the terms of the stage-1 objective for each picture with the averaged weights and without dropout.
- * @param images [N, 3, H, W]
- * @param draws times and noises per picture
+ * What is estimated of each example, averaged over draws of time and noise.
+ * @param estimate the outputs for the batch from `first` of the part on, with the times and noises of a step
  */
-export const stage1TermsOf = async (
-  runtime: Runtime,
-  config: ModelConfig,
-  weights: Weights,
-  images: Float32Array,
-  { draws, batch, seed }: { readonly draws: number; readonly batch: number; readonly seed: number },
-): Promise<TermsPerImage> => {
-  const { seed: _, ...specs } = stage1InputSpecs(config, batch)
-  const program = traceFrozen('evaluate', weights, specs, (lookUp, inputs) => {
-    const { priorNats, terminalNats, decoderNats, rateElements } = stage1Terms(
-      config,
-      lookUp,
-      inputs as unknown as Stage1Inputs,
-    )
-    return { priorNats, terminalNats, decoderNats, rateElements }
-  })
-  const executable = await runtime.compile(program)
-  const shape = imageShape(config, batch)
-  const count = images.length / (3 * config.size ** 2)
-  const perLatent = latentShape(config, 1).reduce((n, d) => n * d, 1)
-  const sums = {
-    priorNats: new Float64Array(count),
-    terminalNats: new Float64Array(count),
-    decoderNats: new Float64Array(count),
-    rateElements: new Float64Array(count * perLatent),
-  }
+const meansOverDraws = async (
+  { first: start, count, of }: Part,
+  draws: number,
+  batch: number,
+  estimate: (first: number, step: number) => Promise<Readonly<Record<string, HostTensor>>>,
+): Promise<Readonly<Record<string, Float64Array>>> => {
+  const means: Record<string, Float64Array> = {}
   for (let draw = 0; draw < draws; draw++) {
     for (let first = 0; first < count; first += batch) {
-      const step = draw * Math.ceil(count / batch) + first / batch
-      const { seed: __, ...feeds } = stage1Feeds(config, floats(batchOf(images, shape, first)), seed, step, 1)
-      const outputs = await executable.run({ ...feeds, ...rateLevels(config, batch, seed, step) })
-      for (const [name, sum] of Object.entries(sums)) {
-        const nats = floats(outputs[name]!)
-        const each = nats.length / batch
+      const step = draw * Math.ceil(of / batch) + (start + first) / batch
+      for (const [name, output] of Object.entries(await estimate(first, step))) {
+        const values = floats(output)
+        const each = values.length / batch
+        means[name] ??= new Float64Array(count * each)
         const real = each * Math.min(batch, count - first)
-        for (let i = 0; i < real; i++) sum[first * each + i]! += nats[i]! / draws
+        for (let i = 0; i < real; i++) means[name][first * each + i]! += values[i]! / draws
       }
     }
   }
-  await executable.dispose()
+  return means
+}
+
+/** The stage-1 objective ready to be measured. */
+export interface TermsEstimator {
+  /** The terms for each of a part of the pictures, [count, 3, H, W]. */
+  terms(images: Float32Array, part: Part, options: Draws): Promise<TermsPerImage>
+  dispose(): Promise<void>
+}
+
+/** Estimates the terms of the stage-1 objective in batches of B, with the averaged weights and without dropout. */
+export const createTermsEstimator = (
+  runtime: Runtime,
+  config: ModelConfig,
+  weights: Weights,
+  B: number,
+): TermsEstimator => {
+  const { seed: _, ...specs } = stage1InputSpecs(config, B)
+  const program = compiledOnUse(runtime, () =>
+    traceFrozen('evaluate', weights, specs, (lookUp, inputs) => {
+      const { priorNats, terminalNats, decoderNats, rateElements } = stage1Terms(
+        config,
+        lookUp,
+        inputs as unknown as Stage1Inputs,
+      )
+      return { priorNats, terminalNats, decoderNats, rateElements }
+    }),
+  )
+  const shape = imageShape(config, B)
   return {
-    priorNats: [...sums.priorNats],
-    terminalNats: [...sums.terminalNats],
-    decoderNats: [...sums.decoderNats],
-    rateElements: sums.rateElements,
+    terms: async (images, part, { draws, seed }) => {
+      const means = await meansOverDraws(part, draws, B, (first, step) => {
+        const own = floats(batchOf(images, shape, first))
+        const { seed: __, ...feeds } = stage1Feeds(config, own, seed, step, 1, rateLevels)
+        return program.run(feeds)
+      })
+      return {
+        priorNats: [...means.priorNats!],
+        terminalNats: [...means.terminalNats!],
+        decoderNats: [...means.decoderNats!],
+        rateElements: means.rateElements!,
+      }
+    },
+    dispose: () => program.dispose(),
   }
 }
 
@@ -90,8 +121,9 @@ export const baseNatsOf = async (
   weights: Weights,
   z: Float32Array,
   labels: Int32Array,
-  { draws, batch, seed }: { readonly draws: number; readonly batch: number; readonly seed: number },
+  { draws, batch, seed }: Draws & { readonly batch: number },
 ): Promise<number[]> => {
+  const all = { first: 0, count: labels.length, of: labels.length }
   const { seed: _, ...specs } = stage2Objective(config, batch).inputs
   const program = traceFrozen('evaluateBase', weights, specs, (lookUp, inputs) => {
     const given = inputs as unknown as Stage2Inputs
@@ -100,21 +132,16 @@ export const baseNatsOf = async (
   })
   const executable = await runtime.compile(program)
   const shape = latentShape(config, batch)
-  const sums = new Float64Array(labels.length)
-  for (let draw = 0; draw < draws; draw++) {
-    for (let first = 0; first < labels.length; first += batch) {
-      const step = draw * Math.ceil(labels.length / batch) + first / batch
-      const own = Int32Array.from({ length: batch }, (_, i) => labels[first + i] ?? -1)
-      const feeds = stage2Feeds(config, floats(batchOf(z, shape, first)), own, seed, step, {
-        weighting: elboWeight,
-        labelDropout: 0,
-      })
-      const nats = floats((await executable.run(feeds)).nats!)
-      for (let i = 0; i < batch && first + i < labels.length; i++) sums[first + i]! += nats[i]! / draws
-    }
-  }
+  const means = await meansOverDraws(all, draws, batch, (first, step) => {
+    const own = Int32Array.from({ length: batch }, (_, i) => labels[first + i] ?? -1)
+    const feeds = stage2Feeds(config, floats(batchOf(z, shape, first)), own, seed, step, {
+      weighting: elboWeight,
+      labelDropout: 0,
+    })
+    return executable.run(feeds)
+  })
   await executable.dispose()
-  return [...sums]
+  return [...means.nats!]
 }
 
 /** A measured quantity and its standard error over pictures. */
@@ -144,55 +171,97 @@ export interface Evaluation {
   readonly decoderNats: Measured
   /** Root mean square of the clean latent. */
   readonly latentRms: number
-  /** Reconstructions (encode, then all decoder steps) per second. */
+  /** Reconstructions (encode, then all decoder steps) per second, compiling not counted. */
   readonly imagesPerSecond: number
 }
 
-/** Measures stage 1 on pictures [N, 3, H, W] and returns the reconstructions with the figures. */
+/** Pictures that are read when their turn comes. */
+export interface PictureSet {
+  readonly count: number
+  /** Pictures `first` to `first + n − 1`: [n, 3, H, W] in [−1, 1]. */
+  read(first: number, n: number): Promise<Float32Array>
+}
+
+/** Pictures from `first` on with what was made of them, while they are in memory. */
+export interface MeasuredPart {
+  readonly first: number
+  /** [n, 3, H, W] */
+  readonly images: Float32Array
+  readonly reconstructions: Float32Array
+  /** The latent's nats where they fall, [n, c, h, w]. */
+  readonly rateElements: Float64Array
+}
+
+/** Figures of stage 1, and the two that are told picture by picture. */
+export interface MeasuredStage1 {
+  readonly figures: Evaluation
+  readonly psnrs: readonly number[]
+  readonly bitsPerPixel: readonly number[]
+}
+
+/**
+ * Measures stage 1 on pictures, of which a part is in memory at a time; the figures do not depend on its size.
+ * @param options.batch of the codec, too
+ * @param look sees every part as it passes
+ */
 export const evaluateStage1 = async (
   runtime: Runtime,
   config: ModelConfig,
   weights: Weights,
   codec: Codec,
-  images: Float32Array,
-  options: {
-    readonly draws: number
-    readonly batch: number
-    readonly seed: number
-    readonly sampler: SamplerConfig
-  },
-): Promise<{
-  readonly figures: Evaluation
-  readonly reconstructions: Float32Array
-  readonly psnrs: readonly number[]
-  readonly bitsPerPixel: readonly number[]
-  /** The latent's nats where they fall, [N, c, h, w]. */
-  readonly rateElements: Float64Array
-}> => {
-  const count = images.length / (3 * config.size ** 2)
-  const start = performance.now()
-  const z = await codec.encode(images, options.seed)
-  const reconstructions = await codec.decode(codec.addNoise(z, options.seed), options.seed, options.sampler)
-  const seconds = (performance.now() - start) / 1000
-  const terms = await stage1TermsOf(runtime, config, weights, images, options)
-  const latentNats = terms.priorNats.map((nats, i) => nats + terms.terminalNats[i]!)
-  const perPixel = latentNats.map((nats) => nats / (config.size ** 2 * Math.LN2))
+  pictures: PictureSet,
+  options: Draws & { readonly batch: number; readonly sampler: SamplerConfig; readonly atOnce?: number },
+  look: (part: MeasuredPart) => void = () => undefined,
+): Promise<MeasuredStage1> => {
+  const { size, latent } = config
+  const { count } = pictures
+  const { batch, seed, sampler } = options
+  const estimator = createTermsEstimator(runtime, config, weights, batch)
+  const psnrs: number[] = []
+  const ssims: number[] = []
+  const gridPsnrs: number[] = []
+  const priorNats: number[] = []
+  const terminalNats: number[] = []
+  const decoderNats: number[] = []
+  const coded = async (images: Float32Array, first: number, steps: SamplerConfig) => {
+    const z = await codec.encode(images, seed, first)
+    return { z, reconstructions: await codec.decode(codec.addNoise(z, seed, first), seed, steps, first) }
+  }
+  // Compiles encoder and decoder, which is no part of the time that a picture takes.
+  await coded(await pictures.read(0, Math.min(batch, count)), 0, { ...sampler, steps: 1 })
+  let squares = 0
+  let seconds = 0
+  for (const { first, n } of partsOf(count, batch, options.atOnce)) {
+    const images = await pictures.read(first, n)
+    const start = performance.now()
+    const { z, reconstructions } = await coded(images, first, sampler)
+    seconds += (performance.now() - start) / 1000
+    squares = z.reduce((sum, v) => sum + v * v, squares)
+    psnrs.push(...psnr(images, reconstructions, n))
+    if (size >= 11) ssims.push(...ssim(images, reconstructions, [n, 3, size, size]))
+    gridPsnrs.push(...psnr(images, boxDownBilinearUp(images, n * 3, size, latent.downsample), n))
+    const terms = await estimator.terms(images, { first, count: n, of: count }, options)
+    priorNats.push(...terms.priorNats)
+    terminalNats.push(...terms.terminalNats)
+    decoderNats.push(...terms.decoderNats)
+    look({ first, images, reconstructions, rateElements: terms.rateElements })
+  }
+  await estimator.dispose()
+  const latentNats = priorNats.map((nats, i) => nats + terminalNats[i]!)
+  const perPixel = latentNats.map((nats) => nats / (size ** 2 * Math.LN2))
   const elements = latentShape(config, 1).reduce((n, d) => n * d, 1)
-  const psnrs = psnr(images, reconstructions, count)
-  const grid = boxDownBilinearUp(images, count * 3, config.size, config.latent.downsample)
-  const shape = [count, 3, config.size, config.size] as const
   const figures: Evaluation = {
     count,
     psnr: meanAndError(psnrs),
-    ssim: config.size < 11 ? null : meanAndError(ssim(images, reconstructions, shape)),
-    gridPsnr: meanAndError(psnr(images, grid, count)),
+    ssim: size < 11 ? null : meanAndError(ssims),
+    gridPsnr: meanAndError(gridPsnrs),
     bitsPerPixel: meanAndError(perPixel),
     bitsPerDim: meanAndError(latentNats.map((nats) => nats / (elements * Math.LN2))),
-    priorNats: meanAndError(terms.priorNats),
-    terminalNats: meanAndError(terms.terminalNats),
-    decoderNats: meanAndError(terms.decoderNats),
-    latentRms: Math.sqrt(z.reduce((sum, v) => sum + v * v, 0) / z.length),
+    priorNats: meanAndError(priorNats),
+    terminalNats: meanAndError(terminalNats),
+    decoderNats: meanAndError(decoderNats),
+    latentRms: Math.sqrt(squares / (count * elements)),
     imagesPerSecond: count / seconds,
   }
-  return { figures, reconstructions, psnrs, bitsPerPixel: perPixel, rateElements: terms.rateElements }
+  return { figures, psnrs, bitsPerPixel: perPixel }
 }

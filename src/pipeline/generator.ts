@@ -1,14 +1,14 @@
 /** @file The base model in use: labels to noisy latents, by ancestral or DDIM steps that stop at λ(0). */
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from '../diffusion/sampler.ts'
-import { float32, floats, int32, scalar } from '../host/tensor.ts'
+import { floats, int32, scalar } from '../host/tensor.ts'
 import { nullLabel } from '../models/base.ts'
 import type { ModelConfig } from '../models/config.ts'
 import { baseStep, guidedBaseStep, priorStep, type StepInputs } from '../models/unifiedLatents.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/step.ts'
-import { stepSpecs } from './codec.ts'
+import { runChain, stepSpecs } from './chain.ts'
 import { compiledOnUse, inBatches } from './programs.ts'
-import { batchNoise, latentShape } from './stage1.ts'
+import { latentShape } from './stage1.ts'
 import { baseSchedule } from './stage2.ts'
 
 /** Which network generates: the base model of stage 2, or the prior of stage 1 (Appendix B; it knows no classes). */
@@ -70,23 +70,15 @@ export const createGenerator = (
       inBatches(labels.length, B, async (from) => {
         const own = Int32Array.from({ length: B }, (_, i) => labels[from + i] ?? none)
         const first = start + from
-        let xT = batchNoise(shape, seed, 'generate', first)
-        for (const [i, step] of samplerSteps(baseSchedule(config), sampler, end).entries()) {
+        const steps = samplerSteps(baseSchedule(config), sampler, end)
+        const x = await runChain(steps, shape, { seed, name: 'generate', first }, async (inputs, step) => {
           // Without classes both branches are the same.
           const scale = kind === 'prior' || config.classes === 0 ? 1 : guidanceAt(guidance, step.logSnr)
+          const feeds = { labels: int32([B], own), ...inputs }
           const guide = { nullLabels: int32([B], new Int32Array(B).fill(none)), guidance: scalar(scale) }
-          const feeds = {
-            labels: int32([B], own),
-            xT,
-            eps: step.noise === 0 ? xT : batchNoise(shape, seed, `generate/${i}`, first),
-            logSnr: float32([B], new Float32Array(B).fill(step.logSnr)),
-            keep: scalar(step.keep),
-            clean: scalar(step.clean),
-            noise: scalar(step.noise),
-          }
-          xT = (await (scale === 1 ? plain.run(feeds) : guided.run({ ...feeds, ...guide }))).x!
-        }
-        return floats(xT)
+          return (await (scale === 1 ? plain.run(feeds) : guided.run({ ...feeds, ...guide }))).x!
+        })
+        return floats(x)
       }),
     dispose: async () => {
       await plain.dispose()

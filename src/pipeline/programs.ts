@@ -26,6 +26,25 @@ const largestBatch = 64
 export const batchFor = (count: number, size: number): number =>
   Math.max(1, Math.min(largestBatch, count, Math.floor(batchPixels / size ** 2)))
 
+/** Pictures in memory at a time where a set is measured. */
+const mostAtOnce = 64
+
+/**
+ * The parts in which `count` examples are worked through: whole batches, so that every example meets the same ones in
+ * its batch however large the parts are, and nothing that is computed of it depends on that.
+ */
+export const partsOf = (
+  count: number,
+  batch: number,
+  atOnce: number = mostAtOnce,
+): { readonly first: number; readonly n: number }[] => {
+  const most = batch * Math.max(1, Math.floor(atOnce / batch))
+  return Array.from({ length: Math.ceil(count / most) }, (_, i) => ({
+    first: i * most,
+    n: Math.min(most, count - i * most),
+  }))
+}
+
 /**
  * Runs `body` on batches of exactly `batch` examples and joins the results.
  * @param count number of examples

@@ -110,23 +110,24 @@ export const batchLevels = (
 
 const filled = (B: number, value: number): HostTensor => float32([B], new Float32Array(B).fill(value))
 
-/** Noise levels and weights of L_z at a step. */
-type LatentLevels = Pick<PerInput<HostTensor>, 'zLogSnr' | 'zWeight' | 'z0LogSnr'>
+/** Noise levels and weights of L_z for a batch of B at a step. */
+type LatentLevels = (
+  config: ModelConfig,
+  B: number,
+  seed: number,
+  step: number,
+) => Pick<PerInput<HostTensor>, 'zLogSnr' | 'zWeight' | 'z0LogSnr'>
 
 /** Levels of the plain ELBO from λ_z(0) on: what the rate is measured with. */
-export const rateLevels = (config: ModelConfig, B: number, seed: number, step: number): LatentLevels => {
+export const rateLevels: LatentLevels = (config, B, seed, step) => {
   const { logSnr, weight } = batchLevels(priorSchedule(config), elboWeight, B, seed, 'zTime', step)
   return { zLogSnr: logSnr, zWeight: weight, z0LogSnr: filled(B, config.latent.logSnr0) }
 }
 
-/** The same from a least noise that is drawn for each example (`variant.priorBias`). */
-const drawnLevels = (
-  config: ModelConfig,
-  bias: number,
-  B: number,
-  seed: number,
-  step: number,
-): LatentLevels => {
+/** Levels of training: the same, or from a least noise that is drawn for each example (`variant.priorBias`). */
+const trainingLevels: LatentLevels = (config, B, seed, step) => {
+  const { priorBias: bias } = config.variant
+  if (bias === null) return rateLevels(config, B, seed, step)
   const { logSnr0, logSnr1 } = config.latent
   const times = stratifiedTimes(randomUniform(streamKey(seed, 'zTime'), step), B)
   const schedules = Array.from({ length: B }, (_, i) => {
@@ -163,6 +164,7 @@ const pixelLevels = (config: ModelConfig, B: number, seed: number, step: number)
  * Everything that stage 1 is fed at a step: a pure function of (seed, step), so that resuming needs no generator state.
  * @param images [B, 3, H, W] in [−1, 1]
  * @param encoderShare share of the prior's gradient that reaches the encoder
+ * @param latentLevels levels of L_z other than those of training: what measuring takes
  */
 export const stage1Feeds = (
   config: ModelConfig,
@@ -170,10 +172,10 @@ export const stage1Feeds = (
   seed: number,
   step: number,
   encoderShare: number,
+  latentLevels: LatentLevels = trainingLevels,
 ): PerInput<HostTensor> => {
   const B = images.length / (3 * config.size ** 2)
   const first = step * B
-  const { variance, priorBias } = config.variant
   const x = pixelLevels(config, B, seed, step)
   const latentNoise = (name: string): HostTensor => batchNoise(latentShape(config, B), seed, name, first)
   return {
@@ -181,10 +183,8 @@ export const stage1Feeds = (
     zEps: latentNoise('zEps'),
     z0Eps: latentNoise('z0Eps'),
     xEps: batchNoise(imageShape(config, B), seed, 'xEps', first),
-    ...(variance === 'learned' ? { zDraw: latentNoise('zDraw') } : {}),
-    ...(priorBias === null
-      ? rateLevels(config, B, seed, step)
-      : drawnLevels(config, priorBias, B, seed, step)),
+    ...(config.variant.variance === 'learned' ? { zDraw: latentNoise('zDraw') } : {}),
+    ...latentLevels(config, B, seed, step),
     xLogSnr: x.logSnr,
     xWeight: x.weight,
     encoderShare: scalar(encoderShare),

@@ -158,11 +158,13 @@ export const latestCheckpoint = (runDir: string, stage?: string): FoundCheckpoin
 
 /**
  * Reads a checkpoint directory.
+ * @param wanted which tensors to read, by name; all when absent
  * @throws one sentence that names the file when state.json or state.safetensors does not read.
  */
 export const loadCheckpoint = (
   path: string,
+  wanted?: (name: string) => boolean,
 ): { readonly state: CheckpointState; readonly tensors: Record<string, HostTensor> } => ({
   state: readState(path),
-  tensors: readSafetensors(join(path, 'state.safetensors')).tensors,
+  tensors: readSafetensors(join(path, 'state.safetensors'), wanted).tensors,
 })

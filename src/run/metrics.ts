@@ -48,11 +48,11 @@ export const readMetrics = (path: string): MetricRecord[] => {
 /**
  * Opens a log for appending. Lines after `resumedAt` (of a later step, or of a later stage) and a half-written last
  * line are dropped first, because the resumed run writes those steps again.
- * @param resumedAt progress of the loaded checkpoint; null starts an empty log.
+ * @param resumedAt progress of the loaded checkpoint; step 0 where a stage starts
  * @throws when the existing log does not read.
  */
-export const openMetrics = (path: string, resumedAt: Progress | null): MetricsWriter => {
-  const kept = resumedAt === null ? [] : readMetrics(path).filter((r) => compareProgress(r, resumedAt) <= 0)
+export const openMetrics = (path: string, resumedAt: Progress): MetricsWriter => {
+  const kept = readMetrics(path).filter((r) => compareProgress(r, resumedAt) <= 0)
   writeFileAtomic(path, kept.map((record) => `${JSON.stringify(record)}\n`).join(''))
   const fd = openSync(path, 'a')
   return {

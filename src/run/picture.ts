@@ -1,5 +1,6 @@
 /** @file Pictures for people: grids of samples, and originals above their reconstructions, as PNG. */
 import sharp from 'sharp'
+import { quantisePictures } from '../host/pixels.ts'
 import { floats, type HostTensor, showShape } from '../host/tensor.ts'
 import { escapeMarkup } from './escape.ts'
 
@@ -18,23 +19,6 @@ interface Row {
   readonly pictures: readonly Float32Array[]
   readonly gapAbove: number
   readonly label: string
-}
-
-/**
- * Pixels of a picture [3,H,W] in [-1, 1] as bytes [H,W,3]: round(127.5·x + 127.5), clipped to 0..255. Ties go to the
- * even number, as in ONNX Round; NaN becomes 0.
- * @throws when the array has not 3·H·W elements.
- */
-export const toUint8Rgb = (x: Float32Array, height: number, width: number): Uint8Array => {
-  const area = height * width
-  if (x.length !== 3 * area) {
-    throw new Error(`picture: ${x.length} elements do not fill [3,${height},${width}]; pass ${3 * area}`)
-  }
-  const rgb = new Uint8ClampedArray(3 * area) // clips, and rounds ties to even, on assignment
-  for (let channel = 0; channel < 3; channel++) {
-    for (let i = 0; i < area; i++) rgb[3 * i + channel] = 127.5 * x[channel * area + i] + 127.5
-  }
-  return new Uint8Array(rgb.buffer)
 }
 
 /** Splits [N,3,H,W] into N views [3,H,W]. */
@@ -101,7 +85,7 @@ const drawRows = async (
     top += gapAbove
     pictures.forEach((picture, column) => {
       const left = labelWidth + column * (tileWidth + gap)
-      const pixels = toUint8Rgb(picture, size.height, size.width)
+      const pixels = quantisePictures(picture, size)
       paste(canvas, pixels, { left, top, width: size.width, scale })
     })
     // Central baselines are not drawn the same everywhere; 0.35 em is half the height of capitals.

@@ -106,15 +106,18 @@ export const inspectSafetensors = (path: string): SafetensorsHeader =>
   withFile(path, (fd) => readHeader(path, fd))
 
 /**
- * Reads all tensors, each straight into its own array. Files may be larger than 2 GiB.
+ * Reads tensors, each straight into its own array. Files may be larger than 2 GiB.
+ * @param wanted which tensors to read, by name; all when absent
  * @throws one sentence that names the file, the tensor and the byte when the file is malformed.
  */
 export const readSafetensors = (
   path: string,
+  wanted: (name: string) => boolean = () => true,
 ): { tensors: Record<string, HostTensor>; metadata: Record<string, string> } =>
   withFile(path, (fd) => {
     const { entries, metadata, dataStart } = readHeader(path, fd)
-    const tensors = [...entries].map(([name, { dtype, shape, begin }]): [string, HostTensor] => {
+    const own = [...entries].filter(([name]) => wanted(name))
+    const tensors = own.map(([name, { dtype, shape, begin }]): [string, HostTensor] => {
       const tensor = zeros(shape, dtype)
       const bytes = bytesOf(tensor)
       const got = readPieces(fd, bytes, dataStart + begin)

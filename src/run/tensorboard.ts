@@ -1,6 +1,6 @@
 /**
  * @file TensorBoard event files: TFRecord framing around Event messages (tensorflow/core/util/event.proto and
- * summary.proto), with scalars and PNG pictures only.
+ * summary.proto), with scalars only.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { hostname } from 'node:os'
@@ -13,8 +13,6 @@ export interface EventWriter {
   readonly path: string
   /** Adds one number; stored as float32. */
   scalar(tag: string, value: number, step: number): void
-  /** Adds one picture. @throws when the bytes are not PNG. */
-  image(tag: string, png: Uint8Array, step: number): void
   /** Closes the file. */
   close(): void
 }
@@ -78,29 +76,20 @@ const bytesField = (field: number, ...parts: Uint8Array[]): Uint8Array => {
 
 const stringField = (field: number, text: string): Uint8Array => bytesField(field, Buffer.from(text))
 
-/** Width and height from a PNG's first chunk, IHDR. */
-const pngSize = (png: Uint8Array): { width: number; height: number } => {
-  const view = Buffer.from(png.buffer, png.byteOffset, png.byteLength)
-  if (view.length < 24 || view.readUInt32BE(0) !== 0x89504e47) {
-    throw new Error(`tensorboard: ${view.length} bytes that do not start like a PNG file`)
-  }
-  return { width: view.readUInt32BE(16), height: view.readUInt32BE(20) }
-}
-
 /** Files opened by this process. */
 let opened = 0
 
 /**
  * Starts a new event file in a directory, which is made where it does not exist; TensorBoard merges all files of a
  * directory.
- * @param options.resumedStep makes TensorBoard forget what earlier files say about this step and later ones.
+ * @param options.firstStep TensorBoard forgets what earlier files of the directory say about this step and later ones
  * @param options.now clock in seconds since 1970, for tests.
  */
 export const openEvents = (
   directory: string,
-  options: { readonly resumedStep?: number; readonly now?: () => number } = {},
+  options: { readonly firstStep: number; readonly now?: () => number },
 ): EventWriter => {
-  const { resumedStep, now = () => Date.now() / 1000 } = options
+  const { firstStep, now = () => Date.now() / 1000 } = options
   mkdirSync(directory, { recursive: true })
   // The process id and the count keep writers that start within a second of each other from meeting in one file.
   const second = String(Math.floor(now())).padStart(10, '0')
@@ -109,21 +98,14 @@ export const openEvents = (
 
   const write = (...fields: Uint8Array[]): void =>
     writePieces(fd, record(Buffer.concat([doubleField(1, now()), ...fields])))
-  const summary = (tag: string, step: number, value: Uint8Array): void =>
-    write(varintField(2, step), bytesField(5, bytesField(1, stringField(1, tag), value)))
-
   write(stringField(3, 'brain.Event:2'))
-  // session_log with status START = 1
-  if (resumedStep !== undefined) write(varintField(2, resumedStep), bytesField(7, varintField(1, 1)))
+  // session_log with status START = 1. In every file: TensorBoard passes over the first START of a directory, and at
+  // each later one forgets all tags from its step on.
+  write(varintField(2, firstStep), bytesField(7, varintField(1, 1)))
   return {
     path,
-    scalar: (tag, value, step) => summary(tag, step, floatField(2, value)),
-    image: (tag, png, step) => {
-      const { width, height } = pngSize(png)
-      const rgb = 3 // Summary.Image.colorspace
-      const size = [varintField(1, height), varintField(2, width), varintField(3, rgb)]
-      summary(tag, step, bytesField(4, ...size, bytesField(4, png)))
-    },
+    scalar: (tag, value, step) =>
+      write(varintField(2, step), bytesField(5, bytesField(1, stringField(1, tag), floatField(2, value)))),
     close: () => closeSync(fd),
   }
 }

@@ -15,7 +15,7 @@ export interface DeviceState {
   /** Replaces tensors of the same names and shapes. @throws when a name is unknown or a shape differs. */
   write(tensors: Readonly<Record<string, HostTensor>>): Promise<void>
   /** Frees the device memory. */
-  dispose(): void
+  dispose(): Promise<void>
 }
 
 /** A compiled program. */

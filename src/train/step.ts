@@ -163,11 +163,14 @@ export const unpackState = (
   return named
 }
 
+/** Whether a tensor of a checkpoint belongs to a copy of the parameters. */
+export const isOfCopy = (name: string, copy: (typeof copies)[number]): boolean => name.startsWith(`${copy}/`)
+
 /** The tensors of one copy in a checkpoint, by path. */
 export const copyIn = (named: Readonly<Record<string, HostTensor>>, copy: (typeof copies)[number]): Weights =>
   Object.fromEntries(
     Object.entries(named)
-      .filter(([name]) => name.startsWith(`${copy}/`))
+      .filter(([name]) => isOfCopy(name, copy))
       .map(([name, t]) => [name.slice(copy.length + 1), t]),
   )
 

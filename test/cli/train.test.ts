@@ -112,10 +112,11 @@ describe('ul train', () => {
       const { width, height } = await sharp(join(unbrokenRun, name)).metadata()
       expect(Math.min(width, height), name).toBeGreaterThanOrEqual(32)
     }
-    const events = readdirSync(join(unbrokenRun, 'tensorboard'))
-    expect(events.filter((name) => name.startsWith('events.out.tfevents.'))).toHaveLength(2)
-    for (const name of events) {
-      expect(statSync(join(unbrokenRun, 'tensorboard', name)).size).toBeGreaterThan(1000)
+    expect(readdirSync(join(unbrokenRun, 'tensorboard')).sort()).toEqual(['stage1', 'stage2'])
+    for (const stage of ['stage1', 'stage2']) {
+      const events = readdirSync(join(unbrokenRun, 'tensorboard', stage))
+      expect(events).toEqual([expect.stringMatching(/^events\.out\.tfevents\./)])
+      expect(statSync(join(unbrokenRun, 'tensorboard', stage, events[0]!)).size).toBeGreaterThan(1000)
     }
     expect(readdirSync(join(unbrokenRun, 'checkpoints')).sort()).toEqual(
       ['stage1', 'stage2'].flatMap((s) => [`${s}-000000010`, `${s}-000000020`]),

@@ -1,6 +1,5 @@
 /** @file Resizing against numpy, PyTorch and Pillow, and pictures as bytes. */
 import { describe, expect, it } from 'vitest'
-import { quantisePictures } from '../../src/features/quantise.ts'
 import { type ResizeRule, resizePictures } from '../../src/features/resize.ts'
 import { floats } from '../../src/host/tensor.ts'
 import { goldenTensors } from '../eval/support.ts'
@@ -35,12 +34,5 @@ describe('resizePictures', () => {
     expect(() => resizePictures(picture, from, { height: 8, width: 8 }, 'none')).toThrow(
       /pictures of 17×13, but the network takes 8×8 and its sidecar says resize "none"/,
     )
-  })
-})
-
-describe('quantisePictures', () => {
-  it('rounds, clips and moves channels last', () => {
-    const images = Float32Array.of(-1, 1, 0, 0.5, -2, 2) // one picture, three channels of 1×2
-    expect([...quantisePictures(images, { height: 1, width: 2 })]).toEqual([0, 128, 0, 255, 191, 255])
   })
 })

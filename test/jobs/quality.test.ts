@@ -8,7 +8,7 @@ import { compareFeatureSets, type FeatureComparison } from '../../src/eval/compa
 import { type FeatureSet, featureSet } from '../../src/eval/featureSet.ts'
 import { openHubNetwork } from '../../src/features/hub.ts'
 import { openFeatureNetwork } from '../../src/features/network.ts'
-import { quantisePictures } from '../../src/features/quantise.ts'
+import { quantisePictures } from '../../src/host/pixels.ts'
 import { generatesByClass, type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
 import { measureQuality, type Quality, type QualityOptions } from '../../src/jobs/quality.ts'
 import { decoderSampler, evenly, latentSampler } from '../../src/jobs/use.ts'

@@ -185,7 +185,7 @@ describe('stage 1', () => {
     expect(mismatches(difference('param'), under(golden, 'moved'), 1e-3)).toEqual({})
     expect(mismatches(difference('ema'), under(golden, 'emaMoved'), 1e-3)).toEqual({})
     await executable.dispose()
-    state.dispose()
+    await state.dispose()
   })
 })
 

@@ -1,6 +1,6 @@
 /** @file The four networks: what they are before training, what their structure promises, and their sizes. */
 import { describe, expect, it } from 'vitest'
-import { float32, floats, type HostTensor, int32, type Shape, zeros } from '../../src/host/tensor.ts'
+import { float32, floats, type HostTensor, int32, type Shape, sizeOf, zeros } from '../../src/host/tensor.ts'
 import { input, type Value } from '../../src/ir/graph.ts'
 import { baseSpec, baseV, nullLabel } from '../../src/models/base.ts'
 import { halvings, latentGrid, type ModelConfig, stageChannels } from '../../src/models/config.ts'
@@ -9,15 +9,7 @@ import { encode, encoderSpec } from '../../src/models/encoder.ts'
 import { priorSpec, priorV } from '../../src/models/prior.ts'
 import { stage1Spec, stage2Spec } from '../../src/models/unifiedLatents.ts'
 import { resBlock, resBlockSpec } from '../../src/nn/layers.ts'
-import {
-  bindParams,
-  countParams,
-  flattenSpec,
-  initialParams,
-  type Params,
-  param,
-  type Spec,
-} from '../../src/nn/params.ts'
+import { bindParams, flattenSpec, initialParams, type Params, param, type Spec } from '../../src/nn/params.ts'
 import { blockSpec, stack, stackSpec } from '../../src/nn/transformer.ts'
 import {
   evaluate,
@@ -28,6 +20,10 @@ import {
   type Tensors,
   tinyConfig,
 } from './support.ts'
+
+/** Number of scalars in a tree. */
+const countParams = (spec: Spec): number =>
+  flattenSpec(spec).reduce((n, { spec: { shape } }) => n + sizeOf(shape), 0)
 
 const B = 2
 const grid = latentGrid(tinyConfig)

@@ -25,7 +25,7 @@ import {
 import { bindParams, flattenSpec, initialParams } from '../../src/nn/params.ts'
 import { add, reduceSum } from '../../src/ops/core.ts'
 import { createCodec } from '../../src/pipeline/codec.ts'
-import { stage1TermsOf } from '../../src/pipeline/evaluate.ts'
+import { createTermsEstimator } from '../../src/pipeline/evaluate.ts'
 import { createGenerator } from '../../src/pipeline/generator.ts'
 import { batchNoise, imageShape, latentShape, rateLevels, stage1Feeds } from '../../src/pipeline/stage1.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
@@ -390,11 +390,9 @@ describe('a weighted prior', () => {
     expect([...floats(levels.z0LogSnr)]).toEqual(Array(B).fill(logSnr0))
     expect(levels).toEqual(rateLevels(plain, B, 7, 0))
     expect(floats(feedsOf(weighted, 0).z0LogSnr!).every((v) => v < logSnr0)).toBe(true)
-    const measured = await stage1TermsOf(runtime, weighted, paramsOf(weighted), images, {
-      draws: 1,
-      batch: B,
-      seed: 7,
-    })
+    const estimator = createTermsEstimator(runtime, weighted, paramsOf(weighted), B)
+    const measured = await estimator.terms(images, { first: 0, count: B, of: B }, { draws: 1, seed: 7 })
+    await estimator.dispose()
     // With the feeds of the method, which know of no drawn noise.
     const { terms } = await run(weighted, undefined, feedsOf(plain, 0))
     for (const name of ['priorNats', 'terminalNats', 'decoderNats', 'rateElements'] as const) {

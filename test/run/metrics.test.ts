@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -8,8 +8,12 @@ const newPath = (): string => join(mkdtempSync(join(tmpdir(), 'metrics-')), 'met
 
 const logged = (path: string): string[] => readMetrics(path).map((r) => `${r.stage}:${r.step}`)
 
+const start = { stage: 'stage1', step: 0 }
+
+/** A log made anew. */
 const fill = (path: string): void => {
-  const log = openMetrics(path, null)
+  rmSync(path, { force: true })
+  const log = openMetrics(path, start)
   for (const step of [0, 10, 20, 30]) log.append({ stage: 'stage1', step, loss: step / 10 })
   for (const step of [10, 20]) log.append({ stage: 'stage2', step, loss: 1 })
   log.close()
@@ -18,7 +22,7 @@ const fill = (path: string): void => {
 test('what is appended is read, one line each, and can be read while the log is open', () => {
   const path = newPath()
   expect(readMetrics(path)).toEqual([])
-  const log = openMetrics(path, null)
+  const log = openMetrics(path, start)
   log.append({ stage: 'stage1', step: 1, 'loss/nats': 0.5, note: 'ü', finite: true, byBin: [1, 2] })
   expect(readMetrics(path)).toEqual([
     { stage: 'stage1', step: 1, 'loss/nats': 0.5, note: 'ü', finite: true, byBin: [1, 2] },
@@ -30,7 +34,7 @@ test('what is appended is read, one line each, and can be read while the log is 
 
 test('numbers that are not finite become null, at any depth', () => {
   const path = newPath()
-  const log = openMetrics(path, null)
+  const log = openMetrics(path, start)
   log.append({ stage: 's', step: 0, a: Number.NaN, b: Number.POSITIVE_INFINITY, c: [1, -Infinity] })
   log.close()
   expect(readFileSync(path, 'utf8')).toBe('{"stage":"s","step":0,"a":null,"b":null,"c":[1,null]}\n')
@@ -61,11 +65,11 @@ test('a half-written last line is dropped, so that the next line starts anew', (
   expect(readFileSync(path, 'utf8')).toBe(whole)
 })
 
-test('a fresh start empties the log; a damaged line in the middle is an error with its number', () => {
+test('a start keeps what was measured before the first step; a damaged line in the middle is an error with its number', () => {
   const path = newPath()
   fill(path)
-  openMetrics(path, null).close()
-  expect(readFileSync(path, 'utf8')).toBe('')
+  openMetrics(path, start).close()
+  expect(logged(path)).toEqual(['stage1:0'])
   for (const damaged of ['{"stage":', '3', 'null', '{"stage":"a"}', '']) {
     writeFileSync(path, `{"stage":"a","step":1}\n${damaged}\n`)
     expect(() => readMetrics(path)).toThrow(`${path}: line 2 is not`)

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import sharp from 'sharp'
 import { expect, test } from 'vitest'
 import { float32, type HostTensor, sizeOf } from '../../src/host/tensor.ts'
-import { gridPng, pairGrid, toUint8Rgb } from '../../src/run/picture.ts'
+import { gridPng, pairGrid } from '../../src/run/picture.ts'
 
 interface Decoded {
   readonly width: number
@@ -33,24 +33,6 @@ const numbered = (N: number, H: number, W: number): HostTensor => {
 const colour = (n: number, y: number, x: number): number[] => [0, 1, 2].map((c) => byteOf(n, c, y, x))
 
 const white = [255, 255, 255]
-
-test('quantiser: rounds, ties to even, clips, NaN to 0, channels last', () => {
-  const x = [-1, 1, -7, 7, Number.NaN, 0, 0.5 / 127.5, 1.5 / 127.5, -1 + 1 / 127.5, 0.2, Infinity, -Infinity]
-  const bytes = toUint8Rgb(Float32Array.from(x), 2, 2)
-  const planes = [0, 1, 2].map((c) => [0, 1, 2, 3].map((i) => bytes[3 * i + c]))
-  expect(planes[0]).toEqual([0, 255, 0, 255])
-  expect(planes[1].slice(0, 2)).toEqual([0, 128]) // 127.5 is a tie
-  expect(planes[1].slice(2)).toEqual([128, 129])
-  expect(planes[2]).toEqual([1, 153, 255, 0])
-  expect(() => toUint8Rgb(new Float32Array(11), 2, 2)).toThrow('11 elements do not fill [3,2,2]; pass 12')
-})
-
-test('quantiser inverts the scaling of every byte', () => {
-  const bytes = Array.from({ length: 256 }, (_, i) => i)
-  const x = Float32Array.from([...bytes, ...bytes, ...bytes], (b) => b / 127.5 - 1)
-  const back = toUint8Rgb(x, 16, 16)
-  for (const b of bytes) expect([...back.subarray(3 * b, 3 * b + 3)]).toEqual([b, b, b])
-})
 
 test('grid: pictures lie where the formula says, enlarged without blending, white elsewhere', async () => {
   const [N, H, W] = [5, 2, 3]

@@ -91,6 +91,13 @@ test('golden bytes: header by name and padded to 8, widest elements first', () =
   expect(bytes.subarray(8 + padded.length).toString('hex')).toBe('feffffffffffffff0000c03f0100')
 })
 
+test('tensors that are not wanted are not read', () => {
+  const tensors = { 'ema/w': float32([2], [1, 2]), 'param/w': float32([2], [3, 4]), emaless: scalar(5) }
+  writeSafetensors(path, tensors, { format: 'ul' })
+  const read = readSafetensors(path, (name) => name.startsWith('ema/'))
+  expect(read).toEqual({ tensors: { 'ema/w': tensors['ema/w'] }, metadata: { format: 'ul' } })
+})
+
 test('views with an offset, and a file without tensors', () => {
   const whole = Float32Array.of(0, 1, 2, 3)
   writeSafetensors(path, { tail: { dtype: 'float32', shape: [2], data: whole.subarray(2) } })

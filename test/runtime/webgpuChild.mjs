@@ -96,7 +96,7 @@ const trainOn = async (device) => {
   await profiled.run(feedsOf(steps), state)
   const copies = (await profiled.profile()).filter(({ operator }) => operator.startsWith('Memcpy'))
   await profiled.dispose()
-  state.dispose()
+  await state.dispose()
   return {
     traffic,
     expected,

@@ -19,7 +19,7 @@ const noState: DeviceState = {
   names: [],
   read: async () => ({}),
   write: async () => undefined,
-  dispose: () => undefined,
+  dispose: async () => undefined,
 }
 
 /** Answers each run with the next loss and gradient norm, and keeps what it was fed. */

@@ -58,7 +58,7 @@ export class CpuState implements DeviceState {
     }
   }
 
-  dispose(): void {
+  async dispose(): Promise<void> {
     for (const tensor of [...this.#current.values(), ...this.#spare.values()]) tensor.release()
     this.#current.clear()
     this.#spare.clear()

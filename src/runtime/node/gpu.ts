@@ -122,9 +122,11 @@ export class GpuState implements DeviceState {
     for (const name of this.names) this.commit(name, results[this.#outputs[`out:${name}`]!] as ort.Tensor)
   }
 
-  dispose(): void {
+  async dispose(): Promise<void> {
     for (const t of this.#current.values()) t.dispose()
     this.#current.clear()
+    await this.#upload.release()
+    await this.#download.release()
   }
 }
 

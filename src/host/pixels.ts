@@ -1,10 +1,10 @@
-/** @file Generated pictures as bytes, which is how published feature metrics see them. */
+/** @file Pictures as bytes: what is saved and what feature networks see are the same. */
 
 /** The quantiser, for reports: another in use, clip(127.5x + 128), moves Fréchet distances. */
 export const quantiserName = 'round(127.5x + 127.5), clipped to 0 … 255'
 
 /**
- * Pictures as bytes, by `quantiserName`; halves go up.
+ * Pictures as bytes, by `quantiserName`; halves go up, NaN becomes 0.
  * @param images [N, 3, H, W] in [−1, 1], flattened
  * @returns [N, H, W, 3]
  */

@@ -1,0 +1,79 @@
+/** @file Measuring stage 1 in parts: how many pictures are in memory at a time changes no bit of any figure. */
+import { expect, it } from 'vitest'
+import type { ModelConfig, VariantConfig } from '../../src/models/config.ts'
+import { stage1Spec } from '../../src/models/unifiedLatents.ts'
+import { createCodec } from '../../src/pipeline/codec.ts'
+import { evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../../src/pipeline/evaluate.ts'
+import { partsOf } from '../../src/pipeline/programs.ts'
+import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+import { normal, randomParams, tinyConfig } from './support.ts'
+
+const runtime = new NodeRuntime({ threads: 1 })
+const [count, batch] = [7, 2]
+const each = 3 * tinyConfig.size ** 2
+const images = normal('pictures', [count * each], 0.5).data as Float32Array
+
+/** Figures but for the speed, and everything that passed. */
+const measured = async (
+  config: ModelConfig,
+  atOnce: number,
+): Promise<{ readonly result: MeasuredStage1; readonly reads: number[]; readonly passed: number[][] }> => {
+  const weights = randomParams(stage1Spec(config))
+  const codec = createCodec(runtime, config, weights, batch)
+  const reads: number[] = []
+  const read = async (first: number, n: number): Promise<Float32Array> => {
+    reads.push(n)
+    return images.slice(first * each, (first + n) * each)
+  }
+  const passed: number[][] = [[], [], []]
+  const look = (part: MeasuredPart): void => {
+    expect(part.first * each).toBe(passed[0]!.length)
+    for (const [i, own] of [part.images, part.reconstructions, part.rateElements].entries())
+      passed[i]!.push(...own)
+  }
+  const sampler = { kind: 'ancestral', steps: 2, variance: 0.5 } as const
+  const options = { draws: 2, batch, seed: 3, sampler, atOnce }
+  const { figures, ...result } = await evaluateStage1(
+    runtime,
+    config,
+    weights,
+    codec,
+    { count, read },
+    options,
+    look,
+  )
+  await codec.dispose()
+  return { result: { ...result, figures: { ...figures, imagesPerSecond: 0 } }, reads, passed }
+}
+
+it.each<Partial<VariantConfig>>([{}, { variance: 'learned' }, { priorBias: 1 }])(
+  'figures, reconstructions and rates are those of the whole: %j',
+  async (variant) => {
+    const config = { ...tinyConfig, variant: { ...tinyConfig.variant, ...variant } }
+    const whole = await measured(config, count + batch)
+    expect(whole.reads).toEqual([batch, count])
+    expect(whole.passed[0]).toEqual([...images])
+    for (const [atOnce, reads] of [
+      [1, [2, 2, 2, 1]],
+      [5, [4, 3]],
+    ] as const) {
+      const parts = await measured(config, atOnce)
+      expect(parts.reads).toEqual([batch, ...reads]) // the first one for compiling
+      expect(parts.result).toEqual(whole.result)
+      expect(parts.passed).toEqual(whole.passed)
+    }
+  },
+)
+
+it('parts are whole batches, one at least, and cover all examples in order', () => {
+  expect(partsOf(10, 3, 7)).toEqual([
+    { first: 0, n: 6 },
+    { first: 6, n: 4 },
+  ])
+  expect(partsOf(3, 2, 1)).toEqual([
+    { first: 0, n: 2 },
+    { first: 2, n: 1 },
+  ])
+  expect(partsOf(64, 64)).toEqual([{ first: 0, n: 64 }])
+  expect(partsOf(0, 4)).toEqual([])
+})
