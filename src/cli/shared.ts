@@ -72,10 +72,9 @@ export const runDirectory = (given: string): string => {
   return !existsSync(given) && /^[\w-]+$/.test(given) && existsSync(shipped) ? shipped : given
 }
 
-/** A result as one JSON line, or as text for people. */
+/** A result on stdout: as one JSON line, or as text for people. Progress and warnings go to stderr. */
 export const answer = (json: boolean | undefined, value: object, text: string): void => {
-  if (json === true) process.stdout.write(`${JSON.stringify(value)}\n`)
-  else process.stderr.write(`${text}\n`)
+  process.stdout.write(`${json === true ? JSON.stringify(value) : text}\n`)
 }
 
 export const warn = (text: string): void => {

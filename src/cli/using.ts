@@ -65,6 +65,14 @@ interface EvaluateFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
+/** Names the pictures that could not be read: on stdout for programs, else as warnings. */
+const tellSkipped = (json: boolean | undefined, skipped: use.LoadedPictures['skipped']): void => {
+  for (const { file, reason } of skipped) {
+    if (json === true) answer(json, { event: 'skipped', file, reason }, '')
+    else warn(`skipped ${file}: ${reason}`)
+  }
+}
+
 /** Adds the commands. */
 export const usingCommands = (program: Command): void => {
   program
@@ -124,8 +132,7 @@ export const usingCommands = (program: Command): void => {
       const runtime = runtimeOf(flags)
       const run = openRun(runDirectory(dir), runtime, warn)
       const { files, images, skipped } = await use.loadPictures(paths, run.config.data.size)
-      for (const { file, reason } of skipped)
-        answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
+      tellSkipped(flags.json, skipped)
       const decoder = use.decoderSampler(run.config)
       const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
       const measured = await use.reconstruct(run, runtime, images, { seed: flags.seed, sampler })
@@ -186,8 +193,7 @@ export const usingCommands = (program: Command): void => {
     .action(async (dir: string, paths: string[], flags: CodecFlags) => {
       const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
       const pictures = await use.loadPictures(paths, run.config.data.size)
-      for (const { file, reason } of pictures.skipped)
-        answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
+      tellSkipped(flags.json, pictures.skipped)
       await use.encodeToFile(run, pictures, flags.seed, flags.out)
       answer(
         flags.json,

@@ -31,11 +31,12 @@ describe('ul data', () => {
       '--size',
       '32',
     ])
-    expect([code, stdout]).toEqual([0, ''])
-    expect(stderr).toContain(`cifar ${goldenData('cifar10')}: 10 training and 4 validation pictures, 32×32`)
-    expect(stderr).toMatch(/^ {2}10 classes \(training, validation\)$/m)
-    expect(stderr).toMatch(/^ {2}ant +4 +1$/m)
-    expect(stderr).toMatch(/^ {2}0 skipped$/m)
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/^data: decoding 14 pictures once/)
+    expect(stdout).toContain(`cifar ${goldenData('cifar10')}: 10 training and 4 validation pictures, 32×32`)
+    expect(stdout).toMatch(/^ {2}10 classes \(training, validation\)$/m)
+    expect(stdout).toMatch(/^ {2}ant +4 +1$/m)
+    expect(stdout).toMatch(/^ {2}0 skipped$/m)
   })
 
   it('takes the data of a configuration', async () => {

@@ -26,7 +26,9 @@ let discs = ''
 beforeAll(async () => {
   const pictures = await makePictures('pictures')
   discs = join(pictures, 'discs')
-  expect(await ul(tinyTraining(pictures, run))).toMatchObject({ code: 0, stdout: '' })
+  const { code, stdout, stderr } = await ul(tinyTraining(pictures, run))
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^done in .*\n {2}reconstruction .* dB/)])
+  expect(stderr).toContain('report: ')
   await jsonOf(['encode', run, discs, '--seed', '5', '--out', latents])
 })
 
@@ -143,13 +145,13 @@ describe('ul reconstruct', () => {
     }
   })
 
-  it('prints for people on stderr, and goes on past a picture that does not decode', async () => {
+  it('prints figures on stdout, warnings on stderr, and goes on past a picture that does not decode', async () => {
     const { code, stdout, stderr } = await ul(['reconstruct', run, join(discs, 'discs-0.png'), discs])
-    expect([code, stdout]).toEqual([0, ''])
-    const lines = stderr.trimEnd().split('\n')
-    expect(lines).toHaveLength(1 + 13 + 1)
-    expect(lines[0]).toMatch(/^skipped .*broken\.png: \S/)
-    expect(lines[1]).toMatch(/discs-0\.png {2}\d+\.\d\d dB {2}\d+\.\d{3} bits\/pixel$/)
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/^warning: skipped .*broken\.png: \S.*\n$/)
+    const lines = stdout.trimEnd().split('\n')
+    expect(lines).toHaveLength(13 + 1)
+    expect(lines[0]).toMatch(/discs-0\.png {2}\d+\.\d\d dB {2}\d+\.\d{3} bits\/pixel$/)
     expect(lines.at(-1)).toMatch(/^overall \(13\) /)
   })
 
@@ -275,8 +277,8 @@ describe('ul info', () => {
 
   it('knows presets', async () => {
     const { code, stdout, stderr } = await ul(['info', 'emoji64'])
-    expect([code, stdout]).toEqual([0, ''])
-    expect(stderr).toMatch(/^emoji64: latent 16×8×8 /)
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^emoji64: latent 16×8×8 /)
   })
 })
 
