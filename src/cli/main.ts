@@ -29,4 +29,12 @@ const fail = (error: unknown): void => {
   process.exitCode = error instanceof ConfigError ? exitUsage : exitFailure
 }
 
+/** Ends quietly when whoever read the output has gone, as in `ul --help | head -1`. */
+const stopReading = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+}
+process.stdout.on('error', stopReading)
+process.stderr.on('error', stopReading)
+
 program.parseAsync().catch(fail)

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { InvalidArgumentError, Option } from 'commander'
-import { parseConfig, presetByName } from '../config/load.ts'
+import { ConfigError, parseConfig, presetByName } from '../config/load.ts'
 import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import type { Compute } from '../ir/graph.ts'
@@ -60,7 +60,14 @@ export const loadConfig = (source: string): Config => {
   const found = statSync(source, { throwIfNoEntry: false })
   if (Object.hasOwn(presets, source) || found === undefined || found.isDirectory())
     return presetByName(source)
-  return parseConfig(readFileSync(source, 'utf8'), source)
+  return parseConfig(readText(source), source)
+}
+
+/** A text file. @throws ConfigError when it is none. */
+export const readText = (path: string): string => {
+  const text = readFileSync(path, 'utf8')
+  if (text.includes('\0')) throw new ConfigError(`${path}: this is not a text file; give a file of YAML`)
+  return text
 }
 
 /** Models that come with the package, by name. */

@@ -1,5 +1,5 @@
 /** @file train, sweep, report and plan: making runs and comparing them. */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { basename, extname, join, relative } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { applySettings, ConfigError, showConfig } from '../config/load.ts'
@@ -22,6 +22,7 @@ import {
   jsonOption,
   loadConfig,
   positiveNumber,
+  readText,
   realNumber,
   runtimeOf,
   setOption,
@@ -75,7 +76,7 @@ const parseShard = (text: string): Shard => {
 const readSweep = (path: string): Sweep => {
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true)
     throw new ConfigError(`${path}: there is no such file; give one like those in experiments/`)
-  return parseSweep(readFileSync(path, 'utf8'), path)
+  return parseSweep(readText(path), path)
 }
 
 /** A sweep from a file of one (with arms), or from a preset and a grid. */

@@ -12,6 +12,7 @@ import { latentShape } from '../pipeline/stage1.ts'
 import { writeFileAtomic } from '../run/atomic.ts'
 import { gridPng, pairGrid } from '../run/picture.ts'
 import { rateMapsPng } from '../run/rateMaps.ts'
+import { inspectSafetensors } from '../run/safetensors.ts'
 import { NodeRuntime } from '../runtime/node/runtime.ts'
 import {
   answer,
@@ -70,6 +71,15 @@ const tellSkipped = (json: boolean | undefined, skipped: use.LoadedPictures['ski
   for (const { file, reason } of skipped) {
     if (json === true) answer(json, { event: 'skipped', file, reason }, '')
     else warn(`skipped ${file}: ${reason}`)
+  }
+}
+
+/** @throws in one sentence when a file holds no tensors. */
+const expectTensors = (file: string): void => {
+  try {
+    inspectSafetensors(file)
+  } catch (cause) {
+    throw new Error(`${(cause as Error).message}; give a file that 'ul encode' wrote`, { cause })
   }
 }
 
@@ -218,6 +228,7 @@ export const usingCommands = (program: Command): void => {
       const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
       const decoder = use.decoderSampler(run.config)
       const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
+      expectTensors(file)
       const { pictures, names } = await use.decodeFile(run, file, { seed: flags.seed, sampler })
       const { size } = run.config.data
       const each = 3 * size ** 2

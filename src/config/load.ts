@@ -31,6 +31,12 @@ export const nearest = (name: string, candidates: readonly string[]): string => 
   return [...candidates].sort((a, b) => score(a) - score(b))[0]!
 }
 
+/** The first line of a text, cut where it is long: files that are not what they should be end up in messages. */
+export const firstLine = (text: string): string => {
+  const [line = ''] = text.split('\n')
+  return line.length > 100 ? `${line.slice(0, 99)}…` : line
+}
+
 type Tree = { [key: string]: unknown }
 const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -86,7 +92,7 @@ export const parseConfig = (text: string, name: string): Config => {
   const syntax = document.errors[0]
   if (syntax !== undefined) {
     const { line, col } = lines.linePos(syntax.pos[0])
-    throw new ConfigError(`${name}:${line}:${col}: this is not YAML: ${syntax.message.split('\n')[0]}`)
+    throw new ConfigError(`${name}:${line}:${col}: this is not YAML: ${firstLine(syntax.message)}`)
   }
   const place = (path: readonly PropertyKey[]): string => {
     for (let depth = path.length; depth > 0; depth--) {
@@ -106,7 +112,12 @@ export const parseConfig = (text: string, name: string): Config => {
   }
   const tree: unknown = document.toJS()
   if (!isTree(tree)) {
-    const found = tree === null ? 'nothing' : Array.isArray(tree) ? 'a list' : `the ${typeof tree} ${tree}`
+    const found =
+      tree === null
+        ? 'nothing'
+        : Array.isArray(tree)
+          ? 'a list'
+          : `the ${typeof tree} ${firstLine(String(tree))}`
     throw new ConfigError(`${name}: expected a mapping of keys such as 'data:', found ${found}`)
   }
   checkVersion(tree, name)
@@ -129,7 +140,7 @@ const readValue = (setting: string, text: string): unknown => {
   try {
     return parse(text)
   } catch (cause) {
-    const reason = (cause as Error).message.split('\n')[0]
+    const reason = firstLine((cause as Error).message)
     throw new ConfigError(`--set ${setting}: the value is not YAML: ${reason}`, { cause })
   }
 }

@@ -241,6 +241,8 @@ describe('ul decode', () => {
       const file = inWork(`${name}.safetensors`)
       const sentence = await sentenceOf(1, ['decode', run, file, '--out', inWork('never')])
       expect(sentence.startsWith(`${file}: `), sentence).toBe(true)
+      expect(sentence).toMatch(/; give a file that 'ul encode' wrote$/)
+      if (name === 'text') expect(sentence).toContain('this is not a safetensors file')
     }
     expect(existsSync(inWork('never'))).toBe(false)
   })
