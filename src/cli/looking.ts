@@ -9,8 +9,8 @@ import { openFeatureNetwork } from '../features/network.ts'
 import { type DataOptions, describeData } from '../jobs/describeData.ts'
 import { describeModel } from '../jobs/info.ts'
 import { profileStep } from '../jobs/profile.ts'
-import { writeFileAtomic } from '../run/atomic.ts'
 import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
+import { expectFile, writeOutput } from './output.ts'
 import {
   answer,
   computeOption,
@@ -82,9 +82,10 @@ export const lookingCommands = (program: Command): void => {
     .addOption(jsonOption())
     .addHelpText('after', example('ul data webdataset --path shards/ --out sheet.png'))
     .action(async (source: string, flags: DataFlags) => {
+      expectFile('--out', flags.out)
       const listen = terminalListener(flags.json === true)
       const { description, sheet } = await describeData(dataOf(source, flags), listen)
-      if (flags.out !== undefined) writeFileAtomic(flags.out, sheet)
+      writeOutput(flags.out, sheet)
       const wrote = flags.out === undefined ? '' : `\n${flags.out}`
       answer(
         flags.json,
@@ -137,6 +138,7 @@ export const lookingCommands = (program: Command): void => {
     .addOption(jsonOption())
     .addHelpText('after', example('ul features build --out mixed5.onnx'))
     .action(async (flags: { readonly out?: string; readonly json?: boolean }) => {
+      expectFile('--out', flags.out)
       const out = buildMixed5(flags.out)
       const network = await openFeatureNetwork(out)
       const { name, dimension } = network

@@ -10,7 +10,7 @@ import { compareReport } from '../jobs/compareReport.ts'
 import { planRuns } from '../jobs/plan.ts'
 import { isDone, runSweep, type Shard, shardOf, sweepRuns } from '../jobs/sweep.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
-import { writeFileAtomic } from '../run/atomic.ts'
+import { expectFile, expectFolder, writeOutput } from './output.ts'
 import {
   answer,
   collect,
@@ -146,6 +146,7 @@ export const trainingCommands = (program: Command): void => {
         process.stdout.write(showConfig(config))
         return
       }
+      expectFolder('--out', dir)
       const abort = new AbortController()
       const stop = (): void => abort.abort()
       process.once('SIGINT', stop).once('SIGTERM', stop)
@@ -197,6 +198,7 @@ export const trainingCommands = (program: Command): void => {
         answer(flags.json, { event: 'done', left, runs: states }, [...lines, `${left} to do`].join('\n'))
         return
       }
+      expectFolder('--out', dir)
       const abort = new AbortController()
       const stop = (): void => abort.abort()
       process.once('SIGINT', stop).once('SIGTERM', stop)
@@ -226,11 +228,12 @@ export const trainingCommands = (program: Command): void => {
     .addHelpText('after', example('ul report runs/rates --csv rates.csv'))
     .action(async (dirs: string[], flags: ReportFlags) => {
       const { experiment } = flags
+      for (const option of ['out', 'csv', 'png'] as const) expectFile(`--${option}`, flags[option])
       const sweep = experiment === undefined ? null : readSweep(experiment)
       const { html, csv, png, text } = await compareReport(dirs, sweep)
-      writeFileAtomic(flags.out, html)
-      if (flags.csv !== undefined) writeFileAtomic(flags.csv, csv)
-      if (flags.png !== undefined) writeFileAtomic(flags.png, png)
+      writeOutput(flags.out, html)
+      writeOutput(flags.csv, csv)
+      writeOutput(flags.png, png)
       process.stdout.write(`${text}\n`)
     })
 

@@ -1,5 +1,13 @@
 /** @file What a trained run is used for, from outside: sample, reconstruct, encode, decode, evaluate, info, profile. */
-import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -245,6 +253,45 @@ describe('ul decode', () => {
       if (name === 'text') expect(sentence).toContain('this is not a safetensors file')
     }
     expect(existsSync(inWork('never'))).toBe(false)
+  })
+})
+
+describe('--out', () => {
+  it('is checked before anything is computed', async () => {
+    mkdirSync(inWork('a-folder'))
+    writeFileSync(inWork('a-file'), '')
+    const missing = 'missing.safetensors' // whatever is read later is not even there
+    for (const [args, option] of [
+      [['sample', run, '--class', 'missing'], '--out'],
+      [['reconstruct', run, 'missing.png'], '--out'],
+      [['reconstruct', run, 'missing.png'], '--maps'],
+      [['encode', run, 'missing.png'], '--out'],
+      [['data', 'folder', '--path', 'missing'], '--out'],
+      [['report', 'missing'], '--out'],
+      [['report', 'missing'], '--csv'],
+    ] as const) {
+      expect(await sentenceOf(2, [...args, option, 'a-folder'])).toBe(
+        `${option} a-folder: this names a folder; give the name of a file`,
+      )
+    }
+    expect(await sentenceOf(2, ['report', 'missing', '--png', 'nowhere/'])).toMatch(/this names a folder/)
+    expect(await sentenceOf(2, ['report', 'missing', '--png', 'a-file/x.png'])).toBe(
+      `--png a-file/x.png: ${inWork('a-file')} is a file; give a folder`,
+    )
+    for (const args of [
+      ['decode', run, missing],
+      ['export', run],
+      ['train', 'study'],
+    ]) {
+      expect(await sentenceOf(2, [...args, '--out', 'a-file'])).toBe(
+        `--out a-file: ${inWork('a-file')} is a file; give a folder`,
+      )
+    }
+  })
+
+  it('makes the folder of a file', async () => {
+    await jsonOf(['sample', run, '-n', '1', '--out', inWork('new', 'folder', 'one.png')])
+    expect(existsSync(inWork('new', 'folder', 'one.png'))).toBe(true)
   })
 })
 
