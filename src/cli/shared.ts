@@ -52,14 +52,25 @@ export interface DeviceFlags {
   readonly device: Device
   readonly compute: Compute
 }
-export const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime =>
-  new NodeRuntime({ device, compute })
+/** @throws ConfigError when the device has no such arithmetic. */
+export const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime => {
+  if (device === 'cpu' && compute === 'float16') {
+    throw new ConfigError(
+      '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',
+    )
+  }
+  return new NodeRuntime({ device, compute })
+}
 export const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
 
 export const loadConfig = (source: string): Config => {
-  const found = statSync(source, { throwIfNoEntry: false })
-  if (Object.hasOwn(presets, source) || found === undefined || found.isDirectory())
-    return presetByName(source)
+  if (Object.hasOwn(presets, source) || !existsSync(source)) return presetByName(source)
+  if (statSync(source).isDirectory()) {
+    const known = Object.keys(presets).join(', ')
+    throw new ConfigError(
+      `${source}: this directory holds no run (there is no config.yaml in it); give a run, a configuration file or a preset: ${known}`,
+    )
+  }
   return parseConfig(readText(source), source)
 }
 

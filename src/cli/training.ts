@@ -8,6 +8,7 @@ import type { Config } from '../config/schema.ts'
 import { gridArms, parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { compareReport } from '../jobs/compareReport.ts'
 import { planRuns } from '../jobs/plan.ts'
+import { expectRunnable, expectTrainable } from '../jobs/possible.ts'
 import { isDone, runSweep, type Shard, shardOf, sweepRuns } from '../jobs/sweep.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
 import { expectFile, expectFolder, writeOutput } from './output.ts'
@@ -143,6 +144,7 @@ export const trainingCommands = (program: Command): void => {
       const config =
         from === undefined ? asked : applySettings(asked, [`train.stage1.from=${JSON.stringify(from)}`])
       if (flags.dryRun === true) {
+        expectTrainable(config)
         process.stdout.write(showConfig(config))
         return
       }
@@ -192,6 +194,7 @@ export const trainingCommands = (program: Command): void => {
       const dir = flags.out ?? join('runs', basename(source, extname(source)))
       if (flags.dryRun === true) {
         const runs = shardOf(sweepRuns(sweep, config, dir), sweep, flags.shard)
+        expectRunnable(runs, (run) => isDone(run, sweep))
         const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, sweep) }))
         const left = states.filter(({ done }) => !done).length
         const lines = states.map(({ dir, done }) => `${done ? 'done' : 'to do'}  ${dir}`)

@@ -20,15 +20,26 @@ const distance = (a: string, b: string): number => {
   return row[b.length]!
 }
 
-/** The candidate closest to a name by edit distance; a candidate's last part also counts, so `lossfactor` finds `decoder.lossFactor`. */
-export const nearest = (name: string, candidates: readonly string[]): string => {
+/**
+ * The candidate closest to a name by edit distance, undefined when none is close; a candidate's last part also counts,
+ * so `lossfactor` finds `decoder.lossFactor`.
+ */
+export const nearest = (name: string, candidates: readonly string[]): string | undefined => {
   const lower = name.toLowerCase()
   const score = (c: string): number => {
     const whole = distance(lower, c.toLowerCase())
     const last = distance(lower.split('.').at(-1)!, c.toLowerCase().split('.').at(-1)!) + 0.5
     return Math.min(whole, last)
   }
-  return [...candidates].sort((a, b) => score(a) - score(b))[0]!
+  const [first] = [...candidates].sort((a, b) => score(a) - score(b))
+  return first !== undefined && score(first) <= Math.max(2, 0.4 * name.length) ? first : undefined
+}
+
+const nearestKey = (name: string): string => {
+  const key = nearest(name, configKeys())
+  return key === undefined
+    ? `'ul train quickstart --dry-run' prints all keys`
+    : `the nearest valid key is '${key}'`
 }
 
 /** The first line of a text, cut where it is long: files that are not what they should be end up in messages. */
@@ -57,9 +68,7 @@ const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => str
   if (issue.code === 'unrecognized_keys') {
     const key = [...issue.path, issue.keys[0]!].join('.')
     const where = place([...issue.path, issue.keys[0]!])
-    return new ConfigError(
-      `${where}unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`,
-    )
+    return new ConfigError(`${where}unknown key '${key}'; ${nearestKey(key)}`)
   }
   const message = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
   return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; correct that value`)
@@ -120,6 +129,9 @@ export const parseConfig = (text: string, name: string): Config => {
           : `the ${typeof tree} ${firstLine(String(tree))}`
     throw new ConfigError(`${name}: expected a mapping of keys such as 'data:', found ${found}`)
   }
+  if (Object.hasOwn(tree, 'arms')) {
+    throw new ConfigError(`${name}: this is a sweep, with arms; give it to 'ul sweep', without --grid`)
+  }
   checkVersion(tree, name)
   const { preset: presetName = 'quickstart', ...changes } = tree
   return validate(merge({ ...presetByName(String(presetName)) }, changes), place)
@@ -129,9 +141,9 @@ export const parseConfig = (text: string, name: string): Config => {
 export const presetByName = (name: string): Config => {
   if (!Object.hasOwn(presets, name)) {
     const known = Object.keys(presets)
-    throw new ConfigError(
-      `there is no preset or file called '${name}'; the nearest preset is '${nearest(name, known)}' (of ${known.join(', ')})`,
-    )
+    const close = nearest(name, known)
+    const hint = close === undefined ? 'presets are' : `the nearest preset is '${close}' of`
+    throw new ConfigError(`there is no preset or file called '${name}'; ${hint} ${known.join(', ')}`)
   }
   return presets[name]!
 }
@@ -156,9 +168,7 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
     if (equals < 1) throw new ConfigError(`--set ${setting}: expected key=value, for example train.batch=16`)
     const key = setting.slice(0, equals)
     if (!configKeys().includes(key)) {
-      throw new ConfigError(
-        `--set ${setting}: unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`,
-      )
+      throw new ConfigError(`--set ${setting}: unknown key '${key}'; ${nearestKey(key)}`)
     }
     const value = readValue(setting, setting.slice(equals + 1))
     const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree

@@ -9,6 +9,7 @@ import { expectSameRun } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { hasStage, openRun, sharesFigures } from './openRun.ts'
+import { expectRunnable } from './possible.ts'
 import { isMeasuredAs, measureQuality, openFeatures, type Quality, type QualityOptions } from './quality.ts'
 import { type StageChoice, train } from './train.ts'
 import { configGuidance, openRunData } from './use.ts'
@@ -137,6 +138,7 @@ export const isDone = ({ dir, config }: SweepRun, { samples }: Sweep): boolean =
 export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const { sweep, config, dir, features, shard, runtime, listen, signal } = request
   const runs = shardOf(sweepRuns(sweep, config, dir), sweep, shard)
+  expectRunnable(runs, (run) => isDone(run, sweep))
   if (runs.some((run) => !isDone(run, sweep))) {
     // A network that does not open is found now, not when the first run is trained.
     await (await openFeatures(features, undefined)).network.dispose()

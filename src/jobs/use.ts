@@ -1,7 +1,7 @@
 /** @file Using a trained run: sample, reconstruct, encode, decode. Each is a function here and a command of `ul`. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { nearest } from '../config/load.ts'
+import { ConfigError, nearest } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { readPictures, toNchw } from '../data/batches.ts'
 import { decodePicture, isUndecodable } from '../data/decode.ts'
@@ -57,8 +57,9 @@ export const labelOf = (run: OpenedRun, name: string): number => {
   const label = run.info.classes.findIndex((c) => c.toLowerCase() === name.toLowerCase())
   if (label < 0) {
     const close = nearest(name, [...run.info.classes, 'none'])
-    throw new Error(
-      `--class ${name}: the run has no such class; the nearest is '${close}' (of ${run.info.classes.join(', ')})`,
+    const hint = close === undefined ? 'classes are' : `the nearest is '${close}' of`
+    throw new ConfigError(
+      `--class ${name}: the run has no such class; ${hint} ${run.info.classes.join(', ')}, none`,
     )
   }
   return label

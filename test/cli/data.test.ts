@@ -46,10 +46,16 @@ describe('ul data', () => {
     expect(dry).toMatchObject({ code: 0 })
     const done = (await jsonOf(['data', 'own.yaml'])).at(-1)!
     expect(done).toMatchObject({ source: 'npy', size: 16, train: 24, validation: 6 })
+    const set = (
+      await jsonOf(['data', 'npy', '--set', `data.path=${goldenData('npz')}`, '--set', 'data.size=8'])
+    ).at(-1)
+    expect(set).toMatchObject({ source: 'npy', size: 8, train: 24 })
   })
 
   it('fails in one sentence', async () => {
-    expect(await sentenceOf(1, ['data', 'webdataset'])).toMatch(/"webdataset" has no path; pass/)
+    expect(await sentenceOf(2, ['data', 'webdataset'])).toMatch(
+      /data\.path is missing; give a file or folder/,
+    )
     const file = inWork('cut.tar')
     writeFileSync(file, Buffer.alloc(100))
     expect(await sentenceOf(1, ['data', 'webdataset', '--path', file])).toMatch(

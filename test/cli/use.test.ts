@@ -90,7 +90,10 @@ describe('ul sample', () => {
   })
 
   it('refuses a class that the run does not have, naming the nearest', async () => {
-    expect(await sentenceOf(1, ['sample', run, '--class', 'disc'])).toMatch(/the nearest is 'discs'/)
+    expect(await sentenceOf(2, ['sample', run, '--class', 'disc'])).toMatch(/the nearest is 'discs'/)
+    expect(await sentenceOf(2, ['sample', run, '--class', 'zebras'])).toMatch(
+      /no such class; classes are discs, stripes, none$/,
+    )
   })
 })
 
@@ -396,6 +399,8 @@ describe('ul evaluate --samples and ul report', () => {
 
   it('names a feature network that is not there', async () => {
     const asked = ['evaluate', run, '--samples', '8', '--features', 'missing.onnx']
-    expect(await sentenceOf(1, asked)).toBe('features: missing.onnx does not exist')
+    expect(await sentenceOf(1, asked)).toBe(
+      'features: missing.onnx does not exist; give the path of an ONNX file',
+    )
   })
 })

@@ -195,6 +195,10 @@ describe('presets', () => {
 })
 
 describe('nearest', () => {
+  it('is nothing when all are far away', () => {
+    expect(nearest('zebra', ['train.lr', 'name'])).toBeUndefined()
+  })
+
   it('compares without regard to case, whole names and last parts', () => {
     expect(nearest('TRAIN.LR', ['train.lr', 'train.beta1'])).toBe('train.lr')
     expect(nearest('lr', ['train.beta1', 'train.stage2.lr'])).toBe('train.stage2.lr')
