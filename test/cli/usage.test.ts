@@ -90,6 +90,10 @@ describe('exit code 2: what was asked for is not possible', () => {
       ['profile', 'study', '--compute', 'float16'],
       /^--compute float16: the CPU multiplies in float32 only; /,
     ],
+    [
+      ['train', 'study', '--set', 'prior.headWidth=50', '--dry-run'],
+      /headWidth 50 does not divide the width 96/,
+    ],
     [['data', 'folder'], /data\.path is missing; give a folder of pictures by .*--path PATH/],
     [['data', 'emoji', '--size', '100000'], /data\.size is 100000; set a whole number of pixels from 4 to/],
     [['data', 'emoji', '--set', 'data.size=3'], /data\.size is 3; /],
