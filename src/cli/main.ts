@@ -3,7 +3,7 @@
 import { Command } from 'commander'
 import { ConfigError } from '../config/load.ts'
 import { lookingCommands } from './looking.ts'
-import { exitFailure, exitUsage } from './shared.ts'
+import { example, exitFailure, exitUsage } from './shared.ts'
 import { trainingCommands } from './training.ts'
 import { usingCommands } from './using.ts'
 
@@ -11,6 +11,10 @@ const program = new Command('ul')
   .description('Unified Latents: train, measure and use image latents with a known bitrate.')
   .version('0.1.0')
   .showHelpAfterError()
+  .addHelpText(
+    'after',
+    example('ul train quickstart --smoke --out runs/smoke   (a minute; then open runs/smoke/report.html)'),
+  )
   .exitOverride()
 
 trainingCommands(program)

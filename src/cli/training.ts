@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs'
 import { basename, extname, join, relative } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { applySettings, ConfigError, showConfig } from '../config/load.ts'
+import { applySettings, ConfigError, explainConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { gridArms, parseSweep, type Sweep } from '../config/sweepFile.ts'
@@ -108,6 +108,7 @@ interface ReportFlags {
   readonly csv?: string
   readonly png?: string
   readonly experiment?: string
+  readonly json?: boolean
 }
 
 interface PlanFlags {
@@ -145,7 +146,7 @@ export const trainingCommands = (program: Command): void => {
         from === undefined ? asked : applySettings(asked, [`train.stage1.from=${JSON.stringify(from)}`])
       if (flags.dryRun === true) {
         expectTrainable(config)
-        process.stdout.write(showConfig(config))
+        process.stdout.write(explainConfig(config))
         return
       }
       expectFolder('--out', dir)
@@ -228,16 +229,20 @@ export const trainingCommands = (program: Command): void => {
     .option('--out <file>', 'HTML to write', 'comparison.html')
     .option('--csv <file>', 'CSV to write')
     .option('--png <file>', 'the curves as a picture')
+    .addOption(jsonOption())
     .addHelpText('after', example('ul report runs/rates --csv rates.csv'))
     .action(async (dirs: string[], flags: ReportFlags) => {
       const { experiment } = flags
-      for (const option of ['out', 'csv', 'png'] as const) expectFile(`--${option}`, flags[option])
+      const written = { out: flags.out, csv: flags.csv, png: flags.png }
+      for (const [option, path] of Object.entries(written)) expectFile(`--${option}`, path)
       const sweep = experiment === undefined ? null : readSweep(experiment)
-      const { html, csv, png, text } = await compareReport(dirs, sweep)
+      const { html, csv, png, text, rows } = await compareReport(dirs, sweep)
       writeOutput(flags.out, html)
       writeOutput(flags.csv, csv)
       writeOutput(flags.png, png)
-      process.stdout.write(`${text}\n`)
+      answer(flags.json, { event: 'done', rows, ...written }, text)
+      const paths = Object.values(written).filter((path) => path !== undefined)
+      if (flags.json !== true) process.stderr.write(`written: ${paths.join(', ')}\n`)
     })
 
   program

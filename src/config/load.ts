@@ -1,8 +1,8 @@
 /** @file From a preset or YAML text and `--set` changes to a checked configuration, with errors in one sentence. */
-import { isMap, LineCounter, parse, parseDocument, stringify } from 'yaml'
+import { Document, isMap, isPair, isScalar, LineCounter, parse, parseDocument, stringify, visit } from 'yaml'
 import type { z } from 'zod'
 import { presets } from './presets.ts'
-import { type Config, checkConfig, configKeys, configVersion } from './schema.ts'
+import { type Config, checkConfig, configDescriptions, configKeys, configVersion } from './schema.ts'
 
 /** A problem with a configuration, in one sentence. */
 export class ConfigError extends Error {}
@@ -179,3 +179,19 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
 
 /** The configuration as YAML, as it is written to a run directory. */
 export const showConfig = (config: Config): string => stringify(config, { flowCollectionPadding: false })
+
+/** The same with what each key is, as comments: a file to start from. */
+export const explainConfig = (config: Config): string => {
+  const { source, path = null, ...data } = config.data
+  const document = new Document({ ...config, data: { source, path, ...data } })
+  visit(document, {
+    Pair: (_, { key, value }, ancestors) => {
+      const above = ancestors.flatMap((node) => (isPair(node) ? [String(node.key)] : []))
+      const text = configDescriptions.get([...above, String(key)].join('.'))
+      if (text === undefined) return
+      if (isScalar(value)) value.comment = ` ${text}`
+      else if (isScalar(key)) key.commentBefore = ` ${text}`
+    },
+  })
+  return document.toString({ flowCollectionPadding: false, lineWidth: 0 })
+}

@@ -26,6 +26,7 @@ describe('ul --help', () => {
   it('names every command', async () => {
     const { code, stdout } = await ul(['--help'])
     expect(code).toBe(0)
+    expect(stdout).toMatch(/\nExample:\n {2}ul train quickstart --smoke /)
     for (const command of commands) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'))
   })
 
@@ -47,7 +48,8 @@ describe('ul train --dry-run', () => {
     expect([code, stderr]).toEqual([0, ''])
     const steps = ['train.stage1.steps=7', 'train.stage2.steps=7', 'seed=3']
     const expected = applySettings(smokeForm(presetByName('emoji64')), [...steps, ...settings])
-    expect(parseConfig(stdout, 'stdout')).toEqual(expected)
+    expect(parseConfig(stdout, 'stdout')).toEqual({ ...expected, data: { ...expected.data, path: null } })
+    expect(stdout).toMatch(/^ {2}path: null # file or folder/m)
     expect(existsSync(inWork('never'))).toBe(false)
     // What it prints is a configuration file.
     writeFileSync(inWork('printed.yaml'), stdout)

@@ -386,8 +386,13 @@ describe('ul evaluate --samples and ul report', () => {
     })
     expect(done.generation!.frechet).toBeGreaterThan(0)
     const [page, csv, png] = ['page.html', 'table.csv', 'curves.png'].map((name) => inWork(name))
-    const { code, stdout } = await ul(['report', run, '--out', page!, '--csv', csv!, '--png', png!])
-    expect(code).toBe(0)
+    const asked = ['report', run, '--out', page!, '--csv', csv!, '--png', png!]
+    const { code, stdout, stderr } = await ul(asked)
+    expect([code, stderr]).toEqual([0, `written: ${page}, ${csv}, ${png}\n`])
+    const [line] = await jsonOf(asked)
+    expect(line).toMatchObject({ event: 'done', out: page, csv, png, rows: [{ runs: 1 }] })
+    const [row] = line!.rows as Record<string, { mean: number }>[]
+    expect(row!.gFD!.mean).toBe(done.generation!.frechet)
     const head = stdout.split('\n')[0]!.slice(2, -2).split(' | ')
     const cells = readFileSync(csv!, 'utf8').split('\n')[1]!.split(',')
     const column = readFileSync(csv!, 'utf8').split('\n')[0]!.split(',').indexOf('gFD')
