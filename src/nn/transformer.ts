@@ -1,4 +1,4 @@
-/** @file The transformer block of all three transformers: attention and MLP in parallel, FiLM, QK-norm (references.md 1.5). */
+/** @file The transformer block of all three transformers: attention and MLP in parallel, FiLM, QK-norm (as in ViT-22B, Dehghani et al. 2023). */
 import { scope, segment, type Value } from '../ir/graph.ts'
 import { attention } from '../ops/attention.ts'
 import { reshape, silu, transpose } from '../ops/core.ts'
