@@ -4,6 +4,7 @@ export default defineConfig({
   entry: {
     index: 'src/index.ts',
     node: 'src/node.ts',
+    ops: 'src/ops.ts',
     'cli/main': 'src/cli/main.ts',
     bench: 'bench/main.ts',
   },

@@ -2,15 +2,16 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
-import { applySettings } from '../config/load.ts'
+import { applySettings, presetByName } from '../config/load.ts'
 import { type Config, dataSources } from '../config/schema.ts'
 import { buildMixed5 } from '../features/mixed5.ts'
 import { openFeatureNetwork } from '../features/network.ts'
 import { type DataOptions, describeData } from '../jobs/describeData.ts'
 import { describeModel } from '../jobs/info.ts'
+import { expectData } from '../jobs/possible.ts'
 import { profileStep } from '../jobs/profile.ts'
-import { writeFileAtomic } from '../run/atomic.ts'
 import { readRunConfig, readRunInfo } from '../run/runDirectory.ts'
+import { expectFile, writeOutput } from './output.ts'
 import {
   answer,
   computeOption,
@@ -53,13 +54,15 @@ interface DataFlags {
 /** Height and width at which a data set is looked at when no configuration says. */
 const lookedAtSize = 64
 
-/** A source by its name, or the data of a configuration. */
-const dataOf = (source: string, flags: DataFlags): DataOptions => {
-  const known = dataSources.find((name) => name === source)
-  if (known !== undefined) return { source: known, path: flags.path, size: flags.size ?? lookedAtSize }
-  const { data } = applySettings(loadConfig(source), flags.set)
-  const { path, size, skinTones } = data
-  return { source: data.source, path: flags.path ?? path, size: flags.size ?? size, skinTones }
+/** A source by its name, or the data of a configuration; changed by `--set`, and then by the other flags. */
+const dataOf = (asked: string, flags: DataFlags): DataOptions => {
+  const known = dataSources.find((name) => name === asked)
+  const config = known === undefined ? loadConfig(asked) : presetByName('quickstart')
+  const named = known === undefined ? {} : { source: known, size: lookedAtSize }
+  const { data } = applySettings({ ...config, data: { ...config.data, ...named } }, flags.set)
+  const { path = data.path, size = data.size } = flags
+  expectData({ ...data, path, size })
+  return { source: data.source, path, size, skinTones: data.skinTones }
 }
 
 interface ProfileFlags extends DeviceFlags {
@@ -82,9 +85,10 @@ export const lookingCommands = (program: Command): void => {
     .addOption(jsonOption())
     .addHelpText('after', example('ul data webdataset --path shards/ --out sheet.png'))
     .action(async (source: string, flags: DataFlags) => {
+      expectFile('--out', flags.out)
       const listen = terminalListener(flags.json === true)
       const { description, sheet } = await describeData(dataOf(source, flags), listen)
-      if (flags.out !== undefined) writeFileAtomic(flags.out, sheet)
+      writeOutput(flags.out, sheet)
       const wrote = flags.out === undefined ? '' : `\n${flags.out}`
       answer(
         flags.json,
@@ -137,6 +141,7 @@ export const lookingCommands = (program: Command): void => {
     .addOption(jsonOption())
     .addHelpText('after', example('ul features build --out mixed5.onnx'))
     .action(async (flags: { readonly out?: string; readonly json?: boolean }) => {
+      expectFile('--out', flags.out)
       const out = buildMixed5(flags.out)
       const network = await openFeatureNetwork(out)
       const { name, dimension } = network

@@ -3,7 +3,7 @@
 import { Command } from 'commander'
 import { ConfigError } from '../config/load.ts'
 import { lookingCommands } from './looking.ts'
-import { exitFailure, exitUsage } from './shared.ts'
+import { example, exitFailure, exitUsage } from './shared.ts'
 import { trainingCommands } from './training.ts'
 import { usingCommands } from './using.ts'
 
@@ -11,6 +11,10 @@ const program = new Command('ul')
   .description('Unified Latents: train, measure and use image latents with a known bitrate.')
   .version('0.1.0')
   .showHelpAfterError()
+  .addHelpText(
+    'after',
+    example('ul train quickstart --smoke --out runs/smoke   (a minute; then open runs/smoke/report.html)'),
+  )
   .exitOverride()
 
 trainingCommands(program)
@@ -28,5 +32,13 @@ const fail = (error: unknown): void => {
   if (process.env.UL_DEBUG !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`)
   process.exitCode = error instanceof ConfigError ? exitUsage : exitFailure
 }
+
+/** Ends quietly when whoever read the output has gone, as in `ul --help | head -1`. */
+const stopReading = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+}
+process.stdout.on('error', stopReading)
+process.stderr.on('error', stopReading)
 
 program.parseAsync().catch(fail)

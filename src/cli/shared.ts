@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { InvalidArgumentError, Option } from 'commander'
-import { parseConfig, presetByName } from '../config/load.ts'
+import { ConfigError, parseConfig, presetByName } from '../config/load.ts'
 import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import type { Compute } from '../ir/graph.ts'
@@ -52,15 +52,33 @@ export interface DeviceFlags {
   readonly device: Device
   readonly compute: Compute
 }
-export const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime =>
-  new NodeRuntime({ device, compute })
+/** @throws ConfigError when the device has no such arithmetic. */
+export const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime => {
+  if (device === 'cpu' && compute === 'float16') {
+    throw new ConfigError(
+      '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',
+    )
+  }
+  return new NodeRuntime({ device, compute })
+}
 export const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
 
 export const loadConfig = (source: string): Config => {
-  const found = statSync(source, { throwIfNoEntry: false })
-  if (Object.hasOwn(presets, source) || found === undefined || found.isDirectory())
-    return presetByName(source)
-  return parseConfig(readFileSync(source, 'utf8'), source)
+  if (Object.hasOwn(presets, source) || !existsSync(source)) return presetByName(source)
+  if (statSync(source).isDirectory()) {
+    const known = Object.keys(presets).join(', ')
+    throw new ConfigError(
+      `${source}: this directory holds no run (there is no config.yaml in it); give a run, a configuration file or a preset: ${known}`,
+    )
+  }
+  return parseConfig(readText(source), source)
+}
+
+/** A text file. @throws ConfigError when it is none. */
+export const readText = (path: string): string => {
+  const text = readFileSync(path, 'utf8')
+  if (text.includes('\0')) throw new ConfigError(`${path}: this is not a text file; give a file of YAML`)
+  return text
 }
 
 /** Models that come with the package, by name. */
@@ -72,10 +90,9 @@ export const runDirectory = (given: string): string => {
   return !existsSync(given) && /^[\w-]+$/.test(given) && existsSync(shipped) ? shipped : given
 }
 
-/** A result as one JSON line, or as text for people. */
+/** A result on stdout: as one JSON line, or as text for people. Progress and warnings go to stderr. */
 export const answer = (json: boolean | undefined, value: object, text: string): void => {
-  if (json === true) process.stdout.write(`${JSON.stringify(value)}\n`)
-  else process.stderr.write(`${text}\n`)
+  process.stdout.write(`${json === true ? JSON.stringify(value) : text}\n`)
 }
 
 export const warn = (text: string): void => {

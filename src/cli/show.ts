@@ -1,4 +1,4 @@
-/** @file Events and results as text for people (stderr) or as JSON lines for programs (stdout). */
+/** @file Events and results as text for people or as JSON lines for programs; results on stdout, the rest on stderr. */
 import pc from 'picocolors'
 import type { FeatureComparison } from '../eval/compareFeatures.ts'
 import type { ClipFigures, ClipScore } from '../jobs/clipScores.ts'
@@ -64,7 +64,7 @@ export const textOf = (event: JobEvent): string => {
   }
 }
 
-/** Prints events: progress overwrites its line on a terminal and is a plain line elsewhere. */
+/** Prints events: the end on stdout, progress on stderr, where it overwrites its line on a terminal. */
 export const terminalListener = (json: boolean): Listener => {
   const live = !json && process.stderr.isTTY === true
   let open = false
@@ -74,9 +74,10 @@ export const terminalListener = (json: boolean): Listener => {
       return
     }
     const text = textOf(event)
-    const lead = open ? (event.event === 'step' ? '\r\u001b[K' : '\n') : ''
+    if (open) process.stderr.write(event.event === 'step' ? '\r\u001b[K' : '\n')
     open = live && event.event === 'step'
-    process.stderr.write(`${lead}${text}${open ? '' : '\n'}`)
+    const stream = event.event === 'done' ? process.stdout : process.stderr
+    stream.write(`${text}${open ? '' : '\n'}`)
   }
 }
 

@@ -1,16 +1,17 @@
 /** @file train, sweep, report and plan: making runs and comparing them. */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { basename, extname, join, relative } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { applySettings, ConfigError, showConfig } from '../config/load.ts'
+import { applySettings, ConfigError, explainConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { gridArms, parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { compareReport } from '../jobs/compareReport.ts'
 import { planRuns } from '../jobs/plan.ts'
+import { expectRunnable, expectTrainable } from '../jobs/possible.ts'
 import { describeFeatures, isDone, runSweep, type Shard, shardOf, sweepRuns } from '../jobs/sweep.ts'
 import { type StageChoice, train } from '../jobs/train.ts'
-import { writeFileAtomic } from '../run/atomic.ts'
+import { expectFile, expectFolder, writeOutput } from './output.ts'
 import {
   answer,
   collect,
@@ -22,6 +23,7 @@ import {
   jsonOption,
   loadConfig,
   positiveNumber,
+  readText,
   realNumber,
   runtimeOf,
   setOption,
@@ -75,7 +77,7 @@ const parseShard = (text: string): Shard => {
 const readSweep = (path: string): Sweep => {
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true)
     throw new ConfigError(`${path}: there is no such file; give one like those in experiments/`)
-  return parseSweep(readFileSync(path, 'utf8'), path)
+  return parseSweep(readText(path), path)
 }
 
 /** A sweep from a file of one (with arms), or from a preset and a grid. */
@@ -106,6 +108,7 @@ interface ReportFlags {
   readonly csv?: string
   readonly png?: string
   readonly experiment?: string
+  readonly json?: boolean
 }
 
 interface PlanFlags {
@@ -142,9 +145,11 @@ export const trainingCommands = (program: Command): void => {
       const config =
         from === undefined ? asked : applySettings(asked, [`train.stage1.from=${JSON.stringify(from)}`])
       if (flags.dryRun === true) {
-        process.stdout.write(showConfig(config))
+        expectTrainable(config)
+        process.stdout.write(explainConfig(config))
         return
       }
+      expectFolder('--out', dir)
       const abort = new AbortController()
       const stop = (): void => abort.abort()
       process.once('SIGINT', stop).once('SIGTERM', stop)
@@ -191,12 +196,14 @@ export const trainingCommands = (program: Command): void => {
       if (flags.dryRun === true) {
         const runs = shardOf(sweepRuns(sweep, config, dir), sweep, flags.shard)
         const network = await describeFeatures(flags.features)
+        expectRunnable(runs, (run) => isDone(run, sweep, network))
         const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, sweep, network) }))
         const left = states.filter(({ done }) => !done).length
         const lines = states.map(({ dir, done }) => `${done ? 'done' : 'to do'}  ${dir}`)
         answer(flags.json, { event: 'done', left, runs: states }, [...lines, `${left} to do`].join('\n'))
         return
       }
+      expectFolder('--out', dir)
       const abort = new AbortController()
       const stop = (): void => abort.abort()
       process.once('SIGINT', stop).once('SIGTERM', stop)
@@ -223,15 +230,20 @@ export const trainingCommands = (program: Command): void => {
     .option('--out <file>', 'HTML to write', 'comparison.html')
     .option('--csv <file>', 'CSV to write')
     .option('--png <file>', 'the curves as a picture')
+    .addOption(jsonOption())
     .addHelpText('after', example('ul report runs/rates --csv rates.csv'))
     .action(async (dirs: string[], flags: ReportFlags) => {
       const { experiment } = flags
+      const written = { out: flags.out, csv: flags.csv, png: flags.png }
+      for (const [option, path] of Object.entries(written)) expectFile(`--${option}`, path)
       const sweep = experiment === undefined ? null : readSweep(experiment)
-      const { html, csv, png, text } = await compareReport(dirs, sweep)
-      writeFileAtomic(flags.out, html)
-      if (flags.csv !== undefined) writeFileAtomic(flags.csv, csv)
-      if (flags.png !== undefined) writeFileAtomic(flags.png, png)
-      process.stdout.write(`${text}\n`)
+      const { html, csv, png, text, rows } = await compareReport(dirs, sweep)
+      writeOutput(flags.out, html)
+      writeOutput(flags.csv, csv)
+      writeOutput(flags.png, png)
+      answer(flags.json, { event: 'done', rows, ...written }, text)
+      const paths = Object.values(written).filter((path) => path !== undefined)
+      if (flags.json !== true) process.stderr.write(`written: ${paths.join(', ')}\n`)
     })
 
   program

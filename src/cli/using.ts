@@ -1,5 +1,4 @@
 /** @file sample, reconstruct, encode, decode, evaluate and export: a trained run in use. */
-import { mkdirSync } from 'node:fs'
 import { basename, extname, join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
@@ -9,10 +8,11 @@ import { openRun } from '../jobs/openRun.ts'
 import { measureRun, writeQuality } from '../jobs/sweep.ts'
 import * as use from '../jobs/use.ts'
 import { latentShape } from '../pipeline/stage1.ts'
-import { writeFileAtomic } from '../run/atomic.ts'
 import { gridPng, pairGrid } from '../run/picture.ts'
 import { rateMapsPng } from '../run/rateMaps.ts'
+import { inspectSafetensors } from '../run/safetensors.ts'
 import { NodeRuntime } from '../runtime/node/runtime.ts'
+import { expectFile, expectFolder, makeFolderOf, writeOutput } from './output.ts'
 import {
   answer,
   computeOption,
@@ -65,6 +65,23 @@ interface EvaluateFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
+/** Names the pictures that could not be read: on stdout for programs, else as warnings. */
+const tellSkipped = (json: boolean | undefined, skipped: use.LoadedPictures['skipped']): void => {
+  for (const { file, reason } of skipped) {
+    if (json === true) answer(json, { event: 'skipped', file, reason }, '')
+    else warn(`skipped ${file}: ${reason}`)
+  }
+}
+
+/** @throws in one sentence when a file holds no tensors. */
+const expectTensors = (file: string): void => {
+  try {
+    inspectSafetensors(file)
+  } catch (cause) {
+    throw new Error(`${(cause as Error).message}; give a file that 'ul encode' wrote`, { cause })
+  }
+}
+
 /** Adds the commands. */
 export const usingCommands = (program: Command): void => {
   program
@@ -83,6 +100,7 @@ export const usingCommands = (program: Command): void => {
     .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
     .action(async (dir: string, flags: SampleFlags) => {
       const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
+      expectFile('--out', flags.out)
       const { config } = run
       const classes = run.info.classes.length
       const none = run.generatesByClass ? undefined : use.labelOf(run, 'none')
@@ -98,7 +116,7 @@ export const usingCommands = (program: Command): void => {
         decoder: use.decoderSampler(config),
       })
       const scale = Math.max(1, Math.round(64 / config.data.size))
-      writeFileAtomic(flags.out, await gridPng(pictures, Math.ceil(Math.sqrt(flags.n)), { scale }))
+      writeOutput(flags.out, await gridPng(pictures, Math.ceil(Math.sqrt(flags.n)), { scale }))
       const seconds = (performance.now() - start) / 1000
       answer(
         flags.json,
@@ -123,9 +141,10 @@ export const usingCommands = (program: Command): void => {
     .action(async (dir: string, paths: string[], flags: ReconstructFlags) => {
       const runtime = runtimeOf(flags)
       const run = openRun(runDirectory(dir), runtime, warn)
+      expectFile('--out', flags.out)
+      expectFile('--maps', flags.maps)
       const { files, images, skipped } = await use.loadPictures(paths, run.config.data.size)
-      for (const { file, reason } of skipped)
-        answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
+      tellSkipped(flags.json, skipped)
       const decoder = use.decoderSampler(run.config)
       const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
       const rates = flags.maps !== undefined
@@ -143,7 +162,7 @@ export const usingCommands = (program: Command): void => {
         const shape = [files.length, 3, run.config.data.size, run.config.data.size]
         const pair = [images, reconstructions].map((data) => ({ dtype: 'float32' as const, shape, data }))
         const scale = Math.max(1, Math.round(64 / run.config.data.size))
-        writeFileAtomic(flags.out, await pairGrid(pair[0]!, pair[1]!, Math.min(8, files.length), { scale }))
+        writeOutput(flags.out, await pairGrid(pair[0]!, pair[1]!, Math.min(8, files.length), { scale }))
       }
       if (flags.maps !== undefined && rateElements !== null) {
         const { size } = run.config.data
@@ -155,7 +174,7 @@ export const usingCommands = (program: Command): void => {
           size,
           latent: [c, h, w] as const,
         }
-        writeFileAtomic(flags.maps, await rateMapsPng(maps, Math.max(1, Math.round(96 / size))))
+        writeOutput(flags.maps, await rateMapsPng(maps, Math.max(1, Math.round(96 / size))))
       }
       const { psnr, bitsPerPixel: rate } = figures
       answer(
@@ -186,9 +205,10 @@ export const usingCommands = (program: Command): void => {
     .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
     .action(async (dir: string, paths: string[], flags: CodecFlags) => {
       const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
+      expectFile('--out', flags.out)
       const pictures = await use.loadPictures(paths, run.config.data.size)
-      for (const { file, reason } of pictures.skipped)
-        answer(flags.json, { event: 'skipped', file, reason }, `skipped ${file}: ${reason}`)
+      tellSkipped(flags.json, pictures.skipped)
+      makeFolderOf(flags.out)
       await use.encodeToFile(run, pictures, flags.seed, flags.out)
       answer(
         flags.json,
@@ -213,15 +233,16 @@ export const usingCommands = (program: Command): void => {
       const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
       const decoder = use.decoderSampler(run.config)
       const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
+      expectFolder('--out', flags.out)
+      expectTensors(file)
       const { pictures, names } = await use.decodeFile(run, file, { seed: flags.seed, sampler })
       const { size } = run.config.data
       const each = 3 * size ** 2
-      mkdirSync(flags.out, { recursive: true })
       const count = pictures.shape[0]!
       for (let i = 0; i < count; i++) {
         const name = `${String(i).padStart(5, '0')}-${basename(names[i] ?? 'latent', extname(names[i] ?? ''))}.png`
         const data = floats(pictures).subarray(i * each, (i + 1) * each)
-        writeFileAtomic(
+        writeOutput(
           join(flags.out, name),
           await gridPng({ dtype: 'float32', shape: [1, 3, size, size], data }, 1),
         )
@@ -296,6 +317,7 @@ export const usingCommands = (program: Command): void => {
     .addOption(jsonOption())
     .addHelpText('after', example('ul export runs/mine --out models/mine'))
     .action((dir: string, flags: { readonly out: string; readonly json?: boolean }) => {
+      expectFolder('--out', flags.out)
       const exported = exportRun(runDirectory(dir), flags.out, new NodeRuntime())
       const { path, parameters, bytes } = exported
       answer(

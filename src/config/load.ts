@@ -1,8 +1,8 @@
 /** @file From a preset or YAML text and `--set` changes to a checked configuration, with errors in one sentence. */
-import { isMap, LineCounter, parse, parseDocument, stringify } from 'yaml'
+import { Document, isMap, isPair, isScalar, LineCounter, parse, parseDocument, stringify, visit } from 'yaml'
 import type { z } from 'zod'
 import { presets } from './presets.ts'
-import { type Config, checkConfig, configKeys, configVersion } from './schema.ts'
+import { type Config, checkConfig, configDescriptions, configKeys, configVersion } from './schema.ts'
 
 /** A problem with a configuration, in one sentence. */
 export class ConfigError extends Error {}
@@ -20,15 +20,32 @@ const distance = (a: string, b: string): number => {
   return row[b.length]!
 }
 
-/** The candidate closest to a name by edit distance; a candidate's last part also counts, so `lossfactor` finds `decoder.lossFactor`. */
-export const nearest = (name: string, candidates: readonly string[]): string => {
+/**
+ * The candidate closest to a name by edit distance, undefined when none is close; a candidate's last part also counts,
+ * so `lossfactor` finds `decoder.lossFactor`.
+ */
+export const nearest = (name: string, candidates: readonly string[]): string | undefined => {
   const lower = name.toLowerCase()
   const score = (c: string): number => {
     const whole = distance(lower, c.toLowerCase())
     const last = distance(lower.split('.').at(-1)!, c.toLowerCase().split('.').at(-1)!) + 0.5
     return Math.min(whole, last)
   }
-  return [...candidates].sort((a, b) => score(a) - score(b))[0]!
+  const [first] = [...candidates].sort((a, b) => score(a) - score(b))
+  return first !== undefined && score(first) <= Math.max(2, 0.4 * name.length) ? first : undefined
+}
+
+const nearestKey = (name: string): string => {
+  const key = nearest(name, configKeys())
+  return key === undefined
+    ? `'ul train quickstart --dry-run' prints all keys`
+    : `the nearest valid key is '${key}'`
+}
+
+/** The first line of a text, cut where it is long: files that are not what they should be end up in messages. */
+export const firstLine = (text: string): string => {
+  const [line = ''] = text.split('\n')
+  return line.length > 100 ? `${line.slice(0, 99)}…` : line
 }
 
 type Tree = { [key: string]: unknown }
@@ -51,9 +68,7 @@ const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => str
   if (issue.code === 'unrecognized_keys') {
     const key = [...issue.path, issue.keys[0]!].join('.')
     const where = place([...issue.path, issue.keys[0]!])
-    return new ConfigError(
-      `${where}unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`,
-    )
+    return new ConfigError(`${where}unknown key '${key}'; ${nearestKey(key)}`)
   }
   const message = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
   return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; correct that value`)
@@ -86,7 +101,7 @@ export const parseConfig = (text: string, name: string): Config => {
   const syntax = document.errors[0]
   if (syntax !== undefined) {
     const { line, col } = lines.linePos(syntax.pos[0])
-    throw new ConfigError(`${name}:${line}:${col}: this is not YAML: ${syntax.message.split('\n')[0]}`)
+    throw new ConfigError(`${name}:${line}:${col}: this is not YAML: ${firstLine(syntax.message)}`)
   }
   const place = (path: readonly PropertyKey[]): string => {
     for (let depth = path.length; depth > 0; depth--) {
@@ -106,8 +121,16 @@ export const parseConfig = (text: string, name: string): Config => {
   }
   const tree: unknown = document.toJS()
   if (!isTree(tree)) {
-    const found = tree === null ? 'nothing' : Array.isArray(tree) ? 'a list' : `the ${typeof tree} ${tree}`
+    const found =
+      tree === null
+        ? 'nothing'
+        : Array.isArray(tree)
+          ? 'a list'
+          : `the ${typeof tree} ${firstLine(String(tree))}`
     throw new ConfigError(`${name}: expected a mapping of keys such as 'data:', found ${found}`)
+  }
+  if (Object.hasOwn(tree, 'arms')) {
+    throw new ConfigError(`${name}: this is a sweep, with arms; give it to 'ul sweep', without --grid`)
   }
   checkVersion(tree, name)
   const { preset: presetName = 'quickstart', ...changes } = tree
@@ -118,9 +141,9 @@ export const parseConfig = (text: string, name: string): Config => {
 export const presetByName = (name: string): Config => {
   if (!Object.hasOwn(presets, name)) {
     const known = Object.keys(presets)
-    throw new ConfigError(
-      `there is no preset or file called '${name}'; the nearest preset is '${nearest(name, known)}' (of ${known.join(', ')})`,
-    )
+    const close = nearest(name, known)
+    const hint = close === undefined ? 'presets are' : `the nearest preset is '${close}' of`
+    throw new ConfigError(`there is no preset or file called '${name}'; ${hint} ${known.join(', ')}`)
   }
   return presets[name]!
 }
@@ -129,7 +152,7 @@ const readValue = (setting: string, text: string): unknown => {
   try {
     return parse(text)
   } catch (cause) {
-    const reason = (cause as Error).message.split('\n')[0]
+    const reason = firstLine((cause as Error).message)
     throw new ConfigError(`--set ${setting}: the value is not YAML: ${reason}`, { cause })
   }
 }
@@ -145,9 +168,7 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
     if (equals < 1) throw new ConfigError(`--set ${setting}: expected key=value, for example train.batch=16`)
     const key = setting.slice(0, equals)
     if (!configKeys().includes(key)) {
-      throw new ConfigError(
-        `--set ${setting}: unknown key '${key}'; the nearest valid key is '${nearest(key, configKeys())}'`,
-      )
+      throw new ConfigError(`--set ${setting}: unknown key '${key}'; ${nearestKey(key)}`)
     }
     const value = readValue(setting, setting.slice(equals + 1))
     const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree
@@ -158,3 +179,19 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
 
 /** The configuration as YAML, as it is written to a run directory. */
 export const showConfig = (config: Config): string => stringify(config, { flowCollectionPadding: false })
+
+/** The same with what each key is, as comments: a file to start from. */
+export const explainConfig = (config: Config): string => {
+  const { source, path = null, ...data } = config.data
+  const document = new Document({ ...config, data: { source, path, ...data } })
+  visit(document, {
+    Pair: (_, { key, value }, ancestors) => {
+      const above = ancestors.flatMap((node) => (isPair(node) ? [String(node.key)] : []))
+      const text = configDescriptions.get([...above, String(key)].join('.'))
+      if (text === undefined) return
+      if (isScalar(value)) value.comment = ` ${text}`
+      else if (isScalar(key)) key.commentBefore = ` ${text}`
+    },
+  })
+  return document.toString({ flowCollectionPadding: false, lineWidth: 0 })
+}

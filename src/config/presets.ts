@@ -90,7 +90,7 @@ const study: Config = {
   sampler: { ...quickstart.sampler, steps: 30, guidance: 1 },
 }
 
-/** Hours on two cores, or minutes on a GPU: 64×64 emoji. */
+/** About 35 hours on two cores (docs/results.md has the time of a step): 64×64 emoji. */
 const emoji64: Config = {
   ...quickstart,
   name: 'emoji64',
@@ -181,19 +181,27 @@ export const presets: Readonly<Record<string, Config>> = {
   kinetics600,
 }
 
-/** The same run shrunk to about a minute: tiny networks, a few steps, everything exercised. */
+/** At most 64 pixels, in whole pairs of latent positions, which the base model's second level takes. */
+const smokeSize = ({ data, latent }: Config): number => {
+  const pair = 2 * latent.downsample
+  return Math.min(data.size, Math.max(pair, 64 - (64 % pair)))
+}
+
+/** The same run shrunk to about a minute: tiny networks and pictures, few steps, everything exercised. */
 export const smokeForm = (config: Config): Config => ({
   ...config,
+  data: { ...config.data, size: smokeSize(config), frames: 1 },
   encoder: { ...config.encoder, channels: [16, 32] },
   prior: { ...config.prior, width: 64, blocks: 1, headWidth: 32 },
   decoder: { ...config.decoder, channels: [16], width: 64, blocks: 1, headWidth: 32 },
   base: { ...config.base, widths: [64, 64], blocks: [2, 1], headWidth: 32 },
   train: {
     ...config.train,
+    batch: Math.min(config.train.batch, 16),
     logEvery: 10,
     checkpointEvery: 20,
     stage1: { ...config.train.stage1, steps: 60 },
-    stage2: { ...config.train.stage2, steps: 40 },
+    stage2: { ...config.train.stage2, steps: 40, batch: Math.min(config.train.stage2.batch, 32) },
   },
   sampler: { ...config.sampler, steps: 8, decoderSteps: 4 },
 })

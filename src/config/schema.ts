@@ -85,6 +85,9 @@ export interface Config {
 
 const count = z.int().positive()
 const share = z.number().min(0).max(1)
+const headWidth = count.describe('width of one attention head; divides the width')
+const dropout = share.describe('share of hidden units dropped in training')
+const patch = count.describe('side in pixels of the squares that become channels first')
 
 const data = z.strictObject({
   source: z
@@ -99,44 +102,48 @@ const data = z.strictObject({
 })
 
 const latent = z.strictObject({
-  channels: count,
+  channels: count.describe('numbers per latent position'),
   downsample: count.describe('pixels per latent position'),
   logSnr0: z.number().describe('λ_z(0), least noise of the latent'),
   logSnr1: z.number().describe('λ_z(1), most noise of the latent'),
 })
 
 const encoder = z.strictObject({
-  patch: count,
-  channels: z.array(count).min(1),
-  blocks: z.int().nonnegative(),
-  lastBlocks: z.int().nonnegative(),
+  patch,
+  channels: z.array(count).min(1).describe('channels per resolution; the last is repeated'),
+  blocks: z.int().nonnegative().describe('residual blocks per resolution'),
+  lastBlocks: z.int().nonnegative().describe('residual blocks at the latent resolution'),
 })
 
-const prior = z.strictObject({ width: count, blocks: count, headWidth: count })
+const prior = z.strictObject({
+  width: count.describe('channels of the transformer'),
+  blocks: count.describe('transformer blocks'),
+  headWidth,
+})
 
 const decoder = z.strictObject({
-  patch: count,
-  channels: z.array(count).min(1),
-  convBlocks: z.int().nonnegative(),
-  width: count,
-  blocks: count,
-  headWidth: count,
-  dropout: share,
+  patch,
+  channels: z.array(count).min(1).describe('channels per resolution; the last is repeated'),
+  convBlocks: z.int().nonnegative().describe('residual blocks per resolution, down and up again'),
+  width: count.describe('channels of the transformer on the latent grid'),
+  blocks: count.describe('transformer blocks'),
+  headWidth,
+  dropout,
   lossFactor: z.number().positive().describe('c_lf: higher puts more bits into the latent'),
   bias: z.number().describe('b of the sigmoid weight'),
 })
 
 const base = z.strictObject({
-  widths: z.tuple([count, count]),
-  blocks: z.tuple([z.int().nonnegative(), count]),
-  headWidth: count,
-  dropout: share,
-  bias: z.number(),
-  labelDropout: share,
+  widths: z.tuple([count, count]).describe('channels of the two levels'),
+  blocks: z.tuple([z.int().nonnegative(), count]).describe('transformer blocks of the two levels'),
+  headWidth,
+  dropout,
+  bias: z.number().describe('b of its own sigmoid weight'),
+  labelDropout: share.describe('share of labels hidden in training, for guidance'),
 })
 
 const stage = {
-  steps: z.int().nonnegative(),
+  steps: z.int().nonnegative().describe('training steps'),
   emaDecay: share.describe('decay of the averaged weights'),
 }
 
@@ -157,16 +164,16 @@ const variant = z
 
 const train = z.strictObject({
   batch: count.describe('pictures per step of stage 1'),
-  lr: z.number().positive(),
-  warmupSteps: z.int().nonnegative(),
-  finalLrFraction: share,
-  beta1: share,
-  beta2: share,
-  weightDecay: z.number().nonnegative(),
-  clipNorm: z.number().positive(),
+  lr: z.number().positive().describe('highest learning rate of stage 1'),
+  warmupSteps: z.int().nonnegative().describe('steps over which the learning rate rises'),
+  finalLrFraction: share.describe('last learning rate over the highest'),
+  beta1: share.describe('decay of the first moment (AdamW)'),
+  beta2: share.describe('decay of the second moment (AdamW)'),
+  weightDecay: z.number().nonnegative().describe('weight decay of AdamW, times the learning rate'),
+  clipNorm: z.number().positive().describe('largest norm of the whole gradient'),
   logEvery: count.describe('steps between lines of progress'),
-  checkpointEvery: count,
-  keepCheckpoints: count,
+  checkpointEvery: count.describe('steps between checkpoints'),
+  keepCheckpoints: count.describe('newest checkpoints kept of each stage'),
   sampleEvery: count.describe('steps between sample and reconstruction grids'),
   recompute: z.boolean().describe('compute blocks again in the backward pass: less memory, more time'),
   stage1: z.strictObject({
@@ -183,7 +190,7 @@ const train = z.strictObject({
   stage2: z.strictObject({
     ...stage,
     batch: count.describe('latents per step of stage 2'),
-    lr: z.number().positive(),
+    lr: z.number().positive().describe('highest learning rate of stage 2'),
   }),
 })
 
@@ -192,11 +199,11 @@ const sampler = z.strictObject({
     .enum(['base', 'prior'])
     .default('base')
     .describe('prior: the stage-1 prior generates (Appendix B)'),
-  kind: z.enum(['ancestral', 'ddim']),
+  kind: z.enum(['ancestral', 'ddim']).describe('sampler of the latent chain: random or deterministic steps'),
   steps: count.describe('steps of the latent chain'),
   variance: share.describe('ancestral variance between lower (0) and upper (1) bound'),
-  decoderKind: z.enum(['ancestral', 'ddim']),
-  decoderSteps: count,
+  decoderKind: z.enum(['ancestral', 'ddim']).describe('sampler of the decoder'),
+  decoderSteps: count.describe('steps of the decoder'),
   guidance: z.number().nonnegative().describe('1 is the conditional model alone'),
   guidanceLogSnr: z.tuple([z.number(), z.number()]).describe('log-SNR interval of guidance'),
 })
@@ -205,9 +212,9 @@ const sampler = z.strictObject({
 export const configVersion: Config['version'] = 1
 
 const configSchema: z.ZodType<Config> = z.strictObject({
-  version: z.literal(configVersion),
-  name: z.string(),
-  seed: z.int().nonnegative(),
+  version: z.literal(configVersion).describe('of this form of configuration'),
+  name: z.string().describe('names the run: runs/<name> by default'),
+  seed: z.int().nonnegative().describe('of weights, order and noise'),
   data,
   latent,
   encoder,
@@ -222,17 +229,22 @@ const configSchema: z.ZodType<Config> = z.strictObject({
 /** Checks a tree of values against the schema. */
 export const checkConfig = (tree: unknown): z.ZodSafeParseResult<Config> => configSchema.safeParse(tree)
 
-const leafKeys = (schema: z.ZodType, path: string): string[] =>
-  schema instanceof z.ZodDefault
-    ? leafKeys(schema.unwrap() as z.ZodType, path)
+const leaves = (schema: z.ZodType, path: string): [string, z.ZodType][] =>
+  schema instanceof z.ZodDefault && schema.unwrap() instanceof z.ZodObject
+    ? leaves(schema.unwrap() as z.ZodType, path)
     : schema instanceof z.ZodObject
       ? Object.entries(schema.shape).flatMap(([key, child]) =>
-          leafKeys(child as z.ZodType, path === '' ? key : `${path}.${key}`),
+          leaves(child as z.ZodType, path === '' ? key : `${path}.${key}`),
         )
-      : [path]
+      : [[path, schema]]
+
+/** Every dotted key that can be set, with what it is. */
+export const configDescriptions: ReadonlyMap<string, string | undefined> = new Map(
+  leaves(configSchema, '').map(([key, schema]) => [key, schema.description]),
+)
 
 /** Every dotted key that can be set. */
-export const configKeys = (): string[] => leafKeys(configSchema, '')
+export const configKeys = (): string[] => [...configDescriptions.keys()]
 
 /** The part that decides the networks; `classes` comes from the data. */
 export const modelConfig = (config: Config, classes: number): ModelConfig => ({

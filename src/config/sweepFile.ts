@@ -1,7 +1,7 @@
 /** @file A sweep: which runs, and what is said of them. Experiments are such files (experiments/*.yaml). */
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { ConfigError } from './load.ts'
+import { ConfigError, firstLine } from './load.ts'
 
 /** A name and the settings that it stands for. */
 export interface Arm {
@@ -81,7 +81,7 @@ export const parseSweep = (text: string, name: string): Sweep => {
   try {
     tree = parse(text)
   } catch (cause) {
-    throw new ConfigError(`${name}: this is not YAML: ${(cause as Error).message.split('\n')[0]}`, { cause })
+    throw new ConfigError(`${name}: this is not YAML: ${firstLine((cause as Error).message)}`, { cause })
   }
   const result = schema.safeParse(tree)
   if (result.success) return result.data

@@ -96,7 +96,7 @@ export const batchPlan = (
   if (count === 0) throw new Error(`${name}: there are no pictures to draw; check the data folder`)
   if (balance && classes.length === 0) {
     throw new Error(
-      `${name}: cannot balance classes because the data has none; sort the pictures into one folder per class or set balance to false`,
+      `${name}: cannot balance classes because the data has none; sort the pictures into one folder per class or --set data.balance=false`,
     )
   }
   const flips = streamKey(seed, 'flip')

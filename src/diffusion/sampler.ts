@@ -57,7 +57,7 @@ export const samplerSteps = (schedule: Schedule, config: SamplerConfig, end: 'no
   })
 }
 
-/** Guidance strength by noise level: `scale` inside the interval, 1 (no guidance) outside (references.md 1.6). */
+/** Guidance strength by noise level: `scale` inside the interval, 1 (no guidance) outside (Kynkäänniemi et al. 2024). */
 export interface Guidance {
   readonly scale: number
   /** Log-SNR interval in which guidance acts. */

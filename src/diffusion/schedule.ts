@@ -33,7 +33,7 @@ const checkRange = (logSnr0: number, logSnr1: number): void => {
 }
 
 /**
- * λ linear in t. The unweighted prior loss has its least variance with it (references.md section 2).
+ * λ linear in t. The unweighted prior loss has its least variance with it.
  * @throws when logSnr0 is not above logSnr1.
  */
 export const linearSchedule = (logSnr0: number, logSnr1: number): Schedule => {
@@ -48,7 +48,7 @@ export const linearSchedule = (logSnr0: number, logSnr1: number): Schedule => {
 
 /**
  * Cosine schedule shifted by `shift` (2 ln(32/size) for pictures of `size` pixels) whose end points stay exact
- * (references.md 1.1): λ = shift − 2 ln tan(τ), with τ between the angles that give the two end points.
+ * (simple diffusion, Hoogeboom et al. 2023): λ = shift − 2 ln tan(τ), with τ between the angles that give the two end points.
  * @throws when logSnr0 is not above logSnr1.
  */
 export const cosineSchedule = (logSnr0: number, logSnr1: number, shift = 0): Schedule => {

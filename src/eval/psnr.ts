@@ -1,8 +1,7 @@
 /** @file Peak signal-to-noise ratio, and the trivial codec that reconstructions are held against. */
 
 /**
- * PSNR per image in dB: 10 log₁₀(2²/MSE) for pictures in [−1, 1], the reconstruction clipped to that range
- * (references.md section 5).
+ * PSNR per image in dB: 10 log₁₀(2²/MSE) for pictures in [−1, 1], the reconstruction clipped to that range.
  * @param count number of images in both arrays
  */
 export const psnr = (original: Float32Array, reconstruction: Float32Array, count: number): number[] => {

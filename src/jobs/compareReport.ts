@@ -131,6 +131,8 @@ export interface CompareReport {
   readonly png: Uint8Array
   /** The table for a terminal, in Markdown. */
   readonly text: string
+  /** The same for programs: values of keys, and figures by name. */
+  readonly rows: readonly Readonly<Record<string, unknown>>[]
 }
 
 /** Compares the finished runs below directories. @param sweep title, findings and plots, where there is a file of them */
@@ -178,6 +180,11 @@ export const compareReport = async (dirs: readonly string[], sweep: Sweep | null
     html,
     csv: `${[csvHead, ...csvRows].map((row) => row.map(csvCell).join(',')).join('\n')}\n`,
     png: await curvesPng(curves),
+    rows: settings.map(({ values, runs, figures }) => ({
+      ...Object.fromEntries(values),
+      runs,
+      ...Object.fromEntries(figures),
+    })),
     text: [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n'),
   }
 }

@@ -2,11 +2,12 @@
 import { type Config, modelConfig } from '../config/schema.ts'
 import { sizeOf } from '../host/tensor.ts'
 import { bytesOf, peakIntermediateBytes } from '../ir/cost.ts'
-import { input, type Node, nodesOf, type Value } from '../ir/graph.ts'
+import { type Node, nodesOf, type Value } from '../ir/graph.ts'
 import { flattenSpec, type Spec } from '../nn/params.ts'
 import { latentShape, stage1Objective } from '../pipeline/stage1.ts'
 import { stage2Objective } from '../pipeline/stage2.ts'
 import { type Objective, traceTrainStep } from '../train/step.ts'
+import { expectShapes, traceLoss } from './possible.ts'
 import { optimizerOf } from './stage.ts'
 
 /** Cost of one network. */
@@ -49,13 +50,8 @@ const flopsOf = (nodes: readonly Node[]): number => nodes.reduce((sum, n) => sum
 
 /** Forward FLOPs of one example by the first part of the model path: encoder, prior, decoder, base. */
 const forwardFlopsByNetwork = (objective: Objective): Map<string, number> => {
-  const inputs = Object.fromEntries(
-    Object.entries(objective.inputs).map(([name, { shape, dtype }]) => [name, input(name, shape, dtype)]),
-  )
-  const shapes = new Map(flattenSpec(objective.spec).map(({ path, spec }) => [path, spec.shape]))
-  const { loss } = objective.trace((path) => input(path, shapes.get(path)!), inputs)
   const byNetwork = new Map<string, Node[]>()
-  for (const node of nodesOf([loss])) {
+  for (const node of nodesOf([traceLoss(objective)])) {
     const network = node.scope.split('/')[0]!
     byNetwork.set(network, [...(byNetwork.get(network) ?? []), node])
   }
@@ -95,6 +91,7 @@ const stageInfo = (
  * @param classes number of classes of the data
  */
 export const describeModel = (config: Config, classes: number): ModelInfo => {
+  expectShapes(config)
   const model = modelConfig(config, classes)
   const [one, two] = [stage1Objective(model, 1), stage2Objective(model, 1)]
   const flops = new Map([...forwardFlopsByNetwork(one), ...forwardFlopsByNetwork(two)])

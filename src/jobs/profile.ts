@@ -3,6 +3,7 @@ import type { Config } from '../config/schema.ts'
 import type { Node } from '../ir/graph.ts'
 import type { KernelTime, Runtime } from '../runtime/runtime.ts'
 import { describeModel } from './info.ts'
+import { expectShapes } from './possible.ts'
 import { singleStep } from './singleStep.ts'
 
 /** One row of a profile, per step. */
@@ -87,6 +88,7 @@ export const profileStep = async (
   classes: number,
   steps: number,
 ): Promise<Profile> => {
+  expectShapes(config)
   const plain = await singleStep(runtime, config, stage, classes)
   await plain.run(0)
   const stepMilliseconds = await timed(steps, (i) => plain.run(i + 1))

@@ -9,6 +9,7 @@ import { expectSameRun, readRunInfo } from '../run/runDirectory.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { generatesByClass, hasStage, openRun, sharesFigures } from './openRun.ts'
+import { expectRunnable } from './possible.ts'
 import { isMeasuredAs, measureQuality, openFeatures, type Quality, type QualityOptions } from './quality.ts'
 import { type StageChoice, train } from './train.ts'
 import { configGuidance, openRunData } from './use.ts'
@@ -150,6 +151,7 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const runs = shardOf(sweepRuns(sweep, config, dir), sweep, shard)
   // A network that does not open is found now, not when the first run is trained.
   const network = await describeFeatures(features)
+  expectRunnable(runs, (run) => isDone(run, sweep, network))
   for (const [i, run] of runs.entries()) {
     if (isDone(run, sweep, network)) {
       expectSameRun(run.dir, run.config)

@@ -1,7 +1,6 @@
 /** @file The main job: a run from its configuration to its report. The same call again resumes it. */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readPictures } from '../data/batches.ts'
 import { type DataSplit, type ImageSource, picturesHash } from '../data/source.ts'
@@ -13,6 +12,7 @@ import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } fr
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Listener } from './events.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from './openRun.ts'
+import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import type { StageContext } from './stage.ts'
 import { runStage1 } from './stage1.ts'
@@ -164,37 +164,6 @@ const finish = async (
   return evaluated?.figures ?? null
 }
 
-/** @throws for settings that are valid one by one but cannot train together, before anything is read or written. */
-const expectTrainable = ({ name, data, latent, variant, sampler }: Config): void => {
-  if (data.frames > 1) {
-    throw new Error(
-      `${name}: data.frames is ${data.frames}, but only pictures train so far; set data.frames=1`,
-    )
-  }
-  const pixels = variant.encoder === 'pixels'
-  const perBlock = 3 * latent.downsample ** 2
-  if (pixels && latent.channels !== perBlock) {
-    throw new ConfigError(
-      `latent.channels is ${latent.channels}, but pixels (variant.encoder) fill 3·latent.downsample² channels; set latent.channels=${perBlock}`,
-    )
-  }
-  if (sampler.generator === 'prior' && (pixels || variant.prior === 'normal')) {
-    throw new ConfigError(
-      `sampler.generator is prior, but ${pixels ? 'variant.encoder=pixels' : 'variant.prior=normal'} trains none; set sampler.generator=base`,
-    )
-  }
-  if (variant.prior === 'normal' && variant.klWeight === 0) {
-    throw new ConfigError(
-      `variant.prior is normal and variant.klWeight 0, so nothing would charge for the latent; set variant.klWeight=1 (the ELBO) or less`,
-    )
-  }
-  if (variant.priorBias !== null && variant.prior === 'normal') {
-    throw new ConfigError(
-      `variant.priorBias is ${variant.priorBias}, but weighs a diffusion prior and variant.prior is normal; set one of them back`,
-    )
-  }
-}
-
 /**
  * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
  * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
@@ -202,6 +171,7 @@ const expectTrainable = ({ name, data, latent, variant, sampler }: Config): void
 export const train = async (request: TrainRequest): Promise<TrainResult> => {
   const { config, stage, runtime, listen, signal } = request
   expectTrainable(config)
+  expectData(config.data)
   const started = performance.now()
   const dir = resolve(request.dir)
   prepareRun(dir, config)

@@ -72,8 +72,9 @@ export const labelOf = (run: OpenedRun, name: string): number => {
   const label = run.info.classes.findIndex((c) => c.toLowerCase() === name.toLowerCase())
   if (label < 0) {
     const close = nearest(name, [...run.info.classes, 'none'])
-    throw new Error(
-      `--class ${name}: the run has no such class; the nearest is '${close}' (of ${run.info.classes.join(', ')})`,
+    const hint = close === undefined ? 'classes are' : `the nearest is '${close}' of`
+    throw new ConfigError(
+      `--class ${name}: the run has no such class; ${hint} ${run.info.classes.join(', ')}, none`,
     )
   }
   return label

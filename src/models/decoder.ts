@@ -1,6 +1,5 @@
 /**
- * @file Decoder D: a residual U-ViT that denoises the picture given the noisy latent (method.md 1, 5; references.md
- * 1.5). The latent enters where the grids coincide, at the transformer.
+ * @file Decoder D: a residual U-ViT that denoises the picture given the noisy latent (method.md sections 3 and 5). The latent enters where the grids coincide, at the transformer.
  */
 import { scope, type Value } from '../ir/graph.ts'
 import {
@@ -106,7 +105,7 @@ export const decoderV = (
     const tokens = add(toTokens(h), latentTokens)
     const mixed = stack(p.blocks, tokens, { name: 'middle', embedding, headWidth, dropout, seed, recompute })
     h = toMaps(mixed, gridH, gridW) // [B, D, h, w]
-    // Residual U-Net: each level adds only what the levels below it changed (references.md 1.5, SiD2).
+    // Residual U-Net: each level adds only what the levels below it changed (SiD2, Hoogeboom et al. 2024).
     for (const [i, level] of [...p.levels.entries()].reverse()) {
       const skip = skips[i]!
       const joined = add(up(level.up, sub(h, skip.after)), skip.before)

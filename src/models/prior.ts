@@ -1,4 +1,4 @@
-/** @file Prior P of stage 1: a one-level transformer that denoises latents; its loss is their bitrate (method.md 1, 5). */
+/** @file Prior P of stage 1: a one-level transformer that denoises latents; its loss is their bitrate (method.md sections 3 and 5). */
 import { scope, type Value } from '../ir/graph.ts'
 import {
   applyLinear,

@@ -250,7 +250,7 @@ const clipPixels = (x: Value): Value => minimum(maximum(x, -1), 1)
 const constantLevel = (logSnr: number, B: number): Value =>
   constant(float32([B], new Float32Array(B).fill(logSnr)))
 
-/** One decoder step towards the picture; x̂ is clipped to the pixels' range [−1, 1] (references.md 1.6). */
+/** One decoder step towards the picture; x̂ is clipped to the pixels' range [−1, 1]. */
 export const decoderStep = (config: ModelConfig, lookUp: LookUp, z0: Value, step: StepInputs): Value => {
   const z0LogSnr = constantLevel(config.latent.logSnr0, z0.shape[0]!)
   const v = decoderV(decoderOf(config, lookUp), config, step.xT, z0, step.logSnr, z0LogSnr)

@@ -54,7 +54,7 @@ export const logSnrSpec = (width: number): LogSnrSpec => ({
 })
 
 /**
- * λ [B] → [B, E]. Networks see λ, not t, so that they do not depend on the schedule (references.md 1.1). Angular
+ * λ [B] → [B, E]. Networks see λ, not t, so that they do not depend on the schedule (as in simple diffusion, Hoogeboom et al. 2023). Angular
  * frequencies run from 1/16 to 4, so λ in [−15, 15] neither wraps nor blurs (ours).
  */
 export const logSnrEmbedding = (p: Params<LogSnrSpec>, logSnr: Value): Value => {
@@ -114,7 +114,7 @@ type ResBlockSpec = {
   readonly conv2: ReturnType<typeof param>
 }
 
-/** norm–SiLU–conv–norm(FiLM)–SiLU–conv with a residual; the last convolution starts at zero (references.md 1.5). */
+/** norm–SiLU–conv–norm(FiLM)–SiLU–conv with a residual; the last convolution starts at zero. */
 export const resBlockSpec = (channels: number, dEmbedding?: number): ResBlockSpec => ({
   norm1: affineSpec(channels),
   conv1: convSpec(channels, channels, 3),

@@ -1,4 +1,4 @@
-/** @file The transformer block of all three transformers: attention and MLP in parallel, FiLM, QK-norm (references.md 1.5). */
+/** @file The transformer block of all three transformers: attention and MLP in parallel, FiLM, QK-norm (as in ViT-22B, Dehghani et al. 2023). */
 import { scope, segment, type Value } from '../ir/graph.ts'
 import { attention } from '../ops/attention.ts'
 import { reshape, silu, transpose } from '../ops/core.ts'
@@ -62,6 +62,9 @@ export interface BlockContext {
 export const block = (p: Params<BlockSpec>, x: Value, context: BlockContext): Value => {
   const [B, N, D] = x.shape as [number, number, number]
   const d = context.headWidth
+  if (D % d !== 0) {
+    throw new Error(`${context.site}: headWidth ${d} does not divide the width ${D}; change one of them`)
+  }
   const h = filmTokens(p.film, rmsNorm(x), context.embedding) // [B, N, D]
   const byHead = (v: Value): Value => transpose(reshape(v, [B, N, D / d, d]), [0, 2, 1, 3]) // [B, heads, N, d]
   // Normalised over the whole width rather than per head: logits stay bounded (by D/√d), and rows are long enough

@@ -69,7 +69,9 @@ const readHeader = (path: string, fd: number): SafetensorsHeader => {
   }
   const headerBytes = start.readBigUInt64LE()
   if (headerBytes > maxHeaderBytes) {
-    throw new Error(`${path}: header length ${headerBytes} at byte 0 is over ${maxHeaderBytes}`)
+    throw new Error(
+      `${path}: this is not a safetensors file: header length ${headerBytes} at byte 0 is over ${maxHeaderBytes}`,
+    )
   }
   const dataStart = 8 + Number(headerBytes)
   const text = Buffer.alloc(Math.min(dataStart, fileBytes) - 8)

@@ -31,11 +31,12 @@ describe('ul data', () => {
       '--size',
       '32',
     ])
-    expect([code, stdout]).toEqual([0, ''])
-    expect(stderr).toContain(`cifar ${goldenData('cifar10')}: 10 training and 4 validation pictures, 32×32`)
-    expect(stderr).toMatch(/^ {2}10 classes \(training, validation\)$/m)
-    expect(stderr).toMatch(/^ {2}ant +4 +1$/m)
-    expect(stderr).toMatch(/^ {2}0 skipped$/m)
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/^data: decoding 14 pictures once/)
+    expect(stdout).toContain(`cifar ${goldenData('cifar10')}: 10 training and 4 validation pictures, 32×32`)
+    expect(stdout).toMatch(/^ {2}10 classes \(training, validation\)$/m)
+    expect(stdout).toMatch(/^ {2}ant +4 +1$/m)
+    expect(stdout).toMatch(/^ {2}0 skipped$/m)
   })
 
   it('takes the data of a configuration', async () => {
@@ -45,10 +46,16 @@ describe('ul data', () => {
     expect(dry).toMatchObject({ code: 0 })
     const done = (await jsonOf(['data', 'own.yaml'])).at(-1)!
     expect(done).toMatchObject({ source: 'npy', size: 16, train: 24, validation: 6 })
+    const set = (
+      await jsonOf(['data', 'npy', '--set', `data.path=${goldenData('npz')}`, '--set', 'data.size=8'])
+    ).at(-1)
+    expect(set).toMatchObject({ source: 'npy', size: 8, train: 24 })
   })
 
   it('fails in one sentence', async () => {
-    expect(await sentenceOf(1, ['data', 'webdataset'])).toMatch(/"webdataset" has no path; pass/)
+    expect(await sentenceOf(2, ['data', 'webdataset'])).toMatch(
+      /data\.path is missing; give a file or folder/,
+    )
     const file = inWork('cut.tar')
     writeFileSync(file, Buffer.alloc(100))
     expect(await sentenceOf(1, ['data', 'webdataset', '--path', file])).toMatch(

@@ -26,6 +26,7 @@ describe('ul --help', () => {
   it('names every command', async () => {
     const { code, stdout } = await ul(['--help'])
     expect(code).toBe(0)
+    expect(stdout).toMatch(/\nExample:\n {2}ul train quickstart --smoke /)
     for (const command of commands) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'))
   })
 
@@ -47,7 +48,8 @@ describe('ul train --dry-run', () => {
     expect([code, stderr]).toEqual([0, ''])
     const steps = ['train.stage1.steps=7', 'train.stage2.steps=7', 'seed=3']
     const expected = applySettings(smokeForm(presetByName('emoji64')), [...steps, ...settings])
-    expect(parseConfig(stdout, 'stdout')).toEqual(expected)
+    expect(parseConfig(stdout, 'stdout')).toEqual({ ...expected, data: { ...expected.data, path: null } })
+    expect(stdout).toMatch(/^ {2}path: null # file or folder/m)
     expect(existsSync(inWork('never'))).toBe(false)
     // What it prints is a configuration file.
     writeFileSync(inWork('printed.yaml'), stdout)
@@ -66,6 +68,48 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['plan', '.', '--bits-per-pixel', '1', '--budget', '1e15'], /the budget decides the rate/],
     [['evaluate', 'run', '--clip'], /--clip needs --samples N/],
     [['train', 'wrong.yaml'], /^wrong\.yaml:2:3: 'train\.lr': /],
+    [
+      ['train', 'quickstart', '--set', 'zzzzz=1'],
+      /unknown key 'zzzzz'; 'ul train quickstart --dry-run' prints all/,
+    ],
+    [['info', 'zebra'], /called 'zebra'; presets are quickstart, study, /],
+    [
+      ['info', '.'],
+      /^\.: this directory holds no run \(there is no config\.yaml in it\); give a run, a conf/,
+    ],
+    [['train', 'kinetics600'], /only pictures train so far/],
+    [['train', 'quickstart', '--set', 'data.source=folder'], /data\.path is missing; give a folder/],
+    [['train', 'quickstart', '--set', 'data.size=30', '--dry-run'], /data\.size 30 is not a multiple/],
+    [
+      ['train', 'quickstart', '--set', 'decoder.patch=3', '--dry-run'],
+      /is not 3 \(the patch\) times a power/,
+    ],
+    [
+      ['info', 'quickstart', '--set', 'data.size=30'],
+      /data\.size 30 is not a multiple of latent\.downsample 4/,
+    ],
+    [
+      ['profile', 'study', '--compute', 'float16'],
+      /^--compute float16: the CPU multiplies in float32 only; /,
+    ],
+    [
+      ['train', 'study', '--set', 'prior.headWidth=50', '--dry-run'],
+      /headWidth 50 does not divide the width 96/,
+    ],
+    [['data', 'folder'], /data\.path is missing; give a folder of pictures by .*--path PATH/],
+    [['data', 'emoji', '--size', '100000'], /data\.size is 100000; set a whole number of pixels from 4 to/],
+    [['data', 'emoji', '--set', 'data.size=3'], /data\.size is 3; /],
+    [
+      ['train', 'sweep.yaml'],
+      /^sweep\.yaml: this is a sweep, with arms; give it to 'ul sweep', without --grid/,
+    ],
+    [['sweep', 'sweep.yaml', '--grid', 'seed=1,2'], /this is a sweep, with arms; give it to 'ul sweep', wi/],
+    [['sweep', 'sweep.yaml', '--out', 'never', '--dry-run'], /seed-0: data\.path "nowhere" does not exist; /],
+    [['sweep', 'sweep.yaml', '--out', 'never'], /seed-0: data\.path "nowhere" does not exist; /],
+    [
+      ['sweep', 'study', '--grid', 'data.size=32,30', '--out', 'never', '--dry-run'],
+      /size-30.seed-0: study: data\.size 30 is not a multiple/,
+    ],
     [
       ['sweep', 'missing.yaml'],
       /^missing\.yaml: there is no such file; give one like those in experiments\//,
@@ -88,6 +132,10 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['report', '.', '--experiment', 'wrong.yaml'], /^wrong\.yaml: 'title': /],
   ])('%j', async (args, expected) => {
     writeFileSync(inWork('wrong.yaml'), 'train:\n  lr: fast\n')
+    writeFileSync(
+      inWork('sweep.yaml'),
+      'title: t\npreset: study\narms: [{ name: a }, { name: b, set: [data.source=npy, data.path=nowhere] }]\n',
+    )
     expect(await sentenceOf(2, [...args, ...(args[0] === 'train' ? ['--out', 'never'] : [])])).toMatch(
       expected,
     )
@@ -124,6 +172,22 @@ describe('exit code 2: what was asked for is not possible', () => {
   })
 })
 
+describe('files that are no configuration', () => {
+  it('are refused in one short line', async () => {
+    writeFileSync(inWork('binary.png'), Buffer.from([0x89, 0x50, 0, 0, 1, 2]))
+    writeFileSync(inWork('long.yaml'), `a: [${'x'.repeat(5000)}: {`)
+    writeFileSync(inWork('prose.md'), `${'words '.repeat(1000)}\n`)
+    expect(await sentenceOf(2, ['info', 'binary.png'])).toBe(
+      'binary.png: this is not a text file; give a file of YAML',
+    )
+    expect(await sentenceOf(2, ['sweep', 'binary.png'])).toMatch(/not a text file/)
+    for (const file of ['long.yaml', 'prose.md']) {
+      expect((await sentenceOf(2, ['train', file])).length, file).toBeLessThan(200)
+      expect((await sentenceOf(2, ['sweep', file])).length, file).toBeLessThan(200)
+    }
+  })
+})
+
 describe('exit code 1: it was possible and failed', () => {
   it.each([
     [['sample', 'missing']],
@@ -154,15 +218,9 @@ describe('exit code 1: it was possible and failed', () => {
 
   it('a sweep whose feature network is missing, before anything is trained', async () => {
     const args = ['sweep', 'study', '--grid', 'seed=1,2', '--features', 'missing.onnx', '--out', 'never']
-    expect(await sentenceOf(1, args)).toBe('features: missing.onnx does not exist')
+    expect(await sentenceOf(1, args)).toBe(
+      'features: missing.onnx does not exist; give the path of an ONNX file',
+    )
     expect(existsSync(inWork('never'))).toBe(false)
-  })
-
-  it('a preset that does not train yet, a folder that is not named, a folder in place of a file', async () => {
-    expect(await sentenceOf(1, ['train', 'kinetics600'])).toMatch(/only pictures train so far/)
-    const folder = ['train', 'quickstart', '--set', 'data.source=folder', '--out', 'unnamed']
-    expect(await sentenceOf(1, folder)).toMatch(/"folder" has no path; pass/)
-    mkdirSync(inWork('folder'))
-    expect(await sentenceOf(2, ['train', 'folder'])).toMatch(/no preset or file called 'folder'/)
   })
 })

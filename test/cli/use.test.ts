@@ -1,5 +1,13 @@
 /** @file What a trained run is used for, from outside: sample, reconstruct, encode, decode, evaluate, info, profile. */
-import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -26,7 +34,9 @@ let discs = ''
 beforeAll(async () => {
   const pictures = await makePictures('pictures')
   discs = join(pictures, 'discs')
-  expect(await ul(tinyTraining(pictures, run))).toMatchObject({ code: 0, stdout: '' })
+  const { code, stdout, stderr } = await ul(tinyTraining(pictures, run))
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^done in .*\n {2}reconstruction .* dB/)])
+  expect(stderr).toContain('report: ')
   await jsonOf(['encode', run, discs, '--seed', '5', '--out', latents])
 })
 
@@ -80,7 +90,10 @@ describe('ul sample', () => {
   })
 
   it('refuses a class that the run does not have, naming the nearest', async () => {
-    expect(await sentenceOf(1, ['sample', run, '--class', 'disc'])).toMatch(/the nearest is 'discs'/)
+    expect(await sentenceOf(2, ['sample', run, '--class', 'disc'])).toMatch(/the nearest is 'discs'/)
+    expect(await sentenceOf(2, ['sample', run, '--class', 'zebras'])).toMatch(
+      /no such class; classes are discs, stripes, none$/,
+    )
   })
 })
 
@@ -143,13 +156,13 @@ describe('ul reconstruct', () => {
     }
   })
 
-  it('prints for people on stderr, and goes on past a picture that does not decode', async () => {
+  it('prints figures on stdout, warnings on stderr, and goes on past a picture that does not decode', async () => {
     const { code, stdout, stderr } = await ul(['reconstruct', run, join(discs, 'discs-0.png'), discs])
-    expect([code, stdout]).toEqual([0, ''])
-    const lines = stderr.trimEnd().split('\n')
-    expect(lines).toHaveLength(1 + 13 + 1)
-    expect(lines[0]).toMatch(/^skipped .*broken\.png: \S/)
-    expect(lines[1]).toMatch(/discs-0\.png {2}\d+\.\d\d dB {2}\d+\.\d{3} bits\/pixel$/)
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/^warning: skipped .*broken\.png: \S.*\n$/)
+    const lines = stdout.trimEnd().split('\n')
+    expect(lines).toHaveLength(13 + 1)
+    expect(lines[0]).toMatch(/discs-0\.png {2}\d+\.\d\d dB {2}\d+\.\d{3} bits\/pixel$/)
     expect(lines.at(-1)).toMatch(/^overall \(13\) /)
   })
 
@@ -239,8 +252,49 @@ describe('ul decode', () => {
       const file = inWork(`${name}.safetensors`)
       const sentence = await sentenceOf(1, ['decode', run, file, '--out', inWork('never')])
       expect(sentence.startsWith(`${file}: `), sentence).toBe(true)
+      expect(sentence).toMatch(/; give a file that 'ul encode' wrote$/)
+      if (name === 'text') expect(sentence).toContain('this is not a safetensors file')
     }
     expect(existsSync(inWork('never'))).toBe(false)
+  })
+})
+
+describe('--out', () => {
+  it('is checked before anything is computed', async () => {
+    mkdirSync(inWork('a-folder'))
+    writeFileSync(inWork('a-file'), '')
+    const missing = 'missing.safetensors' // whatever is read later is not even there
+    for (const [args, option] of [
+      [['sample', run, '--class', 'missing'], '--out'],
+      [['reconstruct', run, 'missing.png'], '--out'],
+      [['reconstruct', run, 'missing.png'], '--maps'],
+      [['encode', run, 'missing.png'], '--out'],
+      [['data', 'folder', '--path', 'missing'], '--out'],
+      [['report', 'missing'], '--out'],
+      [['report', 'missing'], '--csv'],
+    ] as const) {
+      expect(await sentenceOf(2, [...args, option, 'a-folder'])).toBe(
+        `${option} a-folder: this names a folder; give the name of a file`,
+      )
+    }
+    expect(await sentenceOf(2, ['report', 'missing', '--png', 'nowhere/'])).toMatch(/this names a folder/)
+    expect(await sentenceOf(2, ['report', 'missing', '--png', 'a-file/x.png'])).toBe(
+      `--png a-file/x.png: ${inWork('a-file')} is a file; give a folder`,
+    )
+    for (const args of [
+      ['decode', run, missing],
+      ['export', run],
+      ['train', 'study'],
+    ]) {
+      expect(await sentenceOf(2, [...args, '--out', 'a-file'])).toBe(
+        `--out a-file: ${inWork('a-file')} is a file; give a folder`,
+      )
+    }
+  })
+
+  it('makes the folder of a file', async () => {
+    await jsonOf(['sample', run, '-n', '1', '--out', inWork('new', 'folder', 'one.png')])
+    expect(existsSync(inWork('new', 'folder', 'one.png'))).toBe(true)
   })
 })
 
@@ -275,8 +329,8 @@ describe('ul info', () => {
 
   it('knows presets', async () => {
     const { code, stdout, stderr } = await ul(['info', 'emoji64'])
-    expect([code, stdout]).toEqual([0, ''])
-    expect(stderr).toMatch(/^emoji64: latent 16×8×8 /)
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^emoji64: latent 16×8×8 /)
   })
 })
 
@@ -332,8 +386,13 @@ describe('ul evaluate --samples and ul report', () => {
     })
     expect(done.generation!.frechet).toBeGreaterThan(0)
     const [page, csv, png] = ['page.html', 'table.csv', 'curves.png'].map((name) => inWork(name))
-    const { code, stdout } = await ul(['report', run, '--out', page!, '--csv', csv!, '--png', png!])
-    expect(code).toBe(0)
+    const asked = ['report', run, '--out', page!, '--csv', csv!, '--png', png!]
+    const { code, stdout, stderr } = await ul(asked)
+    expect([code, stderr]).toEqual([0, `written: ${page}, ${csv}, ${png}\n`])
+    const [line] = await jsonOf(asked)
+    expect(line).toMatchObject({ event: 'done', out: page, csv, png, rows: [{ runs: 1 }] })
+    const [row] = line!.rows as Record<string, { mean: number }>[]
+    expect(row!.gFD!.mean).toBe(done.generation!.frechet)
     const head = stdout.split('\n')[0]!.slice(2, -2).split(' | ')
     const cells = readFileSync(csv!, 'utf8').split('\n')[1]!.split(',')
     const column = readFileSync(csv!, 'utf8').split('\n')[0]!.split(',').indexOf('gFD')
@@ -345,6 +404,8 @@ describe('ul evaluate --samples and ul report', () => {
 
   it('names a feature network that is not there', async () => {
     const asked = ['evaluate', run, '--samples', '8', '--features', 'missing.onnx']
-    expect(await sentenceOf(1, asked)).toBe('features: missing.onnx does not exist')
+    expect(await sentenceOf(1, asked)).toBe(
+      'features: missing.onnx does not exist; give the path of an ONNX file',
+    )
   })
 })

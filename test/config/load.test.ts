@@ -1,16 +1,19 @@
 /** @file From presets, YAML and `--set` to a configuration, and what each mistake is answered with. */
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import {
   applySettings,
   ConfigError,
+  explainConfig,
   nearest,
   parseConfig,
   presetByName,
   showConfig,
 } from '../../src/config/load.ts'
 import { presets, smokeForm } from '../../src/config/presets.ts'
-import { type Config, checkConfig, configKeys } from '../../src/config/schema.ts'
+import { type Config, checkConfig, configDescriptions, configKeys } from '../../src/config/schema.ts'
 import { describeModel } from '../../src/jobs/info.ts'
+import { expectTrainable } from '../../src/jobs/possible.ts'
 import { train } from '../../src/jobs/train.ts'
 import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
 
@@ -163,6 +166,21 @@ describe('presets', () => {
     expect(presetByName(name)).toBe(config)
   })
 
+  it.each(all)("%s's smoke form trains, and is small", (_, config) => {
+    const smoke = smokeForm(config)
+    expect(() => expectTrainable(smoke)).not.toThrow()
+    expect(smoke.data.size).toBeLessThanOrEqual(64)
+    expect(smoke.train.batch).toBeLessThanOrEqual(16)
+    expect(smoke.train.stage2.batch).toBeLessThanOrEqual(32)
+  })
+
+  it("quickstart's smoke form keeps its pictures and batches", () => {
+    const { data, train } = presetByName('quickstart')
+    const smoke = smokeForm(presetByName('quickstart'))
+    expect(smoke.data).toEqual(data)
+    expect([smoke.train.batch, smoke.train.stage2.batch]).toEqual([train.batch, train.stage2.batch])
+  })
+
   it.each(all)('%s comes back from YAML as it was, with a path and without', (_, config) => {
     expect(parseConfig(showConfig(config), 'shown.yaml')).toEqual(config)
     const own: Config = { ...config, name: 'yes', data: { ...config.data, source: 'folder', path: 'a: #b' } }
@@ -194,7 +212,32 @@ describe('presets', () => {
   )
 })
 
+describe('explainConfig', () => {
+  it('says of every key what it is, and reads back', () => {
+    expect([...configDescriptions].filter(([, text]) => text === undefined)).toEqual([])
+    const shown = explainConfig(presetByName('quickstart'))
+    for (const text of configDescriptions.values()) expect(shown).toContain(`# ${text}`)
+    const { data, ...rest } = presetByName('quickstart')
+    expect(parseConfig(shown, 'shown.yaml')).toEqual({ ...rest, data: { ...data, path: null } })
+  })
+})
+
+describe('README', () => {
+  it('shows a configuration file that reads', () => {
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+    const file = readme.split('```yaml\n')[1]!.split('```')[0]!
+    expect(parseConfig(file, 'mine.yaml')).toMatchObject({
+      name: 'mine',
+      data: { source: 'folder', path: 'photos', size: 64 },
+    })
+  })
+})
+
 describe('nearest', () => {
+  it('is nothing when all are far away', () => {
+    expect(nearest('zebra', ['train.lr', 'name'])).toBeUndefined()
+  })
+
   it('compares without regard to case, whole names and last parts', () => {
     expect(nearest('TRAIN.LR', ['train.lr', 'train.beta1'])).toBe('train.lr')
     expect(nearest('lr', ['train.beta1', 'train.stage2.lr'])).toBe('train.stage2.lr')

@@ -110,7 +110,11 @@ describe('openFeatureNetwork', () => {
   })
 
   it.each([
-    ['no file', () => join(folder, 'none.onnx'), /^features: .*none\.onnx does not exist$/],
+    [
+      'no file',
+      () => join(folder, 'none.onnx'),
+      /^features: .*none\.onnx does not exist; give the path of an ONNX file$/,
+    ],
     [
       'no sidecar',
       () => write(pool, null),

@@ -1,6 +1,6 @@
 /**
  * @file The bitrate in closed form: for Gaussian latents and their optimal denoiser the prior's loss is known exactly,
- * which pins every constant of the loss (method.md section 3, references.md section 3).
+ * which pins every constant of the loss (method.md section 3).
  */
 import { describe, expect, it } from 'vitest'
 import {

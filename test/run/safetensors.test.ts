@@ -139,7 +139,7 @@ describe('a malformed file is one sentence with file, tensor and byte', () => {
     [
       'length over the limit',
       () => writeFileSync(path, Buffer.alloc(64, 0xff)),
-      'header length 18446744073709551615 at byte 0 is over 100000000',
+      'this is not a safetensors file: header length 18446744073709551615 at byte 0 is over 100000000',
     ],
     [
       'length beyond the file',

@@ -21,7 +21,7 @@ export const openOnnxFile = async (
   path: string,
   { threads = 0 }: { readonly threads?: number } = {},
 ): Promise<OnnxFile> => {
-  if (!existsSync(path)) throw new Error(`${path} does not exist`)
+  if (!existsSync(path)) throw new Error(`${path} does not exist; give the path of an ONNX file`)
   const session = await ort.InferenceSession.create(path, {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
