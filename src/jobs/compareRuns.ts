@@ -125,15 +125,22 @@ const measuredBy = ({ protocol, reconstruction, generation }: Quality): string =
 /** Columns that name a setting instead of being one: the arm of a sweep and its base model. */
 export const nameKeys: readonly string[] = ['arm', 'base']
 
-/** The names that a sweep gave to the run in a directory `…/<arm>/seed-<n>[/<base>]`. */
-const namesOf = (dir: string, { arms, bases }: Sweep): [string, string][] => {
-  const [, arm, base] = dir.match(/([^/\\]+)[/\\]seed-\d+(?:[/\\]([^/\\]+))?$/) ?? []
-  const nameIn = (among: readonly Arm[], folder: string | undefined): string =>
-    among.find(({ name }) => armFolder(name) === folder)?.name ?? folder ?? ''
-  return [
-    ['arm', nameIn(arms, arm)],
-    ['base', nameIn(bases, base)],
-  ]
+/**
+ * The names that a sweep gave to the run in a directory `…/<arm>/seed-<n>[/<base>]`, and its place among the sweep's runs;
+ * what the sweep does not know comes first, named by its directories.
+ */
+const namesOf = (
+  dir: string,
+  { arms, bases }: Sweep,
+): { readonly names: readonly (readonly [string, string])[]; readonly place: number } => {
+  const [, armPart, basePart] = dir.match(/([^/\\]+)[/\\]seed-\d+(?:[/\\]([^/\\]+))?$/) ?? []
+  const among = (known: readonly Arm[], folder = ''): { readonly name: string; readonly at: number } => {
+    const at = known.findIndex(({ name }) => armFolder(name) === folder)
+    return { name: known[at]?.name ?? folder, at }
+  }
+  const [arm, base] = [among(arms, armPart), among(bases, basePart)]
+  const names = [['arm', arm.name] as const, ['base', base.name] as const]
+  return { names, place: arm.at * (1 + bases.length) + base.at }
 }
 
 /** The same, and what its stage 1 was trained with where that is something else, under `stage 1 <key>`. */
@@ -172,11 +179,12 @@ export interface Comparison {
  * @param sweep what made them, where that is known: its arms and bases are named
  */
 export const compareRuns = (dirs: readonly string[], sweep: Sweep | null = null): Comparison => {
-  const runs = finishedRuns(dirs).map((run) => {
-    const names = sweep === null ? [] : namesOf(run.dir, sweep)
+  const named = finishedRuns(dirs).map((run) => {
+    const { names, place } = sweep === null ? { names: [], place: 0 } : namesOf(run.dir, sweep)
     const by = ['measured by', measuredBy(run.quality)] as const
-    return { ...run, settings: new Map([...names, ...settingsOf(run), by]) }
+    return { ...run, place, settings: new Map([...names, ...settingsOf(run), by]) }
   })
+  const runs = named.sort((a, b) => a.place - b.place)
   const stages = (run: FinishedRun): boolean => run.quality.generation !== null
   // A stage 1 that other runs share is a part of them, not a setting of its own.
   const shown = runs.some(stages) ? runs.filter(stages) : runs

@@ -341,11 +341,14 @@ describe('names that a sweep gave', () => {
     expect(joined).toContain('<title>decoder.lossFactor 1.5: 30.5 at 1</title>')
   })
 
-  it('of a folder that the sweep does not know are those of the folder', () => {
+  it('come in the order of the sweep; a folder that it does not know is named by itself and comes first', () => {
     write()
     finished('older/seed-0/small', configOf(), { bits: 3, gFid: 1 })
     const names = compareRuns([folder], sweep).settings.map(({ values }) => values.get('arm'))
-    expect(names.sort()).toEqual(['c_lf 1.5', 'normal prior, MSE', 'older'])
+    expect(names).toEqual(['older', 'c_lf 1.5', 'normal prior, MSE'])
+    const turned = { ...sweep, arms: [...sweep.arms].reverse() }
+    const inOrder = compareRuns([folder], turned).settings.map(({ values }) => values.get('arm'))
+    expect(inOrder).toEqual(['older', 'normal prior, MSE', 'c_lf 1.5'])
   })
 })
 
