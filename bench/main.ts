@@ -232,7 +232,9 @@ if (serving === '--serve') {
       new Option('--cases <names>', 'names or their parts').argParser(parseCases).default(allCases(), 'all'),
     )
     .addOption(
-      new Option('--peers <names>', 'pytorch, tfjs, jax').argParser(parsePeers).default([...peers], 'all'),
+      new Option('--peers <names>', 'pytorch, pytorch-usual, tfjs, jax')
+        .argParser(parsePeers)
+        .default([...peers], 'all'),
     )
     .option('--rounds <n>', 'rounds that count', parseRounds, 7)
     .option('--out <folder>', 'where bench.json and bench.png go', 'runs/bench')

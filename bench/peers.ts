@@ -54,24 +54,33 @@ const pytorchEnv = (): NodeJS.ProcessEnv => ({
   ...(hasAvx512() ? { ATEN_CPU_CAPABILITY: 'avx512' } : {}),
 })
 
-const pytorchVariant = (name: string, settings: object, env: NodeJS.ProcessEnv = {}): Variant => ({
-  name,
-  launch: {
-    command: python,
-    args: [pytorchFile, JSON.stringify(settings)],
-    env: { ...pytorchEnv(), ...env },
-  },
+/** The same without what few would think of: only threads that do not fight. */
+const usualPytorchEnv = (): NodeJS.ProcessEnv => ({
+  ...cleanEnv(),
+  OMP_NUM_THREADS: threads,
+  OPENBLAS_NUM_THREADS: threads,
+  OMP_WAIT_POLICY: 'PASSIVE',
 })
 
-const pytorch: Peer = {
-  name: 'pytorch',
-  install: 'apt-get install python3-torch python3-numpy libopenblas0-pthread',
-  isInstalled: () => spawnSync(python, ['-c', 'import torch, numpy']).status === 0,
-  variants: (caseName) =>
-    /^(block|matmul|stage2)/.test(caseName)
-      ? [pytorchVariant('', {})]
-      : [pytorchVariant('channels first', {}), pytorchVariant('channels last', { channels_last: true })],
+const pytorchPeer = (name: string, env: () => NodeJS.ProcessEnv, settings: object): Peer => {
+  const variant = (variantName: string, own: object): Variant => {
+    const args = [pytorchFile, JSON.stringify({ ...settings, ...own })]
+    return { name: variantName, launch: { command: python, args, env: env() } }
+  }
+  return {
+    name,
+    install: 'apt-get install python3-torch python3-numpy libopenblas0-pthread',
+    isInstalled: () => spawnSync(python, ['-c', 'import torch, numpy']).status === 0,
+    variants: (caseName) =>
+      /^(block|matmul|stage2)/.test(caseName)
+        ? [variant('', {})]
+        : [variant('channels first', {}), variant('channels last', { channels_last: true })],
+  }
 }
+
+const pytorch = pytorchPeer('pytorch', pytorchEnv, {})
+/** As most training scripts have it: the library's own optimiser and a norm of plain operators. */
+const usualPytorch = pytorchPeer('pytorch-usual', usualPytorchEnv, { usual: true })
 
 // ---- JavaScript -------------------------------------------------------------------------------------------------
 
@@ -116,6 +125,7 @@ const javascript = (
 /** Everyone, in the order of the table. */
 export const peers: readonly Peer[] = [
   pytorch,
+  usualPytorch,
   javascript('tfjs', ['@tensorflow/tfjs@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0'], {
     resblock: 'not supported: the wasm backend has no kernel for Conv2DBackpropFilter',
   }),

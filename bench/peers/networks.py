@@ -71,6 +71,10 @@ class RmsNorm(torch.autograd.Function):
 rms_norm = RmsNorm.apply
 
 
+def usual_rms_norm(x):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + EPS)
+
+
 def silu(x):
     return F.silu(x, inplace=not torch.is_grad_enabled())
 

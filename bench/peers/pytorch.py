@@ -2,7 +2,8 @@
 
 {"prepare": path} loads a case (safetensors, its description under `case` in the metadata), does it once and answers
 with the relative errors against the expected values in the file; {"run": n} answers with the seconds of n runs.
-Settings come as JSON in argv[1]: channels_last, the memory format of maps and kernels.
+Settings come as JSON in argv[1]: channels_last, the memory format of maps and kernels; usual, whether norm and optimiser
+are PyTorch's own, as in most training scripts, instead of the fewest passes that it allows.
 """
 
 import ctypes
@@ -73,15 +74,33 @@ class Optimizer:
             ema.mul_(self.ema_decay).add_(p, alpha=1 - self.ema_decay)
 
 
+class UsualOptimizer:
+    """The same by torch.optim.AdamW, clip_grad_norm_ and an average of the weights tensor by tensor."""
+
+    def __init__(self, params, beta1, beta2, epsilon, weightDecay, clipNorm, lr, emaDecay):
+        self.params, self.clip_norm, self.ema_decay = params, clipNorm, emaDecay
+        self.adamw = torch.optim.AdamW(params, lr=lr, betas=(beta1, beta2), eps=epsilon, weight_decay=weightDecay)
+        self.averages = [p.detach().clone() for p in params]
+
+    def step(self):
+        norm = torch.nn.utils.clip_grad_norm_(self.params, self.clip_norm)
+        if not math.isfinite(norm):
+            return
+        self.adamw.step()
+        with torch.no_grad():
+            for p, ema in zip(self.params, self.averages):
+                ema.lerp_(p, 1 - self.ema_decay)
+
+
 class Case:
     """A case's tensors; `work` does it once."""
 
-    def __init__(self, path, channels_last):
+    def __init__(self, path, channels_last, usual):
         tensors, self.info = read_safetensors(path)
         self.given, self.expected = under(tensors, "input"), under(tensors, "expected")
         if "labels" in self.given:
             self.given["labels"] = self.given["labels"].long()
-        self.channels_last = channels_last
+        self.channels_last, self.usual = channels_last, usual
         self.params = {}
         for name, value in under(tensors, "param").items():
             value = n.lay_out(name, value)
@@ -112,7 +131,8 @@ def training(case):
     else:
         net = case.net("base")
         loss_of = lambda train: n.stage2_loss(net, case.given, train)  # noqa: E731
-    optimizer = Optimizer(list(case.params.values()), **case.info["optimizer"])
+    kind = UsualOptimizer if case.usual else Optimizer
+    optimizer = kind(list(case.params.values()), **case.info["optimizer"])
 
     def step(train):
         for p in optimizer.params:
@@ -189,7 +209,10 @@ def relative_error(found, expected):
 
 
 def prepare(path, settings):
-    case = Case(path, settings.get("channels_last", False))
+    usual = settings.get("usual", False)
+    if usual:
+        n.rms_norm = n.usual_rms_norm
+    case = Case(path, settings.get("channels_last", False), usual)
     run, found = WORKS.get(case.info["kind"], inference)(case)
     errors = {name: relative_error(found[name], value) for name, value in case.expected.items()}
     case.expected.clear()
