@@ -68,9 +68,12 @@ const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: stri
 const measuredWith = ({ data, sampler }: Config): string =>
   JSON.stringify([data, sampler.decoderKind, sampler.decoderSteps, sampler.variance])
 
-/** Whether what a run generates is drawn by class: the data has classes, and the prior of stage 1 knows none. */
-export const generatesByClass = ({ sampler }: Config, classes: number): boolean =>
-  sampler.generator === 'base' && classes > 0
+/**
+ * Whether what a run generates is drawn by class: the data has classes and the base model saw them. The prior of stage 1
+ * knows none.
+ */
+export const generatesByClass = ({ sampler, base }: Config, classes: number): boolean =>
+  sampler.generator === 'base' && classes > 0 && base.labelDropout < 1
 
 /** Whether a run takes its stage 1, and what would be measured of it again, from another run. */
 export const sharesFigures = ({ stage1Directory: from, config }: OpenedRun, dir: string): boolean =>

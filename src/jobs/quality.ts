@@ -18,12 +18,11 @@ import { type FeatureNetwork, openFeatureNetwork } from '../features/network.ts'
 import type { ImportTransformers } from '../features/transformers.ts'
 import { quantisePictures, quantiserName } from '../host/pixels.ts'
 import { float32, floats, joined } from '../host/tensor.ts'
-import { nullLabel } from '../models/base.ts'
 import { batchFor } from '../pipeline/programs.ts'
 import { readSafetensors, writeSafetensors } from '../run/safetensors.ts'
 import { type ClipFigures, openClipScores } from './clipScores.ts'
 import type { OpenedRun } from './openRun.ts'
-import { decoderSampler, evenly, latentSampler } from './use.ts'
+import { decoderSampler, evenly, labelLike, latentSampler } from './use.ts'
 
 /** What to measure and how. */
 export interface QualityOptions {
@@ -244,7 +243,7 @@ export const measureQuality = async (
           chosen(real, positions),
           await featuresOf(network, model.size, positions.length, atOnce, reconstruct, clip?.reconstructed),
         )
-    const labels = Int32Array.from(sampled, (i) => (source.label(i) < 0 ? nullLabel(model) : source.label(i)))
+    const labels = Int32Array.from(sampled, (i) => labelLike(run, source, i))
     const generator = options.generates ? run.generator(batch) : null
     const generation =
       generator &&

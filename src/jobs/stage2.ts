@@ -18,7 +18,7 @@ import { weightsFile } from '../run/runDirectory.ts'
 import { atTenths } from './events.ts'
 import { type OpenedRun, openRun } from './openRun.ts'
 import { meanOf, runStage, type StageContext, type StageResult } from './stage.ts'
-import { configGuidance, decoderSampler, latentSampler } from './use.ts'
+import { configGuidance, decoderSampler, gridLabels, latentSampler } from './use.ts'
 
 /** Samples of each class in the grids made while training. */
 const shownPerClass = 8
@@ -96,7 +96,6 @@ export const runStage2 = async (
   const { config, runtime, dir } = context
   const { stage2 } = config.train
   const { flip, balance } = config.data
-  const rows = Math.max(1, model.classes)
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
   const run = openRun(dir, runtime)
   const codec = run.codec(batchFor(source.count, model.size))
@@ -119,9 +118,7 @@ export const runStage2 = async (
       figures: (outputs) => ({ baseNats: meanOf(outputs.baseNats!) }),
       warn: () => null,
       inspect: async (weights, step) => {
-        const labels = Int32Array.from({ length: rows * shownPerClass }, (_, i) =>
-          Math.floor(i / shownPerClass),
-        )
+        const labels = gridLabels(run, shownPerClass)
         const generator = createGenerator(runtime, model, weights, batchFor(labels.length, model.size))
         const z0 = await generator.generate(
           labels,

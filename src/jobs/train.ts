@@ -23,6 +23,7 @@ import {
   decoderSampler,
   evenly,
   evenPictures,
+  gridLabels,
   latentSampler,
   measureStage1,
   openRunData,
@@ -69,10 +70,7 @@ const sampleGrid = async (context: StageContext, info: RunInfo): Promise<Uint8Ar
   const { config, dir, runtime } = context
   const run = openRun(dir, runtime)
   const rows = run.generatesByClass ? info.classes : ['none']
-  const labels = Int32Array.from({ length: rows.length * samplesPerClass }, (_, i) =>
-    Math.floor(i / samplesPerClass),
-  )
-  const pictures = await sample(run, labels, {
+  const pictures = await sample(run, gridLabels(run, samplesPerClass), {
     seed: config.seed,
     sampler: latentSampler(config),
     guidance: configGuidance(config),

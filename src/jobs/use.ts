@@ -80,6 +80,19 @@ export const labelOf = (run: OpenedRun, name: string): number => {
   return label
 }
 
+/** The label to draw a picture like another by: its class, or the null label where the run knows no classes or it has none. */
+export const labelLike = (run: OpenedRun, source: ImageSource, index: number): number => {
+  const label = source.label(index)
+  return run.generatesByClass && label >= 0 ? label : nullLabel(run.model)
+}
+
+/** Labels of a grid: a row for each class, or one row without classes. */
+export const gridLabels = (run: OpenedRun, perRow: number): Int32Array => {
+  const rows = run.generatesByClass ? run.model.classes : 1
+  const label = (row: number): number => (run.generatesByClass ? row : nullLabel(run.model))
+  return Int32Array.from({ length: rows * perRow }, (_, i) => label(Math.floor(i / perRow)))
+}
+
 /** Generates one picture per label: [N, 3, H, W] in [−1, 1], noise from (seed, position). */
 export const sample = async (
   run: OpenedRun,
@@ -227,7 +240,7 @@ export const baseRate = async (
   for (const { first, n } of partsOf(indices.length, batch))
     parts.push(await codec.encode(await pictures.read(first, n)))
   await codec.dispose()
-  const labels = Int32Array.from(indices, (index) => source.label(index))
+  const labels = Int32Array.from(indices, (index) => labelLike(run, source, index))
   const nats = await baseNatsOf(runtime, run.model, run.stage2(), joined(parts), labels, {
     ...options,
     batch,

@@ -11,7 +11,7 @@ import { openFeatureNetwork } from '../../src/features/network.ts'
 import { quantisePictures } from '../../src/host/pixels.ts'
 import { generatesByClass, type OpenedRun, openRun } from '../../src/jobs/openRun.ts'
 import { measureQuality, type Quality, type QualityOptions } from '../../src/jobs/quality.ts'
-import { decoderSampler, evenly, latentSampler } from '../../src/jobs/use.ts'
+import { baseRate, decoderSampler, evenly, gridLabels, labelLike, latentSampler } from '../../src/jobs/use.ts'
 import type { Evaluation } from '../../src/pipeline/evaluate.ts'
 import { fakeTransformers } from '../features/fakeTransformers.ts'
 import { writeQuarters } from '../features/quarters.ts'
@@ -156,6 +156,26 @@ describe('measureQuality', () => {
     expect(generatesByClass(run.config, 2)).toBe(true)
     expect(generatesByClass(run.config, 0)).toBe(false)
     expect(generatesByClass(tinyConfigOf('sampler.generator=prior'), 2)).toBe(false)
+    expect(generatesByClass(tinyConfigOf('base.labelDropout=1'), 2)).toBe(false)
+  })
+
+  it('draws and rates without classes where the base model never saw one', async () => {
+    const [whole, own] = [openRun(runDir('measured'), runtime), runDir('no classes')]
+    await trainTiny('no classes', tinyConfigOf('base.labelDropout=1'))
+    const blind = openRun(own, runtime)
+    const rows = (of: OpenedRun): number[] => [...gridLabels(of, 2)]
+    expect(rows(whole)).toEqual([0, 0, 1, 1])
+    expect(rows(blind)).toEqual([2, 2]) // the null label
+    expect([0, source.count - 1].map((i) => labelLike(whole, source, i))).toEqual([0, 1])
+    expect([0, source.count - 1].map((i) => labelLike(blind, source, i))).toEqual([2, 2])
+    // Its class embeddings are as they were drawn: rates that used them would differ.
+    const asked = { count: 5, seed: 0, draws: 2 }
+    const rate = await baseRate(blind, runtime, source, asked)
+    const unlabelled = { ...source, label: () => -1 }
+    expect(await baseRate(blind, runtime, unlabelled, asked)).toEqual(rate)
+    expect(await baseRate(whole, runtime, unlabelled, asked)).not.toEqual(
+      await baseRate(whole, runtime, source, asked),
+    )
   })
 
   it('generates nothing where there is nothing that generates, and takes no more pictures than there are', async () => {
