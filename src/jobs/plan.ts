@@ -274,13 +274,15 @@ const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
     const tree = readJson(file)
     const frechet = valueAt(tree, 'generation.frechet')
     if (typeof frechet !== 'number') return []
-    // Seeds and what was reconstructed do not change what distances of samples mean.
+    // Seeds and what was reconstructed do not change what distances of samples mean; how many samples there were does.
     const {
       seed: _,
       reconstructionsOf: __,
-      samples: ___, // samplesAgainst says so, and older figures say nothing else
-      ...protocol
+      samples: ___,
+      samplesAgainst: ____,
+      ...said
     } = (valueAt(tree, 'protocol') ?? {}) as Record<string, unknown>
+    const protocol = { ...said, pictures: valueAt(tree, 'generation.fakeCount') }
     first ??= { dir: run.dir, protocol }
     const other = firstDifference(first.protocol, protocol)
     if (other !== null)
