@@ -84,6 +84,10 @@ export const readText = (path: string): string => {
 /** Models that come with the package, by name. */
 const pretrained = fileURLToPath(new URL('../../pretrained', import.meta.url))
 
+/** What commands that use a run say of that argument. */
+export const runArgument =
+  'run directory, what ul export wrote, or a model that comes with the package: emoji64'
+
 /** The directory of a run, or of a model that comes with the package. */
 export const runDirectory = (given: string): string => {
   const shipped = join(pretrained, given)

@@ -21,6 +21,7 @@ import {
   example,
   jsonOption,
   realNumber,
+  runArgument,
   runDirectory,
   runtimeOf,
   seedOption,
@@ -51,6 +52,12 @@ interface CodecFlags extends DeviceFlags {
   readonly seed: number
   readonly out: string
   readonly steps?: number
+  readonly json?: boolean
+}
+
+interface ExportFlags {
+  readonly out: string
+  readonly licence?: string
   readonly json?: boolean
 }
 
@@ -87,7 +94,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('sample')
     .description('generate pictures with a trained run')
-    .argument('<run>', 'run directory, or what ul export wrote')
+    .argument('<run>', runArgument)
     .addOption(new Option('-n <n>', 'number of pictures').argParser(wholeNumber(1)).default(16))
     .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
     .addOption(new Option('--guidance <g>', 'guidance scale; 1 is none').argParser(realNumber))
@@ -128,7 +135,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('reconstruct')
     .description('encode and decode pictures; print PSNR and latent bits/pixel for each and overall')
-    .argument('<run>', 'run directory, or what ul export wrote')
+    .argument('<run>', runArgument)
     .argument('<image or folder...>', 'pictures')
     .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
     .addOption(seedOption())
@@ -195,7 +202,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('encode')
     .description('write the latents of pictures to a safetensors file')
-    .argument('<run>', 'run directory, or what ul export wrote')
+    .argument('<run>', runArgument)
     .argument('<image or folder...>', 'pictures')
     .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
     .addOption(seedOption())
@@ -220,7 +227,7 @@ export const usingCommands = (program: Command): void => {
   program
     .command('decode')
     .description('turn latents from a safetensors file into PNG files')
-    .argument('<run>', 'run directory, or what ul export wrote')
+    .argument('<run>', runArgument)
     .argument('<latents>', 'safetensors written by ul encode')
     .requiredOption('--out <dir>', 'directory for the PNG files')
     .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
@@ -255,7 +262,7 @@ export const usingCommands = (program: Command): void => {
     .description(
       'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also Fréchet distances of reconstructions and samples, KID, precision and recall',
     )
-    .argument('<run>', 'run directory, or what ul export wrote')
+    .argument('<run>', runArgument)
     .addOption(
       new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024),
     )
@@ -309,16 +316,22 @@ export const usingCommands = (program: Command): void => {
   program
     .command('export')
     .description('write a run as a model to hand on: averaged float16 weights, settings, figures, a card')
-    .argument('<run>', 'run directory, or what ul export wrote')
+    .argument('<run>', runArgument)
     .requiredOption(
       '--out <dir>',
       'directory to write; sample, reconstruct and the others take it like a run',
     )
+    .option('--licence <text>', 'licence of the weights, for the card')
     .addOption(jsonOption())
-    .addHelpText('after', example('ul export runs/mine --out models/mine'))
-    .action((dir: string, flags: { readonly out: string; readonly json?: boolean }) => {
+    .addHelpText('after', example('ul export runs/mine --out models/mine --licence CC-BY-4.0'))
+    .action((dir: string, flags: ExportFlags) => {
       expectFolder('--out', flags.out)
-      const exported = exportRun(runDirectory(dir), flags.out, new NodeRuntime())
+      const exported = exportRun(
+        runDirectory(dir),
+        flags.out,
+        new NodeRuntime(),
+        flags.licence === undefined ? {} : { licence: flags.licence },
+      )
       const { path, parameters, bytes } = exported
       answer(
         flags.json,

@@ -54,30 +54,50 @@ const dataOfStage1 = (own: Config['data'], stage1: Config['data']): string =>
         .join(', ')}
 `
 
+/** What a card says besides the configuration. */
+interface CardFacts {
+  readonly stage1Data: Config['data']
+  /** Whether the run trained its own stage 1, so that its configuration is all there is to say. */
+  readonly isWhole: boolean
+  readonly trainCount: number
+  readonly licence: string
+  readonly figures: string
+}
+
 const cardOf = (
   config: Config,
-  stage1Data: Config['data'],
-  trainCount: number,
-  figures: string,
+  { stage1Data, isWhole, trainCount, licence, figures }: CardFacts,
 ): string => `# ${config.name}
 
 Encoder, prior, decoder and base model of [Unified Latents](https://arxiv.org/abs/2602.17270), averaged weights in float16.
 
+- licence: ${licence}
 - data: ${config.data.source}, ${trainCount} training pictures of ${config.data.size}×${config.data.size}
 ${dataOfStage1(config.data, stage1Data)}- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
 - stage 1: ${config.train.stage1.steps} steps of ${config.train.batch}; stage 2: ${config.train.stage2.steps} steps of ${config.train.stage2.batch}; seed ${config.seed}
-- settings: [config.yaml](config.yaml)
+- settings: [config.yaml](config.yaml)${isWhole ? `; trained by \`ul train config.yaml\`` : ''}
 
 ${figures}
 
 \`ul sample\`, \`ul reconstruct\`, \`ul encode\`, \`ul decode\` and \`ul evaluate\` take this directory as they take a run.
 `
 
+/** What an export adds to a run. */
+export interface ExportOptions {
+  /** Under which licence the weights are handed on, for the card. */
+  readonly licence?: string
+}
+
 /**
  * Writes a directory that opens like a run; an earlier export there is replaced.
  * @throws when the run's stage 1 was never saved, and when `out` holds a run that trains: its checkpoints would be hidden.
  */
-export const exportRun = (dir: string, out: string, runtime: Runtime): ExportedRun => {
+export const exportRun = (
+  dir: string,
+  out: string,
+  runtime: Runtime,
+  { licence = 'not stated' }: ExportOptions = {},
+): ExportedRun => {
   if (resolve(out) === resolve(dir) || existsSync(join(out, 'checkpoints'))) {
     throw new ConfigError(`${out}: it holds a run, which an export would overwrite; give another --out`)
   }
@@ -103,10 +123,14 @@ export const exportRun = (dir: string, out: string, runtime: Runtime): ExportedR
     if (existsSync(join(dir, file))) copyFileSync(join(dir, file), join(out, file))
     else rmSync(join(out, file), { force: true })
   }
-  writeFileAtomic(
-    join(out, 'README.md'),
-    cardOf(config, stage1Config.data, run.info.trainCount, figuresText(dir)),
-  )
+  const card = cardOf(config, {
+    stage1Data: stage1Config.data,
+    isWhole: run.config.train.stage1.from === null,
+    trainCount: run.info.trainCount,
+    licence,
+    figures: figuresText(dir),
+  })
+  writeFileAtomic(join(out, 'README.md'), card)
   const parameters = halves.reduce((sum, [, { data }]) => sum + data.length, 0)
   return { path, parameters, bytes: statSync(path).size }
 }

@@ -114,6 +114,9 @@ describe('exportRun', () => {
       expect(text).toContain(`  - ${name}: ${value}\n`)
     expect(text).toContain(`${opened('whole').info.trainCount} training pictures of 16×16`)
     expect(text).toContain('stage 1: 4 steps of 4; stage 2: 4 steps of 4; seed 0')
+    expect(text).toContain('- licence: not stated\n')
+    exportRun(runDir('whole'), runDir('licensed'), runtime, { licence: 'CC-BY-4.0' })
+    expect(card('licensed')).toBe(text.replace('not stated', 'CC-BY-4.0'))
   })
 
   it('takes the stage 1 of another run with it', () => {
@@ -124,6 +127,8 @@ describe('exportRun', () => {
     // What trained its stage 1, and not what the run that borrowed it was given.
     const { train } = opened('whole').config
     expect(alone.config).toEqual({ ...opened('borrowing').config, train })
+    expect(card('alone')).not.toContain('ul train')
+    expect(card('model')).toContain('trained by `ul train config.yaml`')
     expect(card('alone')).toMatch(/stage 1: 4 steps of 4; .* seed 1$/m)
     expect(card('alone')).toMatch(/trained on other data: source folder, .*balance true/)
     expect(card('model')).not.toContain('other data')
