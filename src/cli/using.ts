@@ -326,12 +326,7 @@ export const usingCommands = (program: Command): void => {
     .addHelpText('after', example('ul export runs/mine --out models/mine --licence CC-BY-4.0'))
     .action((dir: string, flags: ExportFlags) => {
       expectFolder('--out', flags.out)
-      const exported = exportRun(
-        runDirectory(dir),
-        flags.out,
-        new NodeRuntime(),
-        flags.licence === undefined ? {} : { licence: flags.licence },
-      )
+      const exported = exportRun(runDirectory(dir), flags.out, new NodeRuntime(), flags.licence)
       const { path, parameters, bytes } = exported
       answer(
         flags.json,

@@ -82,21 +82,16 @@ ${figures}
 \`ul sample\`, \`ul reconstruct\`, \`ul encode\`, \`ul decode\` and \`ul evaluate\` take this directory as they take a run.
 `
 
-/** What an export adds to a run. */
-export interface ExportOptions {
-  /** Under which licence the weights are handed on, for the card. */
-  readonly licence?: string
-}
-
 /**
  * Writes a directory that opens like a run; an earlier export there is replaced.
+ * @param licence of the weights, for the card
  * @throws when the run's stage 1 was never saved, and when `out` holds a run that trains: its checkpoints would be hidden.
  */
 export const exportRun = (
   dir: string,
   out: string,
   runtime: Runtime,
-  { licence = 'not stated' }: ExportOptions = {},
+  licence = 'not stated',
 ): ExportedRun => {
   if (resolve(out) === resolve(dir) || existsSync(join(out, 'checkpoints'))) {
     throw new ConfigError(`${out}: it holds a run, which an export would overwrite; give another --out`)

@@ -115,7 +115,7 @@ describe('exportRun', () => {
     expect(text).toContain(`${opened('whole').info.trainCount} training pictures of 16×16`)
     expect(text).toContain('stage 1: 4 steps of 4; stage 2: 4 steps of 4; seed 0')
     expect(text).toContain('- licence: not stated\n')
-    exportRun(runDir('whole'), runDir('licensed'), runtime, { licence: 'CC-BY-4.0' })
+    exportRun(runDir('whole'), runDir('licensed'), runtime, 'CC-BY-4.0')
     expect(card('licensed')).toBe(text.replace('not stated', 'CC-BY-4.0'))
   })
 
