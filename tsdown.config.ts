@@ -5,7 +5,7 @@ export default defineConfig({
     index: 'src/index.ts',
     node: 'src/node.ts',
     ops: 'src/ops.ts',
-    'cli/main': 'src/cli/main.ts',
+    'commands/main': 'src/commands/main.ts',
     bench: 'bench/main.ts',
   },
   format: 'esm',

@@ -1,12 +1,12 @@
 /** @file One block alone: the gradient of the sum of squares of its output, for its input and its parameters. */
-import { gradient } from '../src/autodiff/gradient.ts'
-import type { Shape } from '../src/host/tensor.ts'
-import type { Value } from '../src/ir/graph.ts'
-import { type Program, trace } from '../src/ir/program.ts'
-import { resBlock, resBlockSpec } from '../src/nn/layers.ts'
-import { bindParams, flattenSpec, type Spec } from '../src/nn/params.ts'
-import { block, blockSpec } from '../src/nn/transformer.ts'
-import { reduceSum, square } from '../src/ops/core.ts'
+import { gradient } from '../src/engine/autodiff/gradient.ts'
+import type { Shape } from '../src/engine/host/tensor.ts'
+import type { Value } from '../src/engine/ir/graph.ts'
+import { type Program, trace } from '../src/engine/ir/program.ts'
+import { resBlock, resBlockSpec } from '../src/engine/nn/layers.ts'
+import { bindParams, flattenSpec, type Spec } from '../src/engine/nn/params.ts'
+import { block, blockSpec } from '../src/engine/nn/transformer.ts'
+import { reduceSum, square } from '../src/engine/ops/core.ts'
 import { type Case, drawnParams, gflopsOf, normal, type Tensors } from './case.ts'
 
 /** A block with its sizes. Every parameter's path starts with `block.`. */

@@ -1,12 +1,12 @@
 /** @file What a case is, and the numbers that all cases draw. */
-import { fillNormal, streamKey } from '../src/host/random.ts'
-import { type HostTensor, type Shape, zeros } from '../src/host/tensor.ts'
-import { forwardFlops } from '../src/ir/cost.ts'
-import type { Value } from '../src/ir/graph.ts'
-import type { ModelConfig } from '../src/models/config.ts'
-import { flattenSpec, initialParams, type Spec } from '../src/nn/params.ts'
-import { imageShape } from '../src/pipeline/stage1.ts'
-import type { Runtime } from '../src/runtime/runtime.ts'
+import { fillNormal, streamKey } from '../src/engine/host/random.ts'
+import { type HostTensor, type Shape, zeros } from '../src/engine/host/tensor.ts'
+import { forwardFlops } from '../src/engine/ir/cost.ts'
+import type { Value } from '../src/engine/ir/graph.ts'
+import { flattenSpec, initialParams, type Spec } from '../src/engine/nn/params.ts'
+import type { Runtime } from '../src/engine/runtime/runtime.ts'
+import type { ModelConfig } from '../src/method/networks/config.ts'
+import { imageShape } from '../src/method/stage1.ts'
 
 export type Tensors = Readonly<Record<string, HostTensor>>
 

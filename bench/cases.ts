@@ -1,8 +1,8 @@
 /** @file All cases: which networks, and in which order they are measured. */
 import { presetByName } from '../src/config/load.ts'
 import type { Config } from '../src/config/schema.ts'
-import { trace } from '../src/ir/program.ts'
-import { matmul } from '../src/ops/matmul.ts'
+import { trace } from '../src/engine/ir/program.ts'
+import { matmul } from '../src/engine/ops/matmul.ts'
 import { attentionBlock, blockCase, residualBlock } from './blocks.ts'
 import { type Case, gflopsOf, normal, type Tensors } from './case.ts'
 import { codecCase } from './codec.ts'

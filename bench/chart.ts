@@ -1,7 +1,7 @@
 /** @file The bar chart: for every case and peer how many times as fast as the peer we are, on a logarithmic axis. */
 import sharp from 'sharp'
-import { escapeMarkup } from '../src/run/escape.ts'
-import { formatNumber, logTicks } from '../src/run/ticks.ts'
+import { escapeMarkup } from '../src/report/escape.ts'
+import { formatNumber, logTicks } from '../src/report/ticks.ts'
 import type { CaseResult, PeerResult } from './report.ts'
 
 const width = 1120

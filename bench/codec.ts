@@ -1,11 +1,11 @@
 /** @file The frozen stage 1 in use as cases: encoder, decoder sampling, reconstruction. */
 import { type Config, modelConfig } from '../src/config/schema.ts'
-import { samplerSteps } from '../src/diffusion/sampler.ts'
-import { latentGrid } from '../src/models/config.ts'
-import { decoderStep, type StepInputs, stage1Spec, zClean } from '../src/models/unifiedLatents.ts'
-import { stepSpecs } from '../src/pipeline/chain.ts'
-import { createCodec } from '../src/pipeline/codec.ts'
-import { batchNoise, decoderSchedule, imageShape, latentShape } from '../src/pipeline/stage1.ts'
+import { stepSpecs } from '../src/method/chain.ts'
+import { createCodec } from '../src/method/codec.ts'
+import { samplerSteps } from '../src/method/diffusion/sampler.ts'
+import { latentGrid } from '../src/method/networks/config.ts'
+import { batchNoise, decoderSchedule, imageShape, latentShape } from '../src/method/stage1.ts'
+import { decoderStep, type StepInputs, stage1Spec, zClean } from '../src/method/unifiedLatents.ts'
 import { traceFrozen } from '../src/train/step.ts'
 import { type Case, classes, drawnParams, gflopsOf, normal, pictures, seed } from './case.ts'
 

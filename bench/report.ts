@@ -1,6 +1,6 @@
 /** @file What was measured: one line per case for the terminal, JSON, and a bar chart of the ratios. */
 import { join } from 'node:path'
-import { writeFileAtomic } from '../src/run/atomic.ts'
+import { writeFileAtomic } from '../src/files/atomic.ts'
 import { drawChart } from './chart.ts'
 import { quiet, type Spread } from './measure.ts'
 

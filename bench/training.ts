@@ -1,10 +1,10 @@
 /** @file Training steps as cases. */
 import { type Config, modelConfig } from '../src/config/schema.ts'
-import { type HostTensor, scalar, zeros } from '../src/host/tensor.ts'
-import { optimizerOf } from '../src/jobs/stage.ts'
-import type { ModelConfig } from '../src/models/config.ts'
-import { latentShape, stage1Feeds, stage1Objective } from '../src/pipeline/stage1.ts'
-import { stage2Feeds, stage2Objective } from '../src/pipeline/stage2.ts'
+import { type HostTensor, scalar, zeros } from '../src/engine/host/tensor.ts'
+import type { ModelConfig } from '../src/method/networks/config.ts'
+import { latentShape, stage1Feeds, stage1Objective } from '../src/method/stage1.ts'
+import { stage2Feeds, stage2Objective } from '../src/method/stage2.ts'
+import { optimizerOf } from '../src/stages/stage.ts'
 import { initialState, type Objective, slabsOf, traceTrainStep } from '../src/train/step.ts'
 import { type Case, classes, drawnParams, gflopsOf, normal, pictures, seed, type Tensors } from './case.ts'
 

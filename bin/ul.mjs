@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const main = new URL('../dist/cli/main.mjs', import.meta.url)
+const main = new URL('../dist/commands/main.mjs', import.meta.url)
 if (!existsSync(main)) {
   const cwd = fileURLToPath(new URL('..', import.meta.url))
   process.stderr.write('ul: building once\n')

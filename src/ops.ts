@@ -1,6 +1,6 @@
 /** @file The ops, for graphs of one's own: functions of values that `trace` records and `gradient` differentiates. */
-export { attention } from './ops/attention.ts'
-export { conv2d, depthToSpace, spaceToDepth } from './ops/conv.ts'
+export { attention } from './engine/ops/attention.ts'
+export { conv2d, depthToSpace, spaceToDepth } from './engine/ops/conv.ts'
 export {
   abs,
   add,
@@ -39,9 +39,9 @@ export {
   tanh,
   transpose,
   where,
-} from './ops/core.ts'
-export { dropout, seededUniform } from './ops/dropout.ts'
-export { gather, scatterAdd } from './ops/gather.ts'
-export { gemm, linear, type MatmulFlags, matmul } from './ops/matmul.ts'
-export { groupNorm, layerNorm, rmsNorm, softmax } from './ops/norm.ts'
-export { concat, pad, slice, sliceBox, split } from './ops/slice.ts'
+} from './engine/ops/core.ts'
+export { dropout, seededUniform } from './engine/ops/dropout.ts'
+export { gather, scatterAdd } from './engine/ops/gather.ts'
+export { gemm, linear, type MatmulFlags, matmul } from './engine/ops/matmul.ts'
+export { groupNorm, layerNorm, rmsNorm, softmax } from './engine/ops/norm.ts'
+export { concat, pad, slice, sliceBox, split } from './engine/ops/slice.ts'

@@ -28,45 +28,150 @@ const importsOf = (
 
 const imports = new Map(files.map((file) => [file, importsOf(file)]))
 
-/** `runtime/node/state.ts` → `runtime/node`; the entry points are folders of their own. */
+/** `engine/ops/core.ts` → `engine/ops`; the entry points are folders of their own. */
 const folderOf = (file: string): string => (file.includes('/') ? dirname(file) : file)
 
 /** Folder → folders it may import besides itself, from the bottom up; every entry is in use. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
-  host: [],
-  eval: ['host'],
-  ir: ['host'],
-  ops: ['host', 'ir'],
-  autodiff: ['host', 'ir', 'ops'],
-  onnx: ['host', 'ir'],
-  nn: ['host', 'ir', 'ops'],
-  diffusion: ['ir', 'ops'],
-  optim: ['host', 'ir', 'ops'],
-  runtime: ['host', 'ir'],
-  'runtime/node': ['host', 'ir', 'onnx', 'runtime'],
-  models: ['diffusion', 'host', 'ir', 'nn', 'ops'],
-  train: ['autodiff', 'host', 'ir', 'nn', 'ops', 'optim', 'runtime'],
-  config: ['models'],
-  data: ['host'],
-  run: ['config', 'host'],
-  features: ['data', 'host', 'onnx', 'run', 'runtime/node'],
-  pipeline: ['diffusion', 'eval', 'host', 'ir', 'models', 'ops', 'runtime', 'train'],
-  jobs: [
-    ...['config', 'data', 'diffusion', 'eval', 'features', 'host', 'ir', 'models', 'nn', 'optim'],
-    ...['pipeline', 'run', 'runtime', 'train'],
+  'engine/host': [],
+  'engine/ir': ['engine/host'],
+  'engine/ops': ['engine/host', 'engine/ir'],
+  'engine/autodiff': ['engine/host', 'engine/ir', 'engine/ops'],
+  'engine/onnx': ['engine/host', 'engine/ir'],
+  'engine/nn': ['engine/host', 'engine/ir', 'engine/ops'],
+  'engine/runtime': ['engine/host', 'engine/ir'],
+  'engine/runtime/node': ['engine/host', 'engine/ir', 'engine/onnx', 'engine/runtime'],
+  metrics: ['engine/host'],
+  train: ['engine/autodiff', 'engine/host', 'engine/ir', 'engine/nn', 'engine/ops', 'engine/runtime'],
+  'method/diffusion': ['engine/ir', 'engine/ops'],
+  'method/networks': ['engine/ir', 'engine/nn', 'engine/ops'],
+  method: [
+    'engine/host',
+    'engine/ir',
+    'engine/nn',
+    'engine/ops',
+    'engine/runtime',
+    'method/diffusion',
+    'method/networks',
+    'metrics',
+    'train',
   ],
-  cli: ['config', 'eval', 'features', 'host', 'ir', 'jobs', 'pipeline', 'run', 'runtime', 'runtime/node'],
+  files: ['engine/host'],
+  config: ['method/networks'],
+  'data/images': [],
+  'data/formats': ['data/images', 'engine/host'],
+  data: ['data/formats', 'data/images', 'engine/host'],
+  features: ['data/images', 'engine/host', 'engine/onnx', 'engine/runtime/node', 'files'],
+  report: ['engine/host'],
+  runs: ['config', 'engine/host', 'files', 'metrics'],
+  use: [
+    'config',
+    'data',
+    'data/images',
+    'engine/host',
+    'engine/runtime',
+    'files',
+    'method',
+    'method/diffusion',
+    'method/networks',
+    'report',
+    'runs',
+    'train',
+  ],
+  measure: [
+    'data',
+    'data/images',
+    'engine/host',
+    'engine/runtime',
+    'features',
+    'files',
+    'method',
+    'method/diffusion',
+    'metrics',
+    'runs',
+    'use',
+  ],
+  stages: [
+    'config',
+    'data',
+    'data/images',
+    'engine/host',
+    'engine/ir',
+    'engine/nn',
+    'engine/runtime',
+    'files',
+    'measure',
+    'method',
+    'method/networks',
+    'metrics',
+    'report',
+    'runs',
+    'train',
+    'use',
+  ],
+  'studies/law': ['metrics'],
+  studies: [
+    'config',
+    'engine/runtime',
+    'measure',
+    'method/networks',
+    'metrics',
+    'report',
+    'runs',
+    'stages',
+    'studies/law',
+    'use',
+  ],
+  commands: [
+    'config',
+    'engine/host',
+    'engine/ir',
+    'engine/runtime',
+    'engine/runtime/node',
+    'features',
+    'files',
+    'measure',
+    'method',
+    'metrics',
+    'report',
+    'runs',
+    'stages',
+    'studies',
+    'use',
+  ],
   'index.ts': [
-    ...['autodiff', 'config', 'diffusion', 'eval', 'host', 'ir', 'models', 'onnx', 'optim', 'pipeline'],
-    ...['runtime', 'train'],
+    'config',
+    'engine/autodiff',
+    'engine/host',
+    'engine/ir',
+    'engine/onnx',
+    'engine/runtime',
+    'method',
+    'method/diffusion',
+    'method/networks',
+    'metrics',
+    'studies/law',
+    'train',
   ],
-  'node.ts': ['data', 'features', 'jobs', 'run', 'runtime/node'],
-  'ops.ts': ['ops'],
+  'node.ts': [
+    'data',
+    'data/images',
+    'engine/runtime/node',
+    'features',
+    'files',
+    'measure',
+    'runs',
+    'stages',
+    'studies',
+    'use',
+  ],
+  'ops.ts': ['engine/ops'],
 }
 
 /** Folders that run in Node only. */
 const nodeOnly: ReadonlySet<string> = new Set([
-  ...['runtime/node', 'data', 'run', 'features', 'jobs', 'cli', 'node.ts'],
+  ...['engine/runtime/node', 'data', 'data/formats', 'data/images', 'files', 'features', 'report', 'runs'],
+  ...['use', 'measure', 'stages', 'studies', 'commands', 'node.ts'],
 ])
 
 /** Everything that a file reaches, itself included. */
@@ -126,13 +231,13 @@ describe('files of src/', () => {
 })
 
 describe('packages', () => {
-  it('onnxruntime-node is imported in runtime/node alone', () => {
+  it('onnxruntime-node is imported in engine/runtime/node alone', () => {
     const found = filesThatImport(isNative)
-    expect(new Set(found.map(folderOf))).toEqual(new Set(['runtime/node']))
+    expect(new Set(found.map(folderOf))).toEqual(new Set(['engine/runtime/node']))
   })
 
-  it('protobuf is imported in onnx alone', () => {
-    expect(new Set(filesThatImport(isProtobuf).map(folderOf))).toEqual(new Set(['onnx']))
+  it('protobuf is imported in engine/onnx alone', () => {
+    expect(new Set(filesThatImport(isProtobuf).map(folderOf))).toEqual(new Set(['engine/onnx']))
   })
 
   it('@huggingface/transformers, which need not be installed, is imported by none', () => {

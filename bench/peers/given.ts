@@ -1,5 +1,5 @@
 /** @file A case as peers in JavaScript read it, and how their values are compared with ours. */
-import type { HostTensor } from '../../src/host/tensor.ts'
+import type { HostTensor } from '../../src/engine/host/tensor.ts'
 
 type Tensors = Readonly<Record<string, HostTensor>>
 

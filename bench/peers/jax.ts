@@ -1,5 +1,5 @@
 /** @file jax-js on its WebAssembly backend: both blocks and the matrix product, compiled by its jit. */
-import { readSafetensors } from '../../src/run/safetensors.ts'
+import { readSafetensors } from '../../src/files/safetensors.ts'
 import type { Served } from '../peer.ts'
 import { requirePeer } from '../peers.ts'
 import { type Given, readGiven, relativeErrors } from './given.ts'
@@ -43,7 +43,7 @@ const layersOf = ({ numpy: np, nn, lax }: Jax) => {
   const meanSquare = (x: Arr): Arr => np.mean(np.square(x), -1, { keepdims: true })
   const rms = (x: Arr): Arr => overRoot(x.ref, meanSquare(x))
 
-  /** The block of src/nn/transformer.ts. */
+  /** The block of src/engine/nn/transformer.ts. */
   const attentionBlock = (p: Arrays, embedding: Arr, headWidth: number): Arr => {
     const [B, N, D] = p.x!.shape as [number, number, number]
     const linear = (v: Arr, name: string): Arr =>
@@ -79,7 +79,7 @@ const layersOf = ({ numpy: np, nn, lax }: Jax) => {
   }
   const conv = (x: Arr, w: Arr): Arr => lax.conv(x, w, [1, 1], 'SAME')
 
-  /** The unconditioned residual block of src/nn/layers.ts. */
+  /** The unconditioned residual block of src/engine/nn/layers.ts. */
   const residualBlock = (p: Arrays): Arr => {
     const hidden = conv(normSilu(p, 'norm1', p.x!.ref), p['block.conv1']!)
     return p.x!.add(conv(normSilu(p, 'norm2', hidden), p['block.conv2']!))

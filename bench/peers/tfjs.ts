@@ -1,5 +1,5 @@
 /** @file TensorFlow.js on its WebAssembly backend: the transformer block and the matrix product. */
-import { readSafetensors } from '../../src/run/safetensors.ts'
+import { readSafetensors } from '../../src/files/safetensors.ts'
 import type { Served } from '../peer.ts'
 import { requirePeer } from '../peers.ts'
 import { type Given, readGiven, relativeErrors } from './given.ts'
@@ -64,7 +64,7 @@ const productOf = (tf: TensorFlow): Binary => {
   })
 }
 
-/** The block of src/nn/transformer.ts with parameters by path. */
+/** The block of src/engine/nn/transformer.ts with parameters by path. */
 const block = (tf: TensorFlow, p: Readonly<Record<string, Tensor>>, headWidth: number): Tensor => {
   const x = p.x!
   const [B, N, D] = x.shape as [number, number, number]

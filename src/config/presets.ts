@@ -1,5 +1,5 @@
 /** @file The presets, one literal table each. */
-import { noVariant } from '../models/config.ts'
+import { noVariant } from '../method/networks/config.ts'
 import { type Config, configVersion } from './schema.ts'
 
 const training: Config['train'] = {

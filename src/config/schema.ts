@@ -8,8 +8,8 @@ import type {
   ModelConfig,
   PriorConfig,
   VariantConfig,
-} from '../models/config.ts'
-import { noVariant } from '../models/config.ts'
+} from '../method/networks/config.ts'
+import { noVariant } from '../method/networks/config.ts'
 
 /** The kinds of data: the bundled emoji, a folder of images, and formats of data sets. */
 export const dataSources = ['emoji', 'folder', 'webdataset', 'parquet', 'cifar', 'idx', 'npy'] as const

@@ -4,8 +4,8 @@
  * that decoding overlaps with training.
  */
 
-import { randomUniform, randomWord, streamKey } from '../host/random.ts'
-import type { ImageSource } from './source.ts'
+import { randomUniform, randomWord, streamKey } from '../engine/host/random.ts'
+import type { ImageSource } from './images/source.ts'
 
 /** How examples are drawn. */
 export interface PlanOptions {

@@ -1,15 +1,15 @@
 /** @file Opens the data set that a configuration names. */
 
-import { openCifar } from './cifar.ts'
-import { openEmoji } from './emoji.ts'
-import { openFolder } from './folder.ts'
-import { openIdxPictures } from './idx.ts'
-import { openNpyPictures } from './npy.ts'
-import type { OnProgress } from './packed.ts'
-import { openParquetPictures } from './parquet.ts'
-import type { ReaderOptions } from './records.ts'
-import type { DataSplit } from './source.ts'
-import { openWebDataset } from './webdataset.ts'
+import { openCifar } from './formats/cifar.ts'
+import { openEmoji } from './formats/emoji.ts'
+import { openFolder } from './formats/folder.ts'
+import { openIdxPictures } from './formats/idx.ts'
+import { openNpyPictures } from './formats/npy.ts'
+import { openParquetPictures } from './formats/parquet.ts'
+import type { ReaderOptions } from './formats/records.ts'
+import { openWebDataset } from './formats/webdataset.ts'
+import type { OnProgress } from './images/packed.ts'
+import type { DataSplit } from './images/source.ts'
 
 /** How one's own pictures may be stored. */
 type StoredSource = 'folder' | 'webdataset' | 'parquet' | 'cifar' | 'idx' | 'npy'

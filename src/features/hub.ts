@@ -3,8 +3,8 @@
  * agreement of pictures with captions.
  */
 import { z } from 'zod'
-import { quantiserName } from '../host/pixels.ts'
-import type { HostTensor } from '../host/tensor.ts'
+import { quantiserName } from '../engine/host/pixels.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
 import { type InputRule, inBatches, toInput, valuesText } from './input.ts'
 import { type FeatureNetwork, rowsOf } from './network.ts'
 import { type PictureSize, resizePictures } from './resize.ts'

@@ -1,5 +1,5 @@
 /** @file From pictures in bytes to what a feature network takes, a batch at a time. */
-import { float32, type HostTensor, joined } from '../host/tensor.ts'
+import { float32, type HostTensor, joined } from '../engine/host/tensor.ts'
 import type { PictureSize } from './resize.ts'
 import type { Sidecar } from './sidecar.ts'
 

@@ -5,11 +5,11 @@
  */
 import { mkdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { defaultCacheDir } from '../data/packed.ts'
-import { float32, floats, type HostTensor } from '../host/tensor.ts'
-import { plainModel } from '../onnx/plain.ts'
-import type { OnnxNode } from '../onnx/proto.ts'
-import { writeFileAtomic } from '../run/atomic.ts'
+import { defaultCacheDir } from '../data/images/packed.ts'
+import { float32, floats, type HostTensor } from '../engine/host/tensor.ts'
+import { plainModel } from '../engine/onnx/plain.ts'
+import type { OnnxNode } from '../engine/onnx/proto.ts'
+import { writeFileAtomic } from '../files/atomic.ts'
 import { type Sidecar, sidecarPath } from './sidecar.ts'
 import { type KerasLayer, type KerasModel, readKerasModel } from './tfjsPackage.ts'
 

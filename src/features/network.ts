@@ -1,8 +1,8 @@
 /** @file Feature networks: an ONNX file and its description, from bytes to one row of features a picture. */
 
-import { quantiserName } from '../host/pixels.ts'
-import { floats, type HostTensor, showShape } from '../host/tensor.ts'
-import { type OnnxFile, openOnnxFile } from '../runtime/node/onnxFile.ts'
+import { quantiserName } from '../engine/host/pixels.ts'
+import { floats, type HostTensor, showShape } from '../engine/host/tensor.ts'
+import { type OnnxFile, openOnnxFile } from '../engine/runtime/node/onnxFile.ts'
 import { inBatches, toInput, valuesText } from './input.ts'
 import { type PictureSize, resizePictures } from './resize.ts'
 import { readSidecar, type Sidecar } from './sidecar.ts'

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { float32, type HostTensor, sizeOf } from '../host/tensor.ts'
+import { float32, type HostTensor, sizeOf } from '../engine/host/tensor.ts'
 
 const version = '4.3.0'
 const install = `npm install --no-save --legacy-peer-deps nsfwjs@${version}`

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 import { basename, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
-import { float32, type HostTensor } from '../host/tensor.ts'
+import { float32, type HostTensor } from '../engine/host/tensor.ts'
 
 const packageName = '@huggingface/transformers'
 /** The version that this was tried with. */

@@ -1,9 +1,9 @@
 /** @file The one training loop: any objective, any batches, any runtime; what it reports goes through callbacks. */
-import type { HostTensor } from '../host/tensor.ts'
-import { scalar } from '../host/tensor.ts'
-import type { AdamWConfig } from '../optim/adamw.ts'
-import { emaDecayAt, learningRate, type RateConfig } from '../optim/rates.ts'
-import type { DeviceState, Executable } from '../runtime/runtime.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
+import { scalar } from '../engine/host/tensor.ts'
+import type { DeviceState, Executable } from '../engine/runtime/runtime.ts'
+import type { AdamWConfig } from './adamw.ts'
+import { emaDecayAt, learningRate, type RateConfig } from './rates.ts'
 
 /** Steps in a row without a finite gradient after which training stops. */
 const maxSkipped = 20

@@ -2,15 +2,15 @@
  * @file A training step as one program: objective, its gradient, clipped AdamW and weight averages over slabs. Knows
  * nothing of what it trains; the objective comes as a function of parameters and inputs.
  */
-import { gradient } from '../autodiff/gradient.ts'
-import { type HostTensor, zeros } from '../host/tensor.ts'
-import { input, scope, type Value } from '../ir/graph.ts'
-import { type InputSpec, type Program, trace } from '../ir/program.ts'
-import { flattenSpec, type Spec } from '../nn/params.ts'
-import { constant, mul } from '../ops/core.ts'
-import { type AdamWConfig, adamW, globalNorm, lossScale } from '../optim/adamw.ts'
-import { packHost, packSlab, planSlabs, type Slab, unpackHost, unpackSlab } from '../optim/slabs.ts'
-import type { DeviceState } from '../runtime/runtime.ts'
+import { gradient } from '../engine/autodiff/gradient.ts'
+import { type HostTensor, zeros } from '../engine/host/tensor.ts'
+import { input, scope, type Value } from '../engine/ir/graph.ts'
+import { type InputSpec, type Program, trace } from '../engine/ir/program.ts'
+import { flattenSpec, type Spec } from '../engine/nn/params.ts'
+import { constant, mul } from '../engine/ops/core.ts'
+import type { DeviceState } from '../engine/runtime/runtime.ts'
+import { type AdamWConfig, adamW, globalNorm, lossScale } from './adamw.ts'
+import { packHost, packSlab, planSlabs, type Slab, unpackHost, unpackSlab } from './slabs.ts'
 
 /** What is trained: parameters, inputs, and the scalar loss with whatever else should be reported. */
 export interface Objective {

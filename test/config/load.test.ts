@@ -12,10 +12,10 @@ import {
 } from '../../src/config/load.ts'
 import { presets, smokeForm } from '../../src/config/presets.ts'
 import { type Config, checkConfig, configDescriptions, configKeys } from '../../src/config/schema.ts'
-import { describeModel } from '../../src/jobs/info.ts'
-import { expectTrainable } from '../../src/jobs/possible.ts'
-import { train } from '../../src/jobs/train.ts'
-import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import { describeModel } from '../../src/stages/info.ts'
+import { expectTrainable } from '../../src/stages/possible.ts'
+import { train } from '../../src/stages/train.ts'
 
 const quickstart = presetByName('quickstart')
 

@@ -8,7 +8,7 @@ import {
   readPictures,
   toNchw,
 } from '../../src/data/batches.ts'
-import type { ImageSource } from '../../src/data/source.ts'
+import type { ImageSource } from '../../src/data/images/source.ts'
 
 /** Picture i is a 2×2 of bytes i·12 .. i·12+11. */
 const memorySource = (labels: readonly number[], read?: ImageSource['read']): ImageSource => ({

@@ -1,8 +1,8 @@
 import path from 'node:path'
 import sharp from 'sharp'
 import { describe, expect, test } from 'vitest'
-import { decodePicture, type Fit, isUndecodable } from '../../src/data/decode.ts'
-import { resizeSquare } from '../../src/data/resample.ts'
+import { decodePicture, type Fit, isUndecodable } from '../../src/data/images/decode.ts'
+import { resizeSquare } from '../../src/data/images/resample.ts'
 import { picture, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
 
 const RED: Rgb = [255, 0, 0]

@@ -1,10 +1,10 @@
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { listEmoji, normaliseCodePoints } from '../../src/data/emoji.ts'
-import { LOOKALIKE_RMSE, lookalikeClusters, motifKey, THUMBNAIL } from '../../src/data/emojiSplit.ts'
+import { listEmoji, normaliseCodePoints } from '../../src/data/formats/emoji.ts'
+import { LOOKALIKE_RMSE, lookalikeClusters, motifKey, THUMBNAIL } from '../../src/data/formats/emojiSplit.ts'
+import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { openData } from '../../src/data/open.ts'
-import type { DataSplit, ImageSource } from '../../src/data/source.ts'
 
 const SIZE = 32
 // shared by all runs of the tests: the key of a pack changes whenever its content would

@@ -1,11 +1,11 @@
 import { readdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { openFolder } from '../../src/data/folder.ts'
-import { splitGroup } from '../../src/data/folderSplit.ts'
+import { openFolder } from '../../src/data/formats/folder.ts'
+import { splitGroup } from '../../src/data/formats/folderSplit.ts'
+import { type ReaderOptions, splitByHash } from '../../src/data/formats/records.ts'
+import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { openData } from '../../src/data/open.ts'
-import { type ReaderOptions, splitByHash } from '../../src/data/records.ts'
-import type { DataSplit, ImageSource } from '../../src/data/source.ts'
 import { flatPng, picture, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
 
 const open = async (folder: string, options: Partial<ReaderOptions> = {}): Promise<DataSplit> =>

@@ -1,9 +1,9 @@
 /** @file What the op tests share: drawn inputs, conversions to and from the reference, central differences. */
-import { randomUniform, randomWord, streamKey } from '../../src/host/random.ts'
-import { type DType, type HostTensor, type Shape, sizeOf, zeros } from '../../src/host/tensor.ts'
-import type { EmissionTarget, Op, Sample, Value, ValueType } from '../../src/ir/graph.ts'
-import type { Program } from '../../src/ir/program.ts'
-import { allOps } from '../../src/ops/index.ts'
+import { randomUniform, randomWord, streamKey } from '../../src/engine/host/random.ts'
+import { type DType, type HostTensor, type Shape, sizeOf, zeros } from '../../src/engine/host/tensor.ts'
+import type { EmissionTarget, Op, Sample, Value, ValueType } from '../../src/engine/ir/graph.ts'
+import type { Program } from '../../src/engine/ir/program.ts'
+import { allOps } from '../../src/engine/ops/index.ts'
 import { runOnce } from '../method/support.ts'
 import { evaluate, fromHost, type RefTensor } from './reference.ts'
 

@@ -1,13 +1,13 @@
 /** @file Inputs that do not fit: every message is one sentence that names the op, the model path and the shapes. */
 import { describe, expect, it } from 'vitest'
-import type { Shape } from '../../src/host/tensor.ts'
-import { input, scope, type Value } from '../../src/ir/graph.ts'
-import { attention } from '../../src/ops/attention.ts'
-import { conv2d, depthToSpace, spaceToDepth } from '../../src/ops/conv.ts'
-import { add, cast, exp, expand, reduceSum, reshape, transpose, where } from '../../src/ops/core.ts'
-import { gather, scatterAdd } from '../../src/ops/gather.ts'
-import { gemm, linear, matmul } from '../../src/ops/matmul.ts'
-import { concat, pad, slice, split } from '../../src/ops/slice.ts'
+import type { Shape } from '../../src/engine/host/tensor.ts'
+import { input, scope, type Value } from '../../src/engine/ir/graph.ts'
+import { attention } from '../../src/engine/ops/attention.ts'
+import { conv2d, depthToSpace, spaceToDepth } from '../../src/engine/ops/conv.ts'
+import { add, cast, exp, expand, reduceSum, reshape, transpose, where } from '../../src/engine/ops/core.ts'
+import { gather, scatterAdd } from '../../src/engine/ops/gather.ts'
+import { gemm, linear, matmul } from '../../src/engine/ops/matmul.ts'
+import { concat, pad, slice, split } from '../../src/engine/ops/slice.ts'
 
 const f = (...shape: Shape): Value => input('x', shape)
 const i = (...shape: Shape): Value => input('i', shape, 'int32')

@@ -1,12 +1,12 @@
 /** @file Floating-point operations counted by hand: a linear layer, a convolution, the products of attention. */
 import { describe, expect, it } from 'vitest'
-import { gradient } from '../../src/autodiff/gradient.ts'
-import { forwardFlops } from '../../src/ir/cost.ts'
-import { input } from '../../src/ir/graph.ts'
-import { attention } from '../../src/ops/attention.ts'
-import { conv2d } from '../../src/ops/conv.ts'
-import { add, mul, reduceSum, silu } from '../../src/ops/core.ts'
-import { linear } from '../../src/ops/matmul.ts'
+import { gradient } from '../../src/engine/autodiff/gradient.ts'
+import { forwardFlops } from '../../src/engine/ir/cost.ts'
+import { input } from '../../src/engine/ir/graph.ts'
+import { attention } from '../../src/engine/ops/attention.ts'
+import { conv2d } from '../../src/engine/ops/conv.ts'
+import { add, mul, reduceSum, silu } from '../../src/engine/ops/core.ts'
+import { linear } from '../../src/engine/ops/matmul.ts'
 
 describe('forwardFlops', () => {
   it('of a linear layer are two for each weight and row', () => {

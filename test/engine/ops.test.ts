@@ -3,11 +3,11 @@
  * gradient against central differences of the reference.
  */
 import { describe, expect, it } from 'vitest'
-import { gradient } from '../../src/autodiff/gradient.ts'
-import { float32, type HostTensor } from '../../src/host/tensor.ts'
-import { applyAll, type EmissionTarget, input, type Value } from '../../src/ir/graph.ts'
-import { add, cast, mul, reduceSum, stopGradient } from '../../src/ops/core.ts'
-import { allOps } from '../../src/ops/index.ts'
+import { gradient } from '../../src/engine/autodiff/gradient.ts'
+import { float32, type HostTensor } from '../../src/engine/host/tensor.ts'
+import { applyAll, type EmissionTarget, input, type Value } from '../../src/engine/ir/graph.ts'
+import { add, cast, mul, reduceSum, stopGradient } from '../../src/engine/ops/core.ts'
+import { allOps } from '../../src/engine/ops/index.ts'
 import { type Case, cases, differences, drawInputs, errorOf, runOrt } from './cases.ts'
 import { evaluate, fromHost, type RefTensor, rules } from './reference.ts'
 

@@ -1,9 +1,9 @@
 /** @file The graph as data: order of nodes, listing, checker, and how gradients add up over it. */
 import { describe, expect, it } from 'vitest'
-import { gradient } from '../../src/autodiff/gradient.ts'
-import { float32, type Shape } from '../../src/host/tensor.ts'
-import { input, type Node, nodesOf, scope, type Value } from '../../src/ir/graph.ts'
-import { checkProgram, printProgram, trace } from '../../src/ir/program.ts'
+import { gradient } from '../../src/engine/autodiff/gradient.ts'
+import { float32, type Shape } from '../../src/engine/host/tensor.ts'
+import { input, type Node, nodesOf, scope, type Value } from '../../src/engine/ir/graph.ts'
+import { checkProgram, printProgram, trace } from '../../src/engine/ir/program.ts'
 import {
   add,
   constant,
@@ -21,9 +21,9 @@ import {
   stopGradient,
   sub,
   where,
-} from '../../src/ops/core.ts'
-import { matmul } from '../../src/ops/matmul.ts'
-import { concat, split } from '../../src/ops/slice.ts'
+} from '../../src/engine/ops/core.ts'
+import { matmul } from '../../src/engine/ops/matmul.ts'
+import { concat, split } from '../../src/engine/ops/slice.ts'
 import { evaluate } from './reference.ts'
 
 /** A value in the reference, with inputs given as plain numbers. */

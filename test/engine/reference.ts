@@ -2,8 +2,8 @@
  * @file An independent evaluator of graphs in float64: every op from its mathematical definition, by multi-index and
  * without regard for speed, so that it shares no trick (and no mistake) with the ONNX emissions it judges.
  */
-import type { DType, HostTensor, Shape } from '../../src/host/tensor.ts'
-import { nodesOf, type Value } from '../../src/ir/graph.ts'
+import type { DType, HostTensor, Shape } from '../../src/engine/host/tensor.ts'
+import { nodesOf, type Value } from '../../src/engine/ir/graph.ts'
 
 /** A row-major tensor of doubles; bool is 0 or 1. */
 export interface RefTensor {

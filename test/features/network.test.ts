@@ -2,14 +2,14 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { float32, int32 } from '../../src/engine/host/tensor.ts'
+import { type PlainGraph, plainModel } from '../../src/engine/onnx/plain.ts'
+import type { OnnxNode } from '../../src/engine/onnx/proto.ts'
 import { buildMixed5 } from '../../src/features/mixed5.ts'
 import { openFeatureNetwork } from '../../src/features/network.ts'
 import { sidecarPath } from '../../src/features/sidecar.ts'
-import { float32, int32 } from '../../src/host/tensor.ts'
-import { type PlainGraph, plainModel } from '../../src/onnx/plain.ts'
-import type { OnnxNode } from '../../src/onnx/proto.ts'
 import { temporaryFolder } from '../data/temporary.ts'
-import { goldenNumbers } from '../eval/support.ts'
+import { goldenNumbers } from '../metrics/support.ts'
 
 const folder = await temporaryFolder()
 let written = 0

@@ -1,8 +1,8 @@
 /** @file A feature network of a few means for 16×16 pictures. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { plainModel } from '../../src/engine/onnx/plain.ts'
 import { sidecarPath } from '../../src/features/sidecar.ts'
-import { plainModel } from '../../src/onnx/plain.ts'
 
 /** Writes a network that gives the means of the four quarters of each channel: twelve features. */
 export const writeQuarters = (folder: string): string => {

@@ -1,8 +1,8 @@
 /** @file Resizing against numpy, PyTorch and Pillow, and pictures as bytes. */
 import { describe, expect, it } from 'vitest'
+import { floats } from '../../src/engine/host/tensor.ts'
 import { type ResizeRule, resizePictures } from '../../src/features/resize.ts'
-import { floats } from '../../src/host/tensor.ts'
-import { goldenTensors } from '../eval/support.ts'
+import { goldenTensors } from '../metrics/support.ts'
 
 const tensors = goldenTensors()
 const picture = Uint8Array.from(tensors['resize/picture'].data as Int32Array)

@@ -1,9 +1,9 @@
 /** @file The rate of latents by the base model, where it has a closed form: a base that predicts nothing. */
 import { describe, expect, it } from 'vitest'
-import { stage2Spec } from '../../src/models/unifiedLatents.ts'
-import { initialParams } from '../../src/nn/params.ts'
-import { baseNatsOf } from '../../src/pipeline/evaluate.ts'
-import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+import { initialParams } from '../../src/engine/nn/params.ts'
+import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import { baseNatsOf } from '../../src/method/evaluate.ts'
+import { stage2Spec } from '../../src/method/unifiedLatents.ts'
 import { tinyConfig } from './support.ts'
 
 const { channels, logSnr0, logSnr1 } = tinyConfig.latent

@@ -1,7 +1,13 @@
 /** @file Schedules, weights, times, samplers, rates and slabs: identities and limits that hold whatever the network. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { gradient } from '../../src/autodiff/gradient.ts'
+import { gradient } from '../../src/engine/autodiff/gradient.ts'
+import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
+import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/engine/host/tensor.ts'
+import type { Value } from '../../src/engine/ir/graph.ts'
+import { trace } from '../../src/engine/ir/program.ts'
+import { add, mul, reduceSum, sin, square, sub } from '../../src/engine/ops/core.ts'
+import { matmul } from '../../src/engine/ops/matmul.ts'
 import {
   diffuse,
   levelOf,
@@ -9,8 +15,13 @@ import {
   sumPerExample,
   vTarget,
   xFromV,
-} from '../../src/diffusion/process.ts'
-import { guidanceAt, type SamplerConfig, type Step, samplerSteps } from '../../src/diffusion/sampler.ts'
+} from '../../src/method/diffusion/process.ts'
+import {
+  guidanceAt,
+  type SamplerConfig,
+  type Step,
+  samplerSteps,
+} from '../../src/method/diffusion/sampler.ts'
 import {
   alphaOf,
   cosineSchedule,
@@ -20,16 +31,10 @@ import {
   sigmaOf,
   sigmoid,
   stratifiedTimes,
-} from '../../src/diffusion/schedule.ts'
-import { elboWeight, sigmoidWeight, type Weighting } from '../../src/diffusion/weighting.ts'
-import { fillNormal, streamKey } from '../../src/host/random.ts'
-import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/host/tensor.ts'
-import type { Value } from '../../src/ir/graph.ts'
-import { trace } from '../../src/ir/program.ts'
-import { add, mul, reduceSum, sin, square, sub } from '../../src/ops/core.ts'
-import { matmul } from '../../src/ops/matmul.ts'
-import { emaDecayAt, learningRate } from '../../src/optim/rates.ts'
-import { packHost, packSlab, planSlabs, unpackHost, unpackSlab } from '../../src/optim/slabs.ts'
+} from '../../src/method/diffusion/schedule.ts'
+import { elboWeight, sigmoidWeight, type Weighting } from '../../src/method/diffusion/weighting.ts'
+import { emaDecayAt, learningRate } from '../../src/train/rates.ts'
+import { packHost, packSlab, planSlabs, unpackHost, unpackSlab } from '../../src/train/slabs.ts'
 import { integrate, normal, relativeError, runOnce } from './support.ts'
 
 const schedules: readonly (readonly [string, Schedule])[] = [

@@ -3,13 +3,16 @@
  * of the method in PyTorch.
  */
 import { beforeAll, describe, expect, it } from 'vitest'
-import { gradient } from '../../src/autodiff/gradient.ts'
-import { type SamplerConfig, type Step, samplerSteps } from '../../src/diffusion/sampler.ts'
-import { cosineSchedule, linearSchedule, resolutionShift } from '../../src/diffusion/schedule.ts'
-import { elboWeight, sigmoidWeight } from '../../src/diffusion/weighting.ts'
-import { float32, floats, type HostTensor, int32, scalar } from '../../src/host/tensor.ts'
-import { input, type Value } from '../../src/ir/graph.ts'
-import type { Program } from '../../src/ir/program.ts'
+import { gradient } from '../../src/engine/autodiff/gradient.ts'
+import { float32, floats, type HostTensor, int32, scalar } from '../../src/engine/host/tensor.ts'
+import { input, type Value } from '../../src/engine/ir/graph.ts'
+import type { Program } from '../../src/engine/ir/program.ts'
+import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
+import { mul, reduceMean } from '../../src/engine/ops/core.ts'
+import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import { type SamplerConfig, type Step, samplerSteps } from '../../src/method/diffusion/sampler.ts'
+import { cosineSchedule, linearSchedule, resolutionShift } from '../../src/method/diffusion/schedule.ts'
+import { elboWeight, sigmoidWeight } from '../../src/method/diffusion/weighting.ts'
 import {
   decoderStep,
   guidedBaseStep,
@@ -20,12 +23,9 @@ import {
   stage1Terms,
   stage2Nats,
   stage2Spec,
-} from '../../src/models/unifiedLatents.ts'
-import { flattenSpec, type Spec } from '../../src/nn/params.ts'
-import { mul, reduceMean } from '../../src/ops/core.ts'
-import { type AdamWConfig, adamW, globalNorm, lossScale, type OptimizerState } from '../../src/optim/adamw.ts'
-import { emaDecayAt } from '../../src/optim/rates.ts'
-import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+} from '../../src/method/unifiedLatents.ts'
+import { type AdamWConfig, adamW, globalNorm, lossScale, type OptimizerState } from '../../src/train/adamw.ts'
+import { emaDecayAt } from '../../src/train/rates.ts'
 import { initialState, type Objective, traceTrainStep, unpackState } from '../../src/train/step.ts'
 import {
   evaluate,

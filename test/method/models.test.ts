@@ -1,16 +1,31 @@
 /** @file The four networks: what they are before training, what their structure promises, and their sizes. */
 import { describe, expect, it } from 'vitest'
-import { float32, floats, type HostTensor, int32, type Shape, sizeOf, zeros } from '../../src/host/tensor.ts'
-import { input, type Value } from '../../src/ir/graph.ts'
-import { baseSpec, baseV, nullLabel } from '../../src/models/base.ts'
-import { halvings, latentGrid, type ModelConfig, stageChannels } from '../../src/models/config.ts'
-import { decoderSpec, decoderV } from '../../src/models/decoder.ts'
-import { encode, encoderSpec } from '../../src/models/encoder.ts'
-import { priorSpec, priorV } from '../../src/models/prior.ts'
-import { stage1Spec, stage2Spec } from '../../src/models/unifiedLatents.ts'
-import { resBlock, resBlockSpec } from '../../src/nn/layers.ts'
-import { bindParams, flattenSpec, initialParams, type Params, param, type Spec } from '../../src/nn/params.ts'
-import { blockSpec, stack, stackSpec } from '../../src/nn/transformer.ts'
+import {
+  float32,
+  floats,
+  type HostTensor,
+  int32,
+  type Shape,
+  sizeOf,
+  zeros,
+} from '../../src/engine/host/tensor.ts'
+import { input, type Value } from '../../src/engine/ir/graph.ts'
+import { resBlock, resBlockSpec } from '../../src/engine/nn/layers.ts'
+import {
+  bindParams,
+  flattenSpec,
+  initialParams,
+  type Params,
+  param,
+  type Spec,
+} from '../../src/engine/nn/params.ts'
+import { blockSpec, stack, stackSpec } from '../../src/engine/nn/transformer.ts'
+import { baseSpec, baseV, nullLabel } from '../../src/method/networks/base.ts'
+import { halvings, latentGrid, type ModelConfig, stageChannels } from '../../src/method/networks/config.ts'
+import { decoderSpec, decoderV } from '../../src/method/networks/decoder.ts'
+import { encode, encoderSpec } from '../../src/method/networks/encoder.ts'
+import { priorSpec, priorV } from '../../src/method/networks/prior.ts'
+import { stage1Spec, stage2Spec } from '../../src/method/unifiedLatents.ts'
 import {
   evaluate,
   normal,

@@ -1,11 +1,11 @@
 /** @file Measuring stage 1 in parts: how many pictures are in memory at a time changes no bit of any figure. */
 import { expect, it } from 'vitest'
-import type { ModelConfig, VariantConfig } from '../../src/models/config.ts'
-import { stage1Spec } from '../../src/models/unifiedLatents.ts'
-import { createCodec } from '../../src/pipeline/codec.ts'
-import { evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../../src/pipeline/evaluate.ts'
-import { partsOf } from '../../src/pipeline/programs.ts'
-import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import { createCodec } from '../../src/method/codec.ts'
+import { evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../../src/method/evaluate.ts'
+import type { ModelConfig, VariantConfig } from '../../src/method/networks/config.ts'
+import { partsOf } from '../../src/method/programs.ts'
+import { stage1Spec } from '../../src/method/unifiedLatents.ts'
 import { normal, randomParams, tinyConfig } from './support.ts'
 
 const runtime = new NodeRuntime({ threads: 1 })

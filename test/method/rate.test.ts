@@ -3,6 +3,12 @@
  * which pins every constant of the loss (method.md section 3).
  */
 import { describe, expect, it } from 'vitest'
+import { randomUniform, streamKey } from '../../src/engine/host/random.ts'
+import { float32, floats } from '../../src/engine/host/tensor.ts'
+import type { Value } from '../../src/engine/ir/graph.ts'
+import { type Program, trace } from '../../src/engine/ir/program.ts'
+import { add, constant, div, mul, square } from '../../src/engine/ops/core.ts'
+import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import {
   diffuse,
   type Level,
@@ -12,7 +18,7 @@ import {
   sumPerExample,
   vLoss,
   vTarget,
-} from '../../src/diffusion/process.ts'
+} from '../../src/method/diffusion/process.ts'
 import {
   cosineSchedule,
   linearSchedule,
@@ -20,14 +26,8 @@ import {
   type Schedule,
   sigmoid,
   stratifiedTimes,
-} from '../../src/diffusion/schedule.ts'
-import { elboWeight } from '../../src/diffusion/weighting.ts'
-import { randomUniform, streamKey } from '../../src/host/random.ts'
-import { float32, floats } from '../../src/host/tensor.ts'
-import type { Value } from '../../src/ir/graph.ts'
-import { type Program, trace } from '../../src/ir/program.ts'
-import { add, constant, div, mul, square } from '../../src/ops/core.ts'
-import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+} from '../../src/method/diffusion/schedule.ts'
+import { elboWeight } from '../../src/method/diffusion/weighting.ts'
 import { integrate, normal } from './support.ts'
 
 const [logSnr0, logSnr1] = [5, -10]

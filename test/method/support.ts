@@ -1,13 +1,13 @@
 /** @file What the method's tests share: the tiny configuration of tools/golden.py, golden files and running a program once. */
 import { fileURLToPath } from 'node:url'
-import { fillNormal, streamKey } from '../../src/host/random.ts'
-import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/host/tensor.ts'
-import type { EmissionTarget, Value } from '../../src/ir/graph.ts'
-import { checkProgram, type InputSpec, type Program, trace } from '../../src/ir/program.ts'
-import { type ModelConfig, noVariant } from '../../src/models/config.ts'
-import { flattenSpec, type Spec } from '../../src/nn/params.ts'
-import { readSafetensors } from '../../src/run/safetensors.ts'
-import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
+import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
+import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/engine/host/tensor.ts'
+import type { EmissionTarget, Value } from '../../src/engine/ir/graph.ts'
+import { checkProgram, type InputSpec, type Program, trace } from '../../src/engine/ir/program.ts'
+import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
+import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import { readSafetensors } from '../../src/files/safetensors.ts'
+import { type ModelConfig, noVariant } from '../../src/method/networks/config.ts'
 
 /** Two convolutional levels, two blocks per transformer: the smallest model in which every part occurs. */
 export const tinyConfig: ModelConfig = {

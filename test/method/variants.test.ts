@@ -3,15 +3,23 @@
  * the codec and the generator make of it, against formulas in float64 and networks that are run on their own.
  */
 import { describe, expect, it } from 'vitest'
-import { gradient } from '../../src/autodiff/gradient.ts'
-import type { Guidance, SamplerConfig } from '../../src/diffusion/sampler.ts'
-import { alphaOf, linearSchedule, sigmaOf, sigmoid } from '../../src/diffusion/schedule.ts'
-import { drawnLeastNoise, elboWeight } from '../../src/diffusion/weighting.ts'
-import { float32, floats, type HostTensor, int32, scalar, zeros } from '../../src/host/tensor.ts'
-import type { Value } from '../../src/ir/graph.ts'
-import { type ModelConfig, noVariant, type VariantConfig } from '../../src/models/config.ts'
-import { decoderSpec, decoderV } from '../../src/models/decoder.ts'
-import { encode, encoderSpec } from '../../src/models/encoder.ts'
+import { gradient } from '../../src/engine/autodiff/gradient.ts'
+import { float32, floats, type HostTensor, int32, scalar, zeros } from '../../src/engine/host/tensor.ts'
+import type { Value } from '../../src/engine/ir/graph.ts'
+import { bindParams, flattenSpec, initialParams } from '../../src/engine/nn/params.ts'
+import { add, reduceSum } from '../../src/engine/ops/core.ts'
+import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import type { Executable, Runtime } from '../../src/engine/runtime/runtime.ts'
+import { createCodec } from '../../src/method/codec.ts'
+import type { Guidance, SamplerConfig } from '../../src/method/diffusion/sampler.ts'
+import { alphaOf, linearSchedule, sigmaOf, sigmoid } from '../../src/method/diffusion/schedule.ts'
+import { drawnLeastNoise, elboWeight } from '../../src/method/diffusion/weighting.ts'
+import { createTermsEstimator } from '../../src/method/evaluate.ts'
+import { createGenerator } from '../../src/method/generator.ts'
+import { type ModelConfig, noVariant, type VariantConfig } from '../../src/method/networks/config.ts'
+import { decoderSpec, decoderV } from '../../src/method/networks/decoder.ts'
+import { encode, encoderSpec } from '../../src/method/networks/encoder.ts'
+import { batchNoise, imageShape, latentShape, rateLevels, stage1Feeds } from '../../src/method/stage1.ts'
 import {
   baseStep,
   guidedBaseStep,
@@ -21,15 +29,7 @@ import {
   stage1Spec,
   stage1Terms,
   stage2Spec,
-} from '../../src/models/unifiedLatents.ts'
-import { bindParams, flattenSpec, initialParams } from '../../src/nn/params.ts'
-import { add, reduceSum } from '../../src/ops/core.ts'
-import { createCodec } from '../../src/pipeline/codec.ts'
-import { createTermsEstimator } from '../../src/pipeline/evaluate.ts'
-import { createGenerator } from '../../src/pipeline/generator.ts'
-import { batchNoise, imageShape, latentShape, rateLevels, stage1Feeds } from '../../src/pipeline/stage1.ts'
-import { NodeRuntime } from '../../src/runtime/node/runtime.ts'
-import type { Executable, Runtime } from '../../src/runtime/runtime.ts'
+} from '../../src/method/unifiedLatents.ts'
 import {
   evaluate,
   integrate,

@@ -1,0 +1,46 @@
+/** @file Files and folders that options name for output: checked before anything is computed, made when written. */
+import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { ConfigError } from '../config/load.ts'
+import { writeFileAtomic } from '../files/atomic.ts'
+
+const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory()
+
+const isWritable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** @throws ConfigError when an option's folder, by default what it names, neither exists nor can be made. */
+export const expectFolder = (option: string, path: string, folder: string = path): void => {
+  let at = resolve(folder)
+  while (!existsSync(at)) at = dirname(at)
+  if (!isFolder(at)) throw new ConfigError(`${option} ${path}: ${at} is a file; give a folder`)
+  if (!isWritable(at))
+    throw new ConfigError(`${option} ${path}: ${at} cannot be written to; give another folder`)
+}
+
+/** @throws ConfigError when an option's file cannot be written; nothing to say when the option is absent. */
+export const expectFile = (option: string, path: string | undefined): void => {
+  if (path === undefined) return
+  if (/[/\\]$/.test(path) || isFolder(path)) {
+    throw new ConfigError(`${option} ${path}: this names a folder; give the name of a file`)
+  }
+  expectFolder(option, path, dirname(path))
+}
+
+/** Makes the folder that a file is to lie in. */
+export const makeFolderOf = (path: string): void => {
+  mkdirSync(dirname(path), { recursive: true })
+}
+
+/** Writes a file, and the folder that it lies in where there is none. */
+export const writeOutput = (path: string | undefined, content: Uint8Array | string): void => {
+  if (path === undefined) return
+  makeFolderOf(path)
+  writeFileAtomic(path, content)
+}

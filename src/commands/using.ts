@@ -1,0 +1,345 @@
+/** @file sample, reconstruct, encode, decode, evaluate and export: a trained run in  */
+
+import { basename, extname, join } from 'node:path'
+import { type Command, Option } from 'commander'
+import { ConfigError } from '../config/load.ts'
+import { floats } from '../engine/host/tensor.ts'
+import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
+import { inspectSafetensors } from '../files/safetensors.ts'
+import { measureRun } from '../measure/measureRun.ts'
+import { evaluate, reconstruct } from '../measure/reconstruct.ts'
+import { latentShape } from '../method/stage1.ts'
+import { gridPng, pairGrid } from '../report/picture.ts'
+import { rateMapsPng } from '../report/rateMaps.ts'
+import { writeQuality } from '../runs/results.ts'
+import { exportRun } from '../use/exportRun.ts'
+import type { LoadedPictures } from '../use/images.ts'
+import { loadPictures } from '../use/images.ts'
+import { labelOf } from '../use/labels.ts'
+import { decodeFile, encodeToFile } from '../use/latentFiles.ts'
+import { openRun } from '../use/openRun.ts'
+import { sample } from '../use/sample.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
+import { expectFile, expectFolder, makeFolderOf, writeOutput } from './output.ts'
+import {
+  answer,
+  computeOption,
+  type DeviceFlags,
+  deviceOption,
+  example,
+  jsonOption,
+  realNumber,
+  runArgument,
+  runDirectory,
+  runtimeOf,
+  seedOption,
+  warn,
+  wholeNumber,
+} from './shared.ts'
+import { evaluationText } from './show.ts'
+
+interface SampleFlags extends DeviceFlags {
+  readonly n: number
+  readonly class?: string
+  readonly guidance?: number
+  readonly steps?: number
+  readonly seed: number
+  readonly out: string
+  readonly json?: boolean
+}
+
+interface ReconstructFlags extends DeviceFlags {
+  readonly steps?: number
+  readonly seed: number
+  readonly out?: string
+  readonly maps?: string
+  readonly json?: boolean
+}
+
+interface CodecFlags extends DeviceFlags {
+  readonly seed: number
+  readonly out: string
+  readonly steps?: number
+  readonly json?: boolean
+}
+
+interface ExportFlags {
+  readonly out: string
+  readonly licence?: string
+  readonly json?: boolean
+}
+
+interface EvaluateFlags extends DeviceFlags {
+  readonly samples?: number
+  readonly features?: string
+  readonly clip?: string | true
+  readonly guidance?: number
+  readonly bias: boolean
+  readonly count: number
+  readonly seed: number
+  readonly json?: boolean
+}
+
+/** Names the pictures that could not be read: on stdout for programs, else as warnings. */
+const tellSkipped = (json: boolean | undefined, skipped: LoadedPictures['skipped']): void => {
+  for (const { file, reason } of skipped) {
+    if (json === true) answer(json, { event: 'skipped', file, reason }, '')
+    else warn(`skipped ${file}: ${reason}`)
+  }
+}
+
+/** @throws in one sentence when a file holds no tensors. */
+const expectTensors = (file: string): void => {
+  try {
+    inspectSafetensors(file)
+  } catch (cause) {
+    throw new Error(`${(cause as Error).message}; give a file that 'ul encode' wrote`, { cause })
+  }
+}
+
+/** Adds the commands. */
+export const usingCommands = (program: Command): void => {
+  program
+    .command('sample')
+    .description('generate pictures with a trained run')
+    .argument('<run>', runArgument)
+    .addOption(new Option('-n <n>', 'number of pictures').argParser(wholeNumber(1)).default(16))
+    .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
+    .addOption(new Option('--guidance <g>', 'guidance scale; 1 is none').argParser(realNumber))
+    .addOption(new Option('--steps <n>', 'steps of the latent chain').argParser(wholeNumber(1)))
+    .addOption(seedOption())
+    .option('--out <file>', 'PNG to write', 'samples.png')
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
+    .action(async (dir: string, flags: SampleFlags) => {
+      const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
+      expectFile('--out', flags.out)
+      const { config } = run
+      const classes = run.info.classes.length
+      const none = run.generatesByClass ? undefined : labelOf(run, 'none')
+      const fixed = flags.class === undefined ? none : labelOf(run, flags.class)
+      const labels = Int32Array.from({ length: flags.n }, (_, i) => fixed ?? i % classes)
+      const guidance = configGuidance(config)
+      const sampler = latentSampler(config)
+      const start = performance.now()
+      const pictures = await sample(run, labels, {
+        seed: flags.seed,
+        sampler: { ...sampler, steps: flags.steps ?? sampler.steps },
+        guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
+        decoder: decoderSampler(config),
+      })
+      const scale = Math.max(1, Math.round(64 / config.data.size))
+      writeOutput(flags.out, await gridPng(pictures, Math.ceil(Math.sqrt(flags.n)), { scale }))
+      const seconds = (performance.now() - start) / 1000
+      answer(
+        flags.json,
+        { event: 'done', out: flags.out, count: flags.n, seconds },
+        `${flags.n} pictures in ${seconds.toFixed(1)} s: ${flags.out}`,
+      )
+    })
+
+  program
+    .command('reconstruct')
+    .description('encode and decode pictures; print PSNR and latent bits/pixel for each and overall')
+    .argument('<run>', runArgument)
+    .argument('<image or folder...>', 'pictures')
+    .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
+    .addOption(seedOption())
+    .option('--out <file>', 'PNG with originals above reconstructions')
+    .option('--maps <file>', 'PNG that also shows where the bits are: by latent position and by channel')
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul reconstruct runs/quickstart photos/ --out pairs.png'))
+    .action(async (dir: string, paths: string[], flags: ReconstructFlags) => {
+      const runtime = runtimeOf(flags)
+      const run = openRun(runDirectory(dir), runtime, warn)
+      expectFile('--out', flags.out)
+      expectFile('--maps', flags.maps)
+      const { files, images, skipped } = await loadPictures(paths, run.config.data.size)
+      tellSkipped(flags.json, skipped)
+      const decoder = decoderSampler(run.config)
+      const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
+      const rates = flags.maps !== undefined
+      const measured = await reconstruct(run, runtime, images, { seed: flags.seed, sampler, rates })
+      const { figures, reconstructions, rateElements, psnrs, bitsPerPixel } = measured
+      for (const [i, file] of files.entries()) {
+        const [db, bits] = [psnrs[i]!, bitsPerPixel[i]!]
+        answer(
+          flags.json,
+          { event: 'picture', file, psnr: db, bitsPerPixel: bits },
+          `${file}  ${db.toFixed(2)} dB  ${bits.toFixed(3)} bits/pixel`,
+        )
+      }
+      if (flags.out !== undefined) {
+        const shape = [files.length, 3, run.config.data.size, run.config.data.size]
+        const pair = [images, reconstructions].map((data) => ({ dtype: 'float32' as const, shape, data }))
+        const scale = Math.max(1, Math.round(64 / run.config.data.size))
+        writeOutput(flags.out, await pairGrid(pair[0]!, pair[1]!, Math.min(8, files.length), { scale }))
+      }
+      if (flags.maps !== undefined && rateElements !== null) {
+        const { size } = run.config.data
+        const [, c, h, w] = latentShape(run.model, 1) as [number, number, number, number]
+        const maps = {
+          images,
+          reconstructions,
+          rateElements,
+          size,
+          latent: [c, h, w] as const,
+        }
+        writeOutput(flags.maps, await rateMapsPng(maps, Math.max(1, Math.round(96 / size))))
+      }
+      const { psnr, bitsPerPixel: rate } = figures
+      answer(
+        flags.json,
+        {
+          event: 'done',
+          count: files.length,
+          skipped: skipped.length,
+          psnr,
+          bitsPerPixel: rate,
+          out: flags.out,
+          maps: flags.maps,
+        },
+        `overall (${files.length})  ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB  ${rate.mean.toFixed(3)} ± ${rate.error.toFixed(3)} bits/pixel`,
+      )
+    })
+
+  program
+    .command('encode')
+    .description('write the latents of pictures to a safetensors file')
+    .argument('<run>', runArgument)
+    .argument('<image or folder...>', 'pictures')
+    .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
+    .addOption(seedOption())
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
+    .action(async (dir: string, paths: string[], flags: CodecFlags) => {
+      const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
+      expectFile('--out', flags.out)
+      const pictures = await loadPictures(paths, run.config.data.size)
+      tellSkipped(flags.json, pictures.skipped)
+      makeFolderOf(flags.out)
+      await encodeToFile(run, pictures, flags.seed, flags.out)
+      answer(
+        flags.json,
+        { event: 'done', count: pictures.files.length, out: flags.out },
+        `${pictures.files.length} latents: ${flags.out}`,
+      )
+    })
+
+  program
+    .command('decode')
+    .description('turn latents from a safetensors file into PNG files')
+    .argument('<run>', runArgument)
+    .argument('<latents>', 'safetensors written by ul encode')
+    .requiredOption('--out <dir>', 'directory for the PNG files')
+    .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
+    .addOption(seedOption())
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
+    .action(async (dir: string, file: string, flags: CodecFlags) => {
+      const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
+      const decoder = decoderSampler(run.config)
+      const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
+      expectFolder('--out', flags.out)
+      expectTensors(file)
+      const { pictures, names } = await decodeFile(run, file, { seed: flags.seed, sampler })
+      const { size } = run.config.data
+      const each = 3 * size ** 2
+      const count = pictures.shape[0]!
+      for (let i = 0; i < count; i++) {
+        const name = `${String(i).padStart(5, '0')}-${basename(names[i] ?? 'latent', extname(names[i] ?? ''))}.png`
+        const data = floats(pictures).subarray(i * each, (i + 1) * each)
+        writeOutput(
+          join(flags.out, name),
+          await gridPng({ dtype: 'float32', shape: [1, 3, size, size], data }, 1),
+        )
+      }
+      answer(flags.json, { event: 'done', count, out: flags.out }, `${count} pictures: ${flags.out}`)
+    })
+
+  program
+    .command('evaluate')
+    .description(
+      'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also Fréchet distances of reconstructions and samples, KID, precision and recall',
+    )
+    .argument('<run>', runArgument)
+    .addOption(
+      new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024),
+    )
+    .addOption(
+      new Option('--samples <n>', 'pictures to reconstruct and to generate for distances').argParser(
+        wholeNumber(8),
+      ),
+    )
+    .option(
+      '--features <network>',
+      'ONNX feature network with its JSON, or hub:dinov2, hub:<model id>, hub:<folder> (default: FD-mixed5, built when missing)',
+    )
+    .option(
+      '--clip [model]',
+      'with --samples: also CLIP scores by captions and class names (default ViT-B/32)',
+    )
+    .addOption(new Option('--guidance <g>', 'guidance scale of the samples; 1 is none').argParser(realNumber))
+    .option('--no-bias', 'do not fit what the small number of samples adds to distances')
+    .addOption(seedOption())
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul evaluate runs/quickstart --json'))
+    .action(async (dir: string, flags: EvaluateFlags) => {
+      if (flags.clip !== undefined && flags.samples === undefined)
+        throw new ConfigError(
+          '--clip needs --samples N: so many pictures are reconstructed and generated for it',
+        )
+      const runtime = runtimeOf(flags)
+      const directory = runDirectory(dir)
+      const run = openRun(directory, runtime, warn)
+      // First what may lack a network, so that this is said at once.
+      const quality =
+        flags.samples === undefined
+          ? null
+          : await measureRun(directory, runtime, {
+              samples: flags.samples,
+              seed: flags.seed,
+              fitBias: flags.bias,
+              ...(flags.features === undefined ? {} : { features: flags.features }),
+              ...(flags.clip === undefined ? {} : { clip: flags.clip }),
+              ...(flags.guidance === undefined ? {} : { guidance: flags.guidance }),
+            })
+      if (quality !== null && directory === dir) writeQuality(dir, quality)
+      // Pixel diffusion has no latent to rate and nothing to reconstruct.
+      const isPixels = run.config.variant.encoder === 'pixels'
+      const figures = isPixels && quality !== null ? null : await evaluate(run, runtime, flags)
+      answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
+    })
+
+  program
+    .command('export')
+    .description('write a run as a model to hand on: averaged float16 weights, settings, figures, a card')
+    .argument('<run>', runArgument)
+    .requiredOption(
+      '--out <dir>',
+      'directory to write; sample, reconstruct and the others take it like a run',
+    )
+    .option('--licence <text>', 'licence of the weights, for the card')
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul export runs/mine --out models/mine --licence CC-BY-4.0'))
+    .action((dir: string, flags: ExportFlags) => {
+      expectFolder('--out', flags.out)
+      const exported = exportRun(runDirectory(dir), flags.out, new NodeRuntime(), flags.licence)
+      const { path, parameters, bytes } = exported
+      answer(
+        flags.json,
+        { event: 'done', ...exported },
+        `${(parameters / 1e6).toFixed(2)} M parameters, ${(bytes / 1e6).toFixed(1)} MB: ${path}`,
+      )
+    })
+}

@@ -1,0 +1,255 @@
+/**
+ * @file What every kind of data gives, whatever it is stored in: a numbered list of records. From there on one
+ * mechanism serves all: classes, the split, packing or streaming, and the naming of what had to be skipped.
+ */
+
+import { constants } from 'node:buffer'
+import { createHash } from 'node:crypto'
+import type { Stats } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { decodePicture, isUndecodable, type PictureInput } from '../images/decode.ts'
+import { type OnProgress, openPack, type PictureItem } from '../images/packed.ts'
+import { packedSource } from '../images/packedSource.ts'
+import { byBytes } from '../images/scan.ts'
+import type { DataSplit, ImageSource, SkippedFile } from '../images/source.ts'
+import { streamingSource } from '../images/streaming.ts'
+import type { Bytes } from './bytes.ts'
+import { hashFraction } from './hashFraction.ts'
+
+/** Decoded sets up to this many bytes are held in memory: 2 GiB. */
+export const DEFAULT_PACK_BYTES: number = 2 ** 31
+
+/** Share of the pictures that become validation when the data does not say. */
+const VALIDATION_SHARE = 0.1
+
+/** Longest encoded picture that is read: 256 MiB. */
+const PICTURE_BYTES = 2 ** 28
+
+/** Reads an encoded picture out of a container; one that is far too long is none. */
+export const readEncoded = async (bytes: Bytes, offset: number, size: number): Promise<PictureInput> =>
+  size > PICTURE_BYTES
+    ? { reason: `has ${size} bytes, more than the ${PICTURE_BYTES} that a picture may have` }
+    : bytes.read(offset, size)
+
+/** Which of the two sides a record was put on by whoever made the data. */
+export type Half = 'train' | 'validation'
+
+/** One picture with what is known of it; `load` may be called in any order and several times at once. */
+export interface PictureRecord extends PictureItem {
+  /** Class index, −1 without classes. */
+  readonly label: number
+  readonly caption: string
+  /** Ignored unless the data has records of both halves. */
+  readonly half: Half
+  /** What the split hashes: records with the same text stay together. Default `id`. */
+  readonly group?: string
+}
+
+/** All pictures of one data set, in an order that depends on its files alone. */
+export interface RecordSet {
+  /** Kind of data, the start of the pack's file names. */
+  readonly source: string
+  /** Name for logs, for example the folder's. */
+  readonly name: string
+  /** How messages call the data, for example `data folder "/photos"`. */
+  readonly place: string
+  /** What intact pictures would be, for messages. */
+  readonly expected: string
+  /** How messages call the two halves where the data has them. */
+  readonly halves: Readonly<Record<Half, string>>
+  /** Changes whenever the files change. */
+  readonly fingerprint: string
+  readonly classes: readonly string[]
+  readonly records: readonly PictureRecord[]
+  /** What was left out before anything was decoded. */
+  readonly skipped: readonly SkippedFile[]
+}
+
+/** How records become pictures. */
+export interface RecordOptions {
+  /** Height and width in pixels. */
+  readonly size: number
+  /** Largest decoded set, in bytes, that is packed; larger ones stream. 0 always streams. */
+  readonly packBytes?: number
+  readonly cacheDir?: string
+  readonly onProgress?: OnProgress
+}
+
+/** Which files, and how their records become pictures. */
+export interface ReaderOptions extends RecordOptions {
+  /** A file or a folder. */
+  readonly path: string
+}
+
+/** Sizes and times of files; the time of change too, since a repaired permission leaves the other alone. */
+export const filesFingerprint = async (root: string, files: readonly string[]): Promise<string> => {
+  const hash = createHash('sha256').update(root)
+  const block = 64 // files looked up at once
+  for (let from = 0; from < files.length; from += block) {
+    const infos = await Promise.all(
+      files.slice(from, from + block).map((file): Promise<Stats | null> => stat(file).catch(() => null)),
+    )
+    for (const info of infos) hash.update(info ? `${info.size},${info.mtimeMs},${info.ctimeMs};` : 'gone;')
+  }
+  return hash.digest('hex')
+}
+
+/** A record whose label is as the file has it: a number, a class name, or null when there is none. */
+export type UnlabelledRecord = Omit<PictureRecord, 'label'> & { readonly label: number | string | null }
+
+/** −1 is how several formats write that there is none. */
+const isLabel = (label: number | string | null): label is number | string =>
+  typeof label === 'string' || (label !== null && label >= 0)
+
+/**
+ * Class names and indices from labels as files have them. With `names` a number is an index into them; without, the
+ * numbers (or names) that occur are the classes, in order. Where some records have a label, those without a usable
+ * one are left out and named.
+ */
+export const withClasses = (
+  records: readonly UnlabelledRecord[],
+  names: readonly string[] | null,
+): Pick<RecordSet, 'classes' | 'records' | 'skipped'> => {
+  const labels = new Set<number | string>()
+  for (const { label } of records) if (isLabel(label)) labels.add(label)
+  if (labels.size === 0) {
+    return { classes: [], records: records.map((record) => ({ ...record, label: -1 })), skipped: [] }
+  }
+  const found = [...labels]
+  const numbers = found.filter((label) => typeof label === 'number').sort((a, b) => a - b)
+  const words = found.filter((label) => typeof label === 'string').sort(byBytes)
+  const classes = names ?? [...numbers.map(String), ...words]
+  const index = new Map<number | string, number>()
+  if (names) for (const label of numbers) if (label >= 0 && label < names.length) index.set(label, label)
+  if (!names) for (const [i, label] of numbers.entries()) index.set(label, i)
+  for (const word of words) if (classes.includes(word)) index.set(word, classes.indexOf(word))
+  const kept: PictureRecord[] = []
+  const skipped: SkippedFile[] = []
+  for (const record of records) {
+    const label = isLabel(record.label) ? index.get(record.label) : undefined
+    if (label !== undefined) kept.push({ ...record, label })
+    else {
+      const reason = isLabel(record.label)
+        ? `label ${record.label} is none of the ${classes.length} classes`
+        : 'has no label, unlike others'
+      skipped.push({ file: record.id, reason })
+    }
+  }
+  return { classes, records: kept, skipped }
+}
+
+/**
+ * Parts positions 0..n−1: validation is whose text hashes below a tenth, so that a picture's side does not depend on
+ * the others; only that with two pictures or more each side gets at least one, and a single picture serves as both.
+ */
+export const splitByHash = (
+  texts: readonly string[],
+): { readonly train: readonly number[]; readonly validation: readonly number[] } => {
+  const all = texts.map((_, i) => i)
+  if (all.length < 2) return { train: all, validation: all }
+  const at = texts.map(hashFraction)
+  const byHash = [...all].sort((a, b) => at[a] - at[b] || a - b)
+  const share = at.filter((x) => x < VALIDATION_SHARE).length
+  const chosen = new Set(byHash.slice(0, Math.min(Math.max(share, 1), all.length - 1)))
+  return { train: all.filter((i) => !chosen.has(i)), validation: all.filter((i) => chosen.has(i)) }
+}
+
+const allFailed = ({ place, expected, records }: RecordSet, first: SkippedFile | undefined): Error => {
+  const total = records.length
+  const example = first ? ` (first: ${first.file}: ${first.reason})` : ''
+  const what = total === 1 ? 'its only picture cannot' : `none of its ${total} pictures can`
+  return new Error(
+    `${place}: ${what} be decoded${example}; expected ${expected}, so replace them or pass another`,
+  )
+}
+
+/** Positions of the two sides among the records that are left. @throws when one of the data's own is left empty. */
+const sidesOf = (set: RecordSet, left: readonly PictureRecord[]): ReturnType<typeof splitByHash> => {
+  const own = new Set(set.records.map((record) => record.half))
+  if (own.size < 2) return splitByHash(left.map(({ id, group }) => group ?? id))
+  const of = (half: Half): number[] => left.flatMap((record, i) => (record.half === half ? [i] : []))
+  for (const half of ['train', 'validation'] as const) {
+    if (of(half).length > 0) continue
+    const name = set.halves[half]
+    throw new Error(
+      `${set.place}: ${name} holds no picture that can be decoded; add some, or remove it to have a tenth held out`,
+    )
+  }
+  return { train: of('train'), validation: of('validation') }
+}
+
+/**
+ * Opens records as training and validation sources: packed in memory when they fit `packBytes` once decoded, else
+ * decoded on demand. Pictures that cannot be decoded are named in `skipped` and left out (packed) or stood in for
+ * (streaming).
+ * @throws in one sentence when no picture of the data or of one of its halves can be decoded, a container is damaged
+ * or the cache cannot be written.
+ */
+export const openRecords = async (set: RecordSet, options: RecordOptions): Promise<DataSplit> => {
+  const { size, packBytes = DEFAULT_PACK_BYTES } = options
+  const bytes = set.records.length * size * size * 3
+  const fits = bytes <= Math.min(packBytes, constants.MAX_LENGTH)
+  return fits ? openPacked(set, options) : openStreaming(set, options)
+}
+
+const openPacked = async (
+  set: RecordSet,
+  { size, cacheDir, onProgress }: RecordOptions,
+): Promise<DataSplit> => {
+  const { source, name, fingerprint, classes, records } = set
+  const pack = await openPack({
+    source,
+    fingerprint,
+    pictures: records,
+    size,
+    fit: 'cover',
+    cacheDir,
+    onProgress,
+  })
+  if (pack.kept.length === 0) throw allFailed(set, pack.skipped[0])
+  const kept = pack.kept.map((at) => records[at])
+  const { train, validation } = sidesOf(set, kept)
+  const half = (side: Half, rows: readonly number[]): ImageSource => {
+    const members = rows.map((row) => {
+      const { id, caption, label } = kept[row]
+      return { row, id, caption, label }
+    })
+    return packedSource({ name: `${name} (${side})`, pack, fingerprint, size, classes, members })
+  }
+  return {
+    train: half('train', train),
+    validation: half('validation', validation),
+    skipped: [...set.skipped, ...pack.skipped],
+  }
+}
+
+const openStreaming = async (set: RecordSet, { size }: RecordOptions): Promise<DataSplit> => {
+  const { name, fingerprint, classes, records } = set
+  const skipped: SkippedFile[] = [...set.skipped]
+  const { train, validation } = sidesOf(set, records)
+  const half = (side: Half, rows: readonly number[]): ImageSource => {
+    const pictures = rows.map((row) => records[row])
+    return streamingSource({
+      name: `${name} (${side})`,
+      fingerprint,
+      size,
+      fit: 'cover',
+      classes,
+      pictures,
+      skipped,
+    })
+  }
+  await requireOneDecodable(set, size)
+  return { train: half('train', train), validation: half('validation', validation), skipped }
+}
+
+/** Stops at the first picture that decodes, so it costs one decoding unless the data is all corrupt. */
+const requireOneDecodable = async (set: RecordSet, size: number): Promise<void> => {
+  let first: SkippedFile | undefined
+  for (const { id, load } of set.records) {
+    const result = await decodePicture(await load(), { size, fit: 'cover' })
+    if (!isUndecodable(result)) return
+    first ??= { file: id, reason: result.reason }
+  }
+  throw allFailed(set, first)
+}

@@ -1,0 +1,54 @@
+/** @file Measures a finished run by features, taking over what the run that trained its stage 1 already knows. */
+import type { Runtime } from '../engine/runtime/runtime.ts'
+import type { Quality } from '../metrics/figures.ts'
+import { qualityIn } from '../runs/results.ts'
+import { hasStage, openRun, sharesFigures } from '../use/openRun.ts'
+import { openRunData } from '../use/runData.ts'
+import { configGuidance } from '../use/samplers.ts'
+import { measureQuality, openFeatures, type QualityOptions } from './quality.ts'
+
+/** How to measure a run: by its own guidance where none is given. */
+export interface MeasureOptions extends Omit<QualityOptions, 'guidance' | 'reconstructs' | 'generates'> {
+  readonly guidance?: number
+  /** Whether figures of a shared stage 1 are taken from the run that trained it. */
+  readonly reuse?: boolean
+}
+
+/** Measures a run by features. */
+export const measureRun = async (
+  dir: string,
+  runtime: Runtime,
+  options: MeasureOptions,
+): Promise<Quality> => {
+  const run = openRun(dir, runtime)
+  const { train: source } = await openRunData(run.config)
+  const { guidance: scale, reuse = false, ...rest } = options
+  const guidance = configGuidance(run.config)
+  const ofStage1 = sharesFigures(run, dir) ? qualityIn(run.stage1Directory) : null
+  const { samples = rest.samples, seed = rest.seed } = ofStage1?.protocol ?? {}
+  const known = reuse && samples === rest.samples && seed === rest.seed ? ofStage1 : null
+  const measured = await measureQuality(run, source, {
+    ...rest,
+    guidance: { ...guidance, scale: scale ?? guidance.scale },
+    reconstructs: known === null,
+    generates: run.config.sampler.generator === 'prior' || hasStage(dir, 'stage2'),
+  })
+  if (known === null) return measured
+  if (known.protocol.network !== measured.protocol.network)
+    return measureRun(dir, runtime, { ...options, reuse: false })
+  const { reconstructionsOf } = known.protocol
+  const protocol = reconstructionsOf === undefined ? {} : { reconstructionsOf }
+  return {
+    ...measured,
+    protocol: { ...measured.protocol, ...protocol },
+    reconstruction: known.reconstruction,
+  }
+}
+
+/** What the network says of itself by which a sweep measures. @throws when it does not open */
+export const describeFeatures = async (features: string | undefined): Promise<string> => {
+  const { network } = await openFeatures(features, undefined)
+  const text = network.describe()
+  await network.dispose()
+  return text
+}

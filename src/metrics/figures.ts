@@ -1,0 +1,81 @@
+/** @file The figures of a run: what is measured of reconstructions, rates and samples, with how it was measured. */
+import type { FeatureComparison } from './compareFeatures.ts'
+
+/** A measured quantity and its standard error over pictures. */
+interface Measured {
+  readonly mean: number
+  readonly error: number
+}
+
+/** Validation figures of stage 1. */
+export interface Evaluation {
+  readonly count: number
+  /** dB, MAX 2 on [−1, 1], per picture then mean. */
+  readonly psnr: Measured
+  /** Structural similarity; null for pictures smaller than its window of 11×11. */
+  readonly ssim: Measured | null
+  /** PSNR of averaging down to the latent grid and bilinear interpolation up. */
+  readonly gridPsnr: Measured
+  /** L_z/(H·W·ln 2), an upper bound on the latent's information (method.md section 3). */
+  readonly bitsPerPixel: Measured
+  /** L_z/(h·w·c·ln 2) */
+  readonly bitsPerDim: Measured
+  /** The same latents by the base model's unweighted ELBO in place of the prior's; absent without a base model. */
+  readonly baseBitsPerPixel?: Measured
+  /** Loss terms in nats per picture. */
+  readonly priorNats: Measured
+  readonly terminalNats: Measured
+  readonly decoderNats: Measured
+  /** Root mean square of the clean latent. */
+  readonly latentRms: number
+  /** Reconstructions (encode, then all decoder steps) per second, compiling not counted. */
+  readonly imagesPerSecond: number
+}
+
+/** Distances with what they depend on. */
+export interface Quality {
+  readonly protocol: {
+    readonly network: string
+    readonly quantiser: string
+    /** What reconstructions and samples are compared with. */
+    readonly reconstructionsOf?: string
+    readonly samplesAgainst?: string
+    /** Pictures asked for; fewer are reconstructed where the data has fewer. */
+    readonly samples?: number
+    readonly seed?: number
+    readonly latentSampler: string
+    readonly decoderSampler: string
+    readonly guidance: number
+    /** Where guidance acts, if it is not 1. */
+    readonly guidanceLogSnr?: readonly [number, number]
+  }
+  /** Reconstructions against the same pictures (rFID); null where nothing is reconstructed (pixel diffusion). */
+  readonly reconstruction: FeatureComparison | null
+  /** Samples against all training pictures, classes as often as there (gFID); null without a model that generates. */
+  readonly generation: FeatureComparison | null
+  /** CLIP scores, where they were asked for. */
+  readonly clip?: ClipFigures
+}
+
+/** A CLIP score: 100·cos, its mean over pictures with the standard error. */
+export interface ClipScore {
+  readonly mean: number
+  readonly error: number
+  readonly count: number
+}
+
+/** CLIP scores with what they depend on. */
+export interface ClipFigures {
+  readonly protocol: {
+    readonly model: string
+    readonly score: string
+    readonly captions: string
+    readonly prompts: string
+  }
+  /** Reconstructions by captions, and the pictures that they were made of; null without captions or reconstructions. */
+  readonly reconstructions: ClipScore | null
+  readonly originals: ClipScore | null
+  /** Samples by class names, and as many pictures of these classes; null without classes or samples. */
+  readonly samples: ClipScore | null
+  readonly originalsByClass: ClipScore | null
+}

@@ -1,0 +1,115 @@
+/** @file Where a latent's bits are, as pictures: by position on the latent grid and by channel. */
+import { float32, type HostTensor } from '../engine/host/tensor.ts'
+import { gridPng } from './picture.ts'
+
+/** Pictures with what was measured of them. */
+export interface RateMapsInput {
+  /** Originals and reconstructions, [N, 3, size, size] in [−1, 1]. */
+  readonly images: Float32Array
+  readonly reconstructions: Float32Array
+  /** Rate in nats where it falls, [N, c, h, w]. */
+  readonly rateElements: Float64Array
+  readonly size: number
+  /** c, h, w */
+  readonly latent: readonly [number, number, number]
+}
+
+/** Bits of every position [N, h·w] and of every channel [N, c]. */
+export const ratesOf = ({
+  rateElements,
+  latent: [c, h, w],
+}: Pick<RateMapsInput, 'rateElements' | 'latent'>): {
+  readonly positions: Float64Array
+  readonly channels: Float64Array
+} => {
+  const count = rateElements.length / (c * h * w)
+  const positions = new Float64Array(count * h * w)
+  const channels = new Float64Array(count * c)
+  for (let at = 0; at < rateElements.length; at++) {
+    const [n, channel, p] = [Math.floor(at / (c * h * w)), Math.floor(at / (h * w)) % c, at % (h * w)]
+    const bits = rateElements[at]! / Math.LN2
+    positions[n * h * w + p]! += bits
+    channels[n * c + channel]! += bits
+  }
+  return { positions, channels }
+}
+
+/** Colours of 0, ¼, ½, ¾ and 1: dark blue over green to yellow, lighter all the way (also without colour vision). */
+const ramp: readonly (readonly [number, number, number])[] = [
+  [0.05, 0.03, 0.3],
+  [0.15, 0.28, 0.55],
+  [0.13, 0.55, 0.52],
+  [0.45, 0.78, 0.34],
+  [0.99, 0.91, 0.15],
+]
+
+/** Colour of a share in [0, 1], channels in [−1, 1]. */
+const heat = (share: number): readonly number[] => {
+  const at = Math.max(0, Math.min(1, share)) * (ramp.length - 1)
+  const below = Math.min(ramp.length - 2, Math.floor(at))
+  return [0, 1, 2].map((i) => {
+    const [from, to] = [ramp[below]![i]!, ramp[below + 1]![i]!]
+    return 2 * (from + (at - below) * (to - from)) - 1
+  })
+}
+
+/** A picture [3, size, size] from the colour of every pixel. */
+const drawn = (size: number, colour: (x: number, y: number) => readonly number[]): Float32Array => {
+  const out = new Float32Array(3 * size ** 2)
+  for (let y = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      for (const [i, value] of colour(x, y).entries()) out[(i * size + y) * size + x] = value
+    }
+  }
+  return out
+}
+
+const white = [1, 1, 1]
+const across = 8
+
+/**
+ * PNG with four rows for every eight pictures: originals, reconstructions, bits by position, bits by channel (bars).
+ * Colours and bars share one scale, whose upper end the labels give.
+ */
+export const rateMapsPng = (input: RateMapsInput, scale: number): Promise<Uint8Array> => {
+  const { images, reconstructions, size } = input
+  const [c, h, w] = input.latent
+  const { positions, channels } = ratesOf(input)
+  const count = positions.length / (h * w)
+  const most = (values: Float64Array): number => values.reduce((a, b) => Math.max(a, b), 1e-9)
+  const [mostPosition, mostChannel] = [most(positions), most(channels)]
+  const each = 3 * size ** 2
+  const tile = {
+    original: (n: number) => images.subarray(n * each, (n + 1) * each),
+    reconstruction: (n: number) => reconstructions.subarray(n * each, (n + 1) * each),
+    position: (n: number) =>
+      drawn(size, (x, y) => {
+        const p = Math.floor((y * h) / size) * w + Math.floor((x * w) / size)
+        return heat(positions[n * h * w + p]! / mostPosition)
+      }),
+    channel: (n: number) =>
+      drawn(size, (x, y) => {
+        const share = channels[n * c + Math.floor((x * c) / size)]! / mostChannel
+        return size - y <= share * size ? heat(share) : white
+      }),
+  }
+  const columns = Math.min(across, count)
+  const rows = [tile.original, tile.reconstruction, tile.position, tile.channel]
+  const blank = new Float32Array(each).fill(1)
+  const tiles: Float32Array[] = []
+  const labels: string[] = []
+  for (let first = 0; first < count; first += columns) {
+    for (const row of rows) {
+      for (let i = 0; i < columns; i++) tiles.push(first + i < count ? row(first + i) : blank)
+    }
+    labels.push('original', 'reconstruction')
+    labels.push(
+      `bits by position, to ${mostPosition.toFixed(1)}`,
+      `bits by channel, to ${mostChannel.toFixed(0)}`,
+    )
+  }
+  const all = new Float32Array(tiles.length * each)
+  for (const [i, own] of tiles.entries()) all.set(own, i * each)
+  const grid: HostTensor = float32([tiles.length, 3, size, size], all)
+  return gridPng(grid, columns, { scale, labels })
+}

@@ -1,0 +1,122 @@
+/**
+ * @file Latents of a data set on disk, encoded once: safetensors shards `<dir>/latents-00000.safetensors` with `z` and,
+ * where the data is mirrored, `mirrored`, both [n, c, h, w]. Rows are read where they lie, so that memory does not grow
+ * with the data.
+ */
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { float32, type Shape, sizeOf } from '../engine/host/tensor.ts'
+import { readPieces } from '../files/pieces.ts'
+import { inspectSafetensors, writeSafetensors } from '../files/safetensors.ts'
+
+/** Which latents, and how to make them. */
+export interface LatentsRequest {
+  readonly dir: string
+  /** Hash of everything that the latents depend on: encoder weights, data, draws. Shards with another are replaced. */
+  readonly key: string
+  /** Pictures of the data set, in the order of their indices. */
+  readonly count: number
+  /** [c, h, w] */
+  readonly shape: Shape
+  /** Whether mirror images are kept, too. */
+  readonly mirrored: boolean
+  /** Encodes pictures `first` to `first + n − 1`, mirrored or not: [n, c, h, w]. */
+  encode(first: number, n: number, mirrored: boolean): Promise<Float32Array>
+  /** Called with the pictures that are on disk so far. */
+  onProgress?(done: number): void
+}
+
+/** Latents that are all on disk. */
+export interface Latents {
+  /** The latents of pictures, mirrored where `flips` says so: [n, c, h, w]. */
+  read(indices: ArrayLike<number>, flips: readonly boolean[]): Float32Array
+  close(): void
+}
+
+/** Most bytes and pictures of a shard: it is made in memory, and lost when a process dies while encoding it. */
+const shardBytes = 2 ** 26
+const mostPerShard = 4096
+
+const shardLength = ({ shape, mirrored }: LatentsRequest): number =>
+  Math.max(1, Math.min(mostPerShard, Math.floor(shardBytes / (4 * sizeOf(shape) * (mirrored ? 2 : 1)))))
+
+interface Shard {
+  readonly path: string
+  readonly first: number
+  readonly length: number
+}
+
+const shardsOf = (request: LatentsRequest): Shard[] => {
+  const { dir, count } = request
+  const most = shardLength(request)
+  return Array.from({ length: Math.ceil(count / most) }, (_, i) => ({
+    path: join(dir, `latents-${String(i).padStart(5, '0')}.safetensors`),
+    first: i * most,
+    length: Math.min(most, count - i * most),
+  }))
+}
+
+/** Whether a shard is there, whole and of this request; anything else is made again. */
+const isValid = ({ path, length }: Shard, { key, shape, mirrored }: LatentsRequest): boolean => {
+  if (!existsSync(path)) return false
+  try {
+    const { metadata, entries } = inspectSafetensors(path)
+    const wanted = String([length, ...shape])
+    const fits = (name: string): boolean => {
+      const entry = entries.get(name)
+      return entry?.dtype === 'float32' && String(entry.shape) === wanted
+    }
+    return metadata.key === key && fits('z') && (!mirrored || fits('mirrored'))
+  } catch {
+    return false
+  }
+}
+
+const writeShard = async ({ path, first, length }: Shard, request: LatentsRequest): Promise<void> => {
+  const { key, shape, mirrored, encode } = request
+  const tensor = async (flip: boolean) => float32([length, ...shape], await encode(first, length, flip))
+  const plain = { z: await tensor(false) }
+  writeSafetensors(path, mirrored ? { ...plain, mirrored: await tensor(true) } : plain, { key })
+}
+
+/**
+ * Opens the latents, encoding what is missing or stale. A shard appears under its name only when it is whole, so an
+ * interrupted call goes on where it was.
+ * @throws when a shard cannot be written or read.
+ */
+export const openLatents = async (request: LatentsRequest): Promise<Latents> => {
+  const { dir, shape } = request
+  mkdirSync(dir, { recursive: true })
+  const shards = shardsOf(request)
+  for (const shard of shards) {
+    if (!isValid(shard, request)) await writeShard(shard, request)
+    request.onProgress?.(shard.first + shard.length)
+  }
+  const [each, most] = [sizeOf(shape), shardLength(request)]
+  const open = shards.map(({ path }) => {
+    const { entries, dataStart } = inspectSafetensors(path)
+    return { path, fd: openSync(path, 'r'), entries, dataStart }
+  })
+  return {
+    read: (indices, flips) => {
+      const rows = new Float32Array(indices.length * each)
+      for (let i = 0; i < indices.length; i++) {
+        const index = indices[i]!
+        if (!(index >= 0 && index < request.count)) {
+          throw new Error(`latents: there is no picture ${index}; ask for 0 to ${request.count - 1}`)
+        }
+        const { path, fd, entries, dataStart } = open[Math.floor(index / most)]!
+        const { begin } = entries.get(flips[i] ? 'mirrored' : 'z')!
+        const row = new Uint8Array(rows.buffer, i * each * 4, each * 4)
+        const position = dataStart + begin + (index % most) * each * 4
+        if (readPieces(fd, row, position) < row.length) {
+          throw new Error(`${path}: ends before byte ${position + row.length}; remove it to encode it again`)
+        }
+      }
+      return rows
+    },
+    close: () => {
+      for (const { fd } of open) closeSync(fd)
+    },
+  }
+}

@@ -1,0 +1,126 @@
+/** @file Settings that are valid one by one but impossible together, found before anything is read or written. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { ConfigError } from '../config/load.ts'
+import { type Config, modelConfig } from '../config/schema.ts'
+import { input, type Value } from '../engine/ir/graph.ts'
+import { flattenSpec } from '../engine/nn/params.ts'
+import { stage1Objective } from '../method/stage1.ts'
+import { stage2Objective } from '../method/stage2.ts'
+import { expectSameRun } from '../runs/runDirectory.ts'
+import type { Objective } from '../train/step.ts'
+
+/** The loss of an objective, traced and not run. @throws when the shapes of its networks do not fit. */
+export const traceLoss = (objective: Objective): Value => {
+  const inputs = Object.fromEntries(
+    Object.entries(objective.inputs).map(([name, { shape, dtype }]) => [name, input(name, shape, dtype)]),
+  )
+  const shapes = new Map(flattenSpec(objective.spec).map(({ path, spec }) => [path, spec.shape]))
+  return objective.trace((path) => input(path, shapes.get(path)!), inputs).loss
+}
+
+/** Height and width of pictures, in pixels. */
+const [smallest, largest] = [4, 2048]
+
+const expectSize = (size: number): void => {
+  if (size < smallest || size > largest) {
+    throw new ConfigError(`data.size is ${size}; set a whole number of pixels from ${smallest} to ${largest}`)
+  }
+}
+
+/** @throws ConfigError when the networks do not fit each other or the pictures. */
+export const expectShapes = (config: Config): void => {
+  const { name, data, variant, sampler } = config
+  expectSize(data.size)
+  const model = modelConfig(config, 1) // the number of classes changes no other shape
+  try {
+    if (variant.encoder === 'resnet') traceLoss(stage1Objective(model, 1))
+    if (sampler.generator === 'base') traceLoss(stage2Objective(model, 1))
+  } catch (cause) {
+    throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** @throws ConfigError when a data set cannot be opened as asked: without its path, or at an impossible size. */
+export const expectData = ({ source, path, size }: Config['data']): void => {
+  expectSize(size)
+  const isNamed = path !== null && path !== ''
+  if (source === 'emoji' && isNamed) {
+    throw new ConfigError(
+      `data.source is emoji, which takes no path, but data.path is "${path}"; leave it out`,
+    )
+  }
+  if (source !== 'emoji' && !isNamed) {
+    const what = source === 'folder' ? 'a folder of pictures' : 'a file or folder of that format'
+    throw new ConfigError(
+      `data.source is ${source}, but data.path is missing; give ${what} by --set data.path=PATH (ul data: --path PATH)`,
+    )
+  }
+}
+
+/** @throws ConfigError for what cannot train, whatever the data. */
+export const expectTrainable = (config: Config): void => {
+  const { name, data, latent, variant, sampler } = config
+  if (data.frames > 1) {
+    throw new ConfigError(
+      `${name}: data.frames is ${data.frames}, but only pictures train so far; set data.frames=1`,
+    )
+  }
+  const pixels = variant.encoder === 'pixels'
+  const perBlock = 3 * latent.downsample ** 2
+  if (pixels && latent.channels !== perBlock) {
+    throw new ConfigError(
+      `latent.channels is ${latent.channels}, but pixels (variant.encoder) fill 3·latent.downsample² channels; set latent.channels=${perBlock}`,
+    )
+  }
+  if (sampler.generator === 'prior' && (pixels || variant.prior === 'normal')) {
+    throw new ConfigError(
+      `sampler.generator is prior, but ${pixels ? 'variant.encoder=pixels' : 'variant.prior=normal'} trains none; set sampler.generator=base`,
+    )
+  }
+  if (variant.prior === 'normal' && variant.klWeight === 0) {
+    throw new ConfigError(
+      `variant.prior is normal and variant.klWeight 0, so nothing would charge for the latent; set variant.klWeight=1 (the ELBO) or less`,
+    )
+  }
+  if (variant.priorBias !== null && variant.prior === 'normal') {
+    throw new ConfigError(
+      `variant.priorBias is ${variant.priorBias}, but weighs a diffusion prior and variant.prior is normal; set one of them back`,
+    )
+  }
+  expectShapes(config)
+}
+
+/** A run that is to be made. */
+interface PlannedRun {
+  readonly dir: string
+  readonly config: Config
+}
+
+/**
+ * Checks runs before the first of them starts.
+ * @param isDone whether a run is finished, so that its data is not needed
+ * @throws ConfigError naming the first that cannot train, lacks its data, or whose directory holds another run
+ */
+export const expectRunnable = <Run extends PlannedRun>(
+  runs: readonly Run[],
+  isDone: (run: Run) => boolean,
+): void => {
+  for (const run of runs) {
+    const { dir, config } = run
+    const done = isDone(run)
+    if (done || existsSync(join(dir, 'checkpoints'))) expectSameRun(dir, config)
+    if (done) continue
+    const { path } = config.data
+    try {
+      expectTrainable(config)
+      expectData(config.data)
+      if (path && !existsSync(path))
+        throw new ConfigError(
+          `data.path "${path}" does not exist; correct that value, or put the pictures there`,
+        )
+    } catch (cause) {
+      throw new ConfigError(`${dir}: ${(cause as Error).message}`, { cause })
+    }
+  }
+}

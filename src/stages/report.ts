@@ -1,0 +1,144 @@
+/** @file report.html of a run: the figures, curves, reconstructions beside originals, samples per class, settings. */
+import { join } from 'node:path'
+import { showConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+
+import { writeFileAtomic } from '../files/atomic.ts'
+import type { Evaluation } from '../metrics/figures.ts'
+import type { Curve } from '../report/curve.ts'
+import { renderReport, type SummaryItem } from '../report/html.ts'
+import { type MetricRecord, readMetrics } from '../runs/metrics.ts'
+import type { RunInfo } from '../runs/runDirectory.ts'
+import { generatesByClass } from '../use/openRun.ts'
+
+/** What the report is made of besides the run directory's own files. */
+export interface ReportParts {
+  readonly config: Config
+  readonly info: RunInfo
+  readonly evaluation: Evaluation | null
+  /** Absent where the latent is the picture itself. */
+  readonly reconstructionsPng: Uint8Array | null
+  /** Absent when stage 2 was not trained. */
+  readonly samplesPng: Uint8Array | null
+  readonly device: string
+}
+
+const curve = (
+  records: readonly MetricRecord[],
+  stage: string,
+  name: string,
+  title: string,
+  unit: string,
+  logY = false,
+): Curve => ({
+  title,
+  xLabel: `${stage} step`,
+  yLabel: unit,
+  logY,
+  series: [
+    {
+      name: title,
+      points: records.flatMap((r): [number, number][] => {
+        const value = r[name]
+        return r.stage === stage && typeof value === 'number' ? [[r.step, value]] : []
+      }),
+    },
+  ],
+})
+
+const curvesOf = (records: readonly MetricRecord[]): Curve[] =>
+  [
+    curve(records, 'stage1', 'bitsPerPixel', 'Latent rate', 'bits/pixel'),
+    curve(records, 'stage1', 'decoderNatsPerPixel', 'Decoder loss', 'nats/pixel', true),
+    curve(records, 'stage1', 'psnr', 'Validation PSNR while training', 'dB'),
+    curve(records, 'stage1', 'latentRms', 'Latent size', 'root mean square'),
+    curve(records, 'stage2', 'loss', 'Base model loss', 'nats per latent element'),
+    curve(records, 'stage2', 'gradNorm', 'Base model gradient norm', 'norm', true),
+  ].filter(({ series }) => series.some(({ points }) => points.length > 1))
+
+const withError = (
+  { mean, error }: { readonly mean: number; readonly error: number },
+  digits: number,
+): string => `${mean.toFixed(digits)} ± ${error.toFixed(digits)}`
+
+const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryItem[] => {
+  const shape = `${config.latent.channels}×${config.data.size / config.latent.downsample}²`
+  const common: SummaryItem[] = [
+    {
+      label: 'pictures',
+      value: `${info.trainCount}`,
+      note: `${info.validationCount} held out, ${info.skipped.length} skipped`,
+    },
+    {
+      label: 'latent',
+      value: shape,
+      note: `λ₀ = ${config.latent.logSnr0}, c_lf = ${config.decoder.lossFactor}, b = ${config.decoder.bias}`,
+    },
+    { label: 'device', value: device },
+  ]
+  if (evaluation === null) return common
+  const gain = evaluation.psnr.mean - evaluation.gridPsnr.mean
+  return [
+    {
+      label: 'latent rate, bits/pixel',
+      value: withError(evaluation.bitsPerPixel, 3),
+      note: `${evaluation.bitsPerDim.mean.toFixed(2)} bits per latent number`,
+    },
+    {
+      label: 'reconstruction PSNR, dB',
+      value: withError(evaluation.psnr, 2),
+      note: `${gain.toFixed(2)} dB above averaging to the latent grid`,
+    },
+    ...common,
+  ]
+}
+
+/** Writes report.html and returns its path. */
+export const writeReport = (dir: string, parts: ReportParts): string => {
+  const { config, info, evaluation, reconstructionsPng, samplesPng } = parts
+  const records = readMetrics(join(dir, 'metrics.jsonl'))
+  const { generator, kind, steps, guidance } = config.sampler
+  const byClass = generatesByClass(config, info.classes.length)
+  const rows = byClass ? `One row per class, guidance ${guidance}.` : 'Drawn without classes.'
+  const samples = `${rows} ${kind}, ${steps} steps; decoder ${config.sampler.decoderKind}, ${config.sampler.decoderSteps} steps; averaged weights.`
+  const table = {
+    head: ['validation figure', 'mean', 'standard error'],
+    rows: Object.entries(evaluation ?? {}).flatMap(([name, value]): string[][] =>
+      value === null || value === undefined
+        ? []
+        : typeof value === 'number'
+          ? [[name, value.toPrecision(5), '']]
+          : [[name, value.mean.toPrecision(5), value.error.toPrecision(2)]],
+    ),
+  }
+  const html = renderReport({
+    title: `Unified Latents: ${config.name}`,
+    summary: summaryOf(parts),
+    sections: [
+      ...(reconstructionsPng === null
+        ? []
+        : [
+            {
+              heading: 'Reconstructions',
+              text: 'Held-out pictures; the original is above its reconstruction.',
+              pictures: [{ png: reconstructionsPng, caption: 'validation' }],
+            },
+          ]),
+      ...(samplesPng === null
+        ? []
+        : [
+            {
+              heading: 'Samples',
+              text: samples,
+              pictures: [{ png: samplesPng, caption: generator === 'prior' ? 'stage 1' : 'stage 2' }],
+            },
+          ]),
+      { heading: 'Training', curves: curvesOf(records) },
+      ...(evaluation === null ? [] : [{ heading: 'Figures', table }]),
+      { heading: 'Settings', settings: showConfig(config) },
+    ],
+  })
+  const path = join(dir, 'report.html')
+  writeFileAtomic(path, html)
+  return path
+}

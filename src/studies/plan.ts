@@ -1,0 +1,365 @@
+/**
+ * @file The rate planner: finished runs give the law of the rate (eval/rateLaw.ts), the law gives the setting for a
+ * wanted rate, and with measured base models the best rate for a training budget (eval/rateBudget.ts).
+ */
+
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join, resolve, sep } from 'node:path'
+import { ConfigError } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { noVariant } from '../method/networks/config.ts'
+import { meanAndError } from '../metrics/mean.ts'
+import { evaluationFile, qualityFile } from '../runs/results.ts'
+import { firstDifference, readRunConfig, readRunInfo, stage1Of } from '../runs/runDirectory.ts'
+import { describeModel } from '../stages/info.ts'
+import type { RateEstimate } from './law/lineFit.ts'
+import { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './law/rateBudget.ts'
+import {
+  fitRateLaw,
+  planRate,
+  predictRate,
+  type RateLaw,
+  type RatePlan,
+  type RatePoint,
+  type RateSetting,
+} from './law/rateLaw.ts'
+
+export type { RateEstimate } from './law/lineFit.ts'
+
+/** A finished run of the plain method. */
+export interface MeasuredRun {
+  readonly dir: string
+  readonly config: Config
+  /** Where the stage 1 that was measured was trained: see `stage1Of`. */
+  readonly stage1: string
+  /** The configuration that trained that stage 1. */
+  readonly stage1Config: Config
+  /** Latent bits per pixel, and the standard error over pictures. */
+  readonly bitsPerPixel: number
+  readonly error: number
+}
+
+/** A run that cannot be used, and why. */
+export interface LeftOut {
+  readonly dir: string
+  readonly reason: string
+}
+
+/** All runs of one setting, averaged. */
+export interface MeasuredSetting extends RatePoint {
+  readonly bitsPerPixel: number
+  readonly runs: readonly string[]
+}
+
+/** What to plan. */
+export interface PlanRequest {
+  /** Directories that are runs or hold runs at any depth. */
+  readonly dirs: readonly string[]
+  /** Wanted rate. */
+  readonly bitsPerPixel?: number | undefined
+  readonly bias?: number | undefined
+  readonly lossFactor?: number | undefined
+  /** Training FLOPs of a base model, instead of a wanted rate. */
+  readonly budget?: number | undefined
+  /** Directories of runs that are predicted and left out of the fit; a run below both belongs to the nearer directory. */
+  readonly check?: readonly string[] | undefined
+}
+
+/** A held-out setting: what the law says of it and what was measured. */
+export interface CheckedSetting {
+  readonly measured: MeasuredSetting
+  readonly predicted: RateEstimate
+  /** predicted/measured − 1 */
+  readonly relativeError: number
+  /** Whether the 95% interval holds the measured rate; null without an interval. */
+  readonly inside: boolean | null
+}
+
+/** What `ul plan` prints. */
+export interface Plan {
+  readonly law: RateLaw
+  /** The settings behind the law, with the rate that it gives each. */
+  readonly settings: readonly (MeasuredSetting & { readonly fitted: number })[]
+  readonly leftOut: readonly LeftOut[]
+  /** The best rate for the budget, and what it comes from. */
+  readonly budget: (RateEstimate & { readonly trainingFlops: number; readonly law: BudgetLaw }) | null
+  /** The setting for the wanted rate; `set` are values of `--set`. */
+  readonly plan: (RatePlan & { readonly wanted: number; readonly set: readonly string[] }) | null
+  /** The rate at a setting that is given whole. */
+  readonly prediction: (RateEstimate & RateSetting) | null
+  readonly check: { readonly settings: readonly CheckedSetting[]; readonly largestError: number } | null
+}
+
+const readJson = (path: string): unknown => {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new Error(`${path}: this is not JSON; measure the run again with 'ul train' or remove the file`, {
+      cause,
+    })
+  }
+}
+
+/** The value at a dotted path of parsed JSON. */
+const valueAt = (tree: unknown, path: string): unknown =>
+  path
+    .split('.')
+    .reduce<unknown>(
+      (at, key) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : undefined),
+      tree,
+    )
+
+/** Directories at or below `dir` that hold a config.yaml, in order of their names. */
+const runDirectories = (dir: string): string[] => {
+  const below = readdirSync(dir, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && entry.name !== 'checkpoints')
+    .map(({ name }) => name)
+    .sort()
+  return [
+    ...(existsSync(join(dir, 'config.yaml')) ? [dir] : []),
+    ...below.flatMap((name) => runDirectories(join(dir, name))),
+  ]
+}
+
+/** The run in a directory, or why it cannot be used. @throws when a file of it does not read */
+const readRun = (dir: string): MeasuredRun | LeftOut => {
+  const file = join(dir, evaluationFile)
+  if (!existsSync(file)) return { dir, reason: `it has no ${evaluationFile}, so it is not finished` }
+  const own = readRunConfig(dir)
+  const variant = firstDifference(noVariant, own.variant)
+  if (variant !== null)
+    return {
+      dir,
+      reason: `variant.${variant.key} is ${variant.values[1]}, and the law is the plain method's`,
+    }
+  const { dir: stage1, config: stage1Config } = stage1Of(dir, own)
+  const { lossFactor } = stage1Config.decoder
+  if (!(lossFactor > 1))
+    return { dir, reason: `decoder.lossFactor ${lossFactor} puts nothing into the latent` }
+  const tree = readJson(file)
+  const [mean, error] = ['mean', 'error'].map((name) => valueAt(tree, `bitsPerPixel.${name}`))
+  if (typeof mean !== 'number' || typeof error !== 'number' || !(mean > 0))
+    throw new Error(
+      `${file}: bitsPerPixel.mean and .error must be numbers, the first above 0; remove that run`,
+    )
+  return { dir, config: own, stage1, stage1Config, bitsPerPixel: mean, error }
+}
+
+/**
+ * Finished runs of the plain method at or below directories, each once, and those that were left out.
+ * @throws when a directory is missing or a file in it does not read
+ */
+export const findRuns = (
+  dirs: readonly string[],
+): { readonly runs: readonly MeasuredRun[]; readonly leftOut: readonly LeftOut[] } => {
+  const found = new Map<string, MeasuredRun | LeftOut>()
+  for (const dir of dirs) {
+    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== true)
+      throw new Error(`${dir}: there is no such directory; give run directories, or one above them`)
+    for (const path of runDirectories(dir))
+      if (!found.has(resolve(path))) found.set(resolve(path), readRun(path))
+  }
+  const all = [...found.values()]
+  return {
+    runs: all.filter((run): run is MeasuredRun => 'config' in run),
+    leftOut: all.filter((run): run is LeftOut => 'reason' in run),
+  }
+}
+
+/** Length of the longest of `dirs` that a path is or lies below; −1 for none. */
+const nearness = (path: string, dirs: readonly string[]): number =>
+  Math.max(
+    -1,
+    ...dirs
+      .map((dir) => resolve(dir))
+      .filter((dir) => resolve(path) === dir || resolve(path).startsWith(join(dir, sep)))
+      .map(({ length }) => length),
+  )
+
+/**
+ * Runs to fit and runs to predict. A run below directories of both kinds belongs to the nearer one, to `check` when it is
+ * the same one: `runs` with `--check runs/a` holds one out, `runs/a runs/b` with `--check runs` predicts the others.
+ * @throws when there is nothing to predict, or nothing left to fit
+ */
+const splitRuns = (
+  dirs: readonly string[],
+  check: readonly string[],
+): { readonly runs: MeasuredRun[]; readonly held: MeasuredRun[]; readonly leftOut: readonly LeftOut[] } => {
+  const { runs: all, leftOut } = findRuns([...dirs, ...check])
+  const held = all.filter(({ dir }) => nearness(dir, check) >= nearness(dir, dirs))
+  if (check.length > 0 && held.length === 0)
+    throw new Error(`${check.join(', ')}: there is no finished run to check that is not in the fit`)
+  const heldStages1 = new Set(held.map(({ stage1 }) => stage1))
+  const runs = all.filter(({ stage1 }) => !heldStages1.has(stage1))
+  if (runs.length === 0 && held.length > 0)
+    throw new Error('every run is held out by --check, so there is none to fit; give others to one of them')
+  return { runs, held, leftOut }
+}
+
+/** What decides the rate besides loss factor, bias and seed. */
+const sharedPart = ({ data, latent, encoder, prior, decoder, train }: Config): unknown => {
+  const { lossFactor: _, bias: __, ...networks } = decoder
+  const { stage2, recompute, logEvery, checkpointEvery, keepCheckpoints, sampleEvery, ...optimiser } = train
+  const { from, ...stage1 } = optimiser.stage1
+  return { data, latent, encoder, prior, decoder: networks, train: { ...optimiser, stage1 } }
+}
+
+/** @throws in one sentence naming the first key, when the runs are of more than one kind */
+const expectOneKind = (runs: readonly MeasuredRun[]): void => {
+  const shared = new Map(runs.map((run) => [run, sharedPart(run.stage1Config)]))
+  const first = runs[0]
+  if (first === undefined) return
+  const difference = (run: MeasuredRun) => firstDifference(shared.get(first), shared.get(run))
+  const other = runs.find((run) => difference(run) !== null)
+  if (other === undefined) return
+  const alike = runs.filter((run) => difference(run) === null).length
+  const { key, values } = difference(other)!
+  throw new Error(
+    `the runs follow different laws: ${alike} of ${runs.length} ${alike === 1 ? 'is' : 'are'} like ${first.dir}, but ${other.dir} has another ${key} (${values[0]} and ${values[1]}); give the runs of one kind`,
+  )
+}
+
+/** Runs by setting: the mean over stages 1, with the error over them, or over pictures where there is one. */
+const bySetting = (runs: readonly MeasuredRun[]): MeasuredSetting[] => {
+  // Several base models on one stage 1 measure one rate; the run that trained it speaks for it.
+  const own = (run: MeasuredRun): number => (run.stage1 === resolve(run.dir) ? 0 : 1)
+  const stages1 = new Map<string, MeasuredRun>()
+  for (const run of [...runs].sort((a, b) => own(a) - own(b)))
+    if (!stages1.has(run.stage1)) stages1.set(run.stage1, run)
+  const settings = new Map<string, MeasuredRun[]>()
+  for (const run of stages1.values()) {
+    const { lossFactor, bias } = run.stage1Config.decoder
+    const key = JSON.stringify([lossFactor, bias])
+    settings.set(key, [...(settings.get(key) ?? []), run])
+  }
+  return [...settings]
+    .map(([key, same]) => {
+      const [lossFactor, bias] = JSON.parse(key) as [number, number]
+      const { mean, error } = meanAndError(same.map(({ bitsPerPixel }) => bitsPerPixel))
+      const standardError = same.length > 1 ? error : same[0]!.error
+      return {
+        lossFactor,
+        bias,
+        bitsPerPixel: mean,
+        error: standardError > 0 ? standardError : undefined,
+        runs: same.map(({ dir }) => dir),
+      }
+    })
+    .sort((a, b) => a.bias - b.bias || a.lossFactor - b.lossFactor)
+}
+
+/**
+ * Base models that were measured: rate, training FLOPs (three times forward, all pictures of stage 2) and Fréchet
+ * distance.
+ * @throws when they were measured by different protocols
+ */
+const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
+  const flopsByModel = new Map<string, number>()
+  const flopsOf = ({ dir, config }: MeasuredRun): number => {
+    const classes = readRunInfo(dir).classes.length
+    const { data, latent, base, train } = config
+    const key = JSON.stringify([data.size, data.frames, latent, base, train.stage2.batch, classes])
+    let perStep = flopsByModel.get(key)
+    if (perStep === undefined) {
+      perStep = 1e9 * describeModel(config, classes).stages.at(-1)!.gflopsPerStep
+      flopsByModel.set(key, perStep)
+    }
+    return perStep * train.stage2.steps
+  }
+  let first: { readonly dir: string; readonly protocol: unknown } | undefined
+  return runs.flatMap((run) => {
+    const file = join(run.dir, qualityFile)
+    if (!existsSync(file) || run.config.sampler.generator !== 'base') return []
+    const tree = readJson(file)
+    const frechet = valueAt(tree, 'generation.frechet')
+    if (typeof frechet !== 'number') return []
+    // Seeds and what was reconstructed do not change what distances of samples mean; how many samples there were does.
+    const {
+      seed: _,
+      reconstructionsOf: __,
+      samples: ___,
+      samplesAgainst: ____,
+      ...said
+    } = (valueAt(tree, 'protocol') ?? {}) as Record<string, unknown>
+    const protocol = { ...said, pictures: valueAt(tree, 'generation.fakeCount') }
+    first ??= { dir: run.dir, protocol }
+    const other = firstDifference(first.protocol, protocol)
+    if (other !== null)
+      throw new Error(
+        `${first.dir} and ${run.dir}: their distances do not compare, protocol.${other.key} is ${other.values[0]} and ${other.values[1]}; measure both alike`,
+      )
+    return [{ bitsPerPixel: run.bitsPerPixel, trainingFlops: flopsOf(run), frechet }]
+  })
+}
+
+const checkSetting = (law: RateLaw, measured: MeasuredSetting): CheckedSetting => {
+  const predicted = predictRate(law, measured)
+  const { low, high } = predicted
+  return {
+    measured,
+    predicted,
+    relativeError: predicted.bitsPerPixel / measured.bitsPerPixel - 1,
+    inside:
+      low === null || high === null ? null : low <= measured.bitsPerPixel && measured.bitsPerPixel <= high,
+  }
+}
+
+/** A number short enough to type, exact where it is short already. */
+const typed = (value: number): string => String(Number(value.toPrecision(4)))
+
+/**
+ * Fits the law to runs and plans with it.
+ * @throws ConfigError when the request contradicts itself; an error when the runs do not give what is asked
+ */
+export const planRuns = (request: PlanRequest): Plan => {
+  const { bias, lossFactor } = request
+  if (request.bitsPerPixel !== undefined && request.budget !== undefined)
+    throw new ConfigError(
+      'a rate and a budget are both given, but the budget decides the rate; give one of them',
+    )
+  const asks = request.bitsPerPixel !== undefined || request.budget !== undefined
+  if (asks && bias !== undefined && lossFactor !== undefined)
+    throw new ConfigError('bias and loss factor are both given, so nothing is left to plan; give one of them')
+  if (!asks && (bias === undefined) !== (lossFactor === undefined))
+    throw new ConfigError(
+      'a bias or a loss factor alone has no rate; give both, or one of them with a rate (--bits-per-pixel)',
+    )
+  const { runs, held, leftOut } = splitRuns(request.dirs, request.check ?? [])
+  expectOneKind([...runs, ...held])
+  const measured = bySetting(runs)
+  const law = fitRateLaw(measured)
+
+  const budgetOf = (trainingFlops: number): NonNullable<Plan['budget']> => {
+    const found = fitBudget(budgetPoints(runs))
+    return { ...planBudget(found, trainingFlops), trainingFlops, law: found }
+  }
+  const budget = request.budget === undefined ? null : budgetOf(request.budget)
+  const wanted = request.bitsPerPixel ?? budget?.bitsPerPixel
+  const plan = wanted === undefined ? null : planRate(law, wanted, { bias, lossFactor })
+  const checked = bySetting(held).map((setting) => checkSetting(law, setting))
+  return {
+    law,
+    settings: measured.map((setting) => ({ ...setting, fitted: predictRate(law, setting).bitsPerPixel })),
+    leftOut,
+    budget,
+    plan: plan && {
+      ...plan,
+      wanted: wanted!,
+      set: [
+        `decoder.lossFactor=${typed(plan.proposal.lossFactor)}`,
+        `decoder.bias=${typed(plan.proposal.bias)}`,
+      ],
+    },
+    prediction:
+      asks || bias === undefined || lossFactor === undefined
+        ? null
+        : { bias, lossFactor, ...predictRate(law, { bias, lossFactor }) },
+    check:
+      checked.length === 0
+        ? null
+        : {
+            settings: checked,
+            largestError: Math.max(0, ...checked.map(({ relativeError }) => Math.abs(relativeError))),
+          },
+  }
+}

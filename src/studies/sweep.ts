@@ -1,0 +1,108 @@
+/** @file A grid of runs, one directory each: trained, measured, and skipped when that was done before. */
+import { join, relative } from 'node:path'
+import { applySettings } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { armFolder, type Sweep } from '../config/sweepFile.ts'
+import type { Runtime } from '../engine/runtime/runtime.ts'
+import { describeFeatures, measureRun } from '../measure/measureRun.ts'
+import { isMeasuredAs } from '../measure/quality.ts'
+import type { Listener } from '../runs/events.ts'
+import { qualityIn, writeQuality } from '../runs/results.ts'
+import { expectSameRun, readRunInfo } from '../runs/runDirectory.ts'
+import { expectRunnable } from '../stages/possible.ts'
+import { type StageChoice, train } from '../stages/train.ts'
+import { generatesByClass } from '../use/openRun.ts'
+import { configGuidance } from '../use/samplers.ts'
+
+/** One run of a sweep. */
+export interface SweepRun {
+  readonly dir: string
+  readonly config: Config
+  readonly stage: StageChoice
+}
+
+/** What to run and where. */
+export interface SweepRequest {
+  readonly sweep: Sweep
+  /** The configuration that the sweep starts from. */
+  readonly config: Config
+  readonly dir: string
+  readonly features?: string
+  /** Which part of the sweep; all of it when absent. */
+  readonly shard?: Shard
+  readonly runtime: Runtime
+  readonly listen: Listener
+  readonly signal: AbortSignal
+}
+
+/** Part `part` of `of`, counted from 1: so several processes or machines share a sweep. */
+export interface Shard {
+  readonly part: number
+  readonly of: number
+}
+
+/** The runs of a sweep in the order in which they are made: seed by seed, so that an unfinished sweep compares all arms. */
+export const sweepRuns = (sweep: Sweep, config: Config, dir: string): SweepRun[] => {
+  const common = applySettings(config, sweep.set)
+  return Array.from({ length: sweep.seeds }, (_, seed) => seed).flatMap((seed) =>
+    sweep.arms.flatMap((arm): SweepRun[] => {
+      const own = join(dir, armFolder(arm.name), `seed-${seed}`)
+      const armConfig = applySettings(common, [...arm.set, `seed=${seed}`])
+      if (sweep.bases.length === 0) return [{ dir: own, config: armConfig, stage: 'all' }]
+      return [
+        { dir: own, config: armConfig, stage: '1' },
+        ...sweep.bases.map((base): SweepRun => {
+          const below = join(own, armFolder(base.name))
+          const from = `train.stage1.from=${JSON.stringify(relative(below, own))}`
+          return {
+            dir: below,
+            config: applySettings(armConfig, [...base.set, from]),
+            stage: 'all',
+          }
+        }),
+      ]
+    }),
+  )
+}
+
+/** The runs of a part of a sweep: every `of`-th arm and seed, with its base models, which need its stage 1. */
+export const shardOf = (runs: readonly SweepRun[], { bases }: Sweep, shard: Shard | undefined): SweepRun[] =>
+  runs.filter((_, i) => {
+    const group = Math.floor(i / (1 + bases.length))
+    return shard === undefined || group % shard.of === shard.part - 1
+  })
+
+/** Whether a run needs nothing more. What `ul evaluate` measured otherwise is measured again. */
+export const isDone = ({ dir, config }: SweepRun, { samples }: Sweep, network: string): boolean => {
+  const quality = qualityIn(dir)
+  if (quality === null) return false
+  const run = { config, generatesByClass: generatesByClass(config, readRunInfo(dir).classes.length) }
+  return isMeasuredAs(quality, network, run, { guidance: configGuidance(config), samples, seed: config.seed })
+}
+
+/**
+ * Runs what is left of a sweep, or of its part.
+ * @returns whether all of it is done; false when it was stopped.
+ * @throws ConfigError when a directory holds a run with another configuration: the sweep was changed since.
+ */
+export const runSweep = async (request: SweepRequest): Promise<boolean> => {
+  const { sweep, config, dir, features, shard, runtime, listen, signal } = request
+  const runs = shardOf(sweepRuns(sweep, config, dir), sweep, shard)
+  // A network that does not open is found now, not when the first run is trained.
+  const network = await describeFeatures(features)
+  expectRunnable(runs, (run) => isDone(run, sweep, network))
+  for (const [i, run] of runs.entries()) {
+    if (isDone(run, sweep, network)) {
+      expectSameRun(run.dir, run.config)
+      continue
+    }
+    if (signal.aborted) return false
+    listen({ event: 'note', text: `run ${i + 1} of ${runs.length}: ${run.dir}` })
+    const { finished } = await train({ ...run, runtime, listen, signal })
+    if (!finished) return false
+    const options = { samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true }
+    const given = features === undefined ? options : { ...options, features }
+    writeQuality(run.dir, await measureRun(run.dir, runtime, given))
+  }
+  return true
+}

@@ -1,0 +1,113 @@
+/** @file What a data set holds, before anything is trained on it: counts, classes, what was skipped, a contact sheet. */
+import { toNchw } from '../data/batches.ts'
+import { resizeSquare } from '../data/images/resample.ts'
+import type { ImageSource, SkippedFile } from '../data/images/source.ts'
+import type { DataOptions } from '../data/open.ts'
+import { float32 } from '../engine/host/tensor.ts'
+import { gridPng } from '../report/picture.ts'
+import type { Listener } from '../runs/events.ts'
+import { evenly } from './images.ts'
+import { openWithNotes } from './runData.ts'
+
+export type { DataOptions } from '../data/open.ts'
+
+/** Pictures of one class. */
+export interface ClassCount {
+  readonly name: string
+  readonly train: number
+  readonly validation: number
+}
+
+/** What `ul data` shows. */
+export interface DataDescription {
+  readonly source: string
+  readonly path: string | undefined
+  /** Height and width in pixels. */
+  readonly size: number
+  readonly train: number
+  readonly validation: number
+  /** Empty when the data has no classes. */
+  readonly classes: readonly ClassCount[]
+  /** One of the captions; the empty string when there are none. */
+  readonly caption: string
+  /** Pictures that could not be used; those of a set too large for memory are found only as they are read. */
+  readonly skipped: number
+  /** The first few of them. */
+  readonly firstSkipped: readonly SkippedFile[]
+}
+
+const sheetColumns = 8
+const sheetRows = 20
+/** Side of a picture on the sheet at most, in pixels; larger ones are shrunk. */
+const largestTile = 128
+const skippedShown = 5
+
+/** Indices of the pictures of each class. */
+const byLabel = (source: ImageSource): number[][] => {
+  const members: number[][] = source.classes.map(() => [])
+  for (let i = 0; i < source.count; i++) members[source.label(i)]?.push(i)
+  return members
+}
+
+const inRows = (indices: readonly number[]): number[][] =>
+  Array.from({ length: Math.ceil(indices.length / sheetColumns) }, (_, r) =>
+    indices.slice(r * sheetColumns, (r + 1) * sheetColumns),
+  )
+
+/** Training pictures, a row for each of up to twenty classes that have any, spread evenly; PNG. */
+const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
+  const used = byLabel(source).flatMap((members, label) => (members.length > 0 ? [{ members, label }] : []))
+  const rows =
+    used.length === 0
+      ? inRows(evenly(sheetColumns ** 2, source.count)).map((picked) => ({ picked, label: '' }))
+      : evenly(sheetRows, used.length).map((row) => {
+          const { members, label } = used[row]!
+          const picked = evenly(sheetColumns, members.length).map((k) => members[k]!)
+          return { picked, label: source.classes[label]! }
+        })
+  const { size } = source
+  const side = Math.min(size, largestTile)
+  const each = 3 * side ** 2
+  // places without a picture stay white
+  const images = new Float32Array(rows.length * sheetColumns * each).fill(1)
+  for (const [r, { picked }] of rows.entries()) {
+    for (const [c, index] of picked.entries()) {
+      const tile = resizeSquare({ width: size, height: size, pixels: await source.read([index]) }, side)
+      images.set(toNchw(tile, side), (r * sheetColumns + c) * each)
+    }
+  }
+  const shape = [rows.length * sheetColumns, 3, side, side]
+  const scale = Math.max(1, Math.round(64 / side))
+  return gridPng(float32(shape, images), sheetColumns, { scale, labels: rows.map(({ label }) => label) })
+}
+
+/**
+ * Opens a data set and counts what it holds.
+ * @throws as `openData`.
+ */
+export const describeData = async (
+  options: DataOptions,
+  listen: Listener,
+): Promise<{ readonly description: DataDescription; readonly sheet: Uint8Array }> => {
+  const { train, validation, skipped } = await openWithNotes(options, listen)
+  const counts = [byLabel(train), byLabel(validation)]
+  const sheet = await contactSheet(train)
+  return {
+    description: {
+      source: options.source,
+      path: options.path ?? undefined,
+      size: options.size,
+      train: train.count,
+      validation: validation.count,
+      classes: train.classes.map((name, label) => ({
+        name,
+        train: counts[0]![label]!.length,
+        validation: counts[1]![label]!.length,
+      })),
+      caption: train.caption(0),
+      skipped: skipped.length,
+      firstSkipped: skipped.slice(0, skippedShown),
+    },
+    sheet,
+  }
+}

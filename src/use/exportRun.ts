@@ -1,0 +1,130 @@
+/** @file A run as a model to hand on: averaged weights in half precision, configuration, figures and a card. */
+import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { ConfigError, showConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import { halved } from '../engine/host/float16.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
+import type { Runtime } from '../engine/runtime/runtime.ts'
+import { writeFileAtomic } from '../files/atomic.ts'
+import { writeSafetensors } from '../files/safetensors.ts'
+import { evaluationFile, evaluationIn, qualityFile, readQuality } from '../runs/results.ts'
+import { stage1Of, weightsFile, writeRunInfo } from '../runs/runDirectory.ts'
+import { hasStage, openRun } from './openRun.ts'
+
+/** What an export gave. */
+export interface ExportedRun {
+  readonly path: string
+  readonly parameters: number
+  readonly bytes: number
+}
+
+const figuresText = (dir: string): string => {
+  const evaluation = evaluationIn(dir)
+  const quality = existsSync(join(dir, qualityFile)) ? readQuality(dir) : null
+  const lines: string[] = []
+  if (evaluation !== null) {
+    const { psnr, bitsPerPixel, count } = evaluation
+    lines.push(
+      `- held-out pictures (${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB, latent rate ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
+    )
+  }
+  if (quality !== null) {
+    const { reconstruction, generation, protocol } = quality
+    if (reconstruction !== null)
+      lines.push(`- reconstructions: distance ${reconstruction.frechet.toFixed(2)}`)
+    if (generation !== null) {
+      const { frechet, kid, precision, recall } = generation
+      lines.push(
+        `- samples: distance ${frechet.toFixed(2)}, KID ${kid.mean.toFixed(4)}, precision ${precision.toFixed(2)}, recall ${recall.toFixed(2)}`,
+      )
+    }
+    lines.push(...Object.entries(protocol).map(([name, text]) => `  - ${name}: ${text}`))
+  }
+  return lines.length === 0 ? 'Not measured.' : lines.join('\n')
+}
+
+const dataOfStage1 = (own: Config['data'], stage1: Config['data']): string =>
+  isDeepStrictEqual(own, stage1)
+    ? ''
+    : `- encoder, prior and decoder were trained on other data: ${Object.entries(stage1)
+        .map(([key, value]) => `${key} ${value}`)
+        .join(', ')}
+`
+
+/** What a card says besides the configuration. */
+interface CardFacts {
+  readonly stage1Data: Config['data']
+  /** Whether the run trained its own stage 1, so that its configuration is all there is to say. */
+  readonly isWhole: boolean
+  readonly trainCount: number
+  readonly licence: string
+  readonly figures: string
+}
+
+const cardOf = (
+  config: Config,
+  { stage1Data, isWhole, trainCount, licence, figures }: CardFacts,
+): string => `# ${config.name}
+
+Encoder, prior, decoder and base model of [Unified Latents](https://arxiv.org/abs/2602.17270), averaged weights in float16.
+
+- licence: ${licence}
+- data: ${config.data.source}, ${trainCount} training pictures of ${config.data.size}×${config.data.size}
+${dataOfStage1(config.data, stage1Data)}- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
+- stage 1: ${config.train.stage1.steps} steps of ${config.train.batch}; stage 2: ${config.train.stage2.steps} steps of ${config.train.stage2.batch}; seed ${config.seed}
+- settings: [config.yaml](config.yaml)${isWhole ? `; trained by \`ul train config.yaml\`` : ''}
+
+${figures}
+
+\`ul sample\`, \`ul reconstruct\`, \`ul encode\`, \`ul decode\` and \`ul evaluate\` take this directory as they take a run.
+`
+
+/**
+ * Writes a directory that opens like a run; an earlier export there is replaced.
+ * @param licence of the weights, for the card
+ * @throws when the run's stage 1 was never saved, and when `out` holds a run that trains: its checkpoints would be hidden.
+ */
+export const exportRun = (
+  dir: string,
+  out: string,
+  runtime: Runtime,
+  licence = 'not stated',
+): ExportedRun => {
+  if (resolve(out) === resolve(dir) || existsSync(join(out, 'checkpoints'))) {
+    throw new ConfigError(`${out}: it holds a run, which an export would overwrite; give another --out`)
+  }
+  const run = openRun(dir, runtime)
+  const weights = { ...run.stage1(), ...(hasStage(dir, 'stage2') ? run.stage2() : {}) }
+  const { config: stage1Config } = stage1Of(dir, run.config)
+  const config: Config = {
+    ...run.config,
+    // Of two optimisers' settings those that trained most of the model: stage 1's.
+    train: {
+      ...stage1Config.train,
+      stage2: run.config.train.stage2,
+      stage1: { ...stage1Config.train.stage1, from: null },
+    },
+  }
+  mkdirSync(out, { recursive: true })
+  const path = join(out, weightsFile)
+  const halves = Object.entries(weights).map(([name, t]): [string, HostTensor] => [name, halved(t)])
+  writeSafetensors(path, Object.fromEntries(halves), { format: 'unified-latents' })
+  writeFileAtomic(join(out, 'config.yaml'), showConfig(config))
+  writeRunInfo(out, run.info)
+  for (const file of [evaluationFile, qualityFile]) {
+    if (existsSync(join(dir, file))) copyFileSync(join(dir, file), join(out, file))
+    else rmSync(join(out, file), { force: true })
+  }
+  const card = cardOf(config, {
+    stage1Data: stage1Config.data,
+    isWhole: run.config.train.stage1.from === null,
+    trainCount: run.info.trainCount,
+    licence,
+    figures: figuresText(dir),
+  })
+  writeFileAtomic(join(out, 'README.md'), card)
+  const parameters = halves.reduce((sum, [, { data }]) => sum + data.length, 0)
+  return { path, parameters, bytes: statSync(path).size }
+}

@@ -1,0 +1,60 @@
+/** @file Pictures for a run: read from files, or chosen evenly from a data set. */
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readPictures, toNchw } from '../data/batches.ts'
+import { decodePicture, isUndecodable } from '../data/images/decode.ts'
+import { PICTURE_FORMATS, scanFolder } from '../data/images/scan.ts'
+import type { ImageSource, SkippedFile } from '../data/images/source.ts'
+import type { PictureSet } from '../method/programs.ts'
+
+/** Up to `count` indices spread evenly over `of`. */
+export const evenly = (count: number, of: number): number[] =>
+  Array.from({ length: Math.min(count, of) }, (_, i) => Math.floor((i * of) / Math.min(count, of)))
+
+/** Up to `count` pictures of a source, spread evenly. */
+export const evenPictures = (source: ImageSource, count: number): PictureSet => {
+  const indices = evenly(count, source.count)
+  return {
+    count: indices.length,
+    read: (first, n) => readPictures(source, indices.slice(first, first + n)),
+  }
+}
+
+/** Pictures read from disk for a run. */
+export interface LoadedPictures {
+  readonly files: readonly string[]
+  /** [N, 3, H, W] in [−1, 1] */
+  readonly images: Float32Array
+  readonly skipped: readonly SkippedFile[]
+}
+
+const expandPath = async (given: string): Promise<string[]> => {
+  const info = await stat(given).catch(() => null)
+  if (info === null) throw new Error(`${given}: there is no such file or folder; check the spelling`)
+  if (!info.isDirectory()) return [given]
+  const { files } = await scanFolder(given)
+  return files.map((name) => join(given, name))
+}
+
+/**
+ * Reads files and folders as the run's pictures (centre crop, area average).
+ * @throws when nothing at all could be read.
+ */
+export const loadPictures = async (paths: readonly string[], size: number): Promise<LoadedPictures> => {
+  const files: string[] = []
+  const pixels: Uint8Array[] = []
+  const skipped: SkippedFile[] = []
+  for (const file of (await Promise.all(paths.map(expandPath))).flat()) {
+    const decoded = await decodePicture(file, { size, fit: 'cover' })
+    if (isUndecodable(decoded)) skipped.push({ file, reason: decoded.reason })
+    else {
+      files.push(file)
+      pixels.push(decoded)
+    }
+  }
+  if (files.length === 0) {
+    const reason = skipped[0] === undefined ? 'no picture files' : `${skipped[0].file}: ${skipped[0].reason}`
+    throw new Error(`${paths.join(', ')}: nothing could be read (${reason}); give ${PICTURE_FORMATS} files`)
+  }
+  return { files, images: toNchw(Buffer.concat(pixels), size), skipped }
+}

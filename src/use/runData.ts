@@ -1,0 +1,19 @@
+/** @file The data of a run, and the notes that are made while it is opened. */
+import type { Config } from '../config/schema.ts'
+import type { DataSplit } from '../data/images/source.ts'
+import { type DataOptions, openData } from '../data/open.ts'
+import { atTenths, type Listener } from '../runs/events.ts'
+
+/** `openData`, with a note at every tenth of the pictures that are decoded for the first time. */
+export const openWithNotes = (options: DataOptions, listen: Listener): Promise<DataSplit> => {
+  const onProgress = atTenths((percent, total) =>
+    listen({ event: 'note', text: `data: decoding ${total} pictures once, ${percent}%` }),
+  )
+  return openData({ ...options, onProgress })
+}
+
+/** The data of a configuration. */
+export const openRunData = ({ data }: Config, listen: Listener = () => undefined): Promise<DataSplit> => {
+  const { source, path, size, skinTones } = data
+  return openWithNotes({ source, path, size, skinTones }, listen)
+}

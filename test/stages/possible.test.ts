@@ -1,0 +1,36 @@
+/** @file Runs of a sweep are checked before the first of them starts. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { applySettings, presetByName } from '../../src/config/load.ts'
+import { prepareRun } from '../../src/runs/runDirectory.ts'
+import { expectRunnable } from '../../src/stages/possible.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'unified-latents-possible-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const config = presetByName('study')
+
+describe('expectRunnable', () => {
+  const planned = (name: string, ...settings: string[]) => ({
+    dir: join(folder, name),
+    config: applySettings(config, settings),
+  })
+
+  it('refuses a directory that holds another run, started or done', () => {
+    const run = planned('other', 'train.lr=1')
+    prepareRun(run.dir, config)
+    expect(() => expectRunnable([run], () => false)).not.toThrow() // nothing was trained there
+    expect(() => expectRunnable([run], () => true)).toThrow(/other: it holds a run with another.*train\.lr/)
+    mkdirSync(join(run.dir, 'checkpoints'))
+    expect(() => expectRunnable([planned('new'), run], () => false)).toThrow(/other: it holds a run with/)
+  })
+
+  it('asks for the data of runs that are left, not of those that are done', () => {
+    const run = planned('far', 'data.source=folder', 'data.path=/nowhere/at/all')
+    expect(() => expectRunnable([run], () => false)).toThrow(/far: data\.path "\/nowhere\/at\/all" does not/)
+    prepareRun(run.dir, run.config)
+    expect(() => expectRunnable([run], () => true)).not.toThrow()
+  })
+})

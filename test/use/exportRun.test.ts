@@ -1,0 +1,225 @@
+/** @file Exported runs: they open like runs, stand on their own, and neither training nor an export overwrites the other. */
+
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { ConfigError } from '../../src/config/load.ts'
+import { floats } from '../../src/engine/host/tensor.ts'
+import type { Quality } from '../../src/metrics/figures.ts'
+import {
+  evaluationFile,
+  evaluationIn,
+  qualityFile,
+  readQuality,
+  writeQuality,
+} from '../../src/runs/results.ts'
+import { weightsFile } from '../../src/runs/runDirectory.ts'
+import type { Weights } from '../../src/train/step.ts'
+import { exportRun } from '../../src/use/exportRun.ts'
+import { hasStage, type OpenedRun, openRun } from '../../src/use/openRun.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../../src/use/samplers.ts'
+import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny } from '../stages/tinyRun.ts'
+
+const opened = (name: string): OpenedRun => openRun(runDir(name), runtime)
+const exported = (from: string, to: string): ReturnType<typeof exportRun> =>
+  exportRun(runDir(from), runDir(to), runtime)
+const card = (name: string): string => readFileSync(join(runDir(name), 'README.md'), 'utf8')
+
+const comparison = (frechet: number, precision: number, recall: number) => ({
+  ...{ frechet, frechetExtrapolated: null, bias: null, precision, recall },
+  ...{ kid: { mean: 0.01234, error: 0.001 }, realCount: 32, fakeCount: 8 },
+})
+const quality: Quality = {
+  protocol: {
+    ...{ network: 'quarters', quantiser: 'round', reconstructionsOf: '8 pictures', samplesAgainst: 'all 32' },
+    ...{ latentSampler: 'ancestral', decoderSampler: 'ddim', guidance: 1.5 },
+  },
+  reconstruction: comparison(12.25, 0.5, 0.5),
+  generation: comparison(67.891, 0.625, 0.375),
+}
+
+beforeAll(async () => {
+  await trainTiny('whole', tinyConfigOf())
+  const other = ['seed=1', 'train.lr=1e-4', 'train.stage1.steps=9', 'data.balance=false']
+  await trainTiny('borrowing', tinyConfigOf('train.stage1.from=../whole', ...other))
+  writeQuality(runDir('whole'), quality)
+})
+
+/** Half precision keeps eleven bits; below the normal numbers, multiples of 2⁻²⁴. */
+const expectHalved = (found: Weights, wanted: Weights): void => {
+  expect(Object.keys(found).sort()).toEqual(Object.keys(wanted).sort())
+  for (const [path, tensor] of Object.entries(wanted)) {
+    expect(found[path]!.shape).toEqual(tensor.shape)
+    const off = floats(tensor).findIndex(
+      (value, i) =>
+        !(Math.abs(floats(found[path]!)[i]! - value) <= Math.max(Math.abs(value) * 2 ** -11, 2 ** -25)),
+    )
+    expect(off, path).toBe(-1)
+  }
+}
+
+const greatest = (a: Float32Array, b: Float32Array): number => {
+  expect(a.length).toBe(b.length)
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
+}
+
+/** What a run encodes, decodes and generates, with the same noise. */
+const used = async (run: OpenedRun): Promise<Record<'z' | 'picture' | 'sample', Float32Array>> => {
+  const images = Float32Array.from({ length: 2 * 3 * 16 ** 2 }, (_, i) => Math.sin(i / 9))
+  const [codec, generator] = [run.codec(2), run.generator(2)]
+  const z = await codec.encode(images, 3)
+  const picture = await codec.decode(codec.addNoise(z, 3), 3, decoderSampler(run.config))
+  const chain = latentSampler(run.config)
+  const sample = await generator.generate(Int32Array.of(0, 1), 3, chain, configGuidance(run.config))
+  await codec.dispose()
+  await generator.dispose()
+  return { z, picture, sample }
+}
+
+/** Every file below a directory with its bytes. */
+const contents = (dir: string): [string, string][] =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+    .map((file) => [file, readFileSync(file).toString('base64')])
+
+describe('exportRun', () => {
+  it('opens like the run: the same weights to half precision, and nearly the same results', async () => {
+    const { path, parameters, bytes } = exported('whole', 'model')
+    expect(path).toBe(join(runDir('model'), weightsFile))
+    const [whole, model] = [opened('whole'), opened('model')]
+    expectHalved(model.stage1(), whole.stage1())
+    expectHalved(model.stage2(), whole.stage2())
+    expect([model.config, model.info, model.model]).toEqual([whole.config, whole.info, whole.model])
+    const all = [...Object.values(whole.stage1()), ...Object.values(whole.stage2())]
+    expect(parameters).toBe(all.reduce((sum, { data }) => sum + data.length, 0))
+    expect(bytes - 2 * parameters).toBeGreaterThan(0)
+    expect(bytes - 2 * parameters).toBeLessThan(200 * all.length)
+    const [a, b] = [await used(whole), await used(model)]
+    for (const name of ['z', 'picture', 'sample'] as const) {
+      const most = a[name].reduce((m, v) => Math.max(m, Math.abs(v)), 0)
+      expect(greatest(a[name], b[name]) / most).toBeLessThan(0.02)
+      expect(greatest(a[name], b[name])).toBeGreaterThan(0)
+    }
+  })
+
+  it('holds the figures and a card that states them, and nothing that only training needs', () => {
+    const names = ['README.md', 'config.yaml', evaluationFile, qualityFile, 'run.json', weightsFile]
+    expect(readdirSync(runDir('model')).sort()).toEqual(names.sort())
+    const { psnr, bitsPerPixel, count } = evaluationIn(runDir('whole'))!
+    expect(evaluationIn(runDir('model'))).toEqual(evaluationIn(runDir('whole')))
+    expect(readQuality(runDir('model'))).toEqual(quality)
+    const text = card('model')
+    expect(text).toMatch(/^# quickstart\n/)
+    expect(text).toContain(`(${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB`)
+    expect(text).toContain(`${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`)
+    expect(text).toContain('- reconstructions: distance 12.25\n')
+    expect(text).toContain('- samples: distance 67.89, KID 0.0123, precision 0.63, recall 0.38\n')
+    for (const [name, value] of Object.entries(quality.protocol))
+      expect(text).toContain(`  - ${name}: ${value}\n`)
+    expect(text).toContain(`${opened('whole').info.trainCount} training pictures of 16×16`)
+    expect(text).toContain('stage 1: 4 steps of 4; stage 2: 4 steps of 4; seed 0')
+    expect(text).toContain('- licence: not stated\n')
+    exportRun(runDir('whole'), runDir('licensed'), runtime, 'CC-BY-4.0')
+    expect(card('licensed')).toBe(text.replace('not stated', 'CC-BY-4.0'))
+  })
+
+  it('takes the stage 1 of another run with it', () => {
+    exported('borrowing', 'alone')
+    expect(readdirSync(runDir('alone'))).not.toContain(qualityFile)
+    const alone = opened('alone')
+    expect(alone.config.train.stage1.from).toBeNull()
+    // What trained its stage 1, and not what the run that borrowed it was given.
+    const { train } = opened('whole').config
+    expect(alone.config).toEqual({ ...opened('borrowing').config, train })
+    expect(card('alone')).not.toContain('ul train')
+    expect(card('model')).toContain('trained by `ul train config.yaml`')
+    expect(card('alone')).toMatch(/stage 1: 4 steps of 4; .* seed 1$/m)
+    expect(card('alone')).toMatch(/trained on other data: source folder, .*balance true/)
+    expect(card('model')).not.toContain('other data')
+    expect(alone.stage1Directory).toBe(runDir('alone'))
+    expectHalved(alone.stage1(), opened('whole').stage1())
+    expectHalved(alone.stage2(), opened('borrowing').stage2())
+    // Wherever it is copied to.
+    cpSync(runDir('alone'), runDir('elsewhere/alone'), { recursive: true })
+    expect(opened('elsewhere/alone').stage1()).toEqual(alone.stage1())
+  })
+
+  it('serves as the stage 1 of another run', async () => {
+    const before = contents(runDir('model'))
+    const { result } = await trainTiny('on export', tinyConfigOf(`train.stage1.from=${runDir('model')}`))
+    expect(result.finished).toBe(true)
+    expect(stagesSaved('on export')).toEqual(['stage2'])
+    expect(opened('on export').stage1()).toEqual(opened('model').stage1())
+    // The latents lie with the run that trains on them.
+    expect(contents(runDir('model'))).toEqual(before)
+    expect(readdirSync(join(runDir('on export'), 'latents')).length).toBeGreaterThan(0)
+  })
+
+  it('of an export is the same again, and leaves no figures of another run behind', () => {
+    exported('model', 'again')
+    const [model, again] = [opened('model'), opened('again')]
+    expect(again.stage1()).toEqual(model.stage1())
+    expect(again.stage2()).toEqual(model.stage2())
+    expect(existsSync(join(runDir('again'), qualityFile))).toBe(true)
+    exported('borrowing', 'again')
+    expect(existsSync(join(runDir('again'), qualityFile))).toBe(false)
+    expectHalved(opened('again').stage2(), opened('borrowing').stage2())
+    expect(card('again')).not.toContain('KID')
+  })
+
+  it('without a stage 2 encodes and decodes, and says what it cannot do', async () => {
+    await trainTiny('first', tinyConfigOf(), '1')
+    rmSync(join(runDir('first'), evaluationFile))
+    exported('first', 'first model')
+    expect(card('first model')).toContain('\nNot measured.\n')
+    const run = opened('first model')
+    expect([hasStage(runDir('first model'), 'stage1'), hasStage(runDir('first model'), 'stage2')]).toEqual([
+      true,
+      false,
+    ])
+    expectHalved(run.stage1(), opened('first').stage1())
+    expect(() => run.generator(1)).toThrow(
+      `${runDir('first model')}: it was exported without stage2; train that, `,
+    )
+  })
+
+  it('needs a stage 1', async () => {
+    const config = tinyConfigOf('train.stage1.steps=0', 'train.stage2.steps=0')
+    mkdirSync(runDir('nothing'))
+    expect(() => exported('nothing', 'no model')).toThrow(/there is no config\.yaml/)
+    await trainTiny('untrained', config).catch(() => undefined)
+    expect(() => exported('untrained', 'no model')).toThrow(
+      /there is no checkpoint of stage1; train it first/,
+    )
+    expect(existsSync(runDir('no model'))).toBe(false)
+  })
+})
+
+describe('runs and exports do not overwrite each other', () => {
+  it.each([
+    ['the same configuration', []],
+    ['another', ['decoder.lossFactor=3']],
+  ])('training %s into an export is refused in a sentence, and changes nothing', async (_, settings) => {
+    const before = contents(runDir('model'))
+    const attempt = trainTiny('model', tinyConfigOf(...settings))
+    await expect(attempt).rejects.toThrow(ConfigError)
+    await expect(attempt).rejects.toThrow(
+      `${runDir('model')}: it holds an exported run, which has no state to train from; give another --out`,
+    )
+    expect(contents(runDir('model'))).toEqual(before)
+  })
+
+  it.each(['whole', 'borrowing'])('an export into the run %s is refused', (name) => {
+    const before = contents(runDir(name))
+    expect(() => exported('whole', name)).toThrow(
+      `${runDir(name)}: it holds a run, which an export would overwrite`,
+    )
+    expect(contents(runDir(name))).toEqual(before)
+  })
+
+  it('an export into itself is refused', () => {
+    expect(() => exported('model', 'model')).toThrow(ConfigError)
+  })
+})
