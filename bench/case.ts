@@ -55,9 +55,9 @@ export const normal = (shape: Shape, name: string): HostTensor => {
   return tensor
 }
 
-/** Pictures in (−1, 1), flat. */
-export const pictures = (model: ModelConfig, B: number): Float32Array =>
-  (normal(imageShape(model, B), 'pictures').data as Float32Array).map(Math.tanh)
+/** Images in (−1, 1), flat. */
+export const drawnImages = (model: ModelConfig, B: number): Float32Array =>
+  (normal(imageShape(model, B), 'images').data as Float32Array).map(Math.tanh)
 
 export const gflopsOf = (outputs: Readonly<Record<string, Value>>): number =>
   forwardFlops(Object.values(outputs)) / 1e9

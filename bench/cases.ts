@@ -8,7 +8,7 @@ import { type Case, gflopsOf, normal, type Tensors } from './case.ts'
 import { codecCase } from './codec.ts'
 import { trainingCase } from './training.ts'
 
-/** Between emoji64 and the paper: pictures of 128 pixels, transformers 512 and 1024 wide. */
+/** Between emoji64 and the paper: images of 128 pixels, transformers 512 and 1024 wide. */
 const wide128 = (): Config => {
   const preset = presetByName('emoji64')
   return {

@@ -7,7 +7,7 @@ import { latentGrid } from '../src/method/networks/config.ts'
 import { batchNoise, decoderSchedule, imageShape, latentShape } from '../src/method/stage1.ts'
 import { decoderStep, type StepInputs, stage1Spec, zClean } from '../src/method/unifiedLatents.ts'
 import { traceFrozen } from '../src/train/step.ts'
-import { type Case, classes, drawnParams, gflopsOf, normal, pictures, seed } from './case.ts'
+import { type Case, classes, drawnImages, drawnParams, gflopsOf, normal, seed } from './case.ts'
 
 const sampledSteps = 16
 const mostSampled = 16
@@ -29,7 +29,7 @@ export const codecCase = (kind: 'encode' | 'decode' | 'reconstruct', config: Con
       const spec = stage1Spec(model)
       const params = drawnParams(spec)
       const codec = createCodec(runtime, model, params, B)
-      const x = pictures(model, B)
+      const x = drawnImages(model, B)
       const z0 = normal(latentShape(model, B), 'z0')
       const output = async (): Promise<Float32Array> => {
         if (kind === 'decode') return codec.decode(z0.data as Float32Array, seed, sampler)

@@ -6,14 +6,14 @@ import { latentShape, stage1Feeds, stage1Objective } from '../src/method/stage1.
 import { stage2Feeds, stage2Objective } from '../src/method/stage2.ts'
 import { optimizerOf } from '../src/stages/stage.ts'
 import { initialState, type Objective, slabsOf, traceTrainStep } from '../src/train/step.ts'
-import { type Case, classes, drawnParams, gflopsOf, normal, pictures, seed, type Tensors } from './case.ts'
+import { type Case, classes, drawnImages, drawnParams, gflopsOf, normal, seed, type Tensors } from './case.ts'
 
 interface Training {
   readonly batch: number
   readonly lr: number
   readonly emaDecay: number
   objective(model: ModelConfig): Objective
-  /** What is fed at each step; pictures and latents stay the same. */
+  /** What is fed at each step; images and latents stay the same. */
   feeds(model: ModelConfig): (step: number) => Tensors
 }
 
@@ -23,7 +23,7 @@ const stage1 = ({ train }: Config): Training => ({
   emaDecay: train.stage1.emaDecay,
   objective: (model) => stage1Objective(model, train.batch),
   feeds: (model) => {
-    const images = pictures(model, train.batch)
+    const images = drawnImages(model, train.batch)
     return (step) => stage1Feeds(model, images, seed, step, 1)
   },
 })

@@ -1,7 +1,7 @@
 /**
  * @file The table of docs/metrics.md: bundled emoji against others, as they are and damaged, by FD-mixed5.
  *
- * Usage: npm run build && npx ul features build && node tools/damage_table.mjs [pictures a side, 1600]
+ * Usage: npm run build && npx ul features build && node tools/damage_table.mjs [images a side, 1600]
  */
 import sharp from 'sharp'
 import { compareFeatureSets, featureSet } from 'unified-latents'
@@ -20,11 +20,11 @@ const uniforms = (seed) => {
   }
 }
 
-/** Mirrors indices back into the picture. */
+/** Mirrors indices back into the image. */
 const inside = (i) => Math.min(Math.max(i < 0 ? -1 - i : i, 0), size - 1) - Math.max(0, i - size + 1)
 
 /** Gaussian blur by rows, then columns; libvips changes nothing at σ 0.5. */
-const blurred = (sigma) => (picture) => {
+const blurred = (sigma) => (image) => {
   const reach = Math.ceil(4 * sigma)
   const weights = Array.from({ length: 2 * reach + 1 }, (_, i) =>
     Math.exp(-((i - reach) ** 2) / (2 * sigma ** 2)),
@@ -35,19 +35,19 @@ const blurred = (sigma) => (picture) => {
       const [y, x, c] = [Math.floor(i / (3 * size)), Math.floor(i / 3) % size, i % 3]
       return weights.reduce((sum, w, k) => sum + w * from[at(y, x, k - reach) * 3 + c], 0) / total
     })
-  const rows = pass(picture, (y, x, d) => y * size + inside(x + d))
+  const rows = pass(image, (y, x, d) => y * size + inside(x + d))
   return Uint8ClampedArray.from(pass(rows, (y, x, d) => inside(y + d) * size + x))
 }
 
 const noisy = (sigma) => {
   const uniform = uniforms(1)
   const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
-  return (picture) => Uint8ClampedArray.from(picture, (v) => v + sigma * normal())
+  return (image) => Uint8ClampedArray.from(image, (v) => v + sigma * normal())
 }
 
-const jpeg = (quality) => async (picture) => {
+const jpeg = (quality) => async (image) => {
   const raw = { raw: { width: size, height: size, channels: 3 } }
-  return sharp(await sharp(picture, raw).jpeg({ quality }).toBuffer())
+  return sharp(await sharp(image, raw).jpeg({ quality }).toBuffer())
     .raw()
     .toBuffer()
 }
@@ -69,7 +69,7 @@ const features = async (pixels) =>
 
 const [real, second] = [await features(await half(0)), await half(count)]
 const damages = {
-  'as they are': (picture) => picture,
+  'as they are': (image) => image,
   ...Object.fromEntries([0.5, 1, 2].map((s) => [`Gaussian blur, σ ${s} pixels`, blurred(s)])),
   ...Object.fromEntries([5, 15, 40].map((s) => [`Gaussian noise, σ ${s} of 255`, noisy(s)])),
   'JPEG, quality 75': jpeg(75),

@@ -80,7 +80,7 @@ export const lookingCommands = (program: Command): void => {
     .argument('<source or configuration>', `${dataSources.join(', ')}, a preset, or a configuration file`)
     .option('--path <path>', 'file or folder of the data')
     .addOption(new Option('--size <n>', 'height and width in pixels').argParser(wholeNumber(4)))
-    .option('--out <file>', 'PNG to write: training pictures, a row for each class')
+    .option('--out <file>', 'PNG to write: training images, a row for each class')
     .addOption(setOption())
     .addOption(jsonOption())
     .addHelpText('after', example('ul data webdataset --path shards/ --out sheet.png'))

@@ -88,7 +88,7 @@ export const dataText = (d: DataDescription): string => {
   const width = Math.max(0, ...shown.map(({ name }) => name.length))
   const more = d.classes.length - shown.length
   return [
-    `${d.source}${d.path === undefined ? '' : ` ${d.path}`}: ${d.train} training and ${d.validation} validation pictures, ${d.size}×${d.size}`,
+    `${d.source}${d.path === undefined ? '' : ` ${d.path}`}: ${d.train} training and ${d.validation} validation images, ${d.size}×${d.size}`,
     d.classes.length === 0 ? '  no classes' : `  ${d.classes.length} classes (training, validation)`,
     ...shown.map(
       ({ name, train, validation }) =>
@@ -105,7 +105,7 @@ export const dataText = (d: DataDescription): string => {
 /** What `ul info` prints. */
 export const infoText = (info: ModelInfo): string =>
   [
-    `${info.name}: latent ${info.latentShape.join('×')} (${(1 / info.compression).toFixed(1)} times fewer numbers than the picture)`,
+    `${info.name}: latent ${info.latentShape.join('×')} (${(1 / info.compression).toFixed(1)} times fewer numbers than the image)`,
     ...info.networks.map(
       ({ network, parameters, gflopsForward, gflopsTraining }) =>
         `  ${network.padEnd(8)} ${(parameters / 1e6).toFixed(2).padStart(8)} M parameters  ${gflopsForward.toFixed(3).padStart(10)} GFLOPs forward  ${gflopsTraining.toFixed(3).padStart(10)} training`,
@@ -137,7 +137,7 @@ export const profileText = (p: Profile): string =>
   ].join('\n')
 
 const comparisonLine = (name: string, c: FeatureComparison): string =>
-  `${name}  ${c.frechet.toFixed(3)}${c.bias === null ? '' : ` (of which the number of pictures adds about ${c.bias.toFixed(3)})`}` +
+  `${name}  ${c.frechet.toFixed(3)}${c.bias === null ? '' : ` (of which the number of images adds about ${c.bias.toFixed(3)})`}` +
   `  KID ${c.kid.mean.toPrecision(3)} ± ${c.kid.error.toPrecision(2)}  precision ${c.precision.toFixed(3)}  recall ${c.recall.toFixed(3)}`
 
 const clipLines = ({ reconstructions, originals, samples, originalsByClass }: ClipFigures): string[] => {

@@ -173,7 +173,7 @@ export const trainingCommands = (program: Command): void => {
       new Option('--grid <key=v1,v2>', 'values of one key; may be repeated').argParser(collect).default([]),
     )
     .addOption(new Option('--seeds <n>', 'runs of each setting').argParser(wholeNumber(1)))
-    .addOption(new Option('--samples <n>', 'pictures for distances').argParser(wholeNumber(8)))
+    .addOption(new Option('--samples <n>', 'images for distances').argParser(wholeNumber(8)))
     .addOption(setOption())
     .option('--features <network>', 'ONNX feature network with its JSON, or hub:<model> (default: FD-mixed5)')
     .option('--out <dir>', 'directory of the runs (default runs/<name>)')
@@ -230,7 +230,7 @@ export const trainingCommands = (program: Command): void => {
     .option('--experiment <file.yaml>', 'title, findings and plots of an experiment')
     .option('--out <file>', 'HTML to write', 'comparison.html')
     .option('--csv <file>', 'CSV to write')
-    .option('--png <file>', 'the curves as a picture')
+    .option('--png <file>', 'the curves as an image')
     .addOption(jsonOption())
     .addHelpText('after', example('ul report runs/rates --csv rates.csv'))
     .action(async (dirs: string[], flags: ReportFlags) => {

@@ -9,12 +9,12 @@ import { inspectSafetensors } from '../files/safetensors.ts'
 import { measureRun } from '../measure/measureRun.ts'
 import { evaluate, reconstruct } from '../measure/reconstruct.ts'
 import { latentShape } from '../method/stage1.ts'
-import { gridPng, pairGrid } from '../report/picture.ts'
+import { gridPng, pairGrid } from '../report/grid.ts'
 import { rateMapsPng } from '../report/rateMaps.ts'
 import { writeQuality } from '../runs/results.ts'
 import { exportRun } from '../use/exportRun.ts'
-import type { LoadedPictures } from '../use/images.ts'
-import { loadPictures } from '../use/images.ts'
+import type { LoadedImages } from '../use/images.ts'
+import { loadImages } from '../use/images.ts'
 import { labelOf } from '../use/labels.ts'
 import { decodeFile, encodeToFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
@@ -80,8 +80,8 @@ interface EvaluateFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
-/** Names the pictures that could not be read: on stdout for programs, else as warnings. */
-const tellSkipped = (json: boolean | undefined, skipped: LoadedPictures['skipped']): void => {
+/** Names the images that could not be read: on stdout for programs, else as warnings. */
+const tellSkipped = (json: boolean | undefined, skipped: LoadedImages['skipped']): void => {
   for (const { file, reason } of skipped) {
     if (json === true) answer(json, { event: 'skipped', file, reason }, '')
     else warn(`skipped ${file}: ${reason}`)
@@ -101,9 +101,9 @@ const expectTensors = (file: string): void => {
 export const usingCommands = (program: Command): void => {
   program
     .command('sample')
-    .description('generate pictures with a trained run')
+    .description('generate images with a trained run')
     .argument('<run>', runArgument)
-    .addOption(new Option('-n <n>', 'number of pictures').argParser(wholeNumber(1)).default(16))
+    .addOption(new Option('-n <n>', 'number of images').argParser(wholeNumber(1)).default(16))
     .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
     .addOption(new Option('--guidance <g>', 'guidance scale; 1 is none').argParser(realNumber))
     .addOption(new Option('--steps <n>', 'steps of the latent chain').argParser(wholeNumber(1)))
@@ -124,27 +124,27 @@ export const usingCommands = (program: Command): void => {
       const guidance = configGuidance(config)
       const sampler = latentSampler(config)
       const start = performance.now()
-      const pictures = await sample(run, labels, {
+      const images = await sample(run, labels, {
         seed: flags.seed,
         sampler: { ...sampler, steps: flags.steps ?? sampler.steps },
         guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
         decoder: decoderSampler(config),
       })
       const scale = Math.max(1, Math.round(64 / config.data.size))
-      writeOutput(flags.out, await gridPng(pictures, Math.ceil(Math.sqrt(flags.n)), { scale }))
+      writeOutput(flags.out, await gridPng(images, Math.ceil(Math.sqrt(flags.n)), { scale }))
       const seconds = (performance.now() - start) / 1000
       answer(
         flags.json,
         { event: 'done', out: flags.out, count: flags.n, seconds },
-        `${flags.n} pictures in ${seconds.toFixed(1)} s: ${flags.out}`,
+        `${flags.n} images in ${seconds.toFixed(1)} s: ${flags.out}`,
       )
     })
 
   program
     .command('reconstruct')
-    .description('encode and decode pictures; print PSNR and latent bits/pixel for each and overall')
+    .description('encode and decode images; print PSNR and latent bits/pixel for each and overall')
     .argument('<run>', runArgument)
-    .argument('<image or folder...>', 'pictures')
+    .argument('<image or folder...>', 'images')
     .addOption(new Option('--steps <n>', 'decoder steps').argParser(wholeNumber(1)))
     .addOption(seedOption())
     .option('--out <file>', 'PNG with originals above reconstructions')
@@ -158,7 +158,7 @@ export const usingCommands = (program: Command): void => {
       const run = openRun(runDirectory(dir), runtime, warn)
       expectFile('--out', flags.out)
       expectFile('--maps', flags.maps)
-      const { files, images, skipped } = await loadPictures(paths, run.config.data.size)
+      const { files, images, skipped } = await loadImages(paths, run.config.data.size)
       tellSkipped(flags.json, skipped)
       const decoder = decoderSampler(run.config)
       const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
@@ -169,7 +169,7 @@ export const usingCommands = (program: Command): void => {
         const [db, bits] = [psnrs[i]!, bitsPerPixel[i]!]
         answer(
           flags.json,
-          { event: 'picture', file, psnr: db, bitsPerPixel: bits },
+          { event: 'image', file, psnr: db, bitsPerPixel: bits },
           `${file}  ${db.toFixed(2)} dB  ${bits.toFixed(3)} bits/pixel`,
         )
       }
@@ -209,9 +209,9 @@ export const usingCommands = (program: Command): void => {
 
   program
     .command('encode')
-    .description('write the latents of pictures to a safetensors file')
+    .description('write the latents of images to a safetensors file')
     .argument('<run>', runArgument)
-    .argument('<image or folder...>', 'pictures')
+    .argument('<image or folder...>', 'images')
     .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
     .addOption(seedOption())
     .addOption(deviceOption())
@@ -221,14 +221,14 @@ export const usingCommands = (program: Command): void => {
     .action(async (dir: string, paths: string[], flags: CodecFlags) => {
       const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
       expectFile('--out', flags.out)
-      const pictures = await loadPictures(paths, run.config.data.size)
-      tellSkipped(flags.json, pictures.skipped)
+      const images = await loadImages(paths, run.config.data.size)
+      tellSkipped(flags.json, images.skipped)
       makeFolderOf(flags.out)
-      await encodeToFile(run, pictures, flags.seed, flags.out)
+      await encodeToFile(run, images, flags.seed, flags.out)
       answer(
         flags.json,
-        { event: 'done', count: pictures.files.length, out: flags.out },
-        `${pictures.files.length} latents: ${flags.out}`,
+        { event: 'done', count: images.files.length, out: flags.out },
+        `${images.files.length} latents: ${flags.out}`,
       )
     })
 
@@ -250,19 +250,19 @@ export const usingCommands = (program: Command): void => {
       const sampler = { ...decoder, steps: flags.steps ?? decoder.steps }
       expectFolder('--out', flags.out)
       expectTensors(file)
-      const { pictures, names } = await decodeFile(run, file, { seed: flags.seed, sampler })
+      const { images, names } = await decodeFile(run, file, { seed: flags.seed, sampler })
       const { size } = run.config.data
       const each = 3 * size ** 2
-      const count = pictures.shape[0]!
+      const count = images.shape[0]!
       for (let i = 0; i < count; i++) {
         const name = `${String(i).padStart(5, '0')}-${basename(names[i] ?? 'latent', extname(names[i] ?? ''))}.png`
-        const data = floats(pictures).subarray(i * each, (i + 1) * each)
+        const data = floats(images).subarray(i * each, (i + 1) * each)
         writeOutput(
           join(flags.out, name),
           await gridPng({ dtype: 'float32', shape: [1, 3, size, size], data }, 1),
         )
       }
-      answer(flags.json, { event: 'done', count, out: flags.out }, `${count} pictures: ${flags.out}`)
+      answer(flags.json, { event: 'done', count, out: flags.out }, `${count} images: ${flags.out}`)
     })
 
   program
@@ -271,11 +271,9 @@ export const usingCommands = (program: Command): void => {
       'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also Fréchet distances of reconstructions and samples, KID, precision and recall',
     )
     .argument('<run>', runArgument)
+    .addOption(new Option('--count <n>', 'validation images at most').argParser(wholeNumber(1)).default(1024))
     .addOption(
-      new Option('--count <n>', 'validation pictures at most').argParser(wholeNumber(1)).default(1024),
-    )
-    .addOption(
-      new Option('--samples <n>', 'pictures to reconstruct and to generate for distances').argParser(
+      new Option('--samples <n>', 'images to reconstruct and to generate for distances').argParser(
         wholeNumber(8),
       ),
     )
@@ -297,7 +295,7 @@ export const usingCommands = (program: Command): void => {
     .action(async (dir: string, flags: EvaluateFlags) => {
       if (flags.clip !== undefined && flags.samples === undefined)
         throw new ConfigError(
-          '--clip needs --samples N: so many pictures are reconstructed and generated for it',
+          '--clip needs --samples N: so many images are reconstructed and generated for it',
         )
       const runtime = runtimeOf(flags)
       const directory = runDirectory(dir)

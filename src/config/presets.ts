@@ -187,7 +187,7 @@ const smokeSize = ({ data, latent }: Config): number => {
   return Math.min(data.size, Math.max(pair, 64 - (64 % pair)))
 }
 
-/** The same run shrunk to about a minute: tiny networks and pictures, few steps, everything exercised. */
+/** The same run shrunk to about a minute: tiny networks and images, few steps, everything exercised. */
 export const smokeForm = (config: Config): Config => ({
   ...config,
   data: { ...config.data, size: smokeSize(config), frames: 1 },

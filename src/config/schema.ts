@@ -14,7 +14,7 @@ import { noVariant } from '../method/networks/config.ts'
 /** The kinds of data: the bundled emoji, a folder of images, and formats of data sets. */
 export const dataSources = ['emoji', 'folder', 'webdataset', 'parquet', 'cifar', 'idx', 'npy'] as const
 
-/** Which pictures, and how they are drawn. */
+/** Which images, and how they are drawn. */
 export interface DataConfig {
   readonly source: (typeof dataSources)[number]
   readonly path: string | null
@@ -95,8 +95,8 @@ const data = z.strictObject({
     .describe('bundled emoji set, a folder of images, or the format of a data set (docs/data.md)'),
   path: z.string().nullable().default(null).describe('file or folder, for all sources but emoji'),
   size: count.describe('height and width in pixels'),
-  frames: count.describe('frames per clip; 1 for pictures'),
-  flip: z.boolean().describe('mirror half of the pictures'),
+  frames: count.describe('frames per clip; 1 for images'),
+  flip: z.boolean().describe('mirror half of the images'),
   balance: z.boolean().describe('draw classes equally often'),
   skinTones: z.boolean().describe('keep the skin-tone variants of the bundled set'),
 })
@@ -150,7 +150,7 @@ const stage = {
 /** Keys younger than the first runs have defaults, so that those runs still read. */
 const variant = z
   .strictObject({
-    encoder: z.enum(['resnet', 'pixels']).describe('pixels: no stage 1, the base model works on the picture'),
+    encoder: z.enum(['resnet', 'pixels']).describe('pixels: no stage 1, the base model works on the image'),
     variance: z.enum(['fixed', 'learned']).describe('whether the encoder predicts a variance (Table 6 D)'),
     prior: z
       .enum(['diffusion', 'normal'])
@@ -163,7 +163,7 @@ const variant = z
   .default(noVariant)
 
 const train = z.strictObject({
-  batch: count.describe('pictures per step of stage 1'),
+  batch: count.describe('images per step of stage 1'),
   lr: z.number().positive().describe('highest learning rate of stage 1'),
   warmupSteps: z.int().nonnegative().describe('steps over which the learning rate rises'),
   finalLrFraction: share.describe('last learning rate over the highest'),

@@ -22,7 +22,7 @@ export interface Sweep {
   /** Changes in all runs. */
   readonly set: readonly string[]
   readonly seeds: number
-  /** Pictures reconstructed and generated per run for distances. */
+  /** Images reconstructed and generated per run for distances. */
   readonly samples: number
   /** One stage 1 for each arm and seed. */
   readonly arms: readonly Arm[]

@@ -1,5 +1,5 @@
 /**
- * @file The batches of a training run. Which pictures make up which step is a pure function of (seed, step), so that
+ * @file The batches of a training run. Which images make up which step is a pure function of (seed, step), so that
  * a resumed run sees what an unbroken one would have seen and nothing needs to be saved; batches are read ahead, so
  * that decoding overlaps with training.
  */
@@ -10,7 +10,7 @@ import type { ImageSource } from './images/source.ts'
 /** How examples are drawn. */
 export interface PlanOptions {
   readonly seed: number
-  /** Draw every class equally often, however many pictures it has. Default false. */
+  /** Draw every class equally often, however many images it has. Default false. */
   readonly balance?: boolean
   /** Mirror half of the examples left to right. Default false. */
   readonly flip?: boolean
@@ -18,9 +18,9 @@ export interface PlanOptions {
 
 /** The endless stream of training examples of a source; `position` counts examples from 0. */
 export interface BatchPlan {
-  /** Number of pictures drawn from. */
+  /** Number of images drawn from. */
   readonly count: number
-  /** Picture index of an example. */
+  /** Image index of an example. */
   index(position: number): number
   /** Whether an example is mirrored left to right. */
   flipped(position: number): boolean
@@ -39,7 +39,7 @@ const shuffle = (count: number, seed: number, ...stream: readonly (string | numb
   return order
 }
 
-/** The order of the pictures 0..count−1 in an epoch, a permutation that depends on (seed, epoch) alone. [count] */
+/** The order of the images 0..count−1 in an epoch, a permutation that depends on (seed, epoch) alone. [count] */
 export const epochOrder = (count: number, seed: number, epoch: number): Uint32Array =>
   shuffle(count, seed, 'epoch', epoch)
 
@@ -63,7 +63,7 @@ const plainIndex = (count: number, seed: number): BatchPlan['index'] => {
 }
 
 /**
- * Rounds in which every class that has pictures comes once in shuffled order; a class goes through its own pictures
+ * Rounds in which every class that has images comes once in shuffled order; a class goes through its own images
  * epoch after epoch. After any number of whole rounds all classes have been drawn equally often.
  */
 const balancedIndex = (labels: ArrayLike<number>, seed: number): BatchPlan['index'] => {
@@ -86,17 +86,17 @@ const balancedIndex = (labels: ArrayLike<number>, seed: number): BatchPlan['inde
 
 /**
  * The stream of training examples of a source, a pure function of its labels and the options.
- * @throws when the source has no pictures, or `balance` is asked of a source without classes.
+ * @throws when the source has no images, or `balance` is asked of a source without classes.
  */
 export const batchPlan = (
   source: Pick<ImageSource, 'name' | 'count' | 'classes' | 'label'>,
   { seed, balance = false, flip = false }: PlanOptions,
 ): BatchPlan => {
   const { name, count, classes } = source
-  if (count === 0) throw new Error(`${name}: there are no pictures to draw; check the data folder`)
+  if (count === 0) throw new Error(`${name}: there are no images to draw; check the data folder`)
   if (balance && classes.length === 0) {
     throw new Error(
-      `${name}: cannot balance classes because the data has none; sort the pictures into one folder per class or --set data.balance=false`,
+      `${name}: cannot balance classes because the data has none; sort the images into one folder per class or --set data.balance=false`,
     )
   }
   const flips = streamKey(seed, 'flip')
@@ -108,7 +108,7 @@ export const batchPlan = (
   }
 }
 
-/** Picture indices of a step: examples step·batch .. (step+1)·batch−1 of the stream. [batch] */
+/** Image indices of a step: examples step·batch .. (step+1)·batch−1 of the stream. [batch] */
 export const batchIndices = (plan: BatchPlan, step: number, batch: number): Uint32Array =>
   Uint32Array.from({ length: batch }, (_, i) => plan.index(step * batch + i))
 
@@ -120,7 +120,7 @@ export const batchFlips = (plan: BatchPlan, step: number, batch: number): boolea
 export interface BatchReaderOptions {
   readonly source: ImageSource
   readonly plan: BatchPlan
-  /** Pictures per step. */
+  /** Images per step. */
   readonly batch: number
   /** Batches kept under way beyond the step asked for. Default 3. */
   readonly ahead?: number
@@ -129,7 +129,7 @@ export interface BatchReaderOptions {
 /** Delivers the batch of any step; asking for consecutive steps is what it is fast at. */
 export interface BatchReader {
   /**
-   * The pictures of a step, [B, 3, size, size], −1..1. Rejects when reading them failed, which affects no other step;
+   * The images of a step, [B, 3, size, size], −1..1. Rejects when reading them failed, which affects no other step;
    * asking again reads again.
    */
   next(step: number): Promise<Float32Array>
@@ -139,7 +139,7 @@ export interface BatchReader {
 
 /**
  * Bytes to network input: [n, size, size, 3], 0..255 → [n, 3, size, size], x / 127.5 − 1.
- * @param flips which pictures to mirror left to right; none when left out
+ * @param flips which images to mirror left to right; none when left out
  */
 export const toNchw = (pixels: Uint8Array, size: number, flips: readonly boolean[] = []): Float32Array => {
   const plane = size * size
@@ -159,8 +159,8 @@ export const toNchw = (pixels: Uint8Array, size: number, flips: readonly boolean
   return out
 }
 
-/** The given pictures of a source as network input, unmirrored: [n, 3, size, size], −1..1. */
-export const readPictures = async (source: ImageSource, indices: readonly number[]): Promise<Float32Array> =>
+/** The given images of a source as network input, unmirrored: [n, 3, size, size], −1..1. */
+export const readImages = async (source: ImageSource, indices: readonly number[]): Promise<Float32Array> =>
   toNchw(await source.read(indices), source.size)
 
 /** Starts a reader; nothing is read before the first `next`. */

@@ -3,15 +3,15 @@
 import { openCifar } from './formats/cifar.ts'
 import { openEmoji } from './formats/emoji.ts'
 import { openFolder } from './formats/folder.ts'
-import { openIdxPictures } from './formats/idx.ts'
-import { openNpyPictures } from './formats/npy.ts'
-import { openParquetPictures } from './formats/parquet.ts'
+import { openIdxImages } from './formats/idx.ts'
+import { openNpyImages } from './formats/npy.ts'
+import { openParquetImages } from './formats/parquet.ts'
 import type { ReaderOptions } from './formats/records.ts'
 import { openWebDataset } from './formats/webdataset.ts'
 import type { OnProgress } from './images/packed.ts'
 import type { DataSplit } from './images/source.ts'
 
-/** How one's own pictures may be stored. */
+/** How one's own images may be stored. */
 type StoredSource = 'folder' | 'webdataset' | 'parquet' | 'cifar' | 'idx' | 'npy'
 
 /** The kinds of data: the bundled emoji and the formats that are read. */
@@ -21,15 +21,15 @@ export type DataSource = 'emoji' | StoredSource
 const readers: Readonly<Record<StoredSource, (options: ReaderOptions) => Promise<DataSplit>>> = {
   folder: openFolder,
   webdataset: openWebDataset,
-  parquet: openParquetPictures,
+  parquet: openParquetImages,
   cifar: openCifar,
-  idx: openIdxPictures,
-  npy: openNpyPictures,
+  idx: openIdxImages,
+  npy: openNpyImages,
 }
 
-/** Which pictures to train on and at which size. */
+/** Which images to train on and at which size. */
 export interface DataOptions {
-  /** `emoji`: the bundled 3-D emoji; else the format of pictures of one's own. */
+  /** `emoji`: the bundled 3-D emoji; else the format of images of one's own. */
   readonly source: DataSource
   /** The file or folder; refused with `emoji`, required with all others. */
   readonly path?: string | null | undefined
@@ -37,11 +37,11 @@ export interface DataOptions {
   readonly size: number
   /** Emoji only: whether to include skin-tone variants. Default true. */
   readonly skinTones?: boolean
-  /** Where decoded pictures are kept; default: UL_CACHE, else `.cache/unified-latents` in the working directory. */
+  /** Where decoded images are kept; default: UL_CACHE, else `.cache/unified-latents` in the working directory. */
   readonly cacheDir?: string
   /** Not for emoji: largest decoded set in bytes held in memory; default 2 GiB. */
   readonly packBytes?: number
-  /** Called while pictures are decoded for the first time. */
+  /** Called while images are decoded for the first time. */
   readonly onProgress?: OnProgress
 }
 
@@ -63,7 +63,7 @@ export const openData = async (options: DataOptions): Promise<DataSplit> => {
     throw new Error(`data source "${String(source)}" is unknown; pass one of ${known}`)
   }
   if (!path) {
-    const what = source === 'folder' ? 'a folder of pictures' : 'a file or folder of that format'
+    const what = source === 'folder' ? 'a folder of images' : 'a file or folder of that format'
     throw new Error(`data source "${source}" has no path; pass the path of ${what}`)
   }
   return readers[source]({ path, size, packBytes, cacheDir, onProgress })

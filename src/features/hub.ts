@@ -1,13 +1,13 @@
 /**
  * @file Models of the Hugging Face hub through the optional package @huggingface/transformers: feature networks, and CLIP's
- * agreement of pictures with captions.
+ * agreement of images with captions.
  */
 import { z } from 'zod'
 import { quantiserName } from '../engine/host/pixels.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import { type InputRule, inBatches, toInput, valuesText } from './input.ts'
 import { type FeatureNetwork, rowsOf } from './network.ts'
-import { type PictureSize, resizePictures } from './resize.ts'
+import { type ImageSize, resizeImages } from './resize.ts'
 import {
   asModel,
   asTokenizer,
@@ -32,18 +32,16 @@ export const defaultClip = 'Xenova/clip-vit-base-patch32'
 export interface HubOptions {
   /** Imports the package; the installed one when absent. */
   readonly importer?: ImportTransformers | undefined
-  /** Pictures or captions at a time. */
+  /** Images or captions at a time. */
   readonly batch?: number
 }
 
 const three = z.tuple([z.number(), z.number(), z.number()])
 const side = z.int().positive()
 const sideSchema = z.union([
-  side.transform((n): PictureSize => ({ height: n, width: n })),
+  side.transform((n): ImageSize => ({ height: n, width: n })),
   z.object({ height: side, width: side }),
-  z
-    .object({ shortest_edge: side })
-    .transform(({ shortest_edge: n }): PictureSize => ({ height: n, width: n })),
+  z.object({ shortest_edge: side }).transform(({ shortest_edge: n }): ImageSize => ({ height: n, width: n })),
 ])
 
 const processorSchema = z.object({
@@ -61,7 +59,7 @@ const processorSchema = z.object({
   image_std: three.nullish(),
 })
 
-/** How the model wants its pictures: its preprocessor's final size, mean and standard deviation. */
+/** How the model wants its images: its preprocessor's final size, mean and standard deviation. */
 const ruleOf = (processor: unknown, label: string): InputRule => {
   const fields = processor !== null && ['object', 'function'].includes(typeof processor)
   const { data, error } = processorSchema.safeParse(fields ? { ...(processor as object) } : {})
@@ -80,14 +78,14 @@ const ruleOf = (processor: unknown, label: string): InputRule => {
   return { height: to.height, width: to.width, layout: 'nchw', channels: 'rgb', ...values }
 }
 
-/** Pictures as a model's input; whole ones, brought to its size by one resize. */
-const pixelValues = ({ Tensor }: Transformers, bytes: Uint8Array, size: PictureSize, rule: InputRule) => {
-  const { shape, data } = toInput(resizePictures(bytes, size, rule, 'bicubic-antialias'), rule)
+/** Images as a model's input; whole ones, brought to its size by one resize. */
+const pixelValues = ({ Tensor }: Transformers, bytes: Uint8Array, size: ImageSize, rule: InputRule) => {
+  const { shape, data } = toInput(resizeImages(bytes, size, rule, 'bicubic-antialias'), rule)
   return new Tensor('float32', data as Float32Array, [...shape])
 }
 
 const inputText = (rule: InputRule): string =>
-  `whole pictures at ${rule.height}×${rule.width} (resize bicubic-antialias), ${valuesText(rule)}`
+  `whole images at ${rule.height}×${rule.width} (resize bicubic-antialias), ${valuesText(rule)}`
 
 /** The model's version in words: everything that decides which weights ran. */
 const versionText = (transformers: Transformers, place: ModelPlace, hash: string | null): string =>
@@ -125,7 +123,7 @@ export const openHubNetwork = async (
   const model = asModel(await openPart(transformers, place, files, transformers.AutoModel), label)
   const token = 0
   const output = 'last_hidden_state'
-  const features = (pixels: Uint8Array, size: PictureSize): Promise<Float32Array> =>
+  const features = (pixels: Uint8Array, size: ImageSize): Promise<Float32Array> =>
     inBatches(pixels, size, { batch, fill: false }, async (bytes) => {
       const count = bytes.length / (size.height * size.width * 3)
       const outputs = await model({ pixel_values: pixelValues(transformers, bytes, size, rule) })
@@ -156,14 +154,14 @@ export const openHubNetwork = async (
 
 /** An opened CLIP model. */
 export interface ClipModel {
-  /** One line for the report: model and picture size. */
+  /** One line for the report: model and image size. */
   describe(): string
   /**
-   * CLIP scores: 100·cos between a picture and its caption, below 0 where they point apart.
+   * CLIP scores: 100·cos between an image and its caption, below 0 where they point apart.
    * @param pixels [N, height, width, 3] RGB bytes
    * @param captions N texts
    */
-  score(pixels: Uint8Array, size: PictureSize, captions: readonly string[]): Promise<Float64Array>
+  score(pixels: Uint8Array, size: ImageSize, captions: readonly string[]): Promise<Float64Array>
   dispose(): Promise<void>
 }
 
@@ -187,7 +185,7 @@ const split = (rows: Float32Array, count: number): Float32Array[] =>
   })
 
 /**
- * Opens a CLIP model: its picture and its text network, each with its projection.
+ * Opens a CLIP model: its image and its text network, each with its projection.
  * @param id a model id, `id@revision`, or a folder
  * @throws one sentence when the package or the model is missing, or when the model is no CLIP
  */
@@ -213,7 +211,7 @@ export const openClip = async (
   )
   const rows = (output: HostTensor, count: number, name: string): Float32Array =>
     rowsOf(output, count, undefined, `features: ${label}: output "${name}"`)
-  const pictureRows = (pixels: Uint8Array, size: PictureSize): Promise<Float32Array> =>
+  const imageRows = (pixels: Uint8Array, size: ImageSize): Promise<Float32Array> =>
     inBatches(pixels, size, { batch, fill: false }, async (bytes) => {
       const count = bytes.length / (size.height * size.width * 3)
       const outputs = await vision({ pixel_values: pixelValues(transformers, bytes, size, rule) })
@@ -237,17 +235,17 @@ export const openClip = async (
     score: async (pixels, size, captions) => {
       const count = pixels.length / (size.height * size.width * 3)
       if (count !== captions.length)
-        throw new Error(`features: ${count} pictures, but ${captions.length} captions; pass one for each`)
+        throw new Error(`features: ${count} images, but ${captions.length} captions; pass one for each`)
       if (count === 0) return new Float64Array(0)
       await readCaptions(captions)
-      const pictures = split(await pictureRows(pixels, size), count)
+      const images = split(await imageRows(pixels, size), count)
       const words = captions.map((caption) => captionRows.get(caption)!)
-      if (pictures[0].length !== words[0].length) {
+      if (images[0].length !== words[0].length) {
         throw new Error(
-          `features: ${label} gives ${pictures[0].length} features of a picture but ${words[0].length} of a caption; take a CLIP model`,
+          `features: ${label} gives ${images[0].length} features of an image but ${words[0].length} of a caption; take a CLIP model`,
         )
       }
-      return cosines(pictures, words).map((cosine) => 100 * cosine)
+      return cosines(images, words).map((cosine) => 100 * cosine)
     },
     dispose: async () => {
       await vision.dispose()

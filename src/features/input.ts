@@ -1,9 +1,9 @@
-/** @file From pictures in bytes to what a feature network takes, a batch at a time. */
+/** @file From images in bytes to what a feature network takes, a batch at a time. */
 import { float32, type HostTensor, joined } from '../engine/host/tensor.ts'
-import type { PictureSize } from './resize.ts'
+import type { ImageSize } from './resize.ts'
 import type { Sidecar } from './sidecar.ts'
 
-/** How a network wants its pictures, once they have its size. */
+/** How a network wants its images, once they have its size. */
 export type InputRule = Pick<Sidecar, 'height' | 'width' | 'layout' | 'channels' | 'range' | 'mean' | 'std'>
 
 /** Channel values as the network wants them: scale·byte + offset. */
@@ -18,7 +18,7 @@ const affine = ({ range, mean, std }: InputRule): readonly (readonly [number, nu
 export const valuesText = ({ range, mean, std }: InputRule): string =>
   range === undefined ? `mean ${mean?.join(', ')}, std ${std?.join(', ')}` : `range ${range.join(' … ')}`
 
-/** Resized pictures [N, H, W, 3] in 0 … 255 in the network's range, channel order and layout. */
+/** Resized images [N, H, W, 3] in 0 … 255 in the network's range, channel order and layout. */
 export const toInput = (resized: Float32Array, rule: InputRule): HostTensor => {
   const { height, width, layout, channels } = rule
   const plane = height * width
@@ -38,30 +38,30 @@ export const toInput = (resized: Float32Array, rule: InputRule): HostTensor => {
   return float32(layout === 'nchw' ? [count, 3, height, width] : [count, height, width, 3], out)
 }
 
-/** How pictures are cut into batches. */
+/** How images are cut into batches. */
 export interface Batching {
-  /** Pictures at a time. */
+  /** Images at a time. */
   readonly batch: number
-  /** Whether the last batch is filled up with black pictures, whose rows are dropped. */
+  /** Whether the last batch is filled up with black images, whose rows are dropped. */
   readonly fill: boolean
 }
 
 /**
- * Rows of features of any number of pictures.
+ * Rows of features of any number of images.
  * @param pixels [N, height, width, 3]
- * @param rows features of a batch of pictures, one row each
- * @throws when the bytes fill no whole pictures
+ * @param rows features of a batch of images, one row each
+ * @throws when the bytes fill no whole images
  */
 export const inBatches = async (
   pixels: Uint8Array,
-  { height, width }: PictureSize,
+  { height, width }: ImageSize,
   { batch, fill }: Batching,
   rows: (pixels: Uint8Array) => Promise<Float32Array>,
 ): Promise<Float32Array> => {
   const each = height * width * 3
   const count = pixels.length / each
   if (!Number.isInteger(count)) {
-    throw new Error(`features: ${pixels.length} bytes are not pictures of ${height}×${width}×3`)
+    throw new Error(`features: ${pixels.length} bytes are not images of ${height}×${width}×3`)
   }
   const parts: Float32Array[] = []
   for (let from = 0; from < count; from += batch) {

@@ -1,7 +1,7 @@
 /**
  * @file The feature network that needs no download: Inception v3 up to its layer "mixed5", as an ONNX file.
  *
- * Its distances (FD-mixed5) rank pictures of one kind, but are no FID: other layer, other weights, other input size.
+ * Its distances (FD-mixed5) rank images of one kind, but are no FID: other layer, other weights, other input size.
  */
 import { mkdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -16,7 +16,7 @@ import { type KerasLayer, type KerasModel, readKerasModel } from './tfjsPackage.
 const lastLayer = 'mixed5'
 const channels = 768
 
-/** At 128×128 a picture takes 8 ms on two cores, and pictures of 32 to 256 pixels keep what they show. */
+/** At 128×128 an image takes 8 ms on two cores, and images of 32 to 256 pixels keep what they show. */
 const sidecar: Sidecar = {
   name: 'FD-mixed5',
   height: 128,

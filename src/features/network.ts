@@ -1,26 +1,26 @@
-/** @file Feature networks: an ONNX file and its description, from bytes to one row of features a picture. */
+/** @file Feature networks: an ONNX file and its description, from bytes to one row of features an image. */
 
 import { quantiserName } from '../engine/host/pixels.ts'
 import { floats, type HostTensor, showShape } from '../engine/host/tensor.ts'
 import { type OnnxFile, openOnnxFile } from '../engine/runtime/node/onnxFile.ts'
 import { inBatches, toInput, valuesText } from './input.ts'
-import { type PictureSize, resizePictures } from './resize.ts'
+import { type ImageSize, resizeImages } from './resize.ts'
 import { readSidecar, type Sidecar } from './sidecar.ts'
 
 /** An opened feature network. */
 export interface FeatureNetwork {
   /** For reports, such as "FD-mixed5". */
   readonly name: string
-  /** Features a picture. */
+  /** Features an image. */
   readonly dimension: number
-  /** One line for the report: everything the number depends on besides the pictures. */
+  /** One line for the report: everything the number depends on besides the images. */
   describe(): string
   /**
-   * Features of pictures.
-   * @param pixels [N, height, width, 3] RGB bytes; `quantisePictures` makes them from [−1, 1]
+   * Features of images.
+   * @param pixels [N, height, width, 3] RGB bytes; `quantiseImages` makes them from [−1, 1]
    * @returns [N, dimension]
    */
-  features(pixels: Uint8Array, size: PictureSize): Promise<Float32Array>
+  features(pixels: Uint8Array, size: ImageSize): Promise<Float32Array>
   dispose(): Promise<void>
 }
 
@@ -39,7 +39,7 @@ export const rowsOf = (
   if (n !== count || d === undefined || rest.some((size) => size !== 1) || (token ?? 0) >= tokens) {
     const wanted = token === undefined ? 'features' : `more than ${token} tokens, features`
     throw new Error(
-      `${where} has shape ${showShape(output.shape)} for ${count} pictures; it takes [${count}, ${wanted}]`,
+      `${where} has shape ${showShape(output.shape)} for ${count} images; it takes [${count}, ${wanted}]`,
     )
   }
   const data = floats(output)
@@ -61,13 +61,13 @@ const expectGraph = (path: string, { inputs, outputs }: OnnxFile, output: string
   }
   if (inputs.length !== 1) {
     throw new Error(
-      `features: ${path} has inputs ${inputs.map(({ name }) => name).join(', ')}; a feature network takes pictures alone`,
+      `features: ${path} has inputs ${inputs.map(({ name }) => name).join(', ')}; a feature network takes images alone`,
     )
   }
 }
 
 /**
- * Opens an ONNX file with its sidecar (docs/metrics.md) on the CPU, and runs one black picture through it.
+ * Opens an ONNX file with its sidecar (docs/metrics.md) on the CPU, and runs one black image through it.
  * @throws one sentence when either file is missing or does not fit the other
  */
 export const openFeatureNetwork = async (
@@ -77,12 +77,12 @@ export const openFeatureNetwork = async (
   const file = await openOnnxFile(path, options).catch((cause: Error) => {
     throw new Error(`features: ${cause.message}`, { cause })
   })
-  const run = async (sidecar: Sidecar, pixels: Uint8Array, size: PictureSize): Promise<Float32Array> => {
+  const run = async (sidecar: Sidecar, pixels: Uint8Array, size: ImageSize): Promise<Float32Array> => {
     const { name, shape } = file.inputs[0]
     const fixed = shape[0] ?? null
     const where = `features: ${path}: output "${sidecar.output}"`
     return inBatches(pixels, size, { batch: fixed ?? sidecar.batch, fill: fixed !== null }, async (bytes) => {
-      const images = toInput(resizePictures(bytes, size, sidecar, sidecar.resize), sidecar)
+      const images = toInput(resizeImages(bytes, size, sidecar, sidecar.resize), sidecar)
       const output = await file.run({ [name]: images }, sidecar.output)
       return rowsOf(output, images.shape[0], sidecar.token, where)
     })

@@ -1,8 +1,8 @@
 /** @file Resizing as feature networks expect it: a Fréchet distance changes with the rule, so each is reproduced exactly. */
 
-/** The rules; `none` takes pictures of the network's own size only. */
+/** The rules; `none` takes images of the network's own size only. */
 export const resizeRules = ['bilinear-tf1', 'bilinear', 'bicubic-antialias', 'none'] as const
-/** How pictures are brought to a network's size. */
+/** How images are brought to a network's size. */
 export type ResizeRule = (typeof resizeRules)[number]
 
 /** For each output position: the first input position it reads, and the weights from there on. */
@@ -23,7 +23,7 @@ const cubic = (distance: number): number => {
   return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0
 }
 
-/** The cubic widened by the scale where pictures shrink; cut at the edges and normalised. */
+/** The cubic widened by the scale where images shrink; cut at the edges and normalised. */
 const antialiasedTaps = (size: number, out: number): Taps => {
   const scale = size / out
   const widening = Math.max(1, scale)
@@ -43,14 +43,14 @@ const tapsOf: Readonly<Record<Exclude<ResizeRule, 'none'>, (size: number, out: n
   'bicubic-antialias': antialiasedTaps,
 }
 
-/** Size of pictures in pixels. */
-export interface PictureSize {
+/** Size of images in pixels. */
+export interface ImageSize {
   readonly height: number
   readonly width: number
 }
 
 /**
- * Pictures at another size; values stay in 0 … 255 and are not rounded.
+ * Images at another size; values stay in 0 … 255 and are not rounded.
  * - `bilinear-tf1`: pixel i lies at i, no antialiasing (`tf.image.resize_bilinear` of TensorFlow 1, which the original
  *   Inception graph contains).
  * - `bilinear`: pixel centres at i + ½, no antialiasing (PyTorch's `interpolate` with align_corners=False).
@@ -60,16 +60,16 @@ export interface PictureSize {
  * @returns [N, to.height, to.width, 3]
  * @throws for rule `none` when the sizes differ
  */
-export const resizePictures = (
+export const resizeImages = (
   pixels: Uint8Array,
-  from: PictureSize,
-  to: PictureSize,
+  from: ImageSize,
+  to: ImageSize,
   rule: ResizeRule,
 ): Float32Array => {
   if (from.height === to.height && from.width === to.width) return Float32Array.from(pixels)
   if (rule === 'none') {
     throw new Error(
-      `features: pictures of ${from.height}×${from.width}, but the network takes ${to.height}×${to.width} and its sidecar says resize "none"`,
+      `features: images of ${from.height}×${from.width}, but the network takes ${to.height}×${to.width} and its sidecar says resize "none"`,
     )
   }
   const [columns, rows] = [tapsOf[rule](from.width, to.width), tapsOf[rule](from.height, to.height)]

@@ -12,7 +12,7 @@ export interface Sidecar {
   /** Size in pixels that the network takes. */
   readonly height: number
   readonly width: number
-  /** How pictures are brought to that size. */
+  /** How images are brought to that size. */
   readonly resize: ResizeRule
   readonly layout: 'nchw' | 'nhwc'
   readonly channels: 'rgb' | 'bgr'
@@ -21,11 +21,11 @@ export interface Sidecar {
   /** or (byte/255 − mean)/std for each channel, in the order of `channels`. */
   readonly mean?: readonly [number, number, number] | undefined
   readonly std?: readonly [number, number, number] | undefined
-  /** The graph's output with one row of features a picture. */
+  /** The graph's output with one row of features an image. */
   readonly output: string
   /** Which row of [N, rows, d] are the features, where the output has one for each token: 0 for a class token. */
   readonly token?: number | undefined
-  /** Pictures at a time, where the graph leaves that open. */
+  /** Images at a time, where the graph leaves that open. */
   readonly batch: number
 }
 

@@ -7,15 +7,15 @@ import { meanAndError } from '../metrics/mean.ts'
 /** What is scored. */
 export interface ClipRequest extends HubOptions {
   readonly model?: string | undefined
-  /** Pictures that are reconstructed; none where nothing is. */
+  /** Images that are reconstructed; none where nothing is. */
   readonly positions: readonly number[]
-  /** Pictures whose classes are generated; none where nothing is. */
+  /** Images whose classes are generated; none where nothing is. */
   readonly sampled: readonly number[]
-  /** Pictures that are in memory at a time. */
+  /** Images that are in memory at a time. */
   readonly atOnce: number
 }
 
-/** Collects scores while pictures pass by. */
+/** Collects scores while images pass by. */
 export interface ClipScores {
   /** RGB bytes of reconstructions `first`, `first` + 1, … */
   reconstructed(pixels: Uint8Array, first: number): Promise<void>
@@ -35,8 +35,8 @@ const countText = (texts: readonly string[]): string => {
 }
 
 /**
- * Opens a CLIP model to score pictures by.
- * @throws one sentence when the data says nothing about what pictures show, or as `openClip`
+ * Opens a CLIP model to score images by.
+ * @throws one sentence when the data says nothing about what images show, or as `openClip`
  */
 export const openClipScores = async (source: ImageSource, request: ClipRequest): Promise<ClipScores> => {
   const { model, positions, sampled, atOnce, ...options } = request
@@ -45,13 +45,13 @@ export const openClipScores = async (source: ImageSource, request: ClipRequest):
   const has = (texts: readonly string[]): boolean => texts.some((text) => text !== '')
   if (!has(captions) && !has(prompts)) {
     throw new Error(
-      `clip: ${source.name} has no captions, and there are no samples of named classes, so nothing says what pictures should show; use data with captions (docs/data.md)`,
+      `clip: ${source.name} has no captions, and there are no samples of named classes, so nothing says what images should show; use data with captions (docs/data.md)`,
     )
   }
   const clip = await openClip(model, options)
   const size = { height: source.size, width: source.size }
   const each = 3 * source.size ** 2
-  /** Scores of the pictures that have a text. */
+  /** Scores of the images that have a text. */
   const scoresOf = async (pixels: Uint8Array, texts: readonly string[]): Promise<number[]> => {
     const kept = texts.flatMap((text, i) => (text === '' ? [] : [i]))
     const bytes = new Uint8Array(kept.length * each)
@@ -89,7 +89,7 @@ export const openClipScores = async (source: ImageSource, request: ClipRequest):
     figures: async () => ({
       protocol: {
         model: clip.describe(),
-        score: '100·cos of picture and text, not cut at 0; mean ± standard error over pictures',
+        score: '100·cos of image and text, not cut at 0; mean ± standard error over images',
         captions: has(captions)
           ? `captions of ${source.name}: ${countText(captions)}`
           : positions.length === 0

@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { readPictures } from '../data/batches.ts'
+import { readImages } from '../data/batches.ts'
 import { defaultCacheDir } from '../data/images/packed.ts'
 import type { ImageSource } from '../data/images/source.ts'
-import { quantisePictures, quantiserName } from '../engine/host/pixels.ts'
+import { quantiseImages, quantiserName } from '../engine/host/pixels.ts'
 import { float32, floats, joined } from '../engine/host/tensor.ts'
 import { hubPrefix, openHubNetwork } from '../features/hub.ts'
 import { buildMixed5, defaultFeatureFile } from '../features/mixed5.ts'
@@ -35,7 +35,7 @@ export interface QualityOptions {
   readonly clip?: string | true
   /** Imports @huggingface/transformers for these two; the installed one when absent. */
   readonly importer?: ImportTransformers
-  /** Pictures reconstructed and generated. */
+  /** Images reconstructed and generated. */
   readonly samples: number
   readonly seed: number
   /** Whether to reconstruct, and whether the run has a model that generates. */
@@ -44,7 +44,7 @@ export interface QualityOptions {
   readonly guidance: Guidance
   /** Whether to fit what the small number of samples adds: seven distances instead of one. */
   readonly fitBias: boolean
-  /** Pictures that are in memory at a time, 256 when absent; the figures do not depend on it. */
+  /** Images that are in memory at a time, 256 when absent; the figures do not depend on it. */
   readonly atOnce?: number
 }
 
@@ -74,7 +74,7 @@ const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
   return hash.digest('hex').slice(0, 20)
 }
 
-/** Features of `count` pictures that come in parts [n, 3, size, size]; `look` sees their bytes as they pass. */
+/** Features of `count` images that come in parts [n, 3, size, size]; `look` sees their bytes as they pass. */
 const featuresOf = async (
   network: FeatureNetwork,
   size: number,
@@ -86,14 +86,14 @@ const featuresOf = async (
   const side = { height: size, width: size }
   const rows: Float32Array[] = []
   for (let first = 0; first < count; first += atOnce) {
-    const pixels = quantisePictures(await part(first, Math.min(atOnce, count - first)), side)
+    const pixels = quantiseImages(await part(first, Math.min(atOnce, count - first)), side)
     rows.push(await network.features(pixels, side))
     await look?.(pixels, first)
   }
   return featureSet(joined(rows), network.dimension)
 }
 
-/** Features of all pictures of a source, kept in the cache directory. */
+/** Features of all images of a source, kept in the cache directory. */
 const sourceFeatures = async (
   network: FeatureNetwork,
   key: string,
@@ -106,7 +106,7 @@ const sourceFeatures = async (
     if (features?.shape[0] === source.count) return featureSet(floats(features), network.dimension)
   }
   const set = await featuresOf(network, source.size, source.count, atOnce, (first, n) =>
-    readPictures(
+    readImages(
       source,
       Array.from({ length: n }, (_, i) => first + i),
     ),
@@ -120,11 +120,11 @@ const sourceFeatures = async (
 const samplerText = ({ kind, steps, variance }: SamplerConfig): string =>
   kind === 'ddim' ? `ddim, ${steps} steps` : `ancestral, ${steps} steps, variance ${variance}`
 
-/** What of a run, and what else, decides how pictures are made. */
+/** What of a run, and what else, decides how images are made. */
 type Sampled = Pick<OpenedRun, 'config' | 'generatesByClass'>
 type Sampling = Pick<QualityOptions, 'guidance' | 'samples' | 'seed'>
 
-/** By what pictures are made in a run of this configuration: the part of a protocol that is known without measuring. */
+/** By what images are made in a run of this configuration: the part of a protocol that is known without measuring. */
 const samplingOf = ({ config, generatesByClass }: Sampled, { guidance, samples, seed }: Sampling) => {
   // Without classes there is nothing to be guided by.
   const scale = generatesByClass ? guidance.scale : 1
@@ -172,7 +172,7 @@ const chosen = (set: FeatureSet, indices: readonly number[]): FeatureSet =>
     set.dimension,
   )
 
-/** @param source training pictures: 291 held-out ones, say, are too few for a covariance */
+/** @param source training images: 291 held-out ones, say, are too few for a covariance */
 export const measureQuality = async (
   run: OpenedRun,
   source: ImageSource,
@@ -182,7 +182,7 @@ export const measureQuality = async (
   const { samples, seed, guidance, fitBias, atOnce = 256 } = options
   const reconstructs = options.reconstructs && model.variant.encoder !== 'pixels'
   const positions = evenly(samples, source.count)
-  // Classes are drawn as often as the training pictures have them, which samples are compared with.
+  // Classes are drawn as often as the training images have them, which samples are compared with.
   const sampled = Array.from({ length: samples }, (_, i) => Math.floor((i * source.count) / samples))
   const { network, identity } = await openFeatures(options.features, options.importer)
   const clip =
@@ -211,8 +211,8 @@ export const measureQuality = async (
     )
     const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
     const reconstruct = async (first: number, n: number): Promise<Float32Array> => {
-      const pictures = await readPictures(source, positions.slice(first, first + n))
-      const z0 = codec.addNoise(await codec.encode(pictures, seed, first), seed, first)
+      const images = await readImages(source, positions.slice(first, first + n))
+      const z0 = codec.addNoise(await codec.encode(images, seed, first), seed, first)
       return codec.decode(z0, seed, decoder, first)
     }
     const reconstruction = !reconstructs
@@ -244,10 +244,10 @@ export const measureQuality = async (
       protocol: {
         network: network.describe(),
         quantiser: quantiserName,
-        ...(reconstructs ? { reconstructionsOf: `${positions.length} pictures of ${source.name}` } : {}),
+        ...(reconstructs ? { reconstructionsOf: `${positions.length} images of ${source.name}` } : {}),
         ...(options.generates
           ? {
-              samplesAgainst: `${samples} samples by the ${config.sampler.generator} model against all ${source.count} pictures of ${source.name}`,
+              samplesAgainst: `${samples} samples by the ${config.sampler.generator} model against all ${source.count} images of ${source.name}`,
             }
           : {}),
         ...samplingOf(run, options),

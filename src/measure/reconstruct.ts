@@ -1,46 +1,46 @@
-/** @file What a run is worth on pictures: reconstructions, rates and errors of a set, of files, of the held-out part. */
+/** @file What a run is worth on images: reconstructions, rates and errors of a set, of files, of the held-out part. */
 import type { ImageSource } from '../data/images/source.ts'
 import { joined, sizeOf } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import { baseNatsOf, evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../method/evaluate.ts'
-import { batchFor, type PictureSet, partsOf } from '../method/programs.ts'
+import { batchFor, type ImageSet, partsOf } from '../method/programs.ts'
 import { imageShape, latentShape } from '../method/stage1.ts'
 import type { Evaluation } from '../metrics/figures.ts'
 import { meanAndError } from '../metrics/mean.ts'
-import { evenly, evenPictures } from '../use/images.ts'
+import { evenImages, evenly } from '../use/images.ts'
 import { labelLike } from '../use/labels.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { openRunData } from '../use/runData.ts'
 import { decoderSampler } from '../use/samplers.ts'
 
-/** Times and noises per picture for the bits of a reconstruction. */
-const drawsPerPicture = 16
+/** Times and noises per image for the bits of a reconstruction. */
+const drawsPerImage = 16
 
-/** How pictures are measured. */
+/** How images are measured. */
 export interface MeasureOptions {
   readonly seed: number
   readonly sampler: SamplerConfig
   readonly draws?: number
 }
 
-/** Encodes, decodes and measures pictures, a part in memory at a time, which `look` sees as it passes. */
+/** Encodes, decodes and measures images, a part in memory at a time, which `look` sees as it passes. */
 export const measureStage1 = async (
   run: OpenedRun,
   runtime: Runtime,
-  pictures: PictureSet,
-  { seed, sampler, draws = drawsPerPicture }: MeasureOptions,
+  images: ImageSet,
+  { seed, sampler, draws = drawsPerImage }: MeasureOptions,
   look?: (part: MeasuredPart) => void,
 ): Promise<MeasuredStage1> => {
   if (run.model.variant.encoder === 'pixels') {
     throw new Error(
-      `this run's latent is the picture itself (variant.encoder is pixels): there is nothing to reconstruct or to rate`,
+      `this run's latent is the image itself (variant.encoder is pixels): there is nothing to reconstruct or to rate`,
     )
   }
-  const batch = batchFor(pictures.count, run.model.size)
+  const batch = batchFor(images.count, run.model.size)
   const codec = run.codec(batch)
   const options = { draws, batch, seed, sampler }
-  const measured = await evaluateStage1(runtime, run.model, run.stage1(), codec, pictures, options, look)
+  const measured = await evaluateStage1(runtime, run.model, run.stage1(), codec, images, options, look)
   await codec.dispose()
   return measured
 }
@@ -53,7 +53,7 @@ export interface Reconstructed extends MeasuredStage1 {
   readonly rateElements: Float64Array | null
 }
 
-/** Encodes, decodes and measures pictures [N, 3, H, W]. @param options.rates whether to keep where the rate falls */
+/** Encodes, decodes and measures images [N, 3, H, W]. @param options.rates whether to keep where the rate falls */
 export const reconstruct = async (
   run: OpenedRun,
   runtime: Runtime,
@@ -63,20 +63,20 @@ export const reconstruct = async (
   const each = sizeOf(imageShape(run.model, 1))
   const perLatent = sizeOf(latentShape(run.model, 1))
   const count = images.length / each
-  const pictures: PictureSet = {
+  const given: ImageSet = {
     count,
     read: async (first, n) => images.subarray(first * each, (first + n) * each),
   }
   const reconstructions = new Float32Array(images.length)
   const rateElements = options.rates ? new Float64Array(count * perLatent) : null
-  const measured = await measureStage1(run, runtime, pictures, options, (part) => {
+  const measured = await measureStage1(run, runtime, given, options, (part) => {
     reconstructions.set(part.reconstructions, part.first * each)
     rateElements?.set(part.rateElements, part.first * perLatent)
   })
   return { ...measured, reconstructions, rateElements }
 }
 
-/** The rate of held-out pictures by a run's base model, in bits/pixel; null where it has none, or none can be told. */
+/** The rate of held-out images by a run's base model, in bits/pixel; null where it has none, or none can be told. */
 export const baseRate = async (
   run: OpenedRun,
   runtime: Runtime,
@@ -85,12 +85,12 @@ export const baseRate = async (
 ): Promise<Evaluation['baseBitsPerPixel'] | null> => {
   if (!run.hasBase || run.config.variant.variance === 'learned') return null
   const indices = evenly(options.count, source.count)
-  const pictures = evenPictures(source, options.count)
+  const images = evenImages(source, options.count)
   const batch = batchFor(indices.length, run.model.size)
   const codec = run.codec(batch)
   const parts: Float32Array[] = []
   for (const { first, n } of partsOf(indices.length, batch))
-    parts.push(await codec.encode(await pictures.read(first, n)))
+    parts.push(await codec.encode(await images.read(first, n)))
   await codec.dispose()
   const labels = Int32Array.from(indices, (index) => labelLike(run, source, index))
   const nats = await baseNatsOf(runtime, run.model, run.stage2(), joined(parts), labels, {
@@ -100,17 +100,17 @@ export const baseRate = async (
   return meanAndError(nats.map((n) => n / (run.model.size ** 2 * Math.LN2)))
 }
 
-/** Measures a run on up to `count` held-out pictures, spread evenly. */
+/** Measures a run on up to `count` held-out images, spread evenly. */
 export const evaluate = async (
   run: OpenedRun,
   runtime: Runtime,
   options: { readonly count: number; readonly seed: number },
 ): Promise<Evaluation> => {
   const { validation } = await openRunData(run.config)
-  const { figures } = await measureStage1(run, runtime, evenPictures(validation, options.count), {
+  const { figures } = await measureStage1(run, runtime, evenImages(validation, options.count), {
     seed: options.seed,
     sampler: decoderSampler(run.config),
   })
-  const base = await baseRate(run, runtime, validation, { ...options, draws: drawsPerPicture })
+  const base = await baseRate(run, runtime, validation, { ...options, draws: drawsPerImage })
   return base ? { ...figures, baseBitsPerPixel: base } : figures
 }

@@ -1,4 +1,4 @@
-/** @file The frozen stage 1 in use: pictures to clean latents, noisy latents to pictures. Always the averaged weights. */
+/** @file The frozen stage 1 in use: images to clean latents, noisy latents to images. Always the averaged weights. */
 
 import { floats, type HostTensor, zeros } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
@@ -13,12 +13,12 @@ import { decoderStep, pixelsOf, type StepInputs, zClean } from './unifiedLatents
 
 /** Encoder and decoder ready to run. Examples are numbered from `first` (0 when absent), so that parts of a set draw on. */
 export interface Codec {
-  /** Pictures [N, 3, H, W] in [−1, 1] → clean latents [N, c, h, w]; a learned variance draws by (seed, example). */
+  /** Images [N, 3, H, W] in [−1, 1] → clean latents [N, c, h, w]; a learned variance draws by (seed, example). */
   encode(images: Float32Array, seed?: number, first?: number): Promise<Float32Array>
   /** Adds the encoder's fixed noise: z_0 = α_0·z + σ_0·ε, ε from (seed, example). Pixels get none. */
   addNoise(z: Float32Array, seed: number, first?: number): Float32Array
   /**
-   * Noisy latents z_0 [N, c, h, w] → pictures in [−1, 1], noise from (seed, example). Latents that are pixels come as
+   * Noisy latents z_0 [N, c, h, w] → images in [−1, 1], noise from (seed, example). Latents that are pixels come as
    * they are, and a decoder that predicts at once takes one step (`variant`).
    */
   decode(z0: Float32Array, seed: number, sampler: SamplerConfig, first?: number): Promise<Float32Array>

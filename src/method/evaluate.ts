@@ -13,12 +13,12 @@ import { normalKlElements, sumPerExample } from './diffusion/process.ts'
 import type { SamplerConfig } from './diffusion/sampler.ts'
 import { elboWeight } from './diffusion/weighting.ts'
 import type { ModelConfig } from './networks/config.ts'
-import { batchOf, compiledOnUse, type PictureSet, partsOf } from './programs.ts'
+import { batchOf, compiledOnUse, type ImageSet, partsOf } from './programs.ts'
 import { imageShape, latentShape, rateLevels, stage1Feeds, stage1InputSpecs } from './stage1.ts'
 import { stage2Feeds, stage2Objective } from './stage2.ts'
 import { type Stage1Inputs, type Stage2Inputs, stage1Terms, stage2Nats } from './unifiedLatents.ts'
 
-/** Loss terms per picture in nats, each averaged over the draws of time and noise. */
+/** Loss terms per image in nats, each averaged over the draws of time and noise. */
 export interface TermsPerImage {
   readonly priorNats: readonly number[]
   readonly terminalNats: readonly number[]
@@ -68,7 +68,7 @@ const meansOverDraws = async (
 
 /** The stage-1 objective ready to be measured. */
 export interface TermsEstimator {
-  /** The terms for each of a part of the pictures, [count, 3, H, W]. */
+  /** The terms for each of a part of the images, [count, 3, H, W]. */
   terms(images: Float32Array, part: Part, options: Draws): Promise<TermsPerImage>
   dispose(): Promise<void>
 }
@@ -145,7 +145,7 @@ export const baseNatsOf = async (
   return [...means.nats!]
 }
 
-/** Pictures from `first` on with what was made of them, while they are in memory. */
+/** Images from `first` on with what was made of them, while they are in memory. */
 export interface MeasuredPart {
   readonly first: number
   /** [n, 3, H, W] */
@@ -155,7 +155,7 @@ export interface MeasuredPart {
   readonly rateElements: Float64Array
 }
 
-/** Figures of stage 1, and the two that are told picture by picture. */
+/** Figures of stage 1, and the two that are told image by image. */
 export interface MeasuredStage1 {
   readonly figures: Evaluation
   readonly psnrs: readonly number[]
@@ -163,7 +163,7 @@ export interface MeasuredStage1 {
 }
 
 /**
- * Measures stage 1 on pictures, of which a part is in memory at a time; the figures do not depend on its size.
+ * Measures stage 1 on images, of which a part is in memory at a time; the figures do not depend on its size.
  * @param options.batch of the codec, too
  * @param look sees every part as it passes
  */
@@ -172,12 +172,12 @@ export const evaluateStage1 = async (
   config: ModelConfig,
   weights: Weights,
   codec: Codec,
-  pictures: PictureSet,
+  set: ImageSet,
   options: Draws & { readonly batch: number; readonly sampler: SamplerConfig; readonly atOnce?: number },
   look: (part: MeasuredPart) => void = () => undefined,
 ): Promise<MeasuredStage1> => {
   const { size, latent } = config
-  const { count } = pictures
+  const { count } = set
   const { batch, seed, sampler } = options
   const estimator = createTermsEstimator(runtime, config, weights, batch)
   const psnrs: number[] = []
@@ -190,12 +190,12 @@ export const evaluateStage1 = async (
     const z = await codec.encode(images, seed, first)
     return { z, reconstructions: await codec.decode(codec.addNoise(z, seed, first), seed, steps, first) }
   }
-  // Compiles encoder and decoder, which is no part of the time that a picture takes.
-  await coded(await pictures.read(0, Math.min(batch, count)), 0, { ...sampler, steps: 1 })
+  // Compiles encoder and decoder, which is no part of the time that an image takes.
+  await coded(await set.read(0, Math.min(batch, count)), 0, { ...sampler, steps: 1 })
   let squares = 0
   let seconds = 0
   for (const { first, n } of partsOf(count, batch, options.atOnce)) {
-    const images = await pictures.read(first, n)
+    const images = await set.read(first, n)
     const start = performance.now()
     const { z, reconstructions } = await coded(images, first, sampler)
     seconds += (performance.now() - start) / 1000

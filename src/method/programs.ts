@@ -18,15 +18,15 @@ export const compiledOnUse = (
   }
 }
 
-/** Pixels of a batch of frozen networks at most: 64 pictures of 64×64, one of 512×512. */
+/** Pixels of a batch of frozen networks at most: 64 images of 64×64, one of 512×512. */
 const batchPixels = 64 * 64 ** 2
 const largestBatch = 64
 
-/** The batch for `count` pictures of a size: what there is, what is efficient, what fits memory. */
+/** The batch for `count` images of a size: what there is, what is efficient, what fits memory. */
 export const batchFor = (count: number, size: number): number =>
   Math.max(1, Math.min(largestBatch, count, Math.floor(batchPixels / size ** 2)))
 
-/** Pictures in memory at a time where a set is measured. */
+/** Images in memory at a time where a set is measured. */
 const mostAtOnce = 64
 
 /**
@@ -72,9 +72,9 @@ export const batchOf = (data: Float32Array, shape: Shape, first: number): HostTe
   return float32(shape, out)
 }
 
-/** Pictures that are read when their turn comes. */
-export interface PictureSet {
+/** Images that are read when their turn comes. */
+export interface ImageSet {
   readonly count: number
-  /** Pictures `first` to `first + n − 1`: [n, 3, H, W] in [−1, 1]. */
+  /** Images `first` to `first + n − 1`: [n, 3, H, W] in [−1, 1]. */
   read(first: number, n: number): Promise<Float32Array>
 }

@@ -38,7 +38,7 @@ export const latentShape = (config: ModelConfig, B: number): Shape => {
 /** What every input of the objective is given as; `zDraw` may be left out where the program does not read it. */
 type PerInput<T> = { readonly [K in Exclude<keyof Stage1Inputs, 'zDraw'>]: T } & { readonly zDraw?: T }
 
-/** Types of the objective's inputs for a batch of B pictures. */
+/** Types of the objective's inputs for a batch of B images. */
 export const stage1InputSpecs = (config: ModelConfig, B: number): PerInput<InputSpec> => ({
   x: { shape: imageShape(config, B) },
   zEps: { shape: latentShape(config, B) },
@@ -57,7 +57,7 @@ export const stage1InputSpecs = (config: ModelConfig, B: number): PerInput<Input
 /** Root mean square over all elements of the latent: collapse shows here first (method.md section 9). */
 const rms = (z: Value): Value => sqrt(reduceMean(square(z)))
 
-/** The stage-1 objective for a batch of B pictures; the loss is in nats per pixel. */
+/** The stage-1 objective for a batch of B images; the loss is in nats per pixel. */
 export const stage1Objective = (config: ModelConfig, B: number): Objective => ({
   name: 'stage1',
   spec: stage1Spec(config),
@@ -76,7 +76,7 @@ export const stage1Objective = (config: ModelConfig, B: number): Objective => ({
   },
 })
 
-/** Noise of a batch: one stream per example, so that a picture's noise does not depend on the batch around it. */
+/** Noise of a batch: one stream per example, so that an image's noise does not depend on the batch around it. */
 export const batchNoise = (shape: Shape, seed: number, name: string, firstExample: number): HostTensor => {
   const noise = zeros(shape)
   const [B] = shape as [number]

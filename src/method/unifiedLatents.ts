@@ -52,18 +52,18 @@ const posteriorOf = (config: ModelConfig, lookUp: LookUp, x: Value): Posterior =
 const drawn = ({ mean, logVariance }: Posterior, eps: Value | undefined): Value =>
   logVariance === null ? mean : add(mean, mul(exp(mul(logVariance, 0.5)), eps!))
 
-/** The clean latent z [B, c, h, w] of pictures. @param eps noise of a learned variance; not read without one */
+/** The clean latent z [B, c, h, w] of images. @param eps noise of a learned variance; not read without one */
 export const zClean = (config: ModelConfig, lookUp: LookUp, x: Value, eps?: Value): Value =>
   config.variant.encoder === 'pixels'
     ? spaceToDepth(x, config.latent.downsample)
     : drawn(posteriorOf(config, lookUp, x), eps)
 
-/** Pictures [B, 3, H, W] of latents that are pixels (variant.encoder). */
+/** Images [B, 3, H, W] of latents that are pixels (variant.encoder). */
 export const pixelsOf = (config: ModelConfig, z: Value): Value => depthToSpace(z, config.latent.downsample)
 
 /** Inputs of the stage-1 objective besides parameters. Times enter as log-SNR and loss weight, see weighting.ts. */
 export interface Stage1Inputs {
-  /** Pictures [B, 3, H, W] in [−1, 1]. */
+  /** Images [B, 3, H, W] in [−1, 1]. */
   readonly x: Value
   /** Noise of z_t, of z_0 and of x_t. */
   readonly zEps: Value
@@ -71,7 +71,7 @@ export interface Stage1Inputs {
   readonly xEps: Value
   /** Noise of the encoder's own variance, where it is learned. */
   readonly zDraw?: Value
-  /** Log-SNR of z_0, [B]: λ_z(0) for every picture unless `variant.priorBias` is set. */
+  /** Log-SNR of z_0, [B]: λ_z(0) for every image unless `variant.priorBias` is set. */
   readonly z0LogSnr: Value
   /** λ_z(t) and the weight of ‖v − v̂‖² in L_z, [B]. */
   readonly zLogSnr: Value
@@ -146,7 +146,7 @@ const diffusionRate = (
   }
 }
 
-/** L_x: the decoder's sigmoid-weighted loss, or its squared error where it predicts the picture at once. */
+/** L_x: the decoder's sigmoid-weighted loss, or its squared error where it predicts the image at once. */
 const decoderNats = (config: ModelConfig, lookUp: LookUp, z0: Value, inputs: Stage1Inputs): Value => {
   const { x, xEps, xLogSnr, xWeight, z0LogSnr, seed } = inputs
   const level = levelOf(xLogSnr, 4)
@@ -250,7 +250,7 @@ const clipPixels = (x: Value): Value => minimum(maximum(x, -1), 1)
 const constantLevel = (logSnr: number, B: number): Value =>
   constant(float32([B], new Float32Array(B).fill(logSnr)))
 
-/** One decoder step towards the picture; x̂ is clipped to the pixels' range [−1, 1]. */
+/** One decoder step towards the image; x̂ is clipped to the pixels' range [−1, 1]. */
 export const decoderStep = (config: ModelConfig, lookUp: LookUp, z0: Value, step: StepInputs): Value => {
   const z0LogSnr = constantLevel(config.latent.logSnr0, z0.shape[0]!)
   const v = decoderV(decoderOf(config, lookUp), config, step.xT, z0, step.logSnr, z0LogSnr)

@@ -1,4 +1,4 @@
-/** @file Everything that is said about generated pictures from their features. */
+/** @file Everything that is said about generated images from their features. */
 import { type RandomKey, streamKey } from '../engine/host/random.ts'
 import { drawSubset, type FeatureSet, pickRows } from './featureSet.ts'
 import { featureStatistics, frechetDistance, smallSampleBias } from './frechet.ts'
@@ -7,31 +7,31 @@ import { precisionRecall } from './precisionRecall.ts'
 
 /** How generated features differ from real ones. */
 export interface FeatureComparison {
-  /** Fréchet distance of all pictures. */
+  /** Fréchet distance of all images. */
   readonly frechet: number
-  /** The same for infinitely many pictures on both sides, by extrapolation; null where that was not asked for. */
+  /** The same for infinitely many images on both sides, by extrapolation; null where that was not asked for. */
   readonly frechetExtrapolated: number | null
-  /** frechet − frechetExtrapolated: what the number of pictures adds. */
+  /** frechet − frechetExtrapolated: what the number of images adds. */
   readonly bias: number | null
   readonly kid: Pick<Kid, 'mean' | 'error'>
-  /** Of at most 10,000 pictures a side, drawn by the seed: their cost grows with the square. */
+  /** Of at most 10,000 images a side, drawn by the seed: their cost grows with the square. */
   readonly precision: number
   readonly recall: number
   readonly realCount: number
   readonly fakeCount: number
 }
 
-/** Pictures a side that precision and recall are taken of at most (Dhariwal & Nichol's evaluation: 10,000 real ones). */
+/** Images a side that precision and recall are taken of at most (Dhariwal & Nichol's evaluation: 10,000 real ones). */
 const nearestOf = 10_000
 
 const atMost = (set: FeatureSet, key: RandomKey): FeatureSet =>
   set.count <= nearestOf ? set : pickRows(set, drawSubset(key, set.count, nearestOf))
 
 /**
- * Compares two sets of features of one network; all draws come from the seed. About 25 s for twice 1600 pictures and
+ * Compares two sets of features of one network; all draws come from the seed. About 25 s for twice 1600 images and
  * 768 dimensions.
  * @param options `fitBias` false leaves the extrapolation out, which takes most of the time
- * @throws for fewer than 8 pictures on a side and when the dimensions differ
+ * @throws for fewer than 8 images on a side and when the dimensions differ
  */
 export const compareFeatureSets = (
   real: FeatureSet,

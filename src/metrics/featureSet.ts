@@ -1,7 +1,7 @@
-/** @file Sets of feature vectors, one row a picture, and seeded subsets of them. */
+/** @file Sets of feature vectors, one row an image, and seeded subsets of them. */
 import { type RandomKey, randomUniform } from '../engine/host/random.ts'
 
-/** Feature vectors of one set of pictures. */
+/** Feature vectors of one set of images. */
 export interface FeatureSet {
   readonly count: number
   readonly dimension: number
@@ -12,7 +12,7 @@ export interface FeatureSet {
 /**
  * Checks and wraps rows of features.
  * @param data [count, dimension], row-major
- * @throws when the rows do not fill, and when a number is not finite, naming the first such picture
+ * @throws when the rows do not fill, and when a number is not finite, naming the first such image
  */
 export const featureSet = (data: Float32Array | Float64Array, dimension: number): FeatureSet => {
   if (!Number.isInteger(dimension) || dimension < 1 || data.length % dimension !== 0) {
@@ -23,7 +23,7 @@ export const featureSet = (data: Float32Array | Float64Array, dimension: number)
   const bad = data.findIndex((x) => !Number.isFinite(x))
   if (bad >= 0) {
     throw new Error(
-      `features: picture ${Math.floor(bad / dimension)} has ${data[bad]} as feature ${bad % dimension}; are its pixels finite?`,
+      `features: image ${Math.floor(bad / dimension)} has ${data[bad]} as feature ${bad % dimension}; are its pixels finite?`,
     )
   }
   return { count: data.length / dimension, dimension, data }
@@ -33,14 +33,14 @@ export const featureSet = (data: Float32Array | Float64Array, dimension: number)
 export const expectSameDimension = (a: { dimension: number }, b: { dimension: number }): void => {
   if (a.dimension !== b.dimension) {
     throw new Error(
-      `features: ${a.dimension} numbers a picture on one side, ${b.dimension} on the other; use one network for both`,
+      `features: ${a.dimension} numbers an image on one side, ${b.dimension} on the other; use one network for both`,
     )
   }
 }
 
 /** @throws when a set is smaller than `least`. */
 export const expectCount = (set: { count: number }, least: number, metric: string): void => {
-  if (set.count < least) throw new Error(`${metric}: ${set.count} pictures; it takes ${least} or more`)
+  if (set.count < least) throw new Error(`${metric}: ${set.count} images; it takes ${least} or more`)
 }
 
 /** Rows `from` to `to` as float64, [to − from, dimension]. */

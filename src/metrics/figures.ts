@@ -1,7 +1,7 @@
 /** @file The figures of a run: what is measured of reconstructions, rates and samples, with how it was measured. */
 import type { FeatureComparison } from './compareFeatures.ts'
 
-/** A measured quantity and its standard error over pictures. */
+/** A measured quantity and its standard error over images. */
 interface Measured {
   readonly mean: number
   readonly error: number
@@ -10,9 +10,9 @@ interface Measured {
 /** Validation figures of stage 1. */
 export interface Evaluation {
   readonly count: number
-  /** dB, MAX 2 on [−1, 1], per picture then mean. */
+  /** dB, MAX 2 on [−1, 1], per image then mean. */
   readonly psnr: Measured
-  /** Structural similarity; null for pictures smaller than its window of 11×11. */
+  /** Structural similarity; null for images smaller than its window of 11×11. */
   readonly ssim: Measured | null
   /** PSNR of averaging down to the latent grid and bilinear interpolation up. */
   readonly gridPsnr: Measured
@@ -22,7 +22,7 @@ export interface Evaluation {
   readonly bitsPerDim: Measured
   /** The same latents by the base model's unweighted ELBO in place of the prior's; absent without a base model. */
   readonly baseBitsPerPixel?: Measured
-  /** Loss terms in nats per picture. */
+  /** Loss terms in nats per image. */
   readonly priorNats: Measured
   readonly terminalNats: Measured
   readonly decoderNats: Measured
@@ -40,7 +40,7 @@ export interface Quality {
     /** What reconstructions and samples are compared with. */
     readonly reconstructionsOf?: string
     readonly samplesAgainst?: string
-    /** Pictures asked for; fewer are reconstructed where the data has fewer. */
+    /** Images asked for; fewer are reconstructed where the data has fewer. */
     readonly samples?: number
     readonly seed?: number
     readonly latentSampler: string
@@ -49,15 +49,15 @@ export interface Quality {
     /** Where guidance acts, if it is not 1. */
     readonly guidanceLogSnr?: readonly [number, number]
   }
-  /** Reconstructions against the same pictures (rFID); null where nothing is reconstructed (pixel diffusion). */
+  /** Reconstructions against the same images (rFID); null where nothing is reconstructed (pixel diffusion). */
   readonly reconstruction: FeatureComparison | null
-  /** Samples against all training pictures, classes as often as there (gFID); null without a model that generates. */
+  /** Samples against all training images, classes as often as there (gFID); null without a model that generates. */
   readonly generation: FeatureComparison | null
   /** CLIP scores, where they were asked for. */
   readonly clip?: ClipFigures
 }
 
-/** A CLIP score: 100·cos, its mean over pictures with the standard error. */
+/** A CLIP score: 100·cos, its mean over images with the standard error. */
 export interface ClipScore {
   readonly mean: number
   readonly error: number
@@ -72,10 +72,10 @@ export interface ClipFigures {
     readonly captions: string
     readonly prompts: string
   }
-  /** Reconstructions by captions, and the pictures that they were made of; null without captions or reconstructions. */
+  /** Reconstructions by captions, and the images that they were made of; null without captions or reconstructions. */
   readonly reconstructions: ClipScore | null
   readonly originals: ClipScore | null
-  /** Samples by class names, and as many pictures of these classes; null without classes or samples. */
+  /** Samples by class names, and as many images of these classes; null without classes or samples. */
   readonly samples: ClipScore | null
   readonly originalsByClass: ClipScore | null
 }

@@ -1,4 +1,4 @@
-/** @file The Fréchet distance between two sets of features (FID, FD-DINOv2, …), and what few pictures add to it. */
+/** @file The Fréchet distance between two sets of features (FID, FD-DINOv2, …), and what few images add to it. */
 import { streamKey } from '../engine/host/random.ts'
 import {
   drawSubset,
@@ -27,7 +27,7 @@ const blockRows = 512
 /**
  * Mean and covariance (N − 1 below) in float64. Rows are centred before they are multiplied, so that features far from
  * zero lose no digits.
- * @throws for fewer than two pictures
+ * @throws for fewer than two images
  */
 export const featureStatistics = (set: FeatureSet): FeatureStatistics => {
   const { count, dimension, data } = set
@@ -53,7 +53,7 @@ export const featureStatistics = (set: FeatureSet): FeatureStatistics => {
  * |m₁ − m₂|² + tr(S₁ + S₂ − 2(S₁S₂)^½).
  *
  * With S₁ = FᵀF the product S₁S₂ has the eigenvalues of F·S₂·Fᵀ, which is symmetric: no square root of a matrix that
- * is not, no complex numbers, and exact zeros where few pictures leave a covariance without full rank. Eigenvalues
+ * is not, no complex numbers, and exact zeros where few images leave a covariance without full rank. Eigenvalues
  * that rounding turned negative count as 0. One distance takes 1.3 s at 768 dimensions, 24 s at 2048 (one core).
  * @throws when the dimensions differ
  */
@@ -64,7 +64,7 @@ export const frechetDistance = (a: FeatureStatistics, b: FeatureStatistics): num
   for (let i = 0; i < d; i++) {
     sum += (a.mean[i] - b.mean[i]) ** 2 + a.covariance[i * d + i] + b.covariance[i * d + i]
   }
-  // Fewer pictures make a shorter factor, and everything after it is as small.
+  // Fewer images make a shorter factor, and everything after it is as small.
   const [first, second] = a.count <= b.count ? [a, b] : [b, a]
   const { factor, rank } = positiveFactor(first.covariance, d)
   const left = productWithTranspose(factor, second.covariance, rank, d, d)
@@ -73,15 +73,15 @@ export const frechetDistance = (a: FeatureStatistics, b: FeatureStatistics): num
   return Math.max(0, sum)
 }
 
-/** A Fréchet distance and what its small number of pictures adds to it. */
+/** A Fréchet distance and what its small number of images adds to it. */
 export interface FrechetEstimate {
-  /** The distance as it is always computed and published, of all pictures. */
+  /** The distance as it is always computed and published, of all images. */
   readonly raw: number
-  /** The distance that the fit gives for infinitely many pictures; noisy, and may come out a little below 0. */
+  /** The distance that the fit gives for infinitely many images; noisy, and may come out a little below 0. */
   readonly extrapolated: number
   /** raw − extrapolated. */
   readonly bias: number
-  /** What was fitted: the share of the pictures used, and the distance. */
+  /** What was fitted: the share of the images used, and the distance. */
   readonly points: readonly { readonly share: number; readonly distance: number }[]
 }
 
@@ -90,16 +90,16 @@ const inverseShares = [1, 4 / 3, 5 / 3, 2, 7 / 3, 8 / 3, 3]
 const leastCount = 8
 
 /**
- * The Fréchet distance with its bias at this number of pictures. Sampling error makes the distance too large by about
+ * The Fréchet distance with its bias at this number of images. Sampling error makes the distance too large by about
  * c/N, so a line through the distances of seeded subsets, over 1/N, ends at FD∞ (Chong & Forsyth 2020,
  * arXiv 1911.07023, who draw from the generated side only).
  *
  * When `real` is a set, both sides shrink by the same share and both biases go; when it is ready-made statistics, it
- * stays as it is and its own bias with it. Equally large sides are cut at the same positions, so pictures and their
+ * stays as it is and its own bias with it. Equally large sides are cut at the same positions, so images and their
  * reconstructions stay paired. The law c/N holds when N is several times the dimension; below that the bias that is
  * stated is too small (equal Gaussians in 64 dimensions: of a bias of 4.5 at N = 500 nothing is left, of 17 at 128 8%,
  * of 35 at 64 a half). Takes seven distances.
- * @throws when dimensions differ, and for fewer than 8 pictures
+ * @throws when dimensions differ, and for fewer than 8 images
  */
 export const smallSampleBias = (
   real: FeatureSet | FeatureStatistics,

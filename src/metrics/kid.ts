@@ -7,7 +7,7 @@ import { forEachPairBlock } from './pairBlocks.ts'
 /** Settings of `kid`. */
 export interface KidOptions {
   readonly seed?: number
-  /** Pictures of each side in a subset, at most; smaller sets are taken whole. */
+  /** Images of each side in a subset, at most; smaller sets are taken whole. */
   readonly subsetSize?: number
   readonly subsets?: number
 }
@@ -16,20 +16,20 @@ export interface KidOptions {
 export interface Kid {
   /** Mean over subsets. */
   readonly mean: number
-  /** Standard error of the mean as an estimate for all pictures of these two kinds, not for these two sets. */
+  /** Standard error of the mean as an estimate for all images of these two kinds, not for these two sets. */
   readonly error: number
-  /** Pictures of each side in a subset. */
+  /** Images of each side in a subset. */
   readonly subsetSize: number
   readonly subsets: number
 }
 
-/** Positions of a subset's pictures on both sides, ascending. */
+/** Positions of a subset's images on both sides, ascending. */
 interface Subset {
   readonly real: Int32Array
   readonly fake: Int32Array
 }
 
-/** Sums of the kernel over pairs of different pictures within one side (each pair once), or over all pairs of two. */
+/** Sums of the kernel over pairs of different images within one side (each pair once), or over all pairs of two. */
 interface KernelSums {
   readonly whole: number
   readonly ofSubset: Float64Array
@@ -80,7 +80,7 @@ const kernelSums = (
   return { whole, ofSubset }
 }
 
-/** Unbiased MMD² from the sums of m pictures of one side and n of the other (Gretton et al. 2012, equation 3). */
+/** Unbiased MMD² from the sums of m images of one side and n of the other (Gretton et al. 2012, equation 3). */
 const unbiased = (real: number, fake: number, across: number, m: number, n: number): number =>
   (2 * real) / (m * (m - 1)) + (2 * fake) / (n * (n - 1)) - (2 * across) / (m * n)
 
@@ -92,7 +92,7 @@ const discrepancies = (
 ): { readonly whole: number; readonly each: readonly number[] } => {
   const [inReal, inFake] = [subsets.map((s) => s.real), subsets.map((s) => s.fake)]
   const r = kernelSums(real, real, inReal, inReal)
-  // Even where both sides are one object, the pairs across count a picture with itself.
+  // Even where both sides are one object, the pairs across count an image with itself.
   const f = kernelSums(fake, fake, inFake, inFake)
   const x = kernelSums(real, { ...fake }, inReal, inFake)
   return {
@@ -109,7 +109,7 @@ const draw = (real: FeatureSet, fake: FeatureSet, size: number, count: number, s
     fake: drawSubset(streamKey(seed, 'kid fake', size, i), fake.count, size),
   }))
 
-/** Unbiased MMD² of two whole sets, without subsets. @throws for fewer than 2 pictures and differing dimensions. */
+/** Unbiased MMD² of two whole sets, without subsets. @throws for fewer than 2 images and differing dimensions. */
 export const kidOfWholeSets = (real: FeatureSet, fake: FeatureSet): number => {
   for (const set of [real, fake]) expectCount(set, 2, 'KID')
   return discrepancies(real, fake, []).whole
@@ -117,15 +117,15 @@ export const kidOfWholeSets = (real: FeatureSet, fake: FeatureSet): number => {
 
 /**
  * Kernel Inception distance (Bińkowski et al. 2018, arXiv 1801.01401): kernel (x·y/d + 1)³, unbiased MMD², mean over
- * 100 seeded subsets of 1000 pictures of each side, of all pictures where there are fewer.
+ * 100 seeded subsets of 1000 images of each side, of all images where there are fewer.
  *
  * The subsets overlap, so their spread over √100 would promise too much, and it is 0 where a subset is the whole set.
- * The error is the delete-d jackknife's (Shao & Wu 1989): the spread of subsets of m ≤ N/2 pictures times √(m/(N − m)),
+ * The error is the delete-d jackknife's (Shao & Wu 1989): the spread of subsets of m ≤ N/2 images times √(m/(N − m)),
  * N the smaller side. Two sets of the same kind get up to twice their true error.
  *
- * Takes 2N²·d multiplications for the larger N, or 100·2·1000²·d where that is less (4 s for twice 1600 pictures and
+ * Takes 2N²·d multiplications for the larger N, or 100·2·1000²·d where that is less (4 s for twice 1600 images and
  * 768 dimensions); memory does not grow with N.
- * @throws for fewer than 4 pictures on a side and differing dimensions
+ * @throws for fewer than 4 images on a side and differing dimensions
  */
 export const kid = (
   real: FeatureSet,

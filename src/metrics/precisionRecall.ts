@@ -1,20 +1,20 @@
-/** @file Precision and recall of generated pictures by nearest-neighbour manifolds. */
+/** @file Precision and recall of generated images by nearest-neighbour manifolds. */
 import { expectCount, expectSameDimension, type FeatureSet } from './featureSet.ts'
 import { panel } from './linearAlgebra.ts'
 import { forEachPairBlock } from './pairBlocks.ts'
 
 /** How much of one set lies within the manifold of the other. */
 export interface PrecisionRecall {
-  /** Share of the generated pictures within the manifold of the real ones: how realistic they are. */
+  /** Share of the generated images within the manifold of the real ones: how realistic they are. */
   readonly precision: number
-  /** Share of the real pictures within the manifold of the generated ones: how much of reality is covered. */
+  /** Share of the real images within the manifold of the generated ones: how much of reality is covered. */
   readonly recall: number
 }
 
 const squaredLengths = ({ count, dimension, data }: FeatureSet): Float64Array => {
   const squares = new Float64Array(count)
   for (let i = 0; i < count; i++) {
-    // In panels as the scalar products, so that a picture is at distance exactly 0 from its copy.
+    // In panels as the scalar products, so that an image is at distance exactly 0 from its copy.
     for (let start = 0; start < dimension; start += panel) {
       let sum = 0
       for (let j = start; j < Math.min(dimension, start + panel); j++) sum += data[i * dimension + j] ** 2
@@ -24,9 +24,9 @@ const squaredLengths = ({ count, dimension, data }: FeatureSet): Float64Array =>
   return squares
 }
 
-/** Squared distance of each picture to its k-th nearest neighbour in its own set, itself not counted. */
+/** Squared distance of each image to its k-th nearest neighbour in its own set, itself not counted. */
 const radii = (set: FeatureSet, squares: Float64Array, k: number): Float64Array => {
-  const nearest = new Float64Array(set.count * k).fill(Number.POSITIVE_INFINITY) // k ascending for each picture
+  const nearest = new Float64Array(set.count * k).fill(Number.POSITIVE_INFINITY) // k ascending for each image
   forEachPairBlock(set, set, { upper: false }, ({ row, rows, column, columns, products }) => {
     for (let i = 0; i < rows; i++) {
       const at = (row + i) * k
@@ -46,9 +46,9 @@ const radii = (set: FeatureSet, squares: Float64Array, k: number): Float64Array 
 
 /**
  * Improved precision and recall (Kynkäänniemi et al. 2019, arXiv 1904.06991): a set's manifold is the union of balls
- * around its pictures, each reaching to the picture's k-th nearest neighbour, border included. Both numbers depend on
- * how many pictures there are; compare like with like. Takes 3 times N²·d multiplications.
- * @throws for k pictures or fewer, and when the dimensions differ
+ * around its images, each reaching to the image's k-th nearest neighbour, border included. Both numbers depend on
+ * how many images there are; compare like with like. Takes 3 times N²·d multiplications.
+ * @throws for k images or fewer, and when the dimensions differ
  */
 export const precisionRecall = (
   real: FeatureSet,

@@ -1,7 +1,7 @@
 /** @file Peak signal-to-noise ratio, and the trivial codec that reconstructions are held against. */
 
 /**
- * PSNR per image in dB: 10 log₁₀(2²/MSE) for pictures in [−1, 1], the reconstruction clipped to that range.
+ * PSNR per image in dB: 10 log₁₀(2²/MSE) for images in [−1, 1], the reconstruction clipped to that range.
  * @param count number of images in both arrays
  */
 export const psnr = (original: Float32Array, reconstruction: Float32Array, count: number): number[] => {
@@ -17,7 +17,7 @@ export const psnr = (original: Float32Array, reconstruction: Float32Array, count
 }
 
 /**
- * Pictures averaged down over block×block pixels and brought back by bilinear interpolation (half-pixel centres,
+ * Images averaged down over block×block pixels and brought back by bilinear interpolation (half-pixel centres,
  * edges held): what a latent grid of that resolution gives for free.
  * @param images [N, C, size, size] flattened; `planes` is N·C
  */

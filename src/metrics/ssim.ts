@@ -1,9 +1,9 @@
-/** @file Structural similarity of pictures. */
+/** @file Structural similarity of images. */
 
 const radius = 5
 const width = 2 * radius + 1
 const sigma = 1.5
-/** (0.01·L)² and (0.03·L)² for pictures in [−1, 1], whose range L is 2. */
+/** (0.01·L)² and (0.03·L)² for images in [−1, 1], whose range L is 2. */
 const c1 = 0.02 ** 2
 const c2 = 0.06 ** 2
 
@@ -51,13 +51,13 @@ const planeSsim = (a: Float64Array, b: Float64Array, height: number, columns: nu
 }
 
 /**
- * SSIM of each picture in [−1, 1] (Wang et al. 2004): Gaussian windows of 11×11 with σ 1.5, K = 0.01 and 0.03, range 2,
- * the mean over all positions where the window lies within the picture, then over channels. The reconstruction is
+ * SSIM of each image in [−1, 1] (Wang et al. 2004): Gaussian windows of 11×11 with σ 1.5, K = 0.01 and 0.03, range 2,
+ * the mean over all positions where the window lies within the image, then over channels. The reconstruction is
  * clipped to [−1, 1] first, as for PSNR. Equal to scikit-image's `structural_similarity` with gaussian_weights=True,
  * sigma=1.5, use_sample_covariance=False, data_range=2.
  * @param original [N, C, height, width] @param reconstruction the same
  * @param shape N, C, height, width
- * @throws for pictures smaller than the window, and for arrays that the shape does not fill
+ * @throws for images smaller than the window, and for arrays that the shape does not fill
  */
 export const ssim = (
   original: Float32Array,
@@ -66,7 +66,7 @@ export const ssim = (
 ): number[] => {
   const [N, C, H, W] = shape
   if (H < width || W < width) {
-    throw new Error(`ssim: pictures of ${H}×${W} are smaller than the window of ${width}×${width}`)
+    throw new Error(`ssim: images of ${H}×${W} are smaller than the window of ${width}×${width}`)
   }
   for (const { length } of [original, reconstruction]) {
     if (length !== N * C * H * W) throw new Error(`ssim: ${length} numbers do not fill [${shape.join(',')}]`)

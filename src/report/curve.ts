@@ -91,7 +91,7 @@ export const curveFrame = ({ series, logY = false }: Curve): CurveFrame => {
   }
 }
 
-/** Keeps first, lowest, highest and last of the neighbours in one pixel column: the same picture in fewer points. */
+/** Keeps first, lowest, highest and last of the neighbours in one pixel column: the same image in fewer points. */
 const thin = (points: readonly (readonly [number, number])[]): (readonly [number, number])[] => {
   if (points.length <= 2 * curveSize.width) return [...points]
   const kept = new Set<number>()

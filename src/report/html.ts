@@ -10,11 +10,11 @@ export interface SummaryItem {
   readonly note?: string
 }
 
-/** A PNG picture. */
-export interface Picture {
+/** A PNG image. */
+export interface Image {
   readonly png: Uint8Array
   readonly caption: string
-  /** Width on the page in CSS pixels; the picture's own width when left out. */
+  /** Width on the page in CSS pixels; the image's own width when left out. */
   readonly width?: number
 }
 
@@ -30,7 +30,7 @@ export interface Section {
   /** Plain text; an empty line starts a paragraph. */
   readonly text?: string
   readonly curves?: readonly Curve[]
-  readonly pictures?: readonly Picture[]
+  readonly images?: readonly Image[]
   readonly table?: Table
   /** The run's settings, shown as they are. */
   readonly settings?: string
@@ -51,7 +51,7 @@ const summaryItem = ({ label, value, note }: SummaryItem): string => {
   return `<div><dt>${escapeMarkup(label)}</dt><dd class="value">${escapeMarkup(value)}</dd>${remark}</div>`
 }
 
-const picture = ({ png, caption, width }: Picture): string => {
+const image = ({ png, caption, width }: Image): string => {
   const text = escapeMarkup(caption)
   const size = width === undefined ? '' : ` width="${width}"`
   const data = Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64')
@@ -93,12 +93,12 @@ const group = (kind: string, items: readonly string[]): string =>
   items.length === 0 ? '' : `<div class="${kind}">${items.join('\n')}</div>`
 
 const sectionHtml = (section: Section, index: number): string => {
-  const { heading, text = '', curves = [], pictures = [], table, settings } = section
+  const { heading, text = '', curves = [], images = [], table, settings } = section
   const parts = [
     `<h2>${escapeMarkup(heading)}</h2>`,
     paragraphs(text),
     group('curves', curves.map(curveFigure)),
-    group('pictures', pictures.map(picture)),
+    group('images', images.map(image)),
     table === undefined ? '' : tableHtml(table),
     // tabindex lets the keyboard scroll a long listing.
     settings === undefined ? '' : `<pre tabindex="0">${escapeMarkup(settings.trimEnd())}</pre>`,

@@ -1,8 +1,8 @@
-/** @file Where a latent's bits are, as pictures: by position on the latent grid and by channel. */
+/** @file Where a latent's bits are, as images: by position on the latent grid and by channel. */
 import { float32, type HostTensor } from '../engine/host/tensor.ts'
-import { gridPng } from './picture.ts'
+import { gridPng } from './grid.ts'
 
-/** Pictures with what was measured of them. */
+/** Images with what was measured of them. */
 export interface RateMapsInput {
   /** Originals and reconstructions, [N, 3, size, size] in [−1, 1]. */
   readonly images: Float32Array
@@ -53,7 +53,7 @@ const heat = (share: number): readonly number[] => {
   })
 }
 
-/** A picture [3, size, size] from the colour of every pixel. */
+/** An image [3, size, size] from the colour of every pixel. */
 const drawn = (size: number, colour: (x: number, y: number) => readonly number[]): Float32Array => {
   const out = new Float32Array(3 * size ** 2)
   for (let y = 0; y < size; y++) {
@@ -68,7 +68,7 @@ const white = [1, 1, 1]
 const across = 8
 
 /**
- * PNG with four rows for every eight pictures: originals, reconstructions, bits by position, bits by channel (bars).
+ * PNG with four rows for every eight images: originals, reconstructions, bits by position, bits by channel (bars).
  * Colours and bars share one scale, whose upper end the labels give.
  */
 export const rateMapsPng = (input: RateMapsInput, scale: number): Promise<Uint8Array> => {

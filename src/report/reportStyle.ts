@@ -57,11 +57,11 @@ figure { margin: 0; }
 .plot .dashed path { stroke-dasharray: 5 4; }
 .s0 { --series: var(--s0); } .s1 { --series: var(--s1); } .s2 { --series: var(--s2); }
 .s3 { --series: var(--s3); } .s4 { --series: var(--s4); } .s5 { --series: var(--s5); }
-.pictures { display: flex; flex-wrap: wrap; gap: 1.5rem; margin: 1.25rem 0; align-items: flex-start; }
-.pictures figure { max-width: 100%; }
-.pictures img { display: block; max-width: 100%; height: auto; border-radius: 6px; border: 6px solid #ffffff; outline: 1px solid var(--line); image-rendering: pixelated; }
-.pictures figcaption { color: var(--muted); font-size: 0.85rem; line-height: 1.45; margin-top: 0.5rem; max-width: 40rem; }
-@media (max-width: 40rem) { .pictures img { image-rendering: auto; } }
+.images { display: flex; flex-wrap: wrap; gap: 1.5rem; margin: 1.25rem 0; align-items: flex-start; }
+.images figure { max-width: 100%; }
+.images img { display: block; max-width: 100%; height: auto; border-radius: 6px; border: 6px solid #ffffff; outline: 1px solid var(--line); image-rendering: pixelated; }
+.images figcaption { color: var(--muted); font-size: 0.85rem; line-height: 1.45; margin-top: 0.5rem; max-width: 40rem; }
+@media (max-width: 40rem) { .images img { image-rendering: auto; } }
 .table { overflow-x: auto; margin: 1.25rem 0; }
 table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.45rem 1.5rem 0.45rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }

@@ -11,7 +11,7 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 /** What the trainer stores beside the tensors: the two fields that every reader needs, and whatever else it wants. */
 export interface CheckpointMeta {
-  /** Training pictures seen, over all steps of the stage. */
+  /** Training images seen, over all steps of the stage. */
   readonly images: number
   /** Hash of what was trained (configHash), for whoever finds the checkpoint alone; a resume compares configurations. */
   readonly configHash: string

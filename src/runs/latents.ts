@@ -14,26 +14,26 @@ export interface LatentsRequest {
   readonly dir: string
   /** Hash of everything that the latents depend on: encoder weights, data, draws. Shards with another are replaced. */
   readonly key: string
-  /** Pictures of the data set, in the order of their indices. */
+  /** Images of the data set, in the order of their indices. */
   readonly count: number
   /** [c, h, w] */
   readonly shape: Shape
   /** Whether mirror images are kept, too. */
   readonly mirrored: boolean
-  /** Encodes pictures `first` to `first + n − 1`, mirrored or not: [n, c, h, w]. */
+  /** Encodes images `first` to `first + n − 1`, mirrored or not: [n, c, h, w]. */
   encode(first: number, n: number, mirrored: boolean): Promise<Float32Array>
-  /** Called with the pictures that are on disk so far. */
+  /** Called with the images that are on disk so far. */
   onProgress?(done: number): void
 }
 
 /** Latents that are all on disk. */
 export interface Latents {
-  /** The latents of pictures, mirrored where `flips` says so: [n, c, h, w]. */
+  /** The latents of images, mirrored where `flips` says so: [n, c, h, w]. */
   read(indices: ArrayLike<number>, flips: readonly boolean[]): Float32Array
   close(): void
 }
 
-/** Most bytes and pictures of a shard: it is made in memory, and lost when a process dies while encoding it. */
+/** Most bytes and images of a shard: it is made in memory, and lost when a process dies while encoding it. */
 const shardBytes = 2 ** 26
 const mostPerShard = 4096
 
@@ -103,7 +103,7 @@ export const openLatents = async (request: LatentsRequest): Promise<Latents> => 
       for (let i = 0; i < indices.length; i++) {
         const index = indices[i]!
         if (!(index >= 0 && index < request.count)) {
-          throw new Error(`latents: there is no picture ${index}; ask for 0 to ${request.count - 1}`)
+          throw new Error(`latents: there is no image ${index}; ask for 0 to ${request.count - 1}`)
         }
         const { path, fd, entries, dataStart } = open[Math.floor(index / most)]!
         const { begin } = entries.get(flips[i] ? 'mirrored' : 'z')!

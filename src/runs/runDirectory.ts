@@ -1,4 +1,4 @@
-/** @file A run's directory: config.yaml (resolved), run.json (what the data gave), checkpoints, logs, pictures. */
+/** @file A run's directory: config.yaml (resolved), run.json (what the data gave), checkpoints, logs, images. */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -13,7 +13,7 @@ export interface RunInfo {
   readonly classes: readonly string[]
   readonly trainCount: number
   readonly validationCount: number
-  /** Hash of names and labels of the training pictures in their order; older runs lack it. */
+  /** Hash of names and labels of the training images in their order; older runs lack it. */
   readonly pictures?: string
   /** Files that could not be used, with the reason. */
   readonly skipped: readonly string[]
@@ -143,8 +143,8 @@ export const prepareRun = (dir: string, config: Config): void => {
 const infoFile = (dir: string): string => join(dir, 'run.json')
 
 /**
- * Checks that a run goes on with the pictures that it began with: other classes would change what its labels mean, other
- * pictures the order in which they come.
+ * Checks that a run goes on with the images that it began with: other classes would change what its labels mean, other
+ * images the order in which they come.
  * @throws ConfigError naming what differs. A run without checkpoints has not begun.
  */
 export const expectSameData = (dir: string, info: RunInfo): void => {
@@ -152,7 +152,7 @@ export const expectSameData = (dir: string, info: RunInfo): void => {
   const before = readRunInfo(dir)
   const rows: readonly (readonly [string, unknown, unknown])[] = [
     ['classes', before.classes, info.classes],
-    ['training pictures', before.trainCount, info.trainCount],
+    ['training images', before.trainCount, info.trainCount],
     ['hash of their names and labels', before.pictures ?? info.pictures, info.pictures],
   ]
   const [what, was, is] = rows.find(([, was, is]) => JSON.stringify(was) !== JSON.stringify(is)) ?? []

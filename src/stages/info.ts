@@ -14,9 +14,9 @@ import { optimizerOf } from './stage.ts'
 export interface NetworkInfo {
   readonly network: string
   readonly parameters: number
-  /** 10⁹ floating-point operations per picture, forward (method.md section 6). */
+  /** 10⁹ floating-point operations per image, forward (method.md section 6). */
   readonly gflopsForward: number
-  /** Three times forward: per picture of a training step. */
+  /** Three times forward: per image of a training step. */
   readonly gflopsTraining: number
 }
 
@@ -40,7 +40,7 @@ const processBytes = 150 * 2 ** 20
 export interface ModelInfo {
   readonly name: string
   readonly latentShape: readonly number[]
-  /** Latent elements over picture elements. */
+  /** Latent elements over image elements. */
   readonly compression: number
   readonly networks: readonly NetworkInfo[]
   readonly stages: readonly StageInfo[]

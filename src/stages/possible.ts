@@ -19,7 +19,7 @@ export const traceLoss = (objective: Objective): Value => {
   return objective.trace((path) => input(path, shapes.get(path)!), inputs).loss
 }
 
-/** Height and width of pictures, in pixels. */
+/** Height and width of images, in pixels. */
 const [smallest, largest] = [4, 2048]
 
 const expectSize = (size: number): void => {
@@ -28,7 +28,7 @@ const expectSize = (size: number): void => {
   }
 }
 
-/** @throws ConfigError when the networks do not fit each other or the pictures. */
+/** @throws ConfigError when the networks do not fit each other or the images. */
 export const expectShapes = (config: Config): void => {
   const { name, data, variant, sampler } = config
   expectSize(data.size)
@@ -51,7 +51,7 @@ export const expectData = ({ source, path, size }: Config['data']): void => {
     )
   }
   if (source !== 'emoji' && !isNamed) {
-    const what = source === 'folder' ? 'a folder of pictures' : 'a file or folder of that format'
+    const what = source === 'folder' ? 'a folder of images' : 'a file or folder of that format'
     throw new ConfigError(
       `data.source is ${source}, but data.path is missing; give ${what} by --set data.path=PATH (ul data: --path PATH)`,
     )
@@ -63,7 +63,7 @@ export const expectTrainable = (config: Config): void => {
   const { name, data, latent, variant, sampler } = config
   if (data.frames > 1) {
     throw new ConfigError(
-      `${name}: data.frames is ${data.frames}, but only pictures train so far; set data.frames=1`,
+      `${name}: data.frames is ${data.frames}, but only images train so far; set data.frames=1`,
     )
   }
   const pixels = variant.encoder === 'pixels'
@@ -117,7 +117,7 @@ export const expectRunnable = <Run extends PlannedRun>(
       expectData(config.data)
       if (path && !existsSync(path))
         throw new ConfigError(
-          `data.path "${path}" does not exist; correct that value, or put the pictures there`,
+          `data.path "${path}" does not exist; correct that value, or put the images there`,
         )
     } catch (cause) {
       throw new ConfigError(`${dir}: ${(cause as Error).message}`, { cause })

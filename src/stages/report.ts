@@ -16,7 +16,7 @@ export interface ReportParts {
   readonly config: Config
   readonly info: RunInfo
   readonly evaluation: Evaluation | null
-  /** Absent where the latent is the picture itself. */
+  /** Absent where the latent is the image itself. */
   readonly reconstructionsPng: Uint8Array | null
   /** Absent when stage 2 was not trained. */
   readonly samplesPng: Uint8Array | null
@@ -65,7 +65,7 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
   const shape = `${config.latent.channels}×${config.data.size / config.latent.downsample}²`
   const common: SummaryItem[] = [
     {
-      label: 'pictures',
+      label: 'images',
       value: `${info.trainCount}`,
       note: `${info.validationCount} held out, ${info.skipped.length} skipped`,
     },
@@ -120,8 +120,8 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
         : [
             {
               heading: 'Reconstructions',
-              text: 'Held-out pictures; the original is above its reconstruction.',
-              pictures: [{ png: reconstructionsPng, caption: 'validation' }],
+              text: 'Held-out images; the original is above its reconstruction.',
+              images: [{ png: reconstructionsPng, caption: 'validation' }],
             },
           ]),
       ...(samplesPng === null
@@ -130,7 +130,7 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
             {
               heading: 'Samples',
               text: samples,
-              pictures: [{ png: samplesPng, caption: generator === 'prior' ? 'stage 1' : 'stage 2' }],
+              images: [{ png: samplesPng, caption: generator === 'prior' ? 'stage 1' : 'stage 2' }],
             },
           ]),
       { heading: 'Training', curves: curvesOf(records) },

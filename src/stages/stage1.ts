@@ -1,4 +1,4 @@
-/** @file Stage 1 of a run: batches of pictures, the encoder's warm-up, reconstructions at intervals. */
+/** @file Stage 1 of a run: batches of images, the encoder's warm-up, reconstructions at intervals. */
 import { join } from 'node:path'
 import type { TrainConfig } from '../config/schema.ts'
 import { batchPlan, openBatchReader } from '../data/batches.ts'
@@ -10,7 +10,7 @@ import { batchFor } from '../method/programs.ts'
 import { imageShape, stage1Feeds, stage1Objective } from '../method/stage1.ts'
 import { mean } from '../metrics/mean.ts'
 import { psnr } from '../metrics/psnr.ts'
-import { pairGrid } from '../report/picture.ts'
+import { pairGrid } from '../report/grid.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import { meanOf, runStage, type StageContext, type StagePlan, type StageResult } from './stage.ts'
 
@@ -40,7 +40,7 @@ const collapseWarning = (rms: number, bits: number, step: number): string =>
   `stage1 step ${step}: the latent is collapsing (rms ${rms.toFixed(3)}, ${bits.toFixed(4)} bits/pixel); ` +
   `raise decoder.lossFactor or train.stage1.encoderHold`
 
-/** Trains encoder, prior and decoder. @param shown validation pictures [N, 3, H, W] for grids and PSNR at intervals */
+/** Trains encoder, prior and decoder. @param shown validation images [N, 3, H, W] for grids and PSNR at intervals */
 export const runStage1 = async (
   context: StageContext,
   model: ModelConfig,

@@ -12,7 +12,7 @@ import type { ModelConfig } from '../method/networks/config.ts'
 import { batchFor } from '../method/programs.ts'
 import { imageShape, latentShape } from '../method/stage1.ts'
 import { stage2Feeds, stage2Objective } from '../method/stage2.ts'
-import { gridPng } from '../report/picture.ts'
+import { gridPng } from '../report/grid.ts'
 import { atTenths } from '../runs/events.ts'
 import { type Latents, openLatents } from '../runs/latents.ts'
 import { weightsFile } from '../runs/runDirectory.ts'
@@ -24,10 +24,10 @@ import { meanOf, runStage, type StageContext, type StageResult } from './stage.t
 /** Samples of each class in the grids made while training. */
 const shownPerClass = 8
 
-/** Pictures read and encoded at a time. */
+/** Images read and encoded at a time. */
 const readAtOnce = 64
 
-/** Hash of what the latent of a picture depends on: networks that encode, their weights, the draw if any. */
+/** Hash of what the latent of an image depends on: networks that encode, their weights, the draw if any. */
 const encoderKey = ({ model, config, stage1 }: OpenedRun): string => {
   const hash = createHash('sha256')
   const draw = model.variant.variance === 'learned' ? config.seed : null
@@ -39,8 +39,8 @@ const encoderKey = ({ model, config, stage1 }: OpenedRun): string => {
   return hash.digest('hex')
 }
 
-/** Encodes pictures `first` to `first + n − 1` of a source. */
-const encodePictures = async (
+/** Encodes images `first` to `first + n − 1` of a source. */
+const encodeImages = async (
   codec: Codec,
   source: ImageSource,
   first: number,
@@ -57,7 +57,7 @@ const encodePictures = async (
   return joined(parts)
 }
 
-/** The latents of a run's training pictures, on disk beside the stage 1 that made them; an exported one stays as it is. */
+/** The latents of a run's training images, on disk beside the stage 1 that made them; an exported one stays as it is. */
 const trainingLatents = (
   context: StageContext,
   run: OpenedRun,
@@ -71,7 +71,7 @@ const trainingLatents = (
   // A small set is one shard: for it the note of the start is enough.
   const tellProgress = atTenths((percent) => {
     if (encoded && percent > 0 && percent < 100)
-      listen({ event: 'note', text: `stage2: encoding ${count} pictures, ${percent}%` })
+      listen({ event: 'note', text: `stage2: encoding ${count} images, ${percent}%` })
   })
   return openLatents({
     dir: join(isExported ? context.dir : run.stage1Directory, 'latents'),
@@ -80,9 +80,9 @@ const trainingLatents = (
     shape: latentShape(run.model, 1).slice(1),
     mirrored: config.data.flip,
     encode: (first, n, mirrored) => {
-      if (!encoded) listen({ event: 'note', text: `stage2: encoding ${count} pictures` })
+      if (!encoded) listen({ event: 'note', text: `stage2: encoding ${count} images` })
       encoded = true
-      return encodePictures(codec, source, first, n, mirrored, config.seed)
+      return encodeImages(codec, source, first, n, mirrored, config.seed)
     },
     onProgress: (done) => tellProgress(done, count),
   })
@@ -128,9 +128,9 @@ export const runStage2 = async (
           configGuidance(config),
         )
         await generator.dispose()
-        const pictures = await codec.decode(z0, config.seed, decoderSampler(config))
+        const images = await codec.decode(z0, config.seed, decoderSampler(config))
         const path = join(dir, 'samples', `samples-${String(step).padStart(9, '0')}.png`)
-        const grid = float32(imageShape(model, labels.length), pictures)
+        const grid = float32(imageShape(model, labels.length), images)
         writeFileAtomic(path, await gridPng(grid, shownPerClass, { scale: 2 }))
         return {}
       },

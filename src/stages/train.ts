@@ -3,19 +3,19 @@
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
-import { readPictures } from '../data/batches.ts'
-import { type DataSplit, type ImageSource, picturesHash } from '../data/images/source.ts'
+import { readImages } from '../data/batches.ts'
+import { type DataSplit, type ImageSource, imagesHash } from '../data/images/source.ts'
 import { float32 } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseRate, measureStage1 } from '../measure/reconstruct.ts'
 import type { MeasuredPart } from '../method/evaluate.ts'
 import type { Evaluation } from '../metrics/figures.ts'
-import { gridPng, pairGrid } from '../report/picture.ts'
+import { gridPng, pairGrid } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
 import { evaluationFile, evaluationIn } from '../runs/results.ts'
 import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
-import { evenly, evenPictures } from '../use/images.ts'
+import { evenImages, evenly } from '../use/images.ts'
 import { gridLabels } from '../use/labels.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
 import { openRunData } from '../use/runData.ts'
@@ -48,38 +48,38 @@ export interface TrainResult {
   readonly evaluation: Evaluation | null
 }
 
-/** Pictures shown in grids during training, and in the report. */
+/** Images shown in grids during training, and in the report. */
 const shownWhileTraining = 32
 const shownInReport = 40
-/** Samples per class in the report, and validation pictures measured at most. */
+/** Samples per class in the report, and validation images measured at most. */
 const samplesPerClass = 8
 const measuredAtMost = 1024
-/** Times and noises per picture for their rates. */
+/** Times and noises per image for their rates. */
 const draws = 4
-/** Skipped pictures that are warned of one by one. */
+/** Skipped images that are warned of one by one. */
 const warnedAtMost = 20
 
-const picturesOf = (source: ImageSource, count: number): Promise<Float32Array> =>
-  readPictures(source, evenly(count, source.count))
+const imagesOf = (source: ImageSource, count: number): Promise<Float32Array> =>
+  readImages(source, evenly(count, source.count))
 
 /** One row per class (one row without a class where there are none). */
 const sampleGrid = async (context: StageContext, info: RunInfo): Promise<Uint8Array> => {
   const { config, dir, runtime } = context
   const run = openRun(dir, runtime)
   const rows = run.generatesByClass ? info.classes : ['none']
-  const pictures = await sample(run, gridLabels(run, samplesPerClass), {
+  const images = await sample(run, gridLabels(run, samplesPerClass), {
     seed: config.seed,
     sampler: latentSampler(config),
     guidance: configGuidance(config),
     decoder: decoderSampler(config),
   })
   const scale = Math.max(1, Math.round(64 / config.data.size))
-  const png = await gridPng(pictures, samplesPerClass, { scale, labels: rows })
+  const png = await gridPng(images, samplesPerClass, { scale, labels: rows })
   writeFileAtomic(join(dir, 'samples', 'samples.png'), png)
   return png
 }
 
-/** Measures held-out pictures and draws them above their reconstructions. */
+/** Measures held-out images and draws them above their reconstructions. */
 const reconstructHeldOut = async (
   { config, dir, runtime }: StageContext,
   run: OpenedRun,
@@ -102,7 +102,7 @@ const reconstructHeldOut = async (
     }
   }
   const options = { seed: config.seed, sampler: decoderSampler(config), draws }
-  const { figures } = await measureStage1(run, runtime, evenPictures(source, count), options, keepShown)
+  const { figures } = await measureStage1(run, runtime, evenImages(source, count), options, keepShown)
   const shape = [picked.length, 3, size, size]
   const scale = Math.max(1, Math.round(64 / size))
   const png = await pairGrid(float32(shape, originals), float32(shape, reconstructions), 10, { scale })
@@ -110,14 +110,14 @@ const reconstructHeldOut = async (
   return { figures, png }
 }
 
-/** Figures on held-out pictures; those of a shared stage 1 are taken over from the run that trained it. */
+/** Figures on held-out images; those of a shared stage 1 are taken over from the run that trained it. */
 const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
   const { config, dir, runtime, listen } = context
   const run = openRun(dir, runtime)
-  listen({ event: 'note', text: 'evaluating on held-out pictures' })
+  listen({ event: 'note', text: 'evaluating on held-out images' })
   const count = Math.min(measuredAtMost, data.validation.count)
   const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
@@ -168,7 +168,7 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
     classes: data.train.classes,
     trainCount: data.train.count,
     validationCount: data.validation.count,
-    pictures: picturesHash(data.train),
+    pictures: imagesHash(data.train),
     skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
   }
   expectSameData(dir, info)
@@ -180,7 +180,7 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   const model = modelConfig(config, info.classes.length)
   const context: StageContext = { config, configHash: configHash(config), runtime, dir, listen, signal }
   expectFinishedStage1(openRun(dir, runtime), dir)
-  const shown = await picturesOf(data.validation, shownWhileTraining)
+  const shown = await imagesOf(data.validation, shownWhileTraining)
   const hasStage1 = config.variant.encoder === 'resnet' && config.train.stage1.from === null
   const hasStage2 = config.sampler.generator === 'base'
   let finished = true

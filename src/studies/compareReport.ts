@@ -1,7 +1,7 @@
-/** @file The page, the table and the picture about finished runs side by side. */
+/** @file The page, the table and the image about finished runs side by side. */
 import type { Sweep } from '../config/sweepFile.ts'
 import type { Curve, Series } from '../report/curve.ts'
-import { curvesPng } from '../report/curvePicture.ts'
+import { curvesPng } from '../report/curvePng.ts'
 import { renderReport } from '../report/html.ts'
 import { type ComparedSetting, compareRuns, figureNames, nameKeys } from './compareRuns.ts'
 

@@ -115,12 +115,12 @@ const trainsStage1 = (key: string): boolean =>
 
 /**
  * By what the distances of a run were measured, where runs may differ without their configuration saying so: distances
- * of other networks, or of other numbers of pictures, do not compare.
+ * of other networks, or of other numbers of images, do not compare.
  */
 const measuredBy = ({ protocol, reconstruction, generation }: Quality): string => {
   const [network] = protocol.network.split(':')
-  const pictures = (generation ?? reconstruction)?.fakeCount
-  return `${network}, ${pictures} pictures, guidance ${guidanceText(protocol)}`
+  const images = (generation ?? reconstruction)?.fakeCount
+  return `${network}, ${images} images, guidance ${guidanceText(protocol)}`
 }
 
 /** Columns that name a setting instead of being one: the arm of a sweep and its base model. */

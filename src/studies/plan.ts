@@ -34,7 +34,7 @@ export interface MeasuredRun {
   readonly stage1: string
   /** The configuration that trained that stage 1. */
   readonly stage1Config: Config
-  /** Latent bits per pixel, and the standard error over pictures. */
+  /** Latent bits per pixel, and the standard error over images. */
   readonly bitsPerPixel: number
   readonly error: number
 }
@@ -219,7 +219,7 @@ const expectOneKind = (runs: readonly MeasuredRun[]): void => {
   )
 }
 
-/** Runs by setting: the mean over stages 1, with the error over them, or over pictures where there is one. */
+/** Runs by setting: the mean over stages 1, with the error over them, or over images where there is one. */
 const bySetting = (runs: readonly MeasuredRun[]): MeasuredSetting[] => {
   // Several base models on one stage 1 measure one rate; the run that trained it speaks for it.
   const own = (run: MeasuredRun): number => (run.stage1 === resolve(run.dir) ? 0 : 1)
@@ -249,7 +249,7 @@ const bySetting = (runs: readonly MeasuredRun[]): MeasuredSetting[] => {
 }
 
 /**
- * Base models that were measured: rate, training FLOPs (three times forward, all pictures of stage 2) and Fréchet
+ * Base models that were measured: rate, training FLOPs (three times forward, all images of stage 2) and Fréchet
  * distance.
  * @throws when they were measured by different protocols
  */
@@ -281,7 +281,7 @@ const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
       samplesAgainst: ____,
       ...said
     } = (valueAt(tree, 'protocol') ?? {}) as Record<string, unknown>
-    const protocol = { ...said, pictures: valueAt(tree, 'generation.fakeCount') }
+    const protocol = { ...said, images: valueAt(tree, 'generation.fakeCount') }
     first ??= { dir: run.dir, protocol }
     const other = firstDifference(first.protocol, protocol)
     if (other !== null)

@@ -4,14 +4,14 @@ import { resizeSquare } from '../data/images/resample.ts'
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
 import type { DataOptions } from '../data/open.ts'
 import { float32 } from '../engine/host/tensor.ts'
-import { gridPng } from '../report/picture.ts'
+import { gridPng } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
 import { evenly } from './images.ts'
 import { openWithNotes } from './runData.ts'
 
 export type { DataOptions } from '../data/open.ts'
 
-/** Pictures of one class. */
+/** Images of one class. */
 export interface ClassCount {
   readonly name: string
   readonly train: number
@@ -30,7 +30,7 @@ export interface DataDescription {
   readonly classes: readonly ClassCount[]
   /** One of the captions; the empty string when there are none. */
   readonly caption: string
-  /** Pictures that could not be used; those of a set too large for memory are found only as they are read. */
+  /** Images that could not be used; those of a set too large for memory are found only as they are read. */
   readonly skipped: number
   /** The first few of them. */
   readonly firstSkipped: readonly SkippedFile[]
@@ -38,11 +38,11 @@ export interface DataDescription {
 
 const sheetColumns = 8
 const sheetRows = 20
-/** Side of a picture on the sheet at most, in pixels; larger ones are shrunk. */
+/** Side of an image on the sheet at most, in pixels; larger ones are shrunk. */
 const largestTile = 128
 const skippedShown = 5
 
-/** Indices of the pictures of each class. */
+/** Indices of the images of each class. */
 const byLabel = (source: ImageSource): number[][] => {
   const members: number[][] = source.classes.map(() => [])
   for (let i = 0; i < source.count; i++) members[source.label(i)]?.push(i)
@@ -54,7 +54,7 @@ const inRows = (indices: readonly number[]): number[][] =>
     indices.slice(r * sheetColumns, (r + 1) * sheetColumns),
   )
 
-/** Training pictures, a row for each of up to twenty classes that have any, spread evenly; PNG. */
+/** Training images, a row for each of up to twenty classes that have any, spread evenly; PNG. */
 const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
   const used = byLabel(source).flatMap((members, label) => (members.length > 0 ? [{ members, label }] : []))
   const rows =
@@ -68,7 +68,7 @@ const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
   const { size } = source
   const side = Math.min(size, largestTile)
   const each = 3 * side ** 2
-  // places without a picture stay white
+  // places without an image stay white
   const images = new Float32Array(rows.length * sheetColumns * each).fill(1)
   for (const [r, { picked }] of rows.entries()) {
     for (const [c, index] of picked.entries()) {

@@ -27,7 +27,7 @@ const figuresText = (dir: string): string => {
   if (evaluation !== null) {
     const { psnr, bitsPerPixel, count } = evaluation
     lines.push(
-      `- held-out pictures (${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB, latent rate ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
+      `- held-out images (${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB, latent rate ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
     )
   }
   if (quality !== null) {
@@ -71,7 +71,7 @@ const cardOf = (
 Encoder, prior, decoder and base model of [Unified Latents](https://arxiv.org/abs/2602.17270), averaged weights in float16.
 
 - licence: ${licence}
-- data: ${config.data.source}, ${trainCount} training pictures of ${config.data.size}×${config.data.size}
+- data: ${config.data.source}, ${trainCount} training images of ${config.data.size}×${config.data.size}
 ${dataOfStage1(config.data, stage1Data)}- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
 - stage 1: ${config.train.stage1.steps} steps of ${config.train.batch}; stage 2: ${config.train.stage2.steps} steps of ${config.train.stage2.batch}; seed ${config.seed}
 - settings: [config.yaml](config.yaml)${isWhole ? `; trained by \`ul train config.yaml\`` : ''}

@@ -1,4 +1,4 @@
-/** @file Which class a sample is drawn by: names to labels, the label of a picture, the rows of a grid. */
+/** @file Which class a sample is drawn by: names to labels, the label of an image, the rows of a grid. */
 import { ConfigError, nearest } from '../config/load.ts'
 import type { ImageSource } from '../data/images/source.ts'
 import { nullLabel } from '../method/networks/base.ts'
@@ -26,7 +26,7 @@ export const labelOf = (run: OpenedRun, name: string): number => {
   return label
 }
 
-/** The label to draw a picture like another by: its class, or the null label where the run knows no classes or it has none. */
+/** The label to draw an image like another by: its class, or the null label where the run knows no classes or it has none. */
 export const labelLike = (run: OpenedRun, source: ImageSource, index: number): number => {
   const label = source.label(index)
   return run.generatesByClass && label >= 0 ? label : nullLabel(run.model)

@@ -1,26 +1,26 @@
-/** @file Latents in files: pictures encoded to one, and decoded from one. */
+/** @file Latents in files: images encoded to one, and decoded from one. */
 import { float32, floats, type HostTensor } from '../engine/host/tensor.ts'
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import { batchFor } from '../method/programs.ts'
 import { imageShape, latentShape } from '../method/stage1.ts'
-import type { LoadedPictures } from './images.ts'
+import type { LoadedImages } from './images.ts'
 import type { OpenedRun } from './openRun.ts'
 
-/** Encodes pictures and writes `z` (clean latents), `z0` (with the encoder's fixed noise) and the file names. */
+/** Encodes images and writes `z` (clean latents), `z0` (with the encoder's fixed noise) and the file names. */
 export const encodeToFile = async (
   run: OpenedRun,
-  pictures: LoadedPictures,
+  images: LoadedImages,
   seed: number,
   out: string,
 ): Promise<void> => {
-  const codec = run.codec(batchFor(pictures.files.length, run.model.size))
-  const z = await codec.encode(pictures.images, seed)
-  const shape = latentShape(run.model, pictures.files.length)
+  const codec = run.codec(batchFor(images.files.length, run.model.size))
+  const z = await codec.encode(images.images, seed)
+  const shape = latentShape(run.model, images.files.length)
   const tensors = { z: float32(shape, z), z0: float32(shape, codec.addNoise(z, seed)) }
   await codec.dispose()
   writeSafetensors(out, tensors, {
-    files: JSON.stringify(pictures.files),
+    files: JSON.stringify(images.files),
     logSnr0: String(run.model.latent.logSnr0),
   })
 }
@@ -30,7 +30,7 @@ export const decodeFile = async (
   run: OpenedRun,
   file: string,
   options: { readonly seed: number; readonly sampler: SamplerConfig },
-): Promise<{ readonly pictures: HostTensor; readonly names: readonly string[] }> => {
+): Promise<{ readonly images: HostTensor; readonly names: readonly string[] }> => {
   const { tensors, metadata } = readSafetensors(file)
   const stored = tensors.z0 ?? tensors.z
   if (stored === undefined)
@@ -47,5 +47,5 @@ export const decodeFile = async (
   const data = await codec.decode(z0, options.seed, options.sampler)
   await codec.dispose()
   const names = metadata.files === undefined ? [] : (JSON.parse(metadata.files) as string[])
-  return { pictures: float32(imageShape(run.model, count), data), names }
+  return { images: float32(imageShape(run.model, count), data), names }
 }

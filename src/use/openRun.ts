@@ -64,7 +64,7 @@ const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: stri
   return copyIn(loadCheckpoint(found.path, (name) => isOfCopy(name, 'ema')).tensors, 'ema')
 }
 
-/** What figures of a stage 1 depend on besides its weights: the pictures, and how they are decoded. */
+/** What figures of a stage 1 depend on besides its weights: the images, and how they are decoded. */
 const measuredWith = ({ data, sampler }: Config): string =>
   JSON.stringify([data, sampler.decoderKind, sampler.decoderSteps, sampler.variance])
 

@@ -4,10 +4,10 @@ import type { DataSplit } from '../data/images/source.ts'
 import { type DataOptions, openData } from '../data/open.ts'
 import { atTenths, type Listener } from '../runs/events.ts'
 
-/** `openData`, with a note at every tenth of the pictures that are decoded for the first time. */
+/** `openData`, with a note at every tenth of the images that are decoded for the first time. */
 export const openWithNotes = (options: DataOptions, listen: Listener): Promise<DataSplit> => {
   const onProgress = atTenths((percent, total) =>
-    listen({ event: 'note', text: `data: decoding ${total} pictures once, ${percent}%` }),
+    listen({ event: 'note', text: `data: decoding ${total} images once, ${percent}%` }),
   )
   return openData({ ...options, onProgress })
 }

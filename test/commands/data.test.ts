@@ -3,21 +3,21 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import sharp from 'sharp'
 import { describe, expect, it } from 'vitest'
 import { goldenData } from '../data/golden.ts'
-import { inWork, jsonOf, makePictures, sentenceOf, tinyTraining, ul } from './ul.ts'
+import { inWork, jsonOf, makeImages, sentenceOf, tinyTraining, ul } from './ul.ts'
 
 describe('ul data', () => {
   it('counts a folder, names what is skipped and draws a row for each class', async () => {
-    const pictures = await makePictures('pictures')
-    const lines = await jsonOf(['data', 'folder', '--path', pictures, '--size', '16', '--out', 'sheet.png'])
+    const images = await makeImages('images')
+    const lines = await jsonOf(['data', 'folder', '--path', images, '--size', '16', '--out', 'sheet.png'])
     const done = lines.at(-1)!
     expect(done).toMatchObject({
-      ...{ event: 'done', source: 'folder', path: pictures, size: 16, skipped: 1, out: 'sheet.png' },
+      ...{ event: 'done', source: 'folder', path: images, size: 16, skipped: 1, out: 'sheet.png' },
       firstSkipped: [{ file: 'discs/broken.png' }],
       classes: [{ name: 'discs' }, { name: 'stripes' }],
     })
     expect((done.train as number) + (done.validation as number)).toBe(24)
     const { width, height } = await sharp(readFileSync(inWork('sheet.png'))).metadata()
-    // two rows of pictures at four times their size, two pixels apart, with names to their left
+    // two rows of images at four times their size, two pixels apart, with names to their left
     expect(height).toBe(2 * 64 + 2)
     expect(width).toBeGreaterThan(8 * 66)
   })
@@ -32,8 +32,8 @@ describe('ul data', () => {
       '32',
     ])
     expect(code).toBe(0)
-    expect(stderr).toMatch(/^data: decoding 14 pictures once/)
-    expect(stdout).toContain(`cifar ${goldenData('cifar10')}: 10 training and 4 validation pictures, 32×32`)
+    expect(stderr).toMatch(/^data: decoding 14 images once/)
+    expect(stdout).toContain(`cifar ${goldenData('cifar10')}: 10 training and 4 validation images, 32×32`)
     expect(stdout).toMatch(/^ {2}10 classes \(training, validation\)$/m)
     expect(stdout).toMatch(/^ {2}ant +4 +1$/m)
     expect(stdout).toMatch(/^ {2}0 skipped$/m)
@@ -66,7 +66,7 @@ describe('ul data', () => {
 })
 
 describe('ul train', () => {
-  it('trains and evaluates on pictures out of a container', async () => {
+  it('trains and evaluates on images out of a container', async () => {
     const own = ['--set', 'data.source=parquet', '--set', `data.path=${goldenData('parquet')}`]
     const lines = await jsonOf([...tinyTraining('unused', 'parquet-run'), ...own])
     expect(lines.at(-1)).toMatchObject({ event: 'done' })

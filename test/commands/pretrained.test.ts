@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const shipped = join(root, 'pretrained', 'emoji64')
 const assets = join(root, 'node_modules/@lobehub/fluent-emoji-3d/assets')
 
-/** Every twelfth of the 291 held-out pictures (src/data/emojiSplit.ts), but for a flag. */
+/** Every twelfth of the 291 held-out images (src/data/emojiSplit.ts), but for a flag. */
 const heldOut = [
   ...['0034-fe0f-20e3', '1f235', '1f33c', '1f3d5-fe0f', '1f439', '1f468-1f3ff-200d-1f4bb', '1f50d'],
   ...['1f469-1f3ff-200d-1f4bb', '1f46e-1f3fd', '1f474-1f3fd', '1f487-1f3fb', '1f487-1f3ff', '1f5fa-fe0f'],
@@ -32,12 +32,12 @@ describe('emoji64', () => {
       /licence: .*MIT/,
       /- samples: distance/,
       /ul train config\.yaml/,
-      /training pictures of 64×64/,
+      /training images of 64×64/,
     ])
       expect(card).toMatch(said)
   })
 
-  it('reconstructs held-out pictures as well and as cheaply as its figures say', async () => {
+  it('reconstructs held-out images as well and as cheaply as its figures say', async () => {
     const out = inWork('pairs.png')
     const lines = await jsonOf(['reconstruct', 'emoji64', ...heldOut, '--out', out])
     const [found, known] = [lines.at(-1) as unknown as Figures, evaluationIn(shipped)!]
@@ -48,7 +48,7 @@ describe('emoji64', () => {
     expect([width, height]).toEqual([8 * 64 + 7 * 2, 6 * 64 + 3 * 2 + 2 * 6])
   })
 
-  it('generates pictures of something on white, different ones', async () => {
+  it('generates images of something on white, different ones', async () => {
     const out = inWork('drawn.png')
     await jsonOf(['sample', 'emoji64', '-n', '4', '--steps', '12', '--out', out])
     const { data, info } = await sharp(out).removeAlpha().raw().toBuffer({ resolveWithObject: true })

@@ -13,7 +13,7 @@ import {
   inWork,
   type JsonLine,
   jsonLines,
-  makePictures,
+  makeImages,
   metricsOf,
   sentenceOf,
   tensorsOf,
@@ -23,13 +23,13 @@ import {
   ul,
 } from './ul.ts'
 
-let pictures = ''
+let images = ''
 let unbroken: Finished
 const unbrokenRun = inWork('unbroken')
 
 beforeAll(async () => {
-  pictures = await makePictures('pictures')
-  unbroken = await ul([...tinyTraining(pictures, unbrokenRun), '--json'])
+  images = await makeImages('images')
+  unbroken = await ul([...tinyTraining(images, unbrokenRun), '--json'])
   expect(unbroken).toMatchObject({ code: 0, stderr: '' })
 })
 
@@ -39,7 +39,7 @@ const brokenOff = async (
   at: { readonly stage: string; readonly step: number },
   signal: NodeJS.Signals,
 ): Promise<Finished> => {
-  const finished = await ul([...tinyTraining(pictures, run), '--json'], (line, child) => {
+  const finished = await ul([...tinyTraining(images, run), '--json'], (line, child) => {
     const { event, stage, step } = JSON.parse(line) as JsonLine
     if (event === 'step' && stage === at.stage && step === at.step) child.kill(signal)
   })
@@ -50,7 +50,7 @@ const brokenOff = async (
 }
 
 const resumed = async (run: string, ...more: string[]): Promise<JsonLine[]> => {
-  const finished = await ul([...tinyTraining(pictures, run), ...more, '--json'])
+  const finished = await ul([...tinyTraining(images, run), ...more, '--json'])
   expect(finished).toMatchObject({ code: 0, stderr: '' })
   return jsonLines(finished)
 }
@@ -87,7 +87,7 @@ describe('ul train', () => {
     expect(lines.filter(({ event }) => event === 'done')).toHaveLength(1)
   })
 
-  it('names the file that is no picture, counts it and trains on the others', () => {
+  it('names the file that is no image, counts it and trains on the others', () => {
     const warnings = jsonLines(unbroken).filter(({ event }) => event === 'warning')
     expect(warnings.some(({ text }) => String(text).startsWith('skipped discs/broken.png: '))).toBe(true)
     const info = JSON.parse(readFileSync(join(unbrokenRun, 'run.json'), 'utf8'))
@@ -98,7 +98,7 @@ describe('ul train', () => {
 
   it('fills the run directory', async () => {
     const config = parseConfig(readFileSync(join(unbrokenRun, 'config.yaml'), 'utf8'), 'config.yaml')
-    expect(config.data).toMatchObject({ source: 'folder', path: pictures, size: 16 })
+    expect(config.data).toMatchObject({ source: 'folder', path: images, size: 16 })
     expect(config.train.stage1.steps).toBe(tinySteps)
     const files = readdirSync(unbrokenRun, { recursive: true, encoding: 'utf8' }).sort()
     const png = files.filter((name) => name.endsWith('.png'))
@@ -217,7 +217,7 @@ describe('the same command again', () => {
   })
 
   it('with another configuration is refused with the key that differs', async () => {
-    const command = tinyTraining(pictures, unbrokenRun)
+    const command = tinyTraining(images, unbrokenRun)
     expect(await sentenceOf(2, [...command, '--set', 'train.lr=1e-4'])).toMatch(
       /holds a run with another configuration: train\.lr \(0\.001 there, 0\.0001 now\); give another --out/,
     )
@@ -228,7 +228,7 @@ describe('the same command again', () => {
     const lost = await sentenceOf(1, tinyTraining(inWork('nowhere'), run))
     expect(lost).toMatch(/data folder ".*nowhere" does not exist/)
     expect(existsSync(join(run, 'config.yaml'))).toBe(true)
-    const { code } = await ul([...tinyTraining(pictures, run), '--stage', '1', '--steps', '2'])
+    const { code } = await ul([...tinyTraining(images, run), '--stage', '1', '--steps', '2'])
     expect(code).toBe(0)
     expect(latestCheckpoint(run)).toMatchObject({ stage: 'stage1', step: 2 })
   })

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import type { HostTensor } from '../../src/engine/host/tensor.ts'
 import { readSafetensors } from '../../src/files/safetensors.ts'
-import { picture, type Rgb, temporaryFolder, writeFiles } from '../data/temporary.ts'
+import { image, type Rgb, temporaryFolder, writeFiles } from '../data/temporary.ts'
 
 const cli = fileURLToPath(new URL('../../dist/commands/main.mjs', import.meta.url))
 if (!existsSync(cli)) throw new Error(`${cli} is missing: run 'npm run build' before these tests`)
@@ -23,7 +23,7 @@ export interface Finished {
 /** One JSON line of a command. */
 export type JsonLine = Readonly<Record<string, unknown>>
 
-/** A folder of its own, removed when the test file ends; the cache of decoded pictures lies in it. */
+/** A folder of its own, removed when the test file ends; the cache of decoded images lies in it. */
 export const workFolder: string = await temporaryFolder()
 
 /**
@@ -95,12 +95,12 @@ const drawn: Readonly<Record<string, (i: number) => (x: number, y: number) => Rg
   stripes: (i) => (x) => ((x + i) % 6 < 3 ? [20, 20 * i, 200] : [255, 250, 220]),
 }
 
-/** Writes 24 pictures in two class folders and one file that is no picture; returns the folder. */
-export const makePictures = async (name: string): Promise<string> => {
-  const files: Record<string, Uint8Array | string> = { 'discs/broken.png': 'not a picture' }
+/** Writes 24 images in two class folders and one file that is no image; returns the folder. */
+export const makeImages = async (name: string): Promise<string> => {
+  const files: Record<string, Uint8Array | string> = { 'discs/broken.png': 'not an image' }
   for (const [kind, draw] of Object.entries(drawn)) {
     for (let i = 0; i < 12; i++) {
-      files[`${kind}/${kind}-${i}.png`] = await picture(16, 16, draw(i)).png().toBuffer()
+      files[`${kind}/${kind}-${i}.png`] = await image(16, 16, draw(i)).png().toBuffer()
     }
   }
   const folder = join(workFolder, name)
@@ -113,10 +113,10 @@ export const tinySteps = 20
 export const tinyEvery = 10
 
 /** Arguments that train a small run of a second or two; every step is logged. */
-export const tinyTraining = (pictures: string, out: string): string[] => {
+export const tinyTraining = (images: string, out: string): string[] => {
   const settings = {
     'data.source': 'folder',
-    'data.path': pictures,
+    'data.path': images,
     'data.size': 16,
     'train.batch': 8,
     'train.stage2.batch': 8,

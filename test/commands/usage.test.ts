@@ -77,7 +77,7 @@ describe('exit code 2: what was asked for is not possible', () => {
       ['info', '.'],
       /^\.: this directory holds no run \(there is no config\.yaml in it\); give a run, a conf/,
     ],
-    [['train', 'kinetics600'], /only pictures train so far/],
+    [['train', 'kinetics600'], /only images train so far/],
     [['train', 'quickstart', '--set', 'data.source=folder'], /data\.path is missing; give a folder/],
     [['train', 'quickstart', '--set', 'data.size=30', '--dry-run'], /data\.size 30 is not a multiple/],
     [
@@ -96,7 +96,7 @@ describe('exit code 2: what was asked for is not possible', () => {
       ['train', 'study', '--set', 'prior.headWidth=50', '--dry-run'],
       /headWidth 50 does not divide the width 96/,
     ],
-    [['data', 'folder'], /data\.path is missing; give a folder of pictures by .*--path PATH/],
+    [['data', 'folder'], /data\.path is missing; give a folder of images by .*--path PATH/],
     [['data', 'emoji', '--size', '100000'], /data\.size is 100000; set a whole number of pixels from 4 to/],
     [['data', 'emoji', '--set', 'data.size=3'], /data\.size is 3; /],
     [

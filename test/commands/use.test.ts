@@ -19,7 +19,7 @@ import {
   type JsonLine,
   jsonLines,
   jsonOf,
-  makePictures,
+  makeImages,
   sentenceOf,
   tensorsOf,
   tinySteps,
@@ -32,15 +32,15 @@ const latents = inWork('latents.safetensors')
 let discs = ''
 
 beforeAll(async () => {
-  const pictures = await makePictures('pictures')
-  discs = join(pictures, 'discs')
-  const { code, stdout, stderr } = await ul(tinyTraining(pictures, run))
+  const images = await makeImages('images')
+  discs = join(images, 'discs')
+  const { code, stdout, stderr } = await ul(tinyTraining(images, run))
   expect([code, stdout]).toEqual([0, expect.stringMatching(/^done in .*\n {2}reconstruction .* dB/)])
   expect(stderr).toContain('report: ')
   await jsonOf(['encode', run, discs, '--seed', '5', '--out', latents])
 })
 
-/** Pixels of a picture, and of one of its 16×16 tiles that is drawn `scale` times as large. */
+/** Pixels of an image, and of one of its 16×16 tiles that is drawn `scale` times as large. */
 const rawOf = async (file: string | Buffer): Promise<{ pixels: Buffer; width: number; height: number }> => {
   const { data, info } = await sharp(file).removeAlpha().raw().toBuffer({ resolveWithObject: true })
   return { pixels: data, width: info.width, height: info.height }
@@ -83,7 +83,7 @@ describe('ul sample', () => {
     expect([five.width, five.height]).toEqual([3 * tileStep - gap, 2 * tileStep - gap])
     const other = await draw('other.png', 5, '--class', 'stripes', '--seed', '1')
     expect(other.pixels.equals(five.pixels)).toBe(false)
-    // Without a class they take turns: discs, stripes. A picture's noise does not depend on those drawn with it.
+    // Without a class they take turns: discs, stripes. An image's noise does not depend on those drawn with it.
     const two = await draw('two.png', 2)
     expect(tileOf(two, 0, 0).equals(tileOf(five, 0, 0))).toBe(false)
     expect(largestDifference(tileOf(two, tileStep, 0), tileOf(five, tileStep, 0))).toBeLessThanOrEqual(1)
@@ -98,12 +98,12 @@ describe('ul sample', () => {
 })
 
 describe('ul reconstruct', () => {
-  it('gives figures per picture and overall that fit the grid it writes', async () => {
+  it('gives figures per image and overall that fit the grid it writes', async () => {
     const out = inWork('pairs.png')
     const lines = await jsonOf(['reconstruct', run, discs, '--out', out])
     const skipped = lines.filter(({ event }) => event === 'skipped')
     expect(skipped).toMatchObject([{ file: join(discs, 'broken.png') }])
-    const each = lines.filter(({ event }) => event === 'picture')
+    const each = lines.filter(({ event }) => event === 'image')
     expect(each.map(({ file }) => file)).toEqual(
       readdirSync(discs)
         .filter((name) => name !== 'broken.png')
@@ -123,16 +123,16 @@ describe('ul reconstruct', () => {
     for (let i = 0; i < 8; i++) {
       const original = tileOf(grid, i * tileStep, 0)
       expect(original.equals((await rawOf(String(each[i]!.file))).pixels)).toBe(true)
-      // Eight bits of the drawn picture against the float32 of the figure.
+      // Eight bits of the drawn image against the float32 of the figure.
       expect(psnrOf(original, tileOf(grid, i * tileStep, tileStep))).toBeCloseTo(Number(each[i]!.psnr), 1)
     }
   })
 
-  it('draws where the bits are: pictures above reconstructions above two maps', async () => {
+  it('draws where the bits are: images above reconstructions above two maps', async () => {
     const [out, maps] = [inWork('with-maps.png'), inWork('maps.png')]
     await jsonOf(['reconstruct', run, discs, '--out', out, '--maps', maps])
     const [pairs, drawn] = [await rawOf(out), await rawOf(maps)]
-    // Six times as large, eight beside each other; twelve pictures take eight rows.
+    // Six times as large, eight beside each other; twelve images take eight rows.
     const [enlarged, across] = [6, 8]
     const step = 16 * enlarged + gap
     expect(drawn.height).toBe(8 * step - gap)
@@ -156,7 +156,7 @@ describe('ul reconstruct', () => {
     }
   })
 
-  it('prints figures on stdout, warnings on stderr, and goes on past a picture that does not decode', async () => {
+  it('prints figures on stdout, warnings on stderr, and goes on past an image that does not decode', async () => {
     const { code, stdout, stderr } = await ul(['reconstruct', run, join(discs, 'discs-0.png'), discs])
     expect(code).toBe(0)
     expect(stderr).toMatch(/^warning: skipped .*broken\.png: \S.*\n$/)
@@ -209,7 +209,7 @@ const decodeInto = async (file: string, folder: string, ...more: string[]): Prom
 }
 
 describe('ul decode', () => {
-  it('of encode with the same seed gives exactly the pictures of reconstruct', async () => {
+  it('of encode with the same seed gives exactly the images of reconstruct', async () => {
     const decoded = await decodeInto(latents, inWork('decoded'), '--seed', '5')
     expect(readdirSync(inWork('decoded')).sort()[0]).toBe('00000-discs-0.png')
     expect(decoded).toHaveLength(12)
@@ -218,7 +218,7 @@ describe('ul decode', () => {
     const grid = await rawOf(out)
     for (let i = 0; i < 12; i++) {
       const top = Math.floor(i / 8) * (2 * tileStep + 2 * gap) + tileStep
-      expect(tileOf(grid, (i % 8) * tileStep, top).equals(decoded[i]!), `picture ${i}`).toBe(true)
+      expect(tileOf(grid, (i % 8) * tileStep, top).equals(decoded[i]!), `image ${i}`).toBe(true)
     }
   })
 

@@ -42,7 +42,7 @@ const set = (...settings: string[]): (() => Config) => {
 describe('--set', () => {
   it.each([
     ['data.source', 'folder', 'folder'],
-    ['data.path', '/pictures/my cats', '/pictures/my cats'],
+    ['data.path', '/images/my cats', '/images/my cats'],
     ['data.size', '64', 64],
     ['latent.channels', '4', 4],
     ['latent.downsample', '8', 8],
@@ -174,7 +174,7 @@ describe('presets', () => {
     expect(smoke.train.stage2.batch).toBeLessThanOrEqual(32)
   })
 
-  it("quickstart's smoke form keeps its pictures and batches", () => {
+  it("quickstart's smoke form keeps its images and batches", () => {
     const { data, train } = presetByName('quickstart')
     const smoke = smokeForm(presetByName('quickstart'))
     expect(smoke.data).toEqual(data)
@@ -279,7 +279,7 @@ describe('the paper’s presets', () => {
       signal: new AbortController().signal,
     }
     await expect(train(request)).rejects.toThrow(
-      /^kinetics600: data\.frames is 16, but only pictures train so far; set data\.frames=1$/,
+      /^kinetics600: data\.frames is 16, but only images train so far; set data\.frames=1$/,
     )
   })
 })

@@ -5,12 +5,12 @@ import {
   batchPlan,
   epochOrder,
   openBatchReader,
-  readPictures,
+  readImages,
   toNchw,
 } from '../../src/data/batches.ts'
 import type { ImageSource } from '../../src/data/images/source.ts'
 
-/** Picture i is a 2×2 of bytes i·12 .. i·12+11. */
+/** Image i is a 2×2 of bytes i·12 .. i·12+11. */
 const memorySource = (labels: readonly number[], read?: ImageSource['read']): ImageSource => ({
   name: 'memory',
   fingerprint: '',
@@ -46,7 +46,7 @@ describe('order', () => {
     for (const n of first) expect(Math.abs(n - 500)).toBeLessThan(110) // 5 standard deviations of 21
   })
 
-  test('every picture once an epoch, whatever the batch size', () => {
+  test('every image once an epoch, whatever the batch size', () => {
     const plan = batchPlan(source, { seed: 1 })
     const stream = (batch: number): number[] =>
       Array.from({ length: 60 / batch }, (_, step) => [...batchIndices(plan, step, batch)]).flat()
@@ -72,7 +72,7 @@ describe('order', () => {
     expect(Array.from({ length: 40 }, (_, step) => batchIndices(other, step, 3))).not.toEqual(forward)
   })
 
-  test('balanced: classes equally often, pictures of a class equally often', () => {
+  test('balanced: classes equally often, images of a class equally often', () => {
     const plan = batchPlan(source, { seed: 2, balance: true })
     const counts = new Float64Array(10)
     const n = 3 * 7 * 2 * 20 // whole rounds and whole epochs of every class
@@ -94,7 +94,7 @@ describe('order', () => {
   })
 
   test('refuses what cannot be drawn', () => {
-    expect(() => batchPlan(memorySource([]), { seed: 0 })).toThrow(/no pictures to draw/)
+    expect(() => batchPlan(memorySource([]), { seed: 0 })).toThrow(/no images to draw/)
     expect(() => batchPlan({ ...source, classes: [] }, { seed: 0, balance: true })).toThrow(/cannot balance/)
   })
 })
@@ -116,8 +116,8 @@ describe('toNchw', () => {
     expect(out.subarray(12)).toEqual(toNchw(pixels, 2).subarray(12))
   })
 
-  test('readPictures', async () => {
-    expect(await readPictures(source, [3, 1])).toEqual(
+  test('readImages', async () => {
+    expect(await readImages(source, [3, 1])).toEqual(
       toNchw(Uint8Array.from([...bytesOf(3), ...bytesOf(1)]), 2),
     )
   })
@@ -125,7 +125,7 @@ describe('toNchw', () => {
 
 describe('openBatchReader', () => {
   const plan = batchPlan(source, { seed: 4, flip: true })
-  const picturesOf = async (step: number): Promise<Float32Array> =>
+  const imagesOf = async (step: number): Promise<Float32Array> =>
     toNchw(await source.read([...batchIndices(plan, step, 3)]), 2, batchFlips(plan, step, 3))
 
   test('the right batch for each step even when later reads end first', async () => {
@@ -136,7 +136,7 @@ describe('openBatchReader', () => {
     })
     const reader = openBatchReader({ source: slow, plan, batch: 3 })
     for (const step of [0, 1, 2, 3, 4, 9, 10, 2, 3]) {
-      expect(await reader.next(step)).toEqual(await picturesOf(step))
+      expect(await reader.next(step)).toEqual(await imagesOf(step))
     }
     await reader.close()
   })
@@ -169,9 +169,9 @@ describe('openBatchReader', () => {
     await wait(5) // step 2 has failed ahead of time by now
     await reader.next(1)
     await expect(reader.next(2)).rejects.toThrow('disk gone')
-    expect(await reader.next(3)).toEqual(await picturesOf(3))
+    expect(await reader.next(3)).toEqual(await imagesOf(3))
     broken = false
-    expect(await reader.next(2)).toEqual(await picturesOf(2))
+    expect(await reader.next(2)).toEqual(await imagesOf(2))
     await reader.close()
   })
 
@@ -187,7 +187,7 @@ describe('openBatchReader', () => {
     const first = reader.next(0)
     await reader.close()
     expect(open).toBe(0)
-    expect(await first).toEqual(await picturesOf(0))
+    expect(await first).toEqual(await imagesOf(0))
     await expect(reader.next(1)).rejects.toThrow(/closed/)
   })
 })

@@ -10,7 +10,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { resizeSquare } from '../../src/data/images/resample.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { type DataSource, openData } from '../../src/data/open.ts'
-import { goldenData, goldenNames, goldenPicture, goldenPng, writeShards } from './golden.ts'
+import { goldenData, goldenImage, goldenNames, goldenPng, writeShards } from './golden.ts'
 import { temporaryFolder, writeFiles } from './temporary.ts'
 
 /** A data set and what it holds. */
@@ -19,10 +19,10 @@ interface Case {
   readonly source: DataSource
   readonly path?: () => string | Promise<string>
   readonly size: number
-  /** Pictures of both sides together, or of each when the data has its own split. */
+  /** Images of both sides together, or of each when the data has its own split. */
   readonly counts: number | readonly [train: number, validation: number]
   readonly classes: readonly string[]
-  /** What picture `id` is; null when only the promises without a reference are to be checked. */
+  /** What image `id` is; null when only the promises without a reference are to be checked. */
   readonly reference:
     | ((id: string) => { readonly pixels: Uint8Array; readonly label: number; readonly caption: string })
     | null
@@ -31,9 +31,9 @@ interface Case {
 /** Number at the end of an id. */
 const last = (id: string): number => Number(/(\d+)$/.exec(id.replace(/\.png$/, ''))![1])
 
-const golden = (i: number, caption = '', label = i % 3) => ({ pixels: goldenPicture(i), label, caption })
+const golden = (i: number, caption = '', label = i % 3) => ({ pixels: goldenImage(i), label, caption })
 
-/** From an id that counts within its array or file: where that one's first picture stands among all. */
+/** From an id that counts within its array or file: where that one's first image stands among all. */
 const counting =
   (starts: Readonly<Record<string, number>>, caption: (i: number) => string = () => '') =>
   (id: string) => {
@@ -41,7 +41,7 @@ const counting =
     return golden(i, caption(i))
   }
 
-const folderOfPictures = async (): Promise<string> => {
+const folderOfImages = async (): Promise<string> => {
   const folder = await temporaryFolder()
   for (let i = 0; i < 30; i++) {
     await writeFiles(folder, { [`${goldenNames[i % 3]}/number_${i}.png`]: await goldenPng(i) })
@@ -69,7 +69,9 @@ beforeAll(async () => {
 const greyToRgb = (grey: Uint8Array): Uint8Array =>
   Uint8Array.from({ length: grey.length * 3 }, (_, i) => grey[Math.floor(i / 3)])
 
-const caption = (i: number): string => `picture ${i}`
+const caption = (i: number): string => `image ${i}`
+/** As tools/data_golden.py wrote it into the Parquet files. */
+const goldenCaption = (i: number): string => `picture ${i}`
 const fashionNames = 't-shirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot'.split(',')
 
 const cases: readonly Case[] = [
@@ -77,7 +79,7 @@ const cases: readonly Case[] = [
   {
     title: 'folder',
     source: 'folder',
-    path: folderOfPictures,
+    path: folderOfImages,
     size: 8,
     counts: 30,
     classes: goldenNames,
@@ -110,7 +112,7 @@ const cases: readonly Case[] = [
     classes: goldenNames,
     reference: counting(
       { 'train-00000-of-00001.parquet': 0, 'validation-00000-of-00001.parquet': 24 },
-      caption,
+      goldenCaption,
     ),
   },
   {
@@ -133,7 +135,7 @@ const cases: readonly Case[] = [
       const i = last(id) + { data_batch_1: 0, data_batch_2: 6, test_batch: 10 }[id.split('.')[0]]!
       return {
         ...golden(i),
-        pixels: resizeSquare({ width: 32, height: 32, pixels: goldenPicture(i, 32) }, 8),
+        pixels: resizeSquare({ width: 32, height: 32, pixels: goldenImage(i, 32) }, 8),
       }
     },
   },
@@ -146,7 +148,7 @@ const cases: readonly Case[] = [
     classes: [...goldenNames, ...Array.from({ length: 97 }, (_, i) => `class ${i + 3}`)],
     reference: (id) => {
       const i = last(id) + (id.startsWith('test') ? 4 : 0)
-      return { ...golden(i), pixels: goldenPicture(i, 32) }
+      return { ...golden(i), pixels: goldenImage(i, 32) }
     },
   },
   {
@@ -199,7 +201,7 @@ const cases: readonly Case[] = [
     size: 8,
     counts: 6,
     classes: [],
-    reference: (id) => ({ pixels: greyToRgb(goldenPicture(last(id), 8, 1)), label: -1, caption: '' }),
+    reference: (id) => ({ pixels: greyToRgb(goldenImage(last(id), 8, 1)), label: -1, caption: '' }),
   },
   {
     title: 'npz, stored',
@@ -282,8 +284,8 @@ describe.each(cases)('$title', ({ source, path: make, size, counts, classes, ref
       expect(pixels.length).toBe(indices.length * size * size * 3)
       if (reference) {
         for (const i of indices) {
-          const picture = pixels.subarray(i * size * size * 3, (i + 1) * size * size * 3)
-          expect(picture, half.id(i)).toEqual(reference(half.id(i)).pixels)
+          const image = pixels.subarray(i * size * size * 3, (i + 1) * size * size * 3)
+          expect(image, half.id(i)).toEqual(reference(half.id(i)).pixels)
         }
       }
       expect(await again[side].read(indices)).toEqual(pixels)
@@ -313,7 +315,7 @@ describe.each(cases)('$title', ({ source, path: make, size, counts, classes, ref
   test('refuses an index that is not one of its own', async () => {
     for (const half of [data.train, (await open(0)).validation]) {
       for (const index of [half.count, -1, 0.5]) {
-        expect(await rejection(half.read([0, index]))).toMatch(/no picture .+; pass 0 to \d+/)
+        expect(await rejection(half.read([0, index]))).toMatch(/no image .+; pass 0 to \d+/)
       }
     }
   })

@@ -1,5 +1,5 @@
 /**
- * @file Damaged containers: whatever is cut off or flipped, opening and reading ends soon, in pictures or in one
+ * @file Damaged containers: whatever is cut off or flipped, opening and reading ends soon, in images or in one
  * sentence that names the file; a container that is cut off is told by the byte.
  */
 

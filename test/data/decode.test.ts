@@ -1,16 +1,16 @@
 import path from 'node:path'
 import sharp from 'sharp'
 import { describe, expect, test } from 'vitest'
-import { decodePicture, type Fit, isUndecodable } from '../../src/data/images/decode.ts'
+import { decodeImage, type Fit, isUndecodable } from '../../src/data/images/decode.ts'
 import { resizeSquare } from '../../src/data/images/resample.ts'
-import { picture, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
+import { image, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
 
 const RED: Rgb = [255, 0, 0]
 const GREEN: Rgb = [0, 255, 0]
 const BLUE: Rgb = [0, 0, 255]
 
 const decode = async (input: Buffer | string, size: number, fit: Fit = 'cover'): Promise<Uint8Array> => {
-  const result = await decodePicture(input, { size, fit })
+  const result = await decodeImage(input, { size, fit })
   if (isUndecodable(result)) throw new Error(result.reason)
   return result
 }
@@ -19,10 +19,10 @@ const pixel = (pixels: Uint8Array, size: number, x: number, y: number): number[]
   ...pixels.subarray((y * size + x) * 3, (y * size + x) * 3 + 3),
 ]
 
-describe('decodePicture', () => {
-  test('turns a picture by its EXIF orientation', async () => {
+describe('decodeImage', () => {
+  test('turns an image by its EXIF orientation', async () => {
     // left half red, right half blue; orientation 6 = turn a quarter clockwise for display, so red comes on top
-    const jpeg = await picture(32, 32, (x) => (x < 16 ? RED : BLUE))
+    const jpeg = await image(32, 32, (x) => (x < 16 ? RED : BLUE))
       .withMetadata({ orientation: 6 })
       .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
       .toBuffer()
@@ -33,7 +33,7 @@ describe('decodePicture', () => {
 
   test('turns before it crops', async () => {
     // 48×16, displayed as 16×48: the middle third of the long side remains
-    const jpeg = await picture(48, 16, (x) => (x < 16 ? RED : x < 32 ? GREEN : BLUE))
+    const jpeg = await image(48, 16, (x) => (x < 16 ? RED : x < 32 ? GREEN : BLUE))
       .withMetadata({ orientation: 6 })
       .jpeg({ quality: 100, chromaSubsampling: '4:4:4' })
       .toBuffer()
@@ -56,7 +56,7 @@ describe('decodePicture', () => {
   })
 
   test('crops the centre exactly', async () => {
-    const png = await picture(12, 8, (x, y) => [x * 20, y * 30, 7])
+    const png = await image(12, 8, (x, y) => [x * 20, y * 30, 7])
       .png()
       .toBuffer()
     const pixels = await decode(png, 8)
@@ -65,7 +65,7 @@ describe('decodePicture', () => {
   })
 
   test('contains on white', async () => {
-    const png = await picture(8, 4, () => BLUE)
+    const png = await image(8, 4, () => BLUE)
       .png()
       .toBuffer()
     const pixels = await decode(png, 8, 'contain')
@@ -75,7 +75,7 @@ describe('decodePicture', () => {
 
   test('shrinks by exact box means', async () => {
     const value = (x: number, y: number): number => (x * 37 + y * 91 + x * y) % 256
-    const png = await picture(256, 256, (x, y) => [value(x, y), 255 - value(x, y), (x * y) % 256])
+    const png = await image(256, 256, (x, y) => [value(x, y), 255 - value(x, y), (x * y) % 256])
       .png()
       .toBuffer()
     const pixels = await decode(png, 64)
@@ -90,8 +90,8 @@ describe('decodePicture', () => {
     }
   })
 
-  test('a picture far larger than needed keeps its means', async () => {
-    const png = await picture(1000, 1000, (x, y) => [(x / 1000) * 255, (y / 1000) * 255, 100])
+  test('an image far larger than needed keeps its means', async () => {
+    const png = await image(1000, 1000, (x, y) => [(x / 1000) * 255, (y / 1000) * 255, 100])
       .png()
       .toBuffer()
     const pixels = await decode(png, 16)
@@ -108,7 +108,7 @@ describe('decodePicture', () => {
     [
       '8-bit grey',
       () =>
-        picture(8, 8, () => [90, 90, 90])
+        image(8, 8, () => [90, 90, 90])
           .toColourspace('b-w')
           .png()
           .toBuffer(),
@@ -118,7 +118,7 @@ describe('decodePicture', () => {
     [
       '16-bit grey',
       () =>
-        picture(8, 8, () => [90, 90, 90])
+        image(8, 8, () => [90, 90, 90])
           .toColourspace('grey16')
           .png()
           .toBuffer(),
@@ -128,7 +128,7 @@ describe('decodePicture', () => {
     [
       'CMYK',
       () =>
-        picture(8, 8, () => [90, 90, 90])
+        image(8, 8, () => [90, 90, 90])
           .toColourspace('cmyk')
           .jpeg({ quality: 100 })
           .toBuffer(),
@@ -142,7 +142,7 @@ describe('decodePicture', () => {
   })
 
   test('takes the first frame of an animation', async () => {
-    const strip = await picture(8, 24, (_, y) => [RED, GREEN, BLUE][Math.floor(y / 8)])
+    const strip = await image(8, 24, (_, y) => [RED, GREEN, BLUE][Math.floor(y / 8)])
       .raw()
       .toBuffer()
     const gif = await sharp(strip, { raw: { width: 8, height: 24, channels: 3, pageHeight: 8 } })
@@ -153,22 +153,22 @@ describe('decodePicture', () => {
     for (let i = 0; i < 64; i++) expect(pixel(pixels, 8, i % 8, i >> 3)).toEqual([...RED])
   })
 
-  test('gives a reason for what is no picture', async () => {
+  test('gives a reason for what is no image', async () => {
     const folder = await temporaryFolder()
-    const jpeg = await picture(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
+    const jpeg = await image(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
       .jpeg()
       .toBuffer()
-    const png = await picture(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
+    const png = await image(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
       .png()
       .toBuffer()
     await writeFiles(folder, {
       'cut.jpg': jpeg.subarray(0, jpeg.length >> 1),
       'cut.png': png.subarray(0, png.length >> 1),
       'empty.png': '',
-      'text.png': 'not a picture',
+      'text.png': 'not an image',
     })
     for (const name of ['cut.jpg', 'cut.png', 'empty.png', 'text.png', 'missing.png']) {
-      const result = await decodePicture(path.join(folder, name), { size: 8, fit: 'cover' })
+      const result = await decodeImage(path.join(folder, name), { size: 8, fit: 'cover' })
       expect(isUndecodable(result) && result.reason, name).toMatch(/\w{4}/)
     }
   })

@@ -22,7 +22,7 @@ const idsOf = (source: ImageSource): string[] => Array.from({ length: source.cou
 
 const indexOf = (source: ImageSource, id: string): number => idsOf(source).indexOf(id)
 
-/** 16×16 means of all pictures of a source, 0..1. [n, 768] */
+/** 16×16 means of all images of a source, 0..1. [n, 768] */
 const thumbnails = async (source: ImageSource): Promise<Float32Array[]> => {
   const all = await source.read(Array.from({ length: source.count }, (_, i) => i))
   const factor = SIZE / THUMBNAIL
@@ -47,7 +47,7 @@ describe('names', () => {
     expect(normaliseCodePoints(england.toUpperCase())).toBe(england)
   })
 
-  test('3,375 distinct pictures in 9 groups', async () => {
+  test('3,375 distinct images in 9 groups', async () => {
     const { files, groups } = await listEmoji()
     expect(files.length).toBe(3375)
     expect(new Set(files.map(({ id }) => id)).size).toBe(3375)
@@ -66,7 +66,7 @@ describe('names', () => {
   })
 })
 
-describe('pictures', () => {
+describe('images', () => {
   test('a caption, a class and the right pixels', async () => {
     const source = indexOf(full.train, '1f34e') >= 0 ? full.train : full.validation
     const apple = indexOf(source, '1f34e')
@@ -96,7 +96,7 @@ describe('the split', () => {
     for (const id of [...idsOf(plain.train), ...idsOf(plain.validation)]) expect(id).not.toMatch(/1f3f[b-f]/)
   })
 
-  test('no picture of validation has a look-alike or the same motif in training', async () => {
+  test('no image of validation has a look-alike or the same motif in training', async () => {
     const [train, validation] = [await thumbnails(full.train), await thumbnails(full.validation)]
     let nearest = Number.POSITIVE_INFINITY
     for (const a of validation) {
@@ -114,8 +114,8 @@ describe('the split', () => {
   test('clusters are transitive and named by their smallest key', () => {
     const flat = (value: number): number[] => new Array(768).fill(value)
     // steps of 10/255 = 0.039 link, 11/255 = 0.043 does not
-    const pictures = Uint8Array.from([flat(0), flat(10), flat(20), flat(31), flat(200)].flat())
-    expect(lookalikeClusters(pictures, ['d', 'b', 'c', 'a', 'd'])).toEqual(['b', 'b', 'b', 'a', 'b'])
+    const images = Uint8Array.from([flat(0), flat(10), flat(20), flat(31), flat(200)].flat())
+    expect(lookalikeClusters(images, ['d', 'b', 'c', 'a', 'd'])).toEqual(['b', 'b', 'b', 'a', 'b'])
   })
 
   test('motif keys drop skin, gender and hair', () => {

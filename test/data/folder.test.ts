@@ -6,7 +6,7 @@ import { splitGroup } from '../../src/data/formats/folderSplit.ts'
 import { type ReaderOptions, splitByHash } from '../../src/data/formats/records.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { openData } from '../../src/data/open.ts'
-import { flatPng, picture, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
+import { flatPng, image, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
 
 const open = async (folder: string, options: Partial<ReaderOptions> = {}): Promise<DataSplit> =>
   openFolder({ path: folder, size: 4, cacheDir: path.join(folder, '.cache'), ...options })
@@ -22,9 +22,9 @@ const pngs = async (names: readonly string[]): Promise<Record<string, Buffer>> =
     await Promise.all(names.map(async (name, i) => [name, await flatPng(color(i))] as const)),
   )
 
-/** Three files that only look like pictures. */
+/** Three files that only look like images. */
 const broken = async (): Promise<Record<string, Uint8Array | string>> => {
-  const jpeg = await picture(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
+  const jpeg = await image(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
     .jpeg()
     .toBuffer()
   return { 'cut.jpg': jpeg.subarray(0, jpeg.length >> 1), 'empty.png': '', 'text.png': 'hello' }
@@ -36,7 +36,7 @@ const numbered = (count: number): string[] =>
 describe('what is found', () => {
   test('extensions of any case, subfolders, no hidden files, byte order', async () => {
     const folder = await temporaryFolder()
-    const jpeg = await picture(8, 8, () => [9, 9, 9])
+    const jpeg = await image(8, 8, () => [9, 9, 9])
       .jpeg()
       .toBuffer()
     const files = await pngs([
@@ -103,18 +103,18 @@ describe('the split', () => {
 
   test('else holds out a tenth by path, which later files do not change', () => {
     const split = (ids: readonly string[]) => splitByHash(ids.map(splitGroup))
-    const pictures = Array.from({ length: 5000 }, (_, i) => `f${i}.png`)
-    const { train, validation } = split(pictures)
+    const images = Array.from({ length: 5000 }, (_, i) => `f${i}.png`)
+    const { train, validation } = split(images)
     expect(train.length + validation.length).toBe(5000)
     expect(validation.length / 5000).toBeGreaterThan(0.085)
     expect(validation.length / 5000).toBeLessThan(0.115)
-    const fewer = split(pictures.slice(0, 2500))
+    const fewer = split(images.slice(0, 2500))
     expect(fewer.validation).toEqual(validation.filter((i) => i < 2500))
-    const renamed = split(pictures.map((id) => id.replace('png', 'jpg')))
+    const renamed = split(images.map((id) => id.replace('png', 'jpg')))
     expect(renamed.validation).toEqual(validation)
   })
 
-  test('gives each side a picture, and one picture to both', () => {
+  test('gives each side an image, and one image to both', () => {
     for (let n = 2; n < 30; n++) {
       const { train, validation } = splitByHash(Array.from({ length: n }, (_, i) => `${n}-${i}`))
       expect(Math.min(train.length, validation.length)).toBeGreaterThanOrEqual(1)
@@ -170,20 +170,18 @@ describe('errors are one sentence that says what to do', () => {
     expect(await failure(open(missing))).toMatch(/missing" does not exist; pass a folder/)
     expect(await failure(open(folder))).toMatch(/holds no files; expected PNG/)
     await writeFiles(folder, { 'a.txt': 'x', 'b.csv': 'x' })
-    expect(await failure(open(folder))).toMatch(/2 other files but no pictures; expected PNG/)
+    expect(await failure(open(folder))).toMatch(/2 other files but no images; expected PNG/)
     expect(await failure(open(path.join(folder, 'a.txt')))).toMatch(/a.txt" is a file; pass a folder/)
     const corrupt = path.join(folder, 'corrupt')
     await writeFiles(corrupt, await broken())
     for (const packBytes of [0, 2 ** 20]) {
       const text = await failure(open(corrupt, { packBytes }))
-      expect(text).toMatch(
-        /corrupt": none of its 3 pictures can be decoded \(first: cut\.jpg: .+\); expected/,
-      )
+      expect(text).toMatch(/corrupt": none of its 3 images can be decoded \(first: cut\.jpg: .+\); expected/)
       expect(text).not.toContain('\n')
     }
     const half = path.join(folder, 'half')
     await writeFiles(half, { ...(await pngs(['train/a.png'])), 'val/b.png': 'broken' })
-    expect(await failure(open(half))).toMatch(/subfolder val\/ holds no picture that can be decoded/)
+    expect(await failure(open(half))).toMatch(/subfolder val\/ holds no image that can be decoded/)
   })
 
   test('options of openData', async () => {

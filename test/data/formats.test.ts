@@ -9,10 +9,10 @@ import { bytesInMemory, openBytes } from '../../src/data/formats/bytes.ts'
 import { withHalves } from '../../src/data/formats/containers.ts'
 import { withClasses } from '../../src/data/formats/records.ts'
 import { scanTar, type TarMember } from '../../src/data/formats/webdataset.ts'
-import { decodePicture, isUndecodable } from '../../src/data/images/decode.ts'
+import { decodeImage, isUndecodable } from '../../src/data/images/decode.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { type DataOptions, type DataSource, openData } from '../../src/data/open.ts'
-import { goldenData, goldenPicture, goldenPng, tar } from './golden.ts'
+import { goldenData, goldenImage, goldenPng, tar } from './golden.ts'
 import { temporaryFolder, writeFiles } from './temporary.ts'
 
 const open = async (
@@ -28,7 +28,7 @@ const failure = (attempt: Promise<unknown>): Promise<string> =>
     (error: Error) => error.message,
   )
 
-const pictures = ({ train, validation }: DataSplit) => {
+const images = ({ train, validation }: DataSplit) => {
   const of = (half: ImageSource) =>
     Array.from({ length: half.count }, (_, i) => ({
       id: half.id(i),
@@ -142,14 +142,14 @@ describe('webdataset', () => {
       'e.png': png, // no label
       'f.png': png,
       'f.json': '{',
-      'g.txt': 'no picture',
+      'g.txt': 'no image',
       'h.png': 'no png',
       'h.cls': 'cat',
     }
     await writeFiles(folder, files)
     await tar(folder, path.join(folder, 's.tar'), Object.keys(files))
     const data = await open('webdataset', path.join(folder, 's.tar'))
-    expect(pictures(data)).toEqual([
+    expect(images(data)).toEqual([
       { id: 's.tar/a', label: 'dog', caption: 'two lines' },
       { id: 's.tar/b', label: 'cat', caption: '' },
       { id: 's.tar/c', label: 'dog', caption: 'x' },
@@ -157,7 +157,7 @@ describe('webdataset', () => {
     ])
     expect(data.skipped.map(({ file }) => file).sort()).toEqual(['s.tar/e', 's.tar/f', 's.tar/h'])
     for (const half of [data.train, data.validation])
-      for (let i = 0; i < half.count; i++) expect(await half.read([i])).toEqual(goldenPicture(1))
+      for (let i = 0; i < half.count; i++) expect(await half.read([i])).toEqual(goldenImage(1))
   })
 
   test('what is no tar is told so', async () => {
@@ -195,7 +195,7 @@ describe('webdataset', () => {
 })
 
 describe('parquet', () => {
-  test('files of another kind and without a column of pictures', async () => {
+  test('files of another kind and without a column of images', async () => {
     const folder = await temporaryFolder()
     await writeFiles(folder, { 'x.parquet': 'PAR1 and then nothing', 'y.parquet': '' })
     expect(await failure(open('parquet', path.join(folder, 'x.parquet')))).toMatch(/byte 17: found "hing"/)
@@ -223,7 +223,7 @@ describe('parquet', () => {
     const order = Array.from({ length: 24 }, (_, i) => (i * 7) % 24)
     const pixels = await train.read(order)
     order.forEach((i, k) => {
-      expect(pixels.subarray(k * 192, (k + 1) * 192)).toEqual(goldenPicture(i))
+      expect(pixels.subarray(k * 192, (k + 1) * 192)).toEqual(goldenImage(i))
     })
   })
 })
@@ -301,10 +301,10 @@ describe('npy', () => {
     const { train } = await open('npy', goldenData('npy-alpha'))
     for (let k = 0; k < train.count; k++) {
       const i = Number(train.id(k).split('/').at(-1))
-      const png = await sharp(goldenPicture(i, 8, 4), { raw: { width: 8, height: 8, channels: 4 } })
+      const png = await sharp(goldenImage(i, 8, 4), { raw: { width: 8, height: 8, channels: 4 } })
         .png()
         .toBuffer()
-      const decoded = await decodePicture(png, { size: 8, fit: 'cover' })
+      const decoded = await decodeImage(png, { size: 8, fit: 'cover' })
       expect(isUndecodable(decoded)).toBe(false)
       expect(await train.read([k])).toEqual(new Uint8Array(decoded as Uint8Array))
     }
@@ -323,7 +323,7 @@ describe('npy', () => {
   })
 
   test.each([
-    ['|u1', '(8, 8, 3)', 'False', /one picture, expected \[N, H, W\]/],
+    ['|u1', '(8, 8, 3)', 'False', /one image, expected \[N, H, W\]/],
     ['|u1', '(3, 8, 8)', 'True', /Fortran order/],
     ['|O', '(3, 8, 8)', 'False', /pickled array/],
     ['<i4', '(1, 6, 8)', 'False', /entries of type i4/],

@@ -1,4 +1,4 @@
-/** @file The pictures of the golden data sets (tools/data_golden.py) and tars of them, for the data tests. */
+/** @file The images of the golden data sets (tools/data_golden.py) and tars of them, for the data tests. */
 
 import { execFile } from 'node:child_process'
 import path from 'node:path'
@@ -11,11 +11,11 @@ import { writeFiles } from './temporary.ts'
 export const goldenData = (...parts: string[]): string =>
   path.join(fileURLToPath(new URL('../golden/data', import.meta.url)), ...parts)
 
-/** Class names; picture i is of class i mod 3. */
+/** Class names; image i is of class i mod 3. */
 export const goldenNames: readonly string[] = ['ant', 'bee', 'cat']
 
 /** Picture i as [side, side, channels]. */
-export const goldenPicture = (i: number, side = 8, channels = 3): Uint8Array =>
+export const goldenImage = (i: number, side = 8, channels = 3): Uint8Array =>
   Uint8Array.from({ length: side * side * channels }, (_, at) => {
     const [y, x, c] = [Math.floor(at / (side * channels)), Math.floor(at / channels) % side, at % channels]
     return (37 * i + 11 * y + 5 * x + 83 * c) % 256
@@ -23,7 +23,7 @@ export const goldenPicture = (i: number, side = 8, channels = 3): Uint8Array =>
 
 /** Picture i as PNG. */
 export const goldenPng = (i: number): Promise<Buffer> =>
-  sharp(goldenPicture(i), { raw: { width: 8, height: 8, channels: 3 } })
+  sharp(goldenImage(i), { raw: { width: 8, height: 8, channels: 3 } })
     .png()
     .toBuffer()
 
@@ -38,7 +38,7 @@ export const tar = async (
 }
 
 /**
- * Shards train-0.tar, train-1.tar and val-0.tar of 12, 12 and 6 pictures: numbers as .cls and captions as .txt in
+ * Shards train-0.tar, train-1.tar and val-0.tar of 12, 12 and 6 images: numbers as .cls and captions as .txt in
  * the first, both in .json in the others.
  */
 export const writeShards = async (folder: string): Promise<void> => {
@@ -55,8 +55,8 @@ export const writeShards = async (folder: string): Promise<void> => {
       const files: Record<string, Buffer | string> = { [`${key}.png`]: await goldenPng(i) }
       if (from === 0) {
         files[`${key}.cls`] = `${i % 3}\n`
-        files[`${key}.txt`] = `picture ${i}\n`
-      } else files[`${key}.json`] = JSON.stringify({ label: i % 3, caption: `picture ${i}` })
+        files[`${key}.txt`] = `image ${i}\n`
+      } else files[`${key}.json`] = JSON.stringify({ label: i % 3, caption: `image ${i}` })
       await writeFiles(loose, files)
       members.push(...Object.keys(files))
     }

@@ -1,4 +1,4 @@
-/** @file Temporary folders and small pictures for the data tests. */
+/** @file Temporary folders and small images for the data tests. */
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,8 +16,8 @@ export const temporaryFolder = async (): Promise<string> => {
   return folder
 }
 
-/** A sharp picture whose pixel (x, y) is `at(x, y)`. */
-export const picture = (width: number, height: number, at: (x: number, y: number) => Rgb): Sharp => {
+/** A sharp image whose pixel (x, y) is `at(x, y)`. */
+export const image = (width: number, height: number, at: (x: number, y: number) => Rgb): Sharp => {
   const data = new Uint8Array(width * height * 3)
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) data.set(at(x, y), (y * width + x) * 3)
   return sharp(data, { raw: { width, height, channels: 3 } })
@@ -37,6 +37,6 @@ export const writeFiles = async (
 
 /** A one-colour 8×8 PNG. */
 export const flatPng = (color: Rgb): Promise<Buffer> =>
-  picture(8, 8, () => color)
+  image(8, 8, () => color)
     .png()
     .toBuffer()

@@ -66,7 +66,7 @@ describe('composites', () => {
     expectValues(await run({ q, k, v }, (x) => attention(x.q!, x.k!, x.v!)), [1, 2, N, e], expected)
   })
 
-  it('groupNorm normalises each group of channels of each picture', async () => {
+  it('groupNorm normalises each group of channels of each image', async () => {
     const [x] = draw('groupNorm', [2, 4, 3, 2]) as [HostTensor]
     const expected = [0, 1, 2, 3].flatMap((group) => {
       const part = numbers(x).slice(group * 12, group * 12 + 12)

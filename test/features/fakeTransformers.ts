@@ -9,7 +9,7 @@ interface Asked {
 /** What a stand-in's networks give; what is absent is as in a model that works. */
 export interface Fake {
   readonly processor?: Readonly<Record<string, unknown>>
-  /** Outputs of the picture network for pixel values [N, 3, H, W]. */
+  /** Outputs of the image network for pixel values [N, 3, H, W]. */
   readonly hidden?: (pixels: Float32Array, dims: readonly number[]) => unknown
   readonly captions?: Readonly<Record<string, readonly number[]>>
   /** Thrown instead of opening this part. */
@@ -54,7 +54,7 @@ export interface FakeTransformers {
   readonly module: Readonly<Record<string, unknown>>
   importer(): Promise<unknown>
   readonly asked: readonly Asked[]
-  /** Pictures of each call. */
+  /** Images of each call. */
   readonly batches: readonly number[]
   readonly texts: readonly (readonly string[])[]
   /** Networks closed so far. */

@@ -11,7 +11,7 @@ import { type Fake, FakeTensor, fakeTransformers } from './fakeTransformers.ts'
 const folder = await temporaryFolder()
 const size = { height: 2, width: 2 }
 const flat = (r: number, g: number, b: number): number[] => Array.from({ length: 4 }, () => [r, g, b]).flat()
-const pictures = Uint8Array.from([...flat(0, 51, 255), ...flat(102, 0, 0), ...flat(0, 0, 204)])
+const images = Uint8Array.from([...flat(0, 51, 255), ...flat(102, 0, 0), ...flat(0, 0, 204)])
 const install = 'npm install --no-save @huggingface/transformers@4.3.1'
 
 const wide =
@@ -24,11 +24,11 @@ const rounded = (values: ArrayLike<number>): number[] =>
   Array.from(values, (v: number) => Number(v.toFixed(4)))
 
 describe('openHubNetwork', () => {
-  it('gives the class token of each picture, a batch at a time', async () => {
+  it('gives the class token of each image, a batch at a time', async () => {
     const { importer, asked, batches, disposed } = fakeTransformers()
     const network = await openHubNetwork('some/model', { importer, batch: 2 })
     expect(network).toMatchObject({ name: 'FD-some/model', dimension: 3 })
-    expect(rounded(await network.features(pictures, size))).toEqual([0, 0.2, 1, 0.4, 0, 0, 0, 0, 0.8])
+    expect(rounded(await network.features(images, size))).toEqual([0, 0.2, 1, 0.4, 0, 0, 0, 0, 0.8])
     expect(batches).toEqual([1, 2, 1])
     const options = { revision: 'main', dtype: 'fp32', device: 'cpu' }
     expect(asked).toEqual([
@@ -36,24 +36,22 @@ describe('openHubNetwork', () => {
       { part: 'model', id: 'some/model', options },
     ])
     expect(network.describe()).toBe(
-      'FD-some/model: 3 features (token 0 of last_hidden_state) of some/model (revision main, fp32, transformers.js 9.9.9) from whole pictures at 2×2 (resize bicubic-antialias), range 0 … 1; bytes by round(127.5x + 127.5), clipped to 0 … 255',
+      'FD-some/model: 3 features (token 0 of last_hidden_state) of some/model (revision main, fp32, transformers.js 9.9.9) from whole images at 2×2 (resize bicubic-antialias), range 0 … 1; bytes by round(127.5x + 127.5), clipped to 0 … 255',
     )
     expect(await network.features(new Uint8Array(0), size)).toEqual(new Float32Array(0))
-    await expect(network.features(new Uint8Array(13), size)).rejects.toThrow(
-      /13 bytes are not pictures of 2×2/,
-    )
+    await expect(network.features(new Uint8Array(13), size)).rejects.toThrow(/13 bytes are not images of 2×2/)
     await network.dispose()
     expect(disposed()).toBe(1)
   })
 
-  it('normalises as the preprocessor says, and shrinks whole pictures to its crop', async () => {
+  it('normalises as the preprocessor says, and shrinks whole images to its crop', async () => {
     const processor = {
       ...{ size: { shortest_edge: 4 }, do_center_crop: true, crop_size: 2 },
       ...{ do_normalize: true, image_mean: [0.2, 0, 0.5], image_std: [0.2, 0.1, 0.5] },
     }
     const { importer } = fakeTransformers({ processor })
     const network = await openHubNetwork('some/model', { importer })
-    expect(rounded(await network.features(pictures, size))).toEqual([-1, 2, 1, 1, 0, -1, -1, 0, 0.6])
+    expect(rounded(await network.features(images, size))).toEqual([-1, 2, 1, 1, 0, -1, -1, 0, 0.6])
     // A black frame around red: a crop would take it away.
     const framed = Array.from({ length: 16 }, (_, i) =>
       i % 4 === 0 || i % 4 === 3 || i < 4 || i >= 12 ? [0, 0, 0] : [255, 0, 0],
@@ -127,7 +125,7 @@ describe('openHubNetwork', () => {
       'maps',
       'some/model',
       gives({ last_hidden_state: new FakeTensor('float32', new Float32Array(12), [1, 3, 2, 2]) }),
-      /output "last_hidden_state" has shape \[1,3,2,2\] for 1 pictures; it takes \[1, more than 0 tokens, features\]/,
+      /output "last_hidden_state" has shape \[1,3,2,2\] for 1 images; it takes \[1, more than 0 tokens, features\]/,
     ],
     [
       'half precision',
@@ -193,15 +191,15 @@ describe('the package', () => {
 })
 
 describe('openClip', () => {
-  // Pictures are their mean colours: blue with a fifth of green, dark red, blue.
+  // Images are their mean colours: blue with a fifth of green, dark red, blue.
   const captions = { red: [2, 0, 0], blue: [0, 0, 0.5], grey: [1, 1, 1], 'not red': [-3, 0, 0] }
 
   it('scores by 100·cos', async () => {
     const { importer, asked, texts, batches, disposed } = fakeTransformers({ captions })
     const clip = await openClip('some/clip', { importer, batch: 2 })
-    const scores = await clip.score(pictures, size, ['red', 'red', 'grey'])
+    const scores = await clip.score(images, size, ['red', 'red', 'grey'])
     expect(rounded(scores)).toEqual([0, 100, rounded([100 / Math.sqrt(3)])[0]])
-    const others = await clip.score(pictures, size, ['blue', 'not red', 'grey'])
+    const others = await clip.score(images, size, ['blue', 'not red', 'grey'])
     expect(rounded(others)).toEqual(rounded([100 / Math.hypot(0.2, 1), -100, 100 / Math.sqrt(3)]))
     // Each text once, two at a time.
     expect(texts).toEqual([
@@ -211,10 +209,10 @@ describe('openClip', () => {
     expect(batches).toEqual([2, 1, 2, 1])
     expect(asked.map(({ part }) => part)).toEqual(['processor', 'tokenizer', 'vision', 'text'])
     expect(clip.describe()).toBe(
-      'some/clip (revision main, fp32, transformers.js 9.9.9), whole pictures at 2×2 (resize bicubic-antialias), range 0 … 1',
+      'some/clip (revision main, fp32, transformers.js 9.9.9), whole images at 2×2 (resize bicubic-antialias), range 0 … 1',
     )
     expect(await clip.score(new Uint8Array(0), size, [])).toEqual(new Float64Array(0))
-    await expect(clip.score(pictures, size, ['red'])).rejects.toThrow(/3 pictures, but 1 captions/)
+    await expect(clip.score(images, size, ['red'])).rejects.toThrow(/3 images, but 1 captions/)
     await clip.dispose()
     expect(disposed()).toBe(2)
   })
@@ -233,8 +231,8 @@ describe('openClip', () => {
     )
     expect(absent.disposed()).toBe(1)
     const clip = await openClip('some/clip', fakeTransformers({ captions: { red: [1, 0] } }))
-    await expect(clip.score(pictures, size, ['red', 'red', 'red'])).rejects.toThrow(
-      /some\/clip gives 3 features of a picture but 2 of a caption/,
+    await expect(clip.score(images, size, ['red', 'red', 'red'])).rejects.toThrow(
+      /some\/clip gives 3 features of an image but 2 of a caption/,
     )
   })
 })

@@ -51,17 +51,17 @@ const write = (
 const pool = [{ opType: 'GlobalAveragePool', inputs: ['x'], outputs: ['y'] }]
 const size = { height: 2, width: 2 }
 const flat = (r: number, g: number, b: number): number[] => Array.from({ length: 4 }, () => [r, g, b]).flat()
-const pictures = Uint8Array.from([...flat(0, 51, 255), ...flat(102, 0, 0), ...flat(0, 0, 204)])
+const images = Uint8Array.from([...flat(0, 51, 255), ...flat(102, 0, 0), ...flat(0, 0, 204)])
 
 const featuresOf = async (file: string): Promise<number[]> => {
   const network = await openFeatureNetwork(file, { threads: 1 })
-  const rows = await network.features(pictures, size)
+  const rows = await network.features(images, size)
   await network.dispose()
   return [...rows].map((v) => Number(v.toFixed(5)))
 }
 
 describe('openFeatureNetwork', () => {
-  it('gives one row a picture in the range asked for, [N, d, 1, 1] included', async () => {
+  it('gives one row an image in the range asked for, [N, d, 1, 1] included', async () => {
     const network = await openFeatureNetwork(write(pool, { name: 'means', range: [-1, 1] }))
     expect(network).toMatchObject({ name: 'means', dimension: 3 })
     expect(network.describe()).toMatch(
@@ -83,7 +83,7 @@ describe('openFeatureNetwork', () => {
     ]
     const nhwc = [...last, { ...pool[0], inputs: ['t'] }]
     expect(await featuresOf(write(nhwc, { layout: 'nhwc', range: [0, 10] }, { shape: [2, 2, 3] }))).toEqual(
-      [0, 2, 10, 4, 0, 0, 0, 0, 8], // biome-ignore format: three pictures
+      [0, 2, 10, 4, 0, 0, 0, 0, 8], // biome-ignore format: three images
     )
   })
 
@@ -96,7 +96,7 @@ describe('openFeatureNetwork', () => {
     expect(await featuresOf(at(0))).toEqual(quarter(0, 4, 0))
     expect(await featuresOf(at(2))).toEqual(quarter(10, 0, 8))
     await expect(openFeatureNetwork(at(3))).rejects.toThrow(
-      /shape \[1,3,4\] for 1 pictures; it takes \[1, more than 3 tokens, features\]/,
+      /shape \[1,3,4\] for 1 images; it takes \[1, more than 3 tokens, features\]/,
     )
     await expect(openFeatureNetwork(write(nodes, {}, { constants }))).rejects.toThrow(
       /it takes \[1, features\]/,
@@ -137,19 +137,19 @@ describe('openFeatureNetwork', () => {
     [
       'maps instead of rows',
       () => write([{ opType: 'Relu', inputs: ['x'], outputs: ['y'] }], {}),
-      /output "y" has shape \[1,3,2,2\] for 1 pictures; it takes \[1, features\]/,
+      /output "y" has shape \[1,3,2,2\] for 1 images; it takes \[1, features\]/,
     ],
   ])('says in one sentence: %s', async (_, file, message) => {
     await expect(openFeatureNetwork(file())).rejects.toThrow(message)
   })
 
-  it('refuses what is no ONNX, and pixels that fill no picture', async () => {
+  it('refuses what is no ONNX, and pixels that fill no image', async () => {
     const file = join(folder, 'broken.onnx')
     writeFileSync(file, 'text')
     await expect(openFeatureNetwork(file)).rejects.toThrow(/broken\.onnx: ONNX Runtime cannot open it/)
     const network = await openFeatureNetwork(write(pool, {}))
     await expect(network.features(new Uint8Array(13), size)).rejects.toThrow(
-      /13 bytes are not pictures of 2×2×3/,
+      /13 bytes are not images of 2×2×3/,
     )
     await network.dispose()
   })

@@ -1,4 +1,4 @@
-/** @file A feature network of a few means for 16×16 pictures. */
+/** @file A feature network of a few means for 16×16 images. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { plainModel } from '../../src/engine/onnx/plain.ts'

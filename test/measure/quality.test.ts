@@ -1,10 +1,10 @@
 /** @file Quality by features: a tiny run measured with a feature network of a few means. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { evaluationText } from '../../src/commands/show.ts'
-import { readPictures } from '../../src/data/batches.ts'
+import { readImages } from '../../src/data/batches.ts'
 import type { ImageSource } from '../../src/data/images/source.ts'
 import { openData } from '../../src/data/open.ts'
-import { quantisePictures } from '../../src/engine/host/pixels.ts'
+import { quantiseImages } from '../../src/engine/host/pixels.ts'
 import { openHubNetwork } from '../../src/features/hub.ts'
 import { openFeatureNetwork } from '../../src/features/network.ts'
 import { measureQuality, type QualityOptions } from '../../src/measure/quality.ts'
@@ -49,7 +49,7 @@ const measure = (changes: Partial<QualityOptions> = {}) =>
 
 const featuresOf = async (images: Float32Array): Promise<FeatureSet> => {
   const network = await openFeatureNetwork(features)
-  const rows = await network.features(quantisePictures(images, side), side)
+  const rows = await network.features(quantiseImages(images, side), side)
   await network.dispose()
   return featureSet(rows, 12)
 }
@@ -73,8 +73,8 @@ describe('measureQuality', () => {
     expect(first.protocol.network).toMatch(/^quarters: 12 features from 16×16 \(resize none\)/)
     expect(first.protocol).toMatchObject({
       quantiser: 'round(127.5x + 127.5), clipped to 0 … 255',
-      reconstructionsOf: `11 pictures of ${source.name}`,
-      samplesAgainst: `11 samples by the base model against all ${source.count} pictures of ${source.name}`,
+      reconstructionsOf: `11 images of ${source.name}`,
+      samplesAgainst: `11 samples by the base model against all ${source.count} images of ${source.name}`,
       latentSampler: 'ancestral, 3 steps, variance 0.2',
       decoderSampler: 'ddim, 2 steps',
       guidance: 1.5,
@@ -86,19 +86,19 @@ describe('measureQuality', () => {
     expect(other.generation!.frechet).not.toBe(first.generation!.frechet)
   })
 
-  it.each([1, 3, 8])('does not depend on how many pictures are in memory: %d', async (atOnce) => {
+  it.each([1, 3, 8])('does not depend on how many images are in memory: %d', async (atOnce) => {
     expect(await measure({ atOnce })).toEqual(await measure())
   })
 
-  it('compares reconstructions with the same pictures, encoded and decoded as one set', async () => {
-    const pictures = await readPictures(source, evenly(11, source.count))
+  it('compares reconstructions with the same images, encoded and decoded as one set', async () => {
+    const images = await readImages(source, evenly(11, source.count))
     const codec = run.codec(11)
-    const z0 = codec.addNoise(await codec.encode(pictures, 3), 3)
+    const z0 = codec.addNoise(await codec.encode(images, 3), 3)
     const reconstructed = await codec.decode(z0, 3, decoderSampler(run.config))
     await codec.dispose()
-    const [real, fake] = [await featuresOf(pictures), await featuresOf(reconstructed)]
-    // Means of the first quarter by hand: the network sees the pictures, in [0, 1].
-    const quarter = Array.from({ length: 64 }, (_, i) => pictures[Math.floor(i / 8) * 16 + (i % 8)]!)
+    const [real, fake] = [await featuresOf(images), await featuresOf(reconstructed)]
+    // Means of the first quarter by hand: the network sees the images, in [0, 1].
+    const quarter = Array.from({ length: 64 }, (_, i) => images[Math.floor(i / 8) * 16 + (i % 8)]!)
     const mean = quarter.reduce((a, b) => a + b, 0) / 64
     expect(real.data[0]).toBeCloseTo((mean + 1) / 2, 5)
     const wanted = compareFeatureSets(real, fake, { seed: 3, fitBias: false })
@@ -108,7 +108,7 @@ describe('measureQuality', () => {
     expect(reconstruction).toMatchObject({ precision: wanted.precision, recall: wanted.recall })
   })
 
-  it('compares samples, classes as often as there, with all pictures', async () => {
+  it('compares samples, classes as often as there, with all images', async () => {
     const labels = Int32Array.from({ length: 11 }, (_, i) =>
       source.label(Math.floor((i * source.count) / 11)),
     )
@@ -121,7 +121,7 @@ describe('measureQuality', () => {
     const z0 = await generator.generate(labels, 3, latentSampler(run.config), guidance)
     const samples = await codec.decode(z0, 4, decoderSampler(run.config))
     await Promise.all([generator.dispose(), codec.dispose()])
-    const all = await readPictures(
+    const all = await readImages(
       source,
       Array.from({ length: source.count }, (_, i) => i),
     )
@@ -181,16 +181,16 @@ describe('measureQuality', () => {
     )
   })
 
-  it('generates nothing where there is nothing that generates, and takes no more pictures than there are', async () => {
+  it('generates nothing where there is nothing that generates, and takes no more images than there are', async () => {
     const { generation, reconstruction, protocol } = await measure({ generates: false, samples: 1000 })
     expect(generation).toBeNull()
     expect(reconstruction).toMatchObject({ realCount: source.count, fakeCount: source.count })
-    expect(protocol.reconstructionsOf).toBe(`${source.count} pictures of ${source.name}`)
+    expect(protocol.reconstructionsOf).toBe(`${source.count} images of ${source.name}`)
   })
 })
 
 describe('measureQuality with models of the hub', () => {
-  // Seen as colours: pictures by their means, the classes' names as red and cyan, all other texts as [1, 2, 3].
+  // Seen as colours: images by their means, the classes' names as red and cyan, all other texts as [1, 2, 3].
   const { importer } = fakeTransformers({ captions: { discs: [1, 0, 0], stripes: [0, 1, 1] } })
   const hub = { importer, features: 'hub:fake/net' }
   const positions = () => evenly(11, source.count)
@@ -231,9 +231,9 @@ describe('measureQuality with models of the hub', () => {
     expect(originalsByClass!.mean).toBeCloseTo(mean(byClass), 4)
     expect(protocol).toEqual({
       model: expect.stringMatching(
-        /^fake\/clip \(revision main, fp32, transformers\.js 9\.9\.9\), whole pictures/,
+        /^fake\/clip \(revision main, fp32, transformers\.js 9\.9\.9\), whole images/,
       ),
-      score: '100·cos of picture and text, not cut at 0; mean ± standard error over pictures',
+      score: '100·cos of image and text, not cut at 0; mean ± standard error over images',
       captions: `captions of ${source.name}: all 11`,
       prompts: 'the class name alone: all 11',
     })
@@ -261,7 +261,7 @@ describe('measureQuality with models of the hub', () => {
     await expect(
       measureQuality(run, none, { ...options, reconstructs: true, generates: false }),
     ).rejects.toThrow(
-      `clip: ${source.name} has no captions, and there are no samples of named classes, so nothing says what pictures should show; use data with captions (docs/data.md)`,
+      `clip: ${source.name} has no captions, and there are no samples of named classes, so nothing says what images should show; use data with captions (docs/data.md)`,
     )
   })
 

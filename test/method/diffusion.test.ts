@@ -85,7 +85,7 @@ describe('schedules', () => {
     )
   })
 
-  it('shift by the resolution: a halved picture has four times the signal', () => {
+  it('shift by the resolution: a halved image has four times the signal', () => {
     expect(resolutionShift(32)).toBe(0)
     expect(resolutionShift(64)).toBeCloseTo(-2 * Math.LN2, 12)
     const [plain, shifted] = [cosineSchedule(60, -60), cosineSchedule(60, -60, resolutionShift(64))]

@@ -161,7 +161,7 @@ describe('a level adds only what the levels below it changed', () => {
     const y = await decoder(still)
     expect(await decoder(redrawn(still, /^levels\.0\.up$/))).toEqual(y)
     expect(await decoder(redrawn(still, /^(blocks|latent|levels\.1\.down)/))).toEqual(y)
-    // What is left is the outermost level, which still sees the picture.
+    // What is left is the outermost level, which still sees the image.
     expect(floats(y).some((v) => Math.abs(v) > 0.01)).toBe(true)
   })
 

@@ -1,4 +1,4 @@
-/** @file Measuring stage 1 in parts: how many pictures are in memory at a time changes no bit of any figure. */
+/** @file Measuring stage 1 in parts: how many images are in memory at a time changes no bit of any figure. */
 import { expect, it } from 'vitest'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { createCodec } from '../../src/method/codec.ts'
@@ -11,7 +11,7 @@ import { normal, randomParams, tinyConfig } from './support.ts'
 const runtime = new NodeRuntime({ threads: 1 })
 const [count, batch] = [7, 2]
 const each = 3 * tinyConfig.size ** 2
-const images = normal('pictures', [count * each], 0.5).data as Float32Array
+const images = normal('images', [count * each], 0.5).data as Float32Array
 
 /** Figures but for the speed, and everything that passed. */
 const measured = async (

@@ -131,7 +131,7 @@ describe('the measured rate of an encoder with a variance of its own', () => {
     [1, 0.3],
     [4, 1],
   ])('is I(m; z_0) and the terminal gap: means of variance %d, noise of %d', async (ofMean, own) => {
-    // What is drawn has both variances; its mean alone is what the latent tells of the picture.
+    // What is drawn has both variances; its mean alone is what the latent tells of the image.
     const s2 = ofMean + own
     const { diffusion, terminal } = await measure(linearSchedule(logSnr0, logSnr1), s2, own)
     const [signal, noise] = [sigmoid(logSnr0), sigmoid(-logSnr0)]

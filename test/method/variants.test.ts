@@ -50,7 +50,7 @@ const withVariant = (variant: Partial<VariantConfig>): ModelConfig => ({
   ...tinyConfig,
   variant: { ...noVariant, ...variant },
 })
-const images = floats(normal('pictures', imageShape(tinyConfig, B), 0.5))
+const images = floats(normal('images', imageShape(tinyConfig, B), 0.5))
 /** Parameters of stage 1 that depend on their paths alone: variants share those that they both have. */
 const paramsOf = (config: ModelConfig): Record<string, HostTensor> => randomParams(stage1Spec(config))
 
@@ -277,12 +277,12 @@ describe('an MSE decoder', () => {
     const { z0, xHat } = await prediction()
     const codec = createCodec(runtime, config, params, 2)
     const decode = (seed: number, sampler: SamplerConfig) => codec.decode(z0, seed, sampler)
-    const pictures = await decode(1, { kind: 'ddim', steps: 1, variance: 0 })
+    const images = await decode(1, { kind: 'ddim', steps: 1, variance: 0 })
     const clipped = xHat.map((v) => Math.min(1, Math.max(-1, v)))
-    expectClose(pictures, clipped, 1e-5)
+    expectClose(images, clipped, 1e-5)
     expect(xHat.some((v) => Math.abs(v) > 1)).toBe(true)
     expect(xHat.some((v) => Math.abs(v) < 1)).toBe(true)
-    expect(await decode(2, { kind: 'ancestral', steps: 5, variance: 1 })).toEqual(pictures)
+    expect(await decode(2, { kind: 'ancestral', steps: 5, variance: 1 })).toEqual(images)
     await codec.dispose()
   })
 })
@@ -384,7 +384,7 @@ describe('a weighted prior', () => {
     expect(paths(told).filter((path) => !own.includes(path))).toEqual(paths(plain))
   })
 
-  it('is measured from λ(0) for every picture, by the plain ELBO', async () => {
+  it('is measured from λ(0) for every image, by the plain ELBO', async () => {
     const [weighted, plain] = [withVariant({ priorBias: 1 }), tinyConfig]
     const levels = rateLevels(weighted, B, 7, 0)
     expect([...floats(levels.z0LogSnr)]).toEqual(Array(B).fill(logSnr0))
@@ -525,8 +525,8 @@ describe('pixels as latents', () => {
 describe('a set in two parts', () => {
   const config = withVariant({ variance: 'learned' })
   const [count, batch] = [7, 4]
-  const pictures = floats(normal('set', imageShape(config, count), 0.5))
-  const [perPicture, perLatent] = [imageShape(config, 1), latentShape(config, 1)].map((s) =>
+  const images = floats(normal('set', imageShape(config, count), 0.5))
+  const [perImage, perLatent] = [imageShape(config, 1), latentShape(config, 1)].map((s) =>
     s.reduce((a, b) => a * b),
   ) as [number, number]
 
@@ -551,7 +551,7 @@ describe('a set in two parts', () => {
 
   it('is encoded, made noisy and decoded as the whole', async () => {
     const codec = createCodec(runtime, config, paramsOf(config), batch)
-    const z = await inParts(pictures, perPicture, (part, first) => codec.encode(part, 5, first))
+    const z = await inParts(images, perImage, (part, first) => codec.encode(part, 5, first))
     const z0 = await inParts(z, perLatent, (part, first) => codec.addNoise(part, 5, first))
     for (const sampler of samplers) {
       await inParts(z0, perLatent, (part, first) => codec.decode(part, 5, sampler, first))

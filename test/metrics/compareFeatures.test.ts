@@ -11,12 +11,12 @@ const normals = (count: number, name: string) => {
 }
 
 describe('compareFeatureSets', () => {
-  it('takes precision and recall of 10,000 pictures a side at most, the rest of all', () => {
+  it('takes precision and recall of 10,000 images a side at most, the rest of all', () => {
     const [real, few] = [normals(20_000, 'real'), normals(9, 'fake')]
     const options = { seed: 1, fitBias: false }
     const compared = compareFeatureSets(real, few, options)
     expect([compared.realCount, compared.fakeCount]).toEqual([20_000, 9])
-    // Half of the real pictures, drawn by the seed: recall is a multiple of 1/10,000.
+    // Half of the real images, drawn by the seed: recall is a multiple of 1/10,000.
     expect(Math.round(compared.recall * 10_000)).toBeCloseTo(compared.recall * 10_000, 6)
     expect(compareFeatureSets(real, few, options)).toEqual(compared)
     const other = compareFeatureSets(real, few, { ...options, seed: 2 })

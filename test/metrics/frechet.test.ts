@@ -74,11 +74,9 @@ describe('frechetDistance', () => {
 
   it('refuses what it cannot compare', () => {
     const of = (d: number) => featureStatistics(normalSet(1, 5, d))
-    expect(() => frechetDistance(of(3), of(4))).toThrow(/3 numbers a picture on one side, 4 on the other/)
-    expect(() => featureStatistics(normalSet(1, 1, 3))).toThrow(/covariance: 1 pictures; it takes 2 or more/)
-    expect(() => featureSet(Float32Array.of(1, 2, 3, Number.NaN), 2)).toThrow(
-      /picture 1 has NaN as feature 1/,
-    )
+    expect(() => frechetDistance(of(3), of(4))).toThrow(/3 numbers an image on one side, 4 on the other/)
+    expect(() => featureStatistics(normalSet(1, 1, 3))).toThrow(/covariance: 1 images; it takes 2 or more/)
+    expect(() => featureSet(Float32Array.of(1, 2, 3, Number.NaN), 2)).toThrow(/image 1 has NaN as feature 1/)
     expect(() => featureSet(new Float32Array(5), 2)).toThrow(/5 numbers are not rows of 2/)
   })
 })

@@ -64,7 +64,7 @@ describe('kid', () => {
 
   it('refuses what it cannot compare', () => {
     expect(() => kid(normalSet(1, 9, 3), normalSet(1, 9, 4))).toThrow(/3 numbers .* 4/)
-    expect(() => kid(normalSet(1, 3, 3), normalSet(1, 9, 3))).toThrow(/KID: 3 pictures; it takes 4 or more/)
+    expect(() => kid(normalSet(1, 3, 3), normalSet(1, 9, 3))).toThrow(/KID: 3 images; it takes 4 or more/)
   })
 })
 
@@ -88,7 +88,7 @@ describe('precisionRecall', () => {
     expect(precisionRecall(fake, real)).toEqual({ precision: recall, recall: precision })
   })
 
-  it('is 1 for the same pictures and 0 for distant ones, over several blocks', () => {
+  it('is 1 for the same images and 0 for distant ones, over several blocks', () => {
     const set = normalSet(5, 300, 300)
     expect(precisionRecall(set, { ...set })).toEqual({ precision: 1, recall: 1 })
     const far = normalSet(6, 300, 300, { shift: 50 })
@@ -102,8 +102,8 @@ describe('precisionRecall', () => {
     expect(recall).toBeLessThan(0.2)
   })
 
-  it('needs more than k pictures', () => {
-    expect(() => precisionRecall(normalSet(1, 3, 2), normalSet(1, 9, 2))).toThrow(/3 pictures; it takes 4/)
+  it('needs more than k images', () => {
+    expect(() => precisionRecall(normalSet(1, 3, 2), normalSet(1, 9, 2))).toThrow(/3 images; it takes 4/)
   })
 })
 

@@ -15,7 +15,7 @@ describe('ssim', () => {
     for (const [i, wanted] of goldenNumbers().ssim.entries()) expect(found[i]).toBeCloseTo(wanted, 10)
   })
 
-  it('is 1 for equal pictures, symmetric, and clips the reconstruction', () => {
+  it('is 1 for equal images, symmetric, and clips the reconstruction', () => {
     for (const value of ssim(original, original, size)) expect(value).toBeCloseTo(1, 12)
     const [ab, ba] = [ssim(original, changed, size), ssim(changed, original, size)]
     expect(ab[0]).toBeCloseTo(ba[0], 12)
@@ -23,7 +23,7 @@ describe('ssim', () => {
     expect(ssim(original, beyond, size)).toEqual(ab)
   })
 
-  it('refuses pictures smaller than its window, and arrays of another size', () => {
+  it('refuses images smaller than its window, and arrays of another size', () => {
     const small = new Float32Array(300)
     expect(() => ssim(small, small, [1, 3, 10, 10])).toThrow(/10×10 are smaller than the window of 11×11/)
     expect(() => ssim(small, small, [1, 3, 12, 12])).toThrow(/300 numbers do not fill \[1,3,12,12\]/)

@@ -19,7 +19,7 @@ export interface GoldenNumbers {
 export const goldenNumbers = (): GoldenNumbers =>
   JSON.parse(readFileSync(golden('metrics.json'), 'utf8')) as GoldenNumbers
 
-/** Their inputs, and resized pictures. */
+/** Their inputs, and resized images. */
 export const goldenTensors = (): Readonly<Record<string, HostTensor>> =>
   readSafetensors(golden('metrics.safetensors')).tensors
 

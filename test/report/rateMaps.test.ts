@@ -10,7 +10,7 @@ const latentShape = fc.tuple(
   fc.integer({ min: 1, max: 4 }),
 )
 
-test('positions and channels hold the same bits as the elements, picture by picture', () => {
+test('positions and channels hold the same bits as the elements, image by image', () => {
   const cases = fc.tuple(latentShape, fc.integer({ min: 1, max: 4 })).chain(([latent, count]) => {
     const length = count * latent[0] * latent[1] * latent[2]
     const nats = fc.double({ min: -10, max: 1e4, noNaN: true })
@@ -53,7 +53,7 @@ test('one element is in one position and one channel', () => {
 const [size, scale, gap] = [8, 3, 2]
 const tile = size * scale
 
-/** Picture n is one grey, its reconstruction another. */
+/** Image n is one grey, its reconstruction another. */
 const input = (count: number, latent: RateMapsInput['latent'], rateElements: Float64Array): RateMapsInput => {
   const flat = (of: (n: number) => number): Float32Array =>
     Float32Array.from(
@@ -65,7 +65,7 @@ const input = (count: number, latent: RateMapsInput['latent'], rateElements: Flo
 
 interface Drawn {
   readonly height: number
-  /** Colour of a pixel of the picture in a row and column of tiles. */
+  /** Colour of a pixel of the image in a row and column of tiles. */
   readonly at: (row: number, column: number, x: number, y: number) => string
 }
 
@@ -114,7 +114,7 @@ test('a rate in one element lights its block of the map and its bar, and nothing
   }
 })
 
-test('heights of bars are shares of the largest one, over all pictures', async () => {
+test('heights of bars are shares of the largest one, over all images', async () => {
   // Two channels of one position: 8 bits and 2, 4 and 0.
   const rateElements = Float64Array.of(8, 2, 4, 0).map((bits) => bits * Math.LN2)
   const { at } = await draw(input(2, [2, 1, 1], rateElements), 2)
@@ -130,7 +130,7 @@ test('heights of bars are shares of the largest one, over all pictures', async (
   expect([none, most]).not.toContain(at(2, 1, 0, 0))
 })
 
-test('more than eight pictures take another four rows; what is left of them is white', async () => {
+test('more than eight images take another four rows; what is left of them is white', async () => {
   const { height, at } = await draw(input(10, [1, 1, 1], new Float64Array(10).fill(1)), 8)
   expect(height).toBe(8 * (tile + gap) - gap)
   expect(at(0, 7, 0, 0)).toBe('70,70,70')

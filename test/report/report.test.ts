@@ -32,7 +32,7 @@ const report = (text: string): Report => ({
         },
         curve([]),
       ],
-      pictures: [{ png: Uint8Array.of(1, 2, 255), caption: text, width: 64 }],
+      images: [{ png: Uint8Array.of(1, 2, 255), caption: text, width: 64 }],
       table: { head: [text, 'n'], rows: [[text, 1234.5678]] },
       settings: text,
     },
@@ -82,7 +82,7 @@ describe('page', () => {
       '&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#39;quoted&#39; &lt;/pre&gt;&lt;/svg&gt;',
     )
     expect(html).not.toContain(hostile)
-    // title, h1, contents, summary ×3, heading, 2 paragraphs, curve title ×2, labels ×2, series ×2, picture ×2, table ×2, settings
+    // title, h1, contents, summary ×3, heading, 2 paragraphs, curve title ×2, labels ×2, series ×2, image ×2, table ×2, settings
     expect(html.split(escaped).length - 1).toBe(20)
   })
 

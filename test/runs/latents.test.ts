@@ -20,11 +20,11 @@ const root = mkdtempSync(join(tmpdir(), 'latents-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 let made = 0
 
-/** Three shards, of 4096, 4096 and 1000 pictures. */
+/** Three shards, of 4096, 4096 and 1000 images. */
 const count = 9192
 const shape = [1, 1, 2]
 
-/** Two numbers that name the picture, and half more where it is mirrored. */
+/** Two numbers that name the image, and half more where it is mirrored. */
 const latentOf = (index: number, mirrored: boolean): number[] => [
   index + (mirrored ? 0.5 : 0),
   -index - (mirrored ? 0.5 : 0),
@@ -32,7 +32,7 @@ const latentOf = (index: number, mirrored: boolean): number[] => [
 
 interface Trial {
   readonly request: LatentsRequest
-  /** First picture, number and mirroring of every call of `encode`. */
+  /** First image, number and mirroring of every call of `encode`. */
   readonly calls: [number, number, boolean][]
 }
 
@@ -57,7 +57,7 @@ const open = async (dir: string, changes: Partial<LatentsRequest> = {}): Promise
   return calls
 }
 
-/** Pictures on both sides of the shards' borders and in between, in no order, some twice. */
+/** Images on both sides of the shards' borders and in between, in no order, some twice. */
 const indices = [9191, 0, 4095, 4096, 4096, 8191, 8192, 17, 5000, 0, 9190]
 
 const checkRows = (latents: Latents, mirrored: boolean): void => {
@@ -110,7 +110,7 @@ describe('openLatents', () => {
   })
 
   it('splits by bytes where latents are large', async () => {
-    // 2²⁶ bytes hold four plain pictures of 2²² numbers, two with their mirror images.
+    // 2²⁶ bytes hold four plain images of 2²² numbers, two with their mirror images.
     const { request, calls } = trial(newFolder(), {
       count: 3,
       shape: [2 ** 22],
@@ -151,7 +151,7 @@ describe('openLatents', () => {
       },
     ],
     [
-      'holds fewer pictures',
+      'holds fewer images',
       (path) => {
         const tensor = float32([4095, ...shape], new Float32Array(8190))
         writeSafetensors(path, { z: tensor, mirrored: tensor }, { key: 'a' })
@@ -202,12 +202,12 @@ describe('openLatents', () => {
     expect(readdirSync(dir)).toEqual([])
   })
 
-  it('knows no picture past the last', async () => {
+  it('knows no image past the last', async () => {
     const dir = newFolder()
     const { request } = trial(dir)
     const latents = await openLatents(request)
     for (const index of [request.count, -1]) {
-      expect(() => latents.read([index], [false])).toThrow(`there is no picture ${index}; ask for 0 to`)
+      expect(() => latents.read([index], [false])).toThrow(`there is no image ${index}; ask for 0 to`)
     }
     latents.close()
   })

@@ -46,7 +46,7 @@ beforeAll(async () => {
   const { result, events } = await trainTiny('whole', tinyConfigOf())
   expect(result.finished).toBe(true)
   expect(stagesIn(events)).toEqual(['stage1', 'stage2'])
-  expect(notes(events)).toContain(`stage2: encoding ${readRunInfo(runDir('whole')).trainCount} pictures`)
+  expect(notes(events)).toContain(`stage2: encoding ${readRunInfo(runDir('whole')).trainCount} images`)
 })
 
 describe('train.stage1.from', () => {
@@ -136,8 +136,8 @@ describe('train.stage1.from', () => {
     expect((await trainTiny('anew', tinyConfigOf())).result.finished).toBe(true)
   })
 
-  it('refuses to go on with other pictures, before it writes anything', async () => {
-    const folder = join(workFolder, 'changing pictures')
+  it('refuses to go on with other images, before it writes anything', async () => {
+    const folder = join(workFolder, 'changing images')
     cpSync(tinyConfigOf().data.path!, folder, { recursive: true })
     const config = tinyConfigOf(`data.path=${folder}`)
     await trainTiny('changing', config, '1')
@@ -150,7 +150,7 @@ describe('train.stage1.from', () => {
     const names = readdirSync(join(folder, 'discs'))
     for (const name of names.slice(0, 9)) renameSync(join(folder, 'discs', name), join(folder, `${name}.off`))
     await expect(trainTiny('changing', config)).rejects.toThrow(
-      `${begun}training pictures ${trainCount} then, `,
+      `${begun}training images ${trainCount} then, `,
     )
     for (const name of names.slice(0, 9)) renameSync(join(folder, `${name}.off`), join(folder, 'discs', name))
     expect(readFileSync(join(runDir('changing'), 'run.json'), 'utf8')).toBe(before)
@@ -236,13 +236,13 @@ describe('sampler.generator=prior', () => {
     expect(Math.max(...z0.map((v, i) => Math.abs(v - own[i]!)))).toBeLessThan(1e-5)
     const base = await generated(opened('whole'))
     expect(Math.max(...z0.map((v, i) => Math.abs(v - base[i]!)))).toBeGreaterThan(1e-3)
-    const pictures = await sample(run, labels, {
+    const images = await sample(run, labels, {
       seed: 3,
       sampler: latentSampler(run.config),
       guidance: configGuidance(run.config),
       decoder: decoderSampler(run.config),
     })
-    expect(floats(pictures).every((v) => v >= -1 && v <= 1)).toBe(true)
+    expect(floats(images).every((v) => v >= -1 && v <= 1)).toBe(true)
   })
 
   it('with the stage 1 of another run trains nothing and samples the same', async () => {

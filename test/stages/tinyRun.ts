@@ -1,4 +1,4 @@
-/** @file Runs of a few steps on a folder of a few pictures, for the tests of jobs. */
+/** @file Runs of a few steps on a folder of a few images, for the tests of jobs. */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { applySettings, presetByName } from '../../src/config/load.ts'
@@ -7,39 +7,37 @@ import type { Config } from '../../src/config/schema.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { JobEvent } from '../../src/runs/events.ts'
 import { type StageChoice, type TrainResult, train } from '../../src/stages/train.ts'
-import { picture, temporaryFolder, writeFiles } from '../data/temporary.ts'
+import { image, temporaryFolder, writeFiles } from '../data/temporary.ts'
 
-/** Where the tests' files lie, decoded pictures and features included. */
+/** Where the tests' files lie, decoded images and features included. */
 export const workFolder: string = await temporaryFolder()
 process.env.UL_CACHE = join(workFolder, 'cache')
 
 export const runtime: NodeRuntime = new NodeRuntime({ threads: 2 })
 
-/** 16×16 pictures in two classes, seeded by position so that no two look alike. */
-const makePictures = async (): Promise<string> => {
+/** 16×16 images in two classes, seeded by position so that no two look alike. */
+const makeImages = async (): Promise<string> => {
   const files: Record<string, Uint8Array> = {}
   for (let i = 0; i < 16; i++) {
-    const discs = picture(16, 16, (x, y) =>
+    const discs = image(16, 16, (x, y) =>
       Math.hypot(x - i, y - 8) < 3 + i / 3 ? [200, 12 * i, 30] : [240, 240, 255],
     )
-    const stripes = picture(16, 16, (x, y) =>
-      (x + i) % (3 + i) < 3 ? [20, 14 * i, 10 * y] : [255, 250, 220],
-    )
+    const stripes = image(16, 16, (x, y) => ((x + i) % (3 + i) < 3 ? [20, 14 * i, 10 * y] : [255, 250, 220]))
     files[`discs/${i}.png`] = await discs.png().toBuffer()
     files[`stripes/${i}.png`] = await stripes.png().toBuffer()
   }
-  const folder = join(workFolder, 'pictures')
+  const folder = join(workFolder, 'images')
   await writeFiles(folder, files)
   return folder
 }
 
-const pictures = await makePictures()
+const images = await makeImages()
 
 /** The configuration of a run of four steps a stage. */
 export const tinyConfigOf = (...settings: readonly string[]): Config =>
   applySettings(smokeForm(presetByName('quickstart')), [
     'data.source=folder',
-    `data.path=${pictures}`,
+    `data.path=${images}`,
     'data.size=16',
     'encoder.channels=[8, 16]',
     'prior.width=32',

@@ -13,7 +13,7 @@ import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny, workFolder } fro
 
 const pixels = ['variant.encoder=pixels', 'latent.channels=12', 'latent.downsample=2']
 
-it('pixel diffusion trains stage 2 alone, and pictures survive encoding bit by bit', async () => {
+it('pixel diffusion trains stage 2 alone, and images survive encoding bit by bit', async () => {
   const { result } = await trainTiny('pixels', tinyConfigOf(...pixels))
   expect(result).toEqual({ finished: true, evaluation: null })
   expect(stagesSaved('pixels')).toEqual(['stage2'])
@@ -21,13 +21,13 @@ it('pixel diffusion trains stage 2 alone, and pictures survive encoding bit by b
     expect(existsSync(join(runDir('pixels'), file))).toBe(true)
   }
   const run = openRun(runDir('pixels'), runtime)
-  const { data, shape } = normal('pictures', [3, 3, 16, 16])
+  const { data, shape } = normal('images', [3, 3, 16, 16])
   const loaded = { files: ['a', 'b', 'c'], images: data as Float32Array, skipped: [] }
   const file = join(workFolder, 'pixels.safetensors')
   await encodeToFile(run, loaded, 1, file)
-  const { pictures, names } = await decodeFile(run, file, { seed: 2, sampler: decoderSampler(run.config) })
+  const { images, names } = await decodeFile(run, file, { seed: 2, sampler: decoderSampler(run.config) })
   expect(names).toEqual(loaded.files)
-  expect(pictures).toEqual({ dtype: 'float32', shape, data })
+  expect(images).toEqual({ dtype: 'float32', shape, data })
 })
 
 it.each([
@@ -48,7 +48,7 @@ it.each([
 it('encoding to a file draws a learned variance by the seed', async () => {
   await trainTiny('drawn', tinyConfigOf('variant.variance=learned', 'sampler.generator=prior'))
   const run = openRun(runDir('drawn'), runtime)
-  const images = normal('pictures', [3, 3, 16, 16]).data as Float32Array
+  const images = normal('images', [3, 3, 16, 16]).data as Float32Array
   const codec = run.codec(3)
   const written = async (seed: number): Promise<Float32Array> => {
     const file = join(workFolder, 'drawn.safetensors')

@@ -24,7 +24,7 @@ beforeEach(() => {
 const configOf = (...settings: string[]): Config => applySettings(smokeForm(presetByName('study')), settings)
 
 const protocol: Quality['protocol'] = {
-  ...{ network: 'n', quantiser: 'q', reconstructionsOf: '8 pictures', samplesAgainst: '8 samples' },
+  ...{ network: 'n', quantiser: 'q', reconstructionsOf: '8 images', samplesAgainst: '8 samples' },
   ...{ latentSampler: 'l', decoderSampler: 'd', guidance: 1 },
 }
 const comparison = (frechet: number) => ({
@@ -97,7 +97,7 @@ describe('compareRuns', () => {
     expect(settings[0]!.figures.get('rFD')).toEqual({ mean: 10, error: 0 })
     expect(figure(settings[3], 'KID')).toBeCloseTo(0.37, 12)
     expect(text).toBe(
-      'network: n; quantiser: q; reconstructionsOf: 8 pictures; samplesAgainst: 8 samples; latentSampler: l; decoderSampler: d; guidance: 1',
+      'network: n; quantiser: q; reconstructionsOf: 8 images; samplesAgainst: 8 samples; latentSampler: l; decoderSampler: d; guidance: 1',
     )
   })
 
@@ -175,7 +175,7 @@ describe('compareRuns', () => {
     expect(flops[2]! / flops[0]!).toBeCloseTo(99 / 60, 12)
   })
 
-  it('tells apart figures of other networks, other numbers of pictures and other guidance, and never averages them', () => {
+  it('tells apart figures of other networks, other numbers of images and other guidance, and never averages them', () => {
     finished('a', configOf('seed=0'), { gFid: 1 })
     finished('b', configOf('seed=1'), { gFid: 3 })
     const rewrite = (name: string, change: (quality: Quality) => Quality): void => {
@@ -201,8 +201,8 @@ describe('compareRuns', () => {
     finished('b', configOf('seed=1'), { gFid: 3 })
     rewrite('b', (quality) => ({ ...quality, generation: { ...quality.generation!, fakeCount: 9 } }))
     const [one, nine] = compareRuns([folder]).settings
-    expect(one!.values.get('measured by')).toBe('n, 8 pictures, guidance 1')
-    expect(nine!.values.get('measured by')).toBe('n, 9 pictures, guidance 1')
+    expect(one!.values.get('measured by')).toBe('n, 8 images, guidance 1')
+    expect(nine!.values.get('measured by')).toBe('n, 9 images, guidance 1')
   })
 
   it('does not tell apart what has no effect on training', () => {
@@ -281,7 +281,7 @@ describe('compareReport', () => {
     expect(column('base.widths')).toEqual(['[64,64]', '[96,96]', '[64,64]', '[64,64]', '[96,96]'])
   })
 
-  it('puts table, texts and curves on a page that asks for nothing from outside, and the curves in a picture', async () => {
+  it('puts table, texts and curves on a page that asks for nothing from outside, and the curves in an image', async () => {
     writeGrid()
     const { html, png } = await compareReport([folder], sweepOf([{ x: 'lossFactor', y: 'gFD' }]))
     expect(html).toContain('<h1>What was swept</h1>')

@@ -31,7 +31,7 @@ const comparison = (frechet: number, precision: number, recall: number) => ({
 })
 const quality: Quality = {
   protocol: {
-    ...{ network: 'quarters', quantiser: 'round', reconstructionsOf: '8 pictures', samplesAgainst: 'all 32' },
+    ...{ network: 'quarters', quantiser: 'round', reconstructionsOf: '8 images', samplesAgainst: 'all 32' },
     ...{ latentSampler: 'ancestral', decoderSampler: 'ddim', guidance: 1.5 },
   },
   reconstruction: comparison(12.25, 0.5, 0.5),
@@ -64,16 +64,16 @@ const greatest = (a: Float32Array, b: Float32Array): number => {
 }
 
 /** What a run encodes, decodes and generates, with the same noise. */
-const used = async (run: OpenedRun): Promise<Record<'z' | 'picture' | 'sample', Float32Array>> => {
+const used = async (run: OpenedRun): Promise<Record<'z' | 'image' | 'sample', Float32Array>> => {
   const images = Float32Array.from({ length: 2 * 3 * 16 ** 2 }, (_, i) => Math.sin(i / 9))
   const [codec, generator] = [run.codec(2), run.generator(2)]
   const z = await codec.encode(images, 3)
-  const picture = await codec.decode(codec.addNoise(z, 3), 3, decoderSampler(run.config))
+  const image = await codec.decode(codec.addNoise(z, 3), 3, decoderSampler(run.config))
   const chain = latentSampler(run.config)
   const sample = await generator.generate(Int32Array.of(0, 1), 3, chain, configGuidance(run.config))
   await codec.dispose()
   await generator.dispose()
-  return { z, picture, sample }
+  return { z, image, sample }
 }
 
 /** Every file below a directory with its bytes. */
@@ -97,7 +97,7 @@ describe('exportRun', () => {
     expect(bytes - 2 * parameters).toBeGreaterThan(0)
     expect(bytes - 2 * parameters).toBeLessThan(200 * all.length)
     const [a, b] = [await used(whole), await used(model)]
-    for (const name of ['z', 'picture', 'sample'] as const) {
+    for (const name of ['z', 'image', 'sample'] as const) {
       const most = a[name].reduce((m, v) => Math.max(m, Math.abs(v)), 0)
       expect(greatest(a[name], b[name]) / most).toBeLessThan(0.02)
       expect(greatest(a[name], b[name])).toBeGreaterThan(0)
@@ -118,7 +118,7 @@ describe('exportRun', () => {
     expect(text).toContain('- samples: distance 67.89, KID 0.0123, precision 0.63, recall 0.38\n')
     for (const [name, value] of Object.entries(quality.protocol))
       expect(text).toContain(`  - ${name}: ${value}\n`)
-    expect(text).toContain(`${opened('whole').info.trainCount} training pictures of 16×16`)
+    expect(text).toContain(`${opened('whole').info.trainCount} training images of 16×16`)
     expect(text).toContain('stage 1: 4 steps of 4; stage 2: 4 steps of 4; seed 0')
     expect(text).toContain('- licence: not stated\n')
     exportRun(runDir('whole'), runDir('licensed'), runtime, 'CC-BY-4.0')

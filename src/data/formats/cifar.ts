@@ -4,11 +4,11 @@
  */
 
 import path from 'node:path'
-import type { RawPicture } from '../images/decode.ts'
+import type { RawImage } from '../images/decode.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers, readClassNames } from './containers.ts'
-import { filesFingerprint, openRecords, type PictureRecord, type ReaderOptions } from './records.ts'
+import { filesFingerprint, type ImageRecord, openRecords, type ReaderOptions } from './records.ts'
 
 const SIDE = 32
 const PLANE = SIDE * SIDE
@@ -28,7 +28,7 @@ const CIFAR10: Variant = { name: 'CIFAR-10', lead: 1, classes: 10, namesFiles: [
 const CIFAR100: Variant = { name: 'CIFAR-100', lead: 2, classes: 100, namesFiles: ['fine_label_names.txt'] }
 
 /** Planes to interleaved pixels. */
-const interleave = (planes: Uint8Array): RawPicture => {
+const interleave = (planes: Uint8Array): RawImage => {
   const pixels = new Uint8Array(PLANE * 3)
   for (let i = 0; i < PLANE; i++) {
     for (let c = 0; c < 3; c++) pixels[i * 3 + c] = planes[c * PLANE + i]
@@ -75,7 +75,7 @@ const readLabels = async (bytes: Bytes, { name, lead, classes }: Variant): Promi
   return labels
 }
 
-const recordsOf = (container: Container, bytes: Bytes, lead: number, labels: Uint8Array): PictureRecord[] =>
+const recordsOf = (container: Container, bytes: Bytes, lead: number, labels: Uint8Array): ImageRecord[] =>
   Array.from(labels, (label, i) => ({
     id: `${container.id}/${i}`,
     label,
@@ -107,7 +107,7 @@ export const openCifar = async (options: ReaderOptions): Promise<DataSplit> => {
       `data folder "${folder}" holds CIFAR-10 and CIFAR-100 files; pass a folder with one of them`,
     )
   }
-  const records: PictureRecord[] = []
+  const records: ImageRecord[] = []
   for (const { container, bytes } of opened) {
     const labels = await readLabels(bytes, variant)
     for (const record of recordsOf(container, bytes, variant.lead, labels)) records.push(record)

@@ -34,7 +34,7 @@ const sideOf = (id: string): 'train' | 'validation' | 'test' | null =>
 
 /**
  * Puts named things into halves: those called `val` or `validation`, or failing that those called `test`, are
- * validation. With all three, `test` is left out as in a folder of pictures, so that it stays unseen.
+ * validation. With all three, `test` is left out as in a folder of images, so that it stays unseen.
  */
 export const withHalves = <T>(
   items: readonly T[],

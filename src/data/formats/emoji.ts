@@ -1,13 +1,13 @@
 /**
- * @file The bundled pictures: 3-D emoji (@lobehub/fluent-emoji-3d) with groups and names from emoji.json, split so
- * that validation shows no look-alike of a training picture.
+ * @file The bundled images: 3-D emoji (@lobehub/fluent-emoji-3d) with groups and names from emoji.json, split so
+ * that validation shows no look-alike of a training image.
  */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { z } from 'zod'
-import { type OnProgress, openPack, type PictureItem } from '../images/packed.ts'
+import { type ImageItem, type OnProgress, openPack } from '../images/packed.ts'
 import { packedSource } from '../images/packedSource.ts'
 import type { DataSplit } from '../images/source.ts'
 import { isValidationCluster, lookalikeClusters, motifKey, THUMBNAIL } from './emojiSplit.ts'
@@ -22,14 +22,14 @@ const UNTERMINATED_FLAG = /^1f3f4-e0067-.*(?<!-e007f)$/
 export interface EmojiOptions {
   /** Height and width in pixels; the files have 256. */
   readonly size: number
-  /** Whether to include skin-tone variants (1,520 of 3,375 pictures). Default true. */
+  /** Whether to include skin-tone variants (1,520 of 3,375 images). Default true. */
   readonly skinTones?: boolean
   readonly cacheDir?: string
   readonly onProgress?: OnProgress
 }
 
-/** One emoji picture. */
-export interface EmojiFile extends PictureItem {
+/** One emoji image. */
+export interface EmojiFile extends ImageItem {
   /** Lower-case hexadecimal code points without leading zeros and without fe0f, joined by `-`. */
   readonly id: string
   readonly codePoints: readonly string[]
@@ -59,7 +59,7 @@ const packageFolder = (name: string): string => {
     return path.dirname(createRequire(import.meta.url).resolve(`${name}/package.json`))
   } catch (error) {
     throw new Error(
-      `bundled pictures: package ${name} is not installed; run npm install in the project, or pass a folder of pictures`,
+      `bundled images: package ${name} is not installed; run npm install in the project, or pass a folder of images`,
       { cause: error },
     )
   }
@@ -69,15 +69,15 @@ const packageVersion = async (folder: string): Promise<string> =>
   versionSchema.parse(JSON.parse(await readFile(path.join(folder, 'package.json'), 'utf8'))).version
 
 /**
- * All distinct emoji pictures in order of file name, with the group names in Unicode order.
- * @throws when the packages are not installed or a picture has no entry in emoji.json.
+ * All distinct emoji images in order of file name, with the group names in Unicode order.
+ * @throws when the packages are not installed or an image has no entry in emoji.json.
  */
 export const listEmoji = async (): Promise<{
   readonly files: readonly EmojiFile[]
   readonly groups: readonly string[]
   readonly version: string
 }> => {
-  const [pictures, names] = [packageFolder(PICTURES), packageFolder(NAMES)]
+  const [images, names] = [packageFolder(PICTURES), packageFolder(NAMES)]
   const entries = entriesSchema.parse(JSON.parse(await readFile(path.join(names, 'emoji.json'), 'utf8')))
   const byCode = new Map<string, (typeof entries)[number]>()
   for (const entry of entries) {
@@ -85,15 +85,15 @@ export const listEmoji = async (): Promise<{
     if (!byCode.has(code)) byCode.set(code, entry)
   }
   const files = new Map<string, EmojiFile>()
-  const listing = (await readdir(path.join(pictures, 'assets'))).filter((file) => file.endsWith('.webp'))
+  const listing = (await readdir(path.join(images, 'assets'))).filter((file) => file.endsWith('.webp'))
   for (const file of listing.sort()) {
     const id = normaliseCodePoints(path.basename(file, '.webp'))
     const entry = byCode.get(id)
     if (!entry) {
-      throw new Error(`bundled pictures: ${file} has no name in emoji.json; install the pinned versions`)
+      throw new Error(`bundled images: ${file} has no name in emoji.json; install the pinned versions`)
     }
     if (files.has(id)) continue
-    const where = path.join(pictures, 'assets', file)
+    const where = path.join(images, 'assets', file)
     files.set(id, {
       id,
       load: () => where,
@@ -105,15 +105,15 @@ export const listEmoji = async (): Promise<{
   const list = [...files.values()]
   const used = new Set(list.map((file) => file.group))
   const groups = [...new Set(entries.map((entry) => entry.group))].filter((group) => used.has(group))
-  const version = `${await packageVersion(pictures)}+${await packageVersion(names)}`
+  const version = `${await packageVersion(images)}+${await packageVersion(names)}`
   return { files: list, groups, version }
 }
 
 const hasSkinTone = (file: EmojiFile): boolean => file.codePoints.some((code) => /^1f3f[b-f]$/.test(code))
 
 /**
- * Opens the bundled set: pictures contained in the square on white, 9 classes (Unicode groups), captions. One pack
- * serves both choices of `skinTones`, so a picture is on the same side of the split with either.
+ * Opens the bundled set: images contained in the square on white, 9 classes (Unicode groups), captions. One pack
+ * serves both choices of `skinTones`, so an image is on the same side of the split with either.
  * @throws when the packages are missing or the cache folder cannot be written.
  */
 export const openEmoji = async (options: EmojiOptions): Promise<DataSplit> => {
@@ -122,7 +122,7 @@ export const openEmoji = async (options: EmojiOptions): Promise<DataSplit> => {
   const pack = await openPack({
     source: 'emoji',
     fingerprint: version,
-    pictures: files,
+    images: files,
     size,
     fit: 'contain',
     cacheDir,

@@ -1,11 +1,11 @@
 /**
- * @file A validation split of the emoji without near-duplicates across it: pictures that differ only in skin tone,
- * gender or hair share a key, keys with look-alike pictures are merged, and whole clusters go to one side.
+ * @file A validation split of the emoji without near-duplicates across it: images that differ only in skin tone,
+ * gender or hair share a key, keys with look-alike images are merged, and whole clusters go to one side.
  */
 
 import { hashFraction } from './hashFraction.ts'
 
-/** Root-mean-square difference (0..1) of 16×16 box means under which two pictures count as the same. */
+/** Root-mean-square difference (0..1) of 16×16 box means under which two images count as the same. */
 export const LOOKALIKE_RMSE = 0.04
 
 /** Side in pixels of the box means that are compared. */
@@ -40,7 +40,7 @@ const distance = (data: ArrayLike<number>, a: number, b: number, width: number, 
   return sum
 }
 
-/** Means of the 4×4 blocks of 16×16 pictures: [n, 16, 16, 3] → [n, 4, 4, 3]. */
+/** Means of the 4×4 blocks of 16×16 images: [n, 16, 16, 3] → [n, 4, 4, 3]. */
 const blockMeans = (thumbnails: Uint8Array, count: number): Float32Array => {
   const out = new Float32Array(count * 48)
   const row = THUMBNAIL * 3
@@ -53,10 +53,10 @@ const blockMeans = (thumbnails: Uint8Array, count: number): Float32Array => {
 }
 
 /**
- * Cluster name of every picture: the smallest motif key among all keys linked to its own by pictures closer than
+ * Cluster name of every image: the smallest motif key among all keys linked to its own by images closer than
  * `LOOKALIKE_RMSE`.
  * @param thumbnails [n, 16, 16, 3] bytes
- * @param keys motif key of each picture
+ * @param keys motif key of each image
  */
 export const lookalikeClusters = (thumbnails: Uint8Array, keys: readonly string[]): string[] => {
   const parent = new Map(keys.map((key) => [key, key]))

@@ -1,12 +1,12 @@
-/** @file Any folder of pictures as a data set. */
+/** @file Any folder of images as a data set. */
 
 import path from 'node:path'
-import { type FolderListing, PICTURE_FORMATS, scanFolder } from '../images/scan.ts'
+import { type FolderListing, IMAGE_FORMATS, scanFolder } from '../images/scan.ts'
 import type { DataSplit } from '../images/source.ts'
 import { folderLayout, splitGroup } from './folderSplit.ts'
 import { filesFingerprint, openRecords, type ReaderOptions } from './records.ts'
 
-/** File name without extension and with spaces for `_` and `-`: the best guess where nothing describes a picture. */
+/** File name without extension and with spaces for `_` and `-`: the best guess where nothing describes an image. */
 const captionOf = (id: string): string =>
   path.posix
     .basename(id)
@@ -14,39 +14,39 @@ const captionOf = (id: string): string =>
     .replace(/[_-]+/g, ' ')
     .trim()
 
-const requirePictures = ({ root, others, skipped }: FolderListing, count: number): void => {
+const requireImages = ({ root, others, skipped }: FolderListing, count: number): void => {
   if (count > 0) return
-  const found = others === 0 ? 'no files' : `${others} other file${others === 1 ? '' : 's'} but no pictures`
+  const found = others === 0 ? 'no files' : `${others} other file${others === 1 ? '' : 's'} but no images`
   const unread = skipped.length > 0 ? ` and ${skipped.length} unreadable subfolders` : ''
   throw new Error(
-    `data folder "${root}" holds ${found}${unread}; expected ${PICTURE_FORMATS} files in it or its subfolders, so add some or pass another folder`,
+    `data folder "${root}" holds ${found}${unread}; expected ${IMAGE_FORMATS} files in it or its subfolders, so add some or pass another folder`,
   )
 }
 
 /**
- * Opens a folder of pictures: centre crops, classes from first-level subfolders, the split from `train/` and
+ * Opens a folder of images: centre crops, classes from first-level subfolders, the split from `train/` and
  * `validation/`, `val/` or `test/` or else from a hash of the paths (see `folderLayout`, `splitGroup`).
- * @throws in one sentence when the folder is missing, not a folder, unreadable, without pictures or all corrupt.
+ * @throws in one sentence when the folder is missing, not a folder, unreadable, without images or all corrupt.
  */
 export const openFolder = async (options: ReaderOptions): Promise<DataSplit> => {
   const listing = await scanFolder(options.path)
   const { root, files, skipped } = listing
-  const { pictures, classes, validationFolder } = folderLayout(files)
-  requirePictures(listing, pictures.length)
-  const paths = pictures.map(({ id }) => path.join(root, id))
+  const { images, classes, validationFolder } = folderLayout(files)
+  requireImages(listing, images.length)
+  const paths = images.map(({ id }) => path.join(root, id))
   return openRecords(
     {
       source: 'folder',
       name: path.basename(root),
       place: `data folder "${root}"`,
-      expected: `intact ${PICTURE_FORMATS} files`,
+      expected: `intact ${IMAGE_FORMATS} files`,
       halves: { train: 'subfolder train/', validation: `subfolder ${validationFolder}/` },
       fingerprint: await filesFingerprint(root, paths),
       classes,
-      records: pictures.map((picture, i) => ({
-        ...picture,
-        caption: captionOf(picture.id),
-        group: splitGroup(picture.id),
+      records: images.map((image, i) => ({
+        ...image,
+        caption: captionOf(image.id),
+        group: splitGroup(image.id),
         load: () => paths[i],
       })),
       skipped,

@@ -1,13 +1,13 @@
-/** @file Classes and the validation split of a folder, both read off the paths of its pictures. */
+/** @file Classes and the validation split of a folder, both read off the paths of its images. */
 
 import { byBytes } from '../images/scan.ts'
 import type { Half } from './records.ts'
 
-/** Subfolder names that hold validation pictures, the first found is used. */
+/** Subfolder names that hold validation images, the first found is used. */
 const VALIDATION_FOLDERS = ['validation', 'val', 'test']
 
-/** One picture of a folder. */
-export interface FolderPicture {
+/** One image of a folder. */
+export interface FolderImage {
   /** Path relative to the root, forward slashes. */
   readonly id: string
   /** Class index, −1 without classes. */
@@ -16,11 +16,11 @@ export interface FolderPicture {
   readonly half: Half
 }
 
-/** The pictures of a folder with their classes. */
+/** The images of a folder with their classes. */
 export interface FolderLayout {
   readonly classes: readonly string[]
-  readonly pictures: readonly FolderPicture[]
-  /** Name of the subfolder of validation pictures; null when the split is left to the hash. */
+  readonly images: readonly FolderImage[]
+  /** Name of the subfolder of validation images; null when the split is left to the hash. */
   readonly validationFolder: string | null
 }
 
@@ -33,9 +33,9 @@ const rest = (relative: string): string => relative.slice(relative.indexOf('/') 
 
 /**
  * Reads classes and split folders off relative paths in byte order.
- * - `train/` beside `validation/`, `val/` or `test/` at the top is the split; pictures outside the two are left out.
+ * - `train/` beside `validation/`, `val/` or `test/` at the top is the split; images outside the two are left out.
  *   A lone `train/` is looked into as if it were the root.
- * - Below that, first-level folder names are the classes (in byte order) when no picture lies beside them.
+ * - Below that, first-level folder names are the classes (in byte order) when no image lies beside them.
  */
 export const folderLayout = (paths: readonly string[]): FolderLayout => {
   const tops = new Set(paths.map(firstFolder))
@@ -49,14 +49,14 @@ export const folderLayout = (paths: readonly string[]): FolderLayout => {
   const names = new Set(used.map(classOf))
   const classes = names.has(null) ? [] : ([...names] as string[]).sort(byBytes)
   const held = (file: string): boolean => validationFolder !== null && firstFolder(file) === validationFolder
-  const pictures = used.map(
-    (id): FolderPicture => ({
+  const images = used.map(
+    (id): FolderImage => ({
       id,
       label: classes.indexOf(classOf(id) ?? ''),
       half: held(id) ? 'validation' : 'train',
     }),
   )
-  return { classes, pictures, validationFolder }
+  return { classes, images, validationFolder }
 }
 
 /** What the hash of the split is taken of: the path without its extension, so that `a.png` and `a.jpg` stay together. */

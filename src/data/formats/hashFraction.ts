@@ -1,4 +1,4 @@
-/** @file The number by which pictures are assigned to training or validation. */
+/** @file The number by which images are assigned to training or validation. */
 
 import { createHash } from 'node:crypto'
 

@@ -1,4 +1,4 @@
-/** @file The IDX format of MNIST and its relatives: grey pictures in one file, labels in another, plain or gzipped. */
+/** @file The IDX format of MNIST and its relatives: grey images in one file, labels in another, plain or gzipped. */
 
 import { stat } from 'node:fs/promises'
 import path from 'node:path'
@@ -82,12 +82,12 @@ const findLabels = async (images: string): Promise<string | null> => {
 }
 
 /**
- * Opens IDX pictures: an images file (`…images-idx3-ubyte`, also .gz) or a folder of them, each with its labels file
+ * Opens IDX images: an images file (`…images-idx3-ubyte`, also .gz) or a folder of them, each with its labels file
  * beside it, whose name has `labels` and `idx1` instead. `t10k-…` or `test-…` is validation, else a tenth by hash;
  * `classes.txt` beside the files names the classes.
- * @throws in one sentence when a file is missing, damaged or cut off, or the counts of pictures and labels differ.
+ * @throws in one sentence when a file is missing, damaged or cut off, or the counts of images and labels differ.
  */
-export const openIdxPictures = async (options: ReaderOptions): Promise<DataSplit> => {
+export const openIdxImages = async (options: ReaderOptions): Promise<DataSplit> => {
   const listing = await listContainers('idx', options.path, {
     names: /idx3[-_.]ubyte(\.gz)?$/i,
     words: 'IDX files such as train-images-idx3-ubyte.gz',
@@ -105,7 +105,7 @@ export const openIdxPictures = async (options: ReaderOptions): Promise<DataSplit
       throw damaged(labels.bytes, {
         offset: 4,
         found: `${labels.shape[0]} labels`,
-        expected: `${count}, one for each picture of ${where}`,
+        expected: `${count}, one for each image of ${where}`,
         todo: 'put the files that belong together beside each other',
       })
     }
@@ -131,7 +131,7 @@ export const openIdxPictures = async (options: ReaderOptions): Promise<DataSplit
       source: 'idx',
       name,
       place: `data "${path.resolve(options.path)}"`,
-      expected: 'whole pictures',
+      expected: 'whole images',
       halves: { train: 'the train files', validation: 'the test files' },
       fingerprint: await filesFingerprint(folder, files),
       ...labelled,

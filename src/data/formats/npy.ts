@@ -1,9 +1,9 @@
-/** @file Pictures in NumPy arrays: .npy files, or the arrays of an .npz. */
+/** @file Images in NumPy arrays: .npy files, or the arrays of an .npz. */
 
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { fromHalf } from '../../engine/host/float16.ts'
-import type { PictureInput } from '../images/decode.ts'
+import type { ImageInput } from '../images/decode.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { listContainers, readClassNames, withHalves } from './containers.ts'
@@ -110,20 +110,20 @@ const entryReaders: Readonly<Record<string, (view: DataView, at: number, little:
   f8: (view, at, little) => view.getFloat64(at, little),
 }
 
-/** How pictures lie in an array. */
-interface PictureLayout {
+/** How images lie in an array. */
+interface ImageLayout {
   readonly count: number
   readonly height: number
   readonly width: number
   readonly channels: 1 | 3 | 4
-  /** Whether a picture is [channels, height, width] rather than [height, width, channels]. */
+  /** Whether an image is [channels, height, width] rather than [height, width, channels]. */
   readonly planes: boolean
 }
 
 const isChannels = (n: number | undefined): n is 1 | 3 | 4 => n === 1 || n === 3 || n === 4
 
-/** @throws when the array is not of pictures. */
-const layoutOf = ({ bytes, kind, item, shape }: NpyArray): PictureLayout => {
+/** @throws when the array is not of images. */
+const layoutOf = ({ bytes, kind, item, shape }: NpyArray): ImageLayout => {
   const shown = `shape (${shape.join(', ')})`
   const wanted = '[N, H, W], [N, H, W, 1, 3 or 4] or [N, 3, H, W]'
   const [count, a, b, c] = shape
@@ -136,8 +136,8 @@ const layoutOf = ({ bytes, kind, item, shape }: NpyArray): PictureLayout => {
     throw unsuitable(bytes, 8, shown, wanted, todo)
   }
   if (shape.length === 3) {
-    // one RGB picture would pass for many of three columns
-    if (isChannels(b) && a !== b) throw unsuitable(bytes, 8, `${shown}, one picture`, wanted, todo)
+    // one RGB image would pass for many of three columns
+    if (isChannels(b) && a !== b) throw unsuitable(bytes, 8, `${shown}, one image`, wanted, todo)
     return { count, height: a, width: b, channels: 1, planes: false }
   }
   if (isChannels(c)) return { count, height: a, width: b, channels: c, planes: false }
@@ -148,8 +148,8 @@ const layoutOf = ({ bytes, kind, item, shape }: NpyArray): PictureLayout => {
 /** How far a float may lie outside 0..1 by rounding. */
 const TOLERANCE = 1e-3
 
-/** Picture `index` of an array. */
-const readPicture = async (array: NpyArray, layout: PictureLayout, index: number): Promise<PictureInput> => {
+/** Image `index` of an array. */
+const readImage = async (array: NpyArray, layout: ImageLayout, index: number): Promise<ImageInput> => {
   const { bytes, kind, item, little, start } = array
   const { height, width, channels, planes } = layout
   const count = height * width * channels
@@ -189,8 +189,8 @@ const readLabels = async (array: NpyArray, count: number): Promise<(number | str
       bytes,
       8,
       `shape (${shape.join(', ')}) of ${kind}${item}`,
-      `${count} labels, whole numbers or texts, one for each picture`,
-      'save the labels that belong to the pictures',
+      `${count} labels, whole numbers or texts, one for each image`,
+      'save the labels that belong to the images',
     )
   }
   const data = Buffer.from(await bytes.read(start, count * item))
@@ -242,7 +242,7 @@ const gather = async (
   readonly name: string
   readonly files: string[]
   readonly arrays: Arrays
-  /** Names that may be pictures. */
+  /** Names that may be images. */
   readonly given: string[]
 }> => {
   const { folder, name, containers } = await listContainers('npy', options.path, {
@@ -270,8 +270,8 @@ const gather = async (
   return { folder, name, files, arrays, given }
 }
 
-/** Which of the names are pictures: by their names, or those that are not called like labels. */
-const pictureNames = (given: readonly string[]): readonly string[] => {
+/** Which of the names are images: by their names, or those that are not called like labels. */
+const imageNames = (given: readonly string[]): readonly string[] => {
   if (given.length === 1) return given
   const base = (name: string): string => path.posix.basename(name)
   const others = given.filter((name) => !LABEL_NAME.test(base(name)))
@@ -280,17 +280,17 @@ const pictureNames = (given: readonly string[]): readonly string[] => {
 }
 
 /**
- * Opens NumPy arrays of pictures, an .npy, an .npz or a folder of them: [N, H, W], [N, H, W, 1 | 3 | 4] or
+ * Opens NumPy arrays of images, an .npy, an .npz or a folder of them: [N, H, W], [N, H, W, 1 | 3 | 4] or
  * [N, 3, H, W], uint8 or floats from 0 to 1. Labels are the array that is called alike, `labels` for `images`,
  * `y_train` for `x_train`, `arr_1` for `arr_0`: whole numbers or class names. Arrays called train and val or test are
  * the split, else a tenth by hash; `classes.txt` beside the files names the classes.
  * @throws in one sentence when a file is missing, damaged, cut off or holds arrays of another kind.
  */
-export const openNpyPictures = async (options: ReaderOptions): Promise<DataSplit> => {
+export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> => {
   const { folder, name, files, arrays, given } = await gather(options)
   const place = `data "${path.resolve(options.path)}"`
   const wanted = withHalves(
-    pictureNames(given).map((key) => ({ key })),
+    imageNames(given).map((key) => ({ key })),
     ({ key }) => key,
   )
   if (wanted.length === 0) {
@@ -309,7 +309,7 @@ export const openNpyPictures = async (options: ReaderOptions): Promise<DataSplit
         : await readLabels(await openNpy(await arrays.get(labelsName)!()), layout.count)
     for (let i = 0; i < layout.count; i++) {
       const label = labels ? labels[i] : null
-      const load = (): Promise<PictureInput> => readPicture(array, layout, i)
+      const load = (): Promise<ImageInput> => readImage(array, layout, i)
       records.push({ id: `${key}/${i}`, label, caption: '', half, load })
     }
   }

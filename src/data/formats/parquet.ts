@@ -2,7 +2,7 @@
  * @file Parquet files as Hugging Face writes them: an image column of struct {bytes, path} (or of bytes alone), a
  * class label with its names in the file's metadata, a caption column.
  *
- * A picture can only be reached through its row group, so row groups are decoded one by one and the last few kept:
+ * An image can only be reached through its row group, so row groups are decoded one by one and the last few kept:
  * reading in order costs each group once, reading at random is as fast as the groups are small.
  */
 
@@ -20,8 +20,8 @@ import {
 } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { z } from 'zod'
-import type { PictureInput } from '../images/decode.ts'
-import { PICTURE_FORMATS } from '../images/scan.ts'
+import type { ImageInput } from '../images/decode.ts'
+import { IMAGE_FORMATS } from '../images/scan.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers } from './containers.ts'
@@ -202,7 +202,7 @@ interface Columns {
   readonly names: readonly string[] | null
 }
 
-const IMAGE_NAMES = ['image', 'img', 'picture', 'photo', 'jpg', 'jpeg', 'png', 'webp', 'bytes', 'image_bytes']
+const IMAGE_NAMES = ['image', 'img', 'image', 'photo', 'jpg', 'jpeg', 'png', 'webp', 'bytes', 'image_bytes']
 const LABEL_NAMES = ['label', 'labels', 'fine_label', 'class', 'cls', 'target', 'class_name', 'label_name']
 const CAPTION_NAMES = ['caption', 'captions', 'text', 'description', 'prompt', 'title']
 
@@ -228,23 +228,23 @@ const called = (
   return names.find((name) => fitting.includes(name)) ?? null
 }
 
-/** @throws when there is no column of pictures. */
+/** @throws when there is no column of images. */
 const columnsOf = ({ bytes, metadata }: ParquetFile): Columns => {
   const columns = parquetSchema(metadata).children
   const features = featuresOf(metadata)
   const ofType = (type: string): string[] =>
     columns.map(({ element }) => element.name).filter((name) => features[name]?._type === type)
-  const pictures = columns.filter((column) => isStruct(column) || isBytes(column))
+  const images = columns.filter((column) => isStruct(column) || isBytes(column))
   const image =
     ofType('Image')[0] ??
     called(columns, IMAGE_NAMES, isStruct) ??
     called(columns, IMAGE_NAMES, isBytes) ??
-    (pictures.length === 1 ? pictures[0].element.name : undefined)
+    (images.length === 1 ? images[0].element.name : undefined)
   if (image === undefined) {
     throw damaged(bytes, {
       offset: bytes.size - 8,
       found: `columns ${columns.map(({ element }) => element.name).join(', ') || '(none)'}`,
-      expected: 'one of pictures: struct {bytes, path} or bytes, called image',
+      expected: 'one of images: struct {bytes, path} or bytes, called image',
       todo: 'rename the column or pass other files',
     })
   }
@@ -296,7 +296,7 @@ const readGroup = async (
       checkPages(await bytes.read(start, length), chunkOf(metadata, meta_data!))
     }
     const file = buffer
-    // without utf8: false the bytes of pictures would be taken for text
+    // without utf8: false the bytes of images would be taken for text
     const options = {
       file,
       metadata,
@@ -318,7 +318,7 @@ const sizeOfGroup = ({ metadata }: ParquetFile, group: number, column: string): 
     .filter(({ meta_data }) => meta_data?.path_in_schema[0] === column)
     .reduce((sum, { meta_data }) => sum + numberOf(meta_data?.total_uncompressed_size), 0)
 
-/** Picture columns of the row groups used last, shared by all files of a set. */
+/** Image columns of the row groups used last, shared by all files of a set. */
 const groupCache = () => {
   interface Kept {
     readonly size: number
@@ -357,8 +357,8 @@ const textOf = (value: unknown): string | null => {
 const labelOf = (value: unknown): number | string | null =>
   typeof value === 'bigint' || typeof value === 'number' ? Number(value) : textOf(value)
 
-/** The encoded picture of a row: its bytes, or those of the struct. */
-const pictureOf = (value: unknown): PictureInput => {
+/** The encoded image of a row: its bytes, or those of the struct. */
+const imageOf = (value: unknown): ImageInput => {
   if (value instanceof Uint8Array) return value
   const inner = typeof value === 'object' && value !== null && 'bytes' in value ? value.bytes : null
   return inner instanceof Uint8Array ? inner : { reason: 'has no bytes in the file' }
@@ -382,7 +382,7 @@ const recordsOf = async (
         offset: file.bytes.size - 8,
         found: `row group ${group} of ${size} bytes`,
         expected: `no more than ${GROUP_BYTES}`,
-        todo: 'write the file again with a few hundred pictures per row group',
+        todo: 'write the file again with a few hundred images per row group',
       })
     }
     const rows = known.length > 0 ? await readGroup(file, group, known) : null
@@ -393,7 +393,7 @@ const recordsOf = async (
         label: label === null ? null : labelOf(rows?.[i][label]),
         caption: caption === null ? '' : (textOf(rows?.[i][caption]) ?? '').replace(/\s+/g, ' ').trim(),
         half: container.half,
-        load: async () => pictureOf((await load(file, group, image))[i][image]),
+        load: async () => imageOf((await load(file, group, image))[i][image]),
       })
     }
   }
@@ -404,9 +404,9 @@ const recordsOf = async (
  * Opens Parquet files, one or a folder of them. Classes come from the label column, their names from the `huggingface`
  * metadata where it is there; captions from a caption or text column. Files called train and validation or test are
  * the split, else a tenth of the rows by hash.
- * @throws in one sentence when a file is missing, damaged or cut off, or has no column of pictures.
+ * @throws in one sentence when a file is missing, damaged or cut off, or has no column of images.
  */
-export const openParquetPictures = async (options: ReaderOptions): Promise<DataSplit> => {
+export const openParquetImages = async (options: ReaderOptions): Promise<DataSplit> => {
   const listing = await listContainers('parquet', options.path, {
     names: /\.parquet$/i,
     words: '.parquet files',
@@ -427,14 +427,14 @@ export const openParquetPictures = async (options: ReaderOptions): Promise<DataS
     for (const record of await recordsOf(container, file, columns, load)) records.push(record)
   }
   if (records.length === 0) {
-    throw new Error(`${path.resolve(options.path)}: found no rows, expected pictures; pass other files`)
+    throw new Error(`${path.resolve(options.path)}: found no rows, expected images; pass other files`)
   }
   return openRecords(
     {
       source: 'parquet',
       name,
       place: `data "${path.resolve(options.path)}"`,
-      expected: `intact ${PICTURE_FORMATS} pictures`,
+      expected: `intact ${IMAGE_FORMATS} images`,
       halves: { train: 'the train files', validation: 'the validation files' },
       fingerprint: await filesFingerprint(
         folder,

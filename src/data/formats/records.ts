@@ -7,8 +7,8 @@ import { constants } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { decodePicture, isUndecodable, type PictureInput } from '../images/decode.ts'
-import { type OnProgress, openPack, type PictureItem } from '../images/packed.ts'
+import { decodeImage, type ImageInput, isUndecodable } from '../images/decode.ts'
+import { type ImageItem, type OnProgress, openPack } from '../images/packed.ts'
 import { packedSource } from '../images/packedSource.ts'
 import { byBytes } from '../images/scan.ts'
 import type { DataSplit, ImageSource, SkippedFile } from '../images/source.ts'
@@ -19,23 +19,23 @@ import { hashFraction } from './hashFraction.ts'
 /** Decoded sets up to this many bytes are held in memory: 2 GiB. */
 export const DEFAULT_PACK_BYTES: number = 2 ** 31
 
-/** Share of the pictures that become validation when the data does not say. */
+/** Share of the images that become validation when the data does not say. */
 const VALIDATION_SHARE = 0.1
 
-/** Longest encoded picture that is read: 256 MiB. */
+/** Longest encoded image that is read: 256 MiB. */
 const PICTURE_BYTES = 2 ** 28
 
-/** Reads an encoded picture out of a container; one that is far too long is none. */
-export const readEncoded = async (bytes: Bytes, offset: number, size: number): Promise<PictureInput> =>
+/** Reads an encoded image out of a container; one that is far too long is none. */
+export const readEncoded = async (bytes: Bytes, offset: number, size: number): Promise<ImageInput> =>
   size > PICTURE_BYTES
-    ? { reason: `has ${size} bytes, more than the ${PICTURE_BYTES} that a picture may have` }
+    ? { reason: `has ${size} bytes, more than the ${PICTURE_BYTES} that an image may have` }
     : bytes.read(offset, size)
 
 /** Which of the two sides a record was put on by whoever made the data. */
 export type Half = 'train' | 'validation'
 
-/** One picture with what is known of it; `load` may be called in any order and several times at once. */
-export interface PictureRecord extends PictureItem {
+/** One image with what is known of it; `load` may be called in any order and several times at once. */
+export interface ImageRecord extends ImageItem {
   /** Class index, −1 without classes. */
   readonly label: number
   readonly caption: string
@@ -45,7 +45,7 @@ export interface PictureRecord extends PictureItem {
   readonly group?: string
 }
 
-/** All pictures of one data set, in an order that depends on its files alone. */
+/** All images of one data set, in an order that depends on its files alone. */
 export interface RecordSet {
   /** Kind of data, the start of the pack's file names. */
   readonly source: string
@@ -53,19 +53,19 @@ export interface RecordSet {
   readonly name: string
   /** How messages call the data, for example `data folder "/photos"`. */
   readonly place: string
-  /** What intact pictures would be, for messages. */
+  /** What intact images would be, for messages. */
   readonly expected: string
   /** How messages call the two halves where the data has them. */
   readonly halves: Readonly<Record<Half, string>>
   /** Changes whenever the files change. */
   readonly fingerprint: string
   readonly classes: readonly string[]
-  readonly records: readonly PictureRecord[]
+  readonly records: readonly ImageRecord[]
   /** What was left out before anything was decoded. */
   readonly skipped: readonly SkippedFile[]
 }
 
-/** How records become pictures. */
+/** How records become images. */
 export interface RecordOptions {
   /** Height and width in pixels. */
   readonly size: number
@@ -75,7 +75,7 @@ export interface RecordOptions {
   readonly onProgress?: OnProgress
 }
 
-/** Which files, and how their records become pictures. */
+/** Which files, and how their records become images. */
 export interface ReaderOptions extends RecordOptions {
   /** A file or a folder. */
   readonly path: string
@@ -95,7 +95,7 @@ export const filesFingerprint = async (root: string, files: readonly string[]): 
 }
 
 /** A record whose label is as the file has it: a number, a class name, or null when there is none. */
-export type UnlabelledRecord = Omit<PictureRecord, 'label'> & { readonly label: number | string | null }
+export type UnlabelledRecord = Omit<ImageRecord, 'label'> & { readonly label: number | string | null }
 
 /** −1 is how several formats write that there is none. */
 const isLabel = (label: number | string | null): label is number | string =>
@@ -123,7 +123,7 @@ export const withClasses = (
   if (names) for (const label of numbers) if (label >= 0 && label < names.length) index.set(label, label)
   if (!names) for (const [i, label] of numbers.entries()) index.set(label, i)
   for (const word of words) if (classes.includes(word)) index.set(word, classes.indexOf(word))
-  const kept: PictureRecord[] = []
+  const kept: ImageRecord[] = []
   const skipped: SkippedFile[] = []
   for (const record of records) {
     const label = isLabel(record.label) ? index.get(record.label) : undefined
@@ -139,8 +139,8 @@ export const withClasses = (
 }
 
 /**
- * Parts positions 0..n−1: validation is whose text hashes below a tenth, so that a picture's side does not depend on
- * the others; only that with two pictures or more each side gets at least one, and a single picture serves as both.
+ * Parts positions 0..n−1: validation is whose text hashes below a tenth, so that an image's side does not depend on
+ * the others; only that with two images or more each side gets at least one, and a single image serves as both.
  */
 export const splitByHash = (
   texts: readonly string[],
@@ -157,14 +157,14 @@ export const splitByHash = (
 const allFailed = ({ place, expected, records }: RecordSet, first: SkippedFile | undefined): Error => {
   const total = records.length
   const example = first ? ` (first: ${first.file}: ${first.reason})` : ''
-  const what = total === 1 ? 'its only picture cannot' : `none of its ${total} pictures can`
+  const what = total === 1 ? 'its only image cannot' : `none of its ${total} images can`
   return new Error(
     `${place}: ${what} be decoded${example}; expected ${expected}, so replace them or pass another`,
   )
 }
 
 /** Positions of the two sides among the records that are left. @throws when one of the data's own is left empty. */
-const sidesOf = (set: RecordSet, left: readonly PictureRecord[]): ReturnType<typeof splitByHash> => {
+const sidesOf = (set: RecordSet, left: readonly ImageRecord[]): ReturnType<typeof splitByHash> => {
   const own = new Set(set.records.map((record) => record.half))
   if (own.size < 2) return splitByHash(left.map(({ id, group }) => group ?? id))
   const of = (half: Half): number[] => left.flatMap((record, i) => (record.half === half ? [i] : []))
@@ -172,7 +172,7 @@ const sidesOf = (set: RecordSet, left: readonly PictureRecord[]): ReturnType<typ
     if (of(half).length > 0) continue
     const name = set.halves[half]
     throw new Error(
-      `${set.place}: ${name} holds no picture that can be decoded; add some, or remove it to have a tenth held out`,
+      `${set.place}: ${name} holds no image that can be decoded; add some, or remove it to have a tenth held out`,
     )
   }
   return { train: of('train'), validation: of('validation') }
@@ -180,9 +180,9 @@ const sidesOf = (set: RecordSet, left: readonly PictureRecord[]): ReturnType<typ
 
 /**
  * Opens records as training and validation sources: packed in memory when they fit `packBytes` once decoded, else
- * decoded on demand. Pictures that cannot be decoded are named in `skipped` and left out (packed) or stood in for
+ * decoded on demand. Images that cannot be decoded are named in `skipped` and left out (packed) or stood in for
  * (streaming).
- * @throws in one sentence when no picture of the data or of one of its halves can be decoded, a container is damaged
+ * @throws in one sentence when no image of the data or of one of its halves can be decoded, a container is damaged
  * or the cache cannot be written.
  */
 export const openRecords = async (set: RecordSet, options: RecordOptions): Promise<DataSplit> => {
@@ -200,7 +200,7 @@ const openPacked = async (
   const pack = await openPack({
     source,
     fingerprint,
-    pictures: records,
+    images: records,
     size,
     fit: 'cover',
     cacheDir,
@@ -228,14 +228,14 @@ const openStreaming = async (set: RecordSet, { size }: RecordOptions): Promise<D
   const skipped: SkippedFile[] = [...set.skipped]
   const { train, validation } = sidesOf(set, records)
   const half = (side: Half, rows: readonly number[]): ImageSource => {
-    const pictures = rows.map((row) => records[row])
+    const images = rows.map((row) => records[row])
     return streamingSource({
       name: `${name} (${side})`,
       fingerprint,
       size,
       fit: 'cover',
       classes,
-      pictures,
+      images,
       skipped,
     })
   }
@@ -243,11 +243,11 @@ const openStreaming = async (set: RecordSet, { size }: RecordOptions): Promise<D
   return { train: half('train', train), validation: half('validation', validation), skipped }
 }
 
-/** Stops at the first picture that decodes, so it costs one decoding unless the data is all corrupt. */
+/** Stops at the first image that decodes, so it costs one decoding unless the data is all corrupt. */
 const requireOneDecodable = async (set: RecordSet, size: number): Promise<void> => {
   let first: SkippedFile | undefined
   for (const { id, load } of set.records) {
-    const result = await decodePicture(await load(), { size, fit: 'cover' })
+    const result = await decodeImage(await load(), { size, fit: 'cover' })
     if (!isUndecodable(result)) return
     first ??= { file: id, reason: result.reason }
   }

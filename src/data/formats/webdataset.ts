@@ -1,14 +1,14 @@
 /**
- * @file WebDataset shards: tar files in which the members of one key, `000123.jpg` and `000123.cls`, are one picture.
+ * @file WebDataset shards: tar files in which the members of one key, `000123.jpg` and `000123.cls`, are one image.
  *
  * The usual way is to stream shards through a shuffle buffer, since tar has no index. Here the headers are scanned
- * once, stepping over the contents, and a picture is (shard, offset, length) from then on. That costs a second or two
- * per hundred thousand members and gives what a buffer cannot: a true permutation of all pictures every epoch, decided
+ * once, stepping over the contents, and an image is (shard, offset, length) from then on. That costs a second or two
+ * per hundred thousand members and gives what a buffer cannot: a true permutation of all images every epoch, decided
  * by the seed alone, and a resumed run that sees exactly what an unbroken one would have seen.
  */
 
 import path from 'node:path'
-import { PICTURE_FORMATS } from '../images/scan.ts'
+import { IMAGE_FORMATS } from '../images/scan.ts'
 import type { DataSplit, SkippedFile } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { listContainers, readClassNames } from './containers.ts'
@@ -165,7 +165,7 @@ const keyOf = (name: string): readonly [key: string, ending: string] | null => {
 
 /** What the members of one key said so far. */
 interface Sample {
-  picture?: { readonly ending: string; readonly offset: number; readonly size: number }
+  image?: { readonly ending: string; readonly offset: number; readonly size: number }
   label: number | string | null
   caption: string
   /** Why it cannot be used. */
@@ -216,12 +216,12 @@ const addMember = async (
   read: Bytes['read'],
 ): Promise<void> => {
   if (PICTURE_ENDINGS.has(ending.split('.').at(-1)!)) {
-    // `jpg` is the picture, `mask.jpg` only where nothing else is
-    const { picture } = sample
-    const better = picture?.ending.includes('.') === true && !ending.includes('.')
+    // `jpg` is the image, `mask.jpg` only where nothing else is
+    const { image } = sample
+    const better = image?.ending.includes('.') === true && !ending.includes('.')
     // of two members of the same name the later counts, as when a tar is unpacked
-    if (!picture || better || picture.ending === ending)
-      sample.picture = { ending, offset: member.offset, size: member.size }
+    if (!image || better || image.ending === ending)
+      sample.image = { ending, offset: member.offset, size: member.size }
     return
   }
   if (ending !== 'cls' && ending !== 'txt' && ending !== 'json') return
@@ -253,11 +253,11 @@ const indexShard = async (bytes: Bytes): Promise<ReadonlyMap<string, Sample>> =>
 }
 
 /**
- * Opens WebDataset shards: a .tar file or a folder of them. The picture of a key is its .jpg, .png, .webp, .avif or
+ * Opens WebDataset shards: a .tar file or a folder of them. The image of a key is its .jpg, .png, .webp, .avif or
  * .gif; `.cls`, or the label or class name in `.json`, is its class, `.txt` or the caption in `.json` its caption.
  * `classnames.txt` or `classes.txt` beside the shards names the classes. Shards called train and val or test are the
  * split, else a tenth of the keys by hash.
- * @throws in one sentence when a shard is missing, damaged or cut off, or no picture can be decoded.
+ * @throws in one sentence when a shard is missing, damaged or cut off, or no image can be decoded.
  */
 export const openWebDataset = async (options: ReaderOptions): Promise<DataSplit> => {
   const listing = await listContainers('webdataset', options.path, { names: /\.tar$/i, words: '.tar files' })
@@ -267,19 +267,19 @@ export const openWebDataset = async (options: ReaderOptions): Promise<DataSplit>
   let others = 0
   for (const { id, path: where, half } of containers) {
     const bytes = await openBytes(where)
-    for (const [key, { picture, label, caption, fault }] of await indexShard(bytes)) {
+    for (const [key, { image, label, caption, fault }] of await indexShard(bytes)) {
       const record = `${id}/${key}`
-      if (!picture) others++
+      if (!image) others++
       else if (fault !== undefined) skipped.push({ file: record, reason: fault })
       else {
-        const { offset, size } = picture
+        const { offset, size } = image
         records.push({ id: record, label, caption, half, load: () => readEncoded(bytes, offset, size) })
       }
     }
   }
   if (records.length === 0) {
     throw new Error(
-      `${path.resolve(options.path)}: found ${others + skipped.length} keys without a usable picture, expected ${PICTURE_FORMATS} members; pass other shards`,
+      `${path.resolve(options.path)}: found ${others + skipped.length} keys without a usable image, expected ${IMAGE_FORMATS} members; pass other shards`,
     )
   }
   const names = await readClassNames(folder, ['classnames.txt', 'classes.txt'])
@@ -289,7 +289,7 @@ export const openWebDataset = async (options: ReaderOptions): Promise<DataSplit>
       source: 'webdataset',
       name,
       place: `data "${path.resolve(options.path)}"`,
-      expected: `intact ${PICTURE_FORMATS} members`,
+      expected: `intact ${IMAGE_FORMATS} members`,
       halves: { train: 'the train shards', validation: 'the validation shards' },
       fingerprint: await filesFingerprint(
         folder,

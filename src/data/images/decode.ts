@@ -1,35 +1,35 @@
 /**
- * @file Decodes one picture file of any kind to a square of 8-bit sRGB.
+ * @file Decodes one image file of any kind to a square of 8-bit sRGB.
  *
  * libvips has no area kernel (its `resize` is a box shrink followed by a triangle or wider filter), so sharp only
- * decodes, turns, flattens and converts, and the area average is taken by `resizeSquare`. Pictures far larger than
+ * decodes, turns, flattens and converts, and the area average is taken by `resizeSquare`. Images far larger than
  * needed are first reduced by libvips to four times the wanted side (which lets JPEG and WebP skip most of the
- * decoding); pictures up to `EXACT_SIDE` pixels never are, so that their box means are exact.
+ * decoding); images up to `EXACT_SIDE` pixels never are, so that their box means are exact.
  */
 
 import sharp, { type OutputInfo } from 'sharp'
-import { cropToSquare, padToSquare, type RgbPicture, resizeSquare } from './resample.ts'
+import { cropToSquare, padToSquare, type RgbImage, resizeSquare } from './resample.ts'
 
-// Every picture is read once, so libvips' cache only costs memory; parallelism comes from pictures, not from rows.
+// Every image is read once, so libvips' cache only costs memory; parallelism comes from images, not from rows.
 sharp.cache(false)
 sharp.concurrency(1)
 
-/** Pictures up to this side (pixels) are decoded whole before the area average. */
+/** Images up to this side (pixels) are decoded whole before the area average. */
 const EXACT_SIDE = 320
 
-/** How a picture that is not square becomes one: `cover` crops its centre, `contain` pads it with white. */
+/** How an image that is not square becomes one: `cover` crops its centre, `contain` pads it with white. */
 export type Fit = 'cover' | 'contain'
 
 /** Pixels as some formats store them: [height, width, channels] row-major, 0..255; grey, RGB or RGB with alpha. */
-export interface RawPicture {
+export interface RawImage {
   readonly width: number
   readonly height: number
   readonly channels: 1 | 3 | 4
   readonly pixels: Uint8Array
 }
 
-/** What a picture is decoded from: the path of a file, the bytes of one, pixels as they are, or the reason for none. */
-export type PictureInput = string | Uint8Array | RawPicture | Undecodable
+/** What an image is decoded from: the path of a file, the bytes of one, pixels as they are, or the reason for none. */
+export type ImageInput = string | Uint8Array | RawImage | Undecodable
 
 /** What to decode to. */
 export interface DecodeOptions {
@@ -38,7 +38,7 @@ export interface DecodeOptions {
   readonly fit: Fit
 }
 
-/** Why a file is no picture, in words. */
+/** Why a file is no image, in words. */
 export interface Undecodable {
   readonly reason: string
 }
@@ -54,7 +54,7 @@ const reasonOf = (error: unknown): string => {
 }
 
 /** Any channel count to RGB: libvips answers with 3 after the conversion to sRGB, but odd TIFF-like input may not. */
-const toRgb = (data: Uint8Array, info: OutputInfo): RgbPicture => {
+const toRgb = (data: Uint8Array, info: OutputInfo): RgbImage => {
   const { width, height, channels } = info
   const count = width * height
   if (channels === 3) return { width, height, pixels: data }
@@ -69,7 +69,7 @@ const toRgb = (data: Uint8Array, info: OutputInfo): RgbPicture => {
 }
 
 /** Grey and alpha to RGB as libvips does it: a grey value three times, alpha on white, rounded down. */
-const rawToRgb = ({ width, height, channels, pixels }: RawPicture): RgbPicture => {
+const rawToRgb = ({ width, height, channels, pixels }: RawImage): RgbImage => {
   if (channels === 3) return { width, height, pixels }
   const out = new Uint8Array(width * height * 3)
   for (let i = 0; i < out.length; i++) {
@@ -83,19 +83,19 @@ const rawToRgb = ({ width, height, channels, pixels }: RawPicture): RgbPicture =
   return { width, height, pixels: out }
 }
 
-const isRaw = (input: string | Uint8Array | RawPicture): input is RawPicture =>
+const isRaw = (input: string | Uint8Array | RawImage): input is RawImage =>
   typeof input === 'object' && 'pixels' in input
 
 /**
- * Decodes a file (path), its bytes or raw pixels to a square of at least `size` pixels a side where the picture has them:
+ * Decodes a file (path), its bytes or raw pixels to a square of at least `size` pixels a side where the image has them:
  * first page only, turned by its EXIF orientation, alpha flattened on white, sRGB by its colour profile.
- * Never rejects: a file that is missing, truncated or no picture gives a reason.
+ * Never rejects: a file that is missing, truncated or no image gives a reason.
  * One call into libvips, hence one event-loop turn: decoding goes on while the main thread is busy.
  */
 export const decodeSquare = async (
-  input: PictureInput,
+  input: ImageInput,
   { size, fit }: DecodeOptions,
-): Promise<RgbPicture | Undecodable> => {
+): Promise<RgbImage | Undecodable> => {
   if (typeof input === 'object' && isUndecodable(input)) return input
   if (isRaw(input)) return fit === 'cover' ? cropToSquare(rawToRgb(input)) : padToSquare(rawToRgb(input))
   try {
@@ -114,19 +114,19 @@ export const decodeSquare = async (
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true })
-    const picture = toRgb(data, info)
-    return fit === 'cover' ? cropToSquare(picture) : padToSquare(picture)
+    const image = toRgb(data, info)
+    return fit === 'cover' ? cropToSquare(image) : padToSquare(image)
   } catch (error) {
     return { reason: reasonOf(error) }
   }
 }
 
 /**
- * Decodes a file (path), its bytes or raw pixels to [size, size, 3] bytes, see `decodeSquare`; smaller pictures are enlarged.
+ * Decodes a file (path), its bytes or raw pixels to [size, size, 3] bytes, see `decodeSquare`; smaller images are enlarged.
  * Never rejects.
  */
-export const decodePicture = async (
-  input: PictureInput,
+export const decodeImage = async (
+  input: ImageInput,
   options: DecodeOptions,
 ): Promise<Uint8Array | Undecodable> => {
   const square = await decodeSquare(input, options)

@@ -1,7 +1,7 @@
 /**
- * @file Decodes a list of pictures, files or records of any container, once into one file of bytes that later runs read back in one go.
+ * @file Decodes a list of images, files or records of any container, once into one file of bytes that later runs read back in one go.
  *
- * A pack is two files, `<name>-<key>.rgb` (pictures one after the other) and `<name>-<key>.json` (the index, written
+ * A pack is two files, `<name>-<key>.rgb` (images one after the other) and `<name>-<key>.json` (the index, written
  * last, so that a pack without an index was never finished). The key hashes everything the bytes depend on.
  */
 
@@ -9,7 +9,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { decodeSquare, type Fit, isUndecodable, type PictureInput } from './decode.ts'
+import { decodeSquare, type Fit, type ImageInput, isUndecodable } from './decode.ts'
 import { resizeSquare } from './resample.ts'
 import type { SkippedFile } from './source.ts'
 
@@ -19,24 +19,24 @@ const FORMAT = 1
 /** Bytes per read or write call: a single call takes less than 2 GiB. */
 const CHUNK = 1 << 28
 
-/** Called with the number of pictures decoded so far and the number of all. */
+/** Called with the number of images decoded so far and the number of all. */
 export type OnProgress = (done: number, total: number) => void
 
-/** One picture to decode. */
-export interface PictureItem {
+/** One image to decode. */
+export interface ImageItem {
   /** Stable name, also used in `skipped`. */
   readonly id: string
   /** Fetches it; rejects only when its container is damaged, which ends the whole reading. */
-  load(): PictureInput | Promise<PictureInput>
+  load(): ImageInput | Promise<ImageInput>
 }
 
-/** One number per picture, worked out from small copies of the pictures when the pack is built. */
+/** One number per image, worked out from small copies of the images when the pack is built. */
 export interface Derivation {
   /** Names the computation and its version; part of the key. */
   readonly id: string
   /** Side of the small copies in pixels. */
   readonly size: number
-  /** From [n, size, size, 3] bytes and the position of each picture in `pictures`; returns n numbers. */
+  /** From [n, size, size, 3] bytes and the position of each image in `images`; returns n numbers. */
   compute(pixels: Uint8Array, kept: readonly number[]): readonly number[]
 }
 
@@ -46,7 +46,7 @@ export interface PackRequest {
   readonly source: string
   /** Changes whenever the files change: their sizes and times, or a package version. */
   readonly fingerprint: string
-  readonly pictures: readonly PictureItem[]
+  readonly images: readonly ImageItem[]
   /** Height and width in pixels. */
   readonly size: number
   readonly fit: Fit
@@ -56,13 +56,13 @@ export interface PackRequest {
   readonly onProgress?: OnProgress
 }
 
-/** Decoded pictures in memory. */
+/** Decoded images in memory. */
 export interface Pack {
   /** [kept.length, size, size, 3] */
   readonly pixels: Uint8Array
-  /** For each packed picture its position in `pictures`, ascending. */
+  /** For each packed image its position in `images`, ascending. */
   readonly kept: readonly number[]
-  /** The derivation's number of each packed picture; empty without a derivation. */
+  /** The derivation's number of each packed image; empty without a derivation. */
   readonly derived: readonly number[]
   readonly skipped: readonly SkippedFile[]
 }
@@ -77,10 +77,10 @@ const indexSchema = z.object({
 /** `UL_CACHE` where set, else `.cache/unified-latents` under the working directory. */
 export const defaultCacheDir = (): string => process.env.UL_CACHE || path.resolve('.cache', 'unified-latents')
 
-const keyOf = ({ source, fingerprint, pictures, size, fit, derivation }: PackRequest): string => {
+const keyOf = ({ source, fingerprint, images, size, fit, derivation }: PackRequest): string => {
   const hash = createHash('sha256')
   hash.update(JSON.stringify([FORMAT, source, fingerprint, size, fit, derivation?.id ?? null]))
-  for (const { id } of pictures) hash.update(`\0${id}`)
+  for (const { id } of images) hash.update(`\0${id}`)
   return hash.digest('hex').slice(0, 20)
 }
 
@@ -126,7 +126,7 @@ const readPack = async (base: string, key: string, request: PackRequest): Promis
   try {
     const index = indexSchema.parse(JSON.parse(await readFile(`${base}.json`, 'utf8')))
     const { kept, derived, skipped } = index
-    const total = request.pictures.length
+    const total = request.images.length
     const ascending = kept.every((at, i) => at < total && (i === 0 || kept[i - 1] < at))
     const expected = request.derivation ? kept.length : 0
     if (index.key !== key || !ascending || kept.length + skipped.length !== total) return null
@@ -152,25 +152,25 @@ const forEachConcurrently = async (
 }
 
 const decodeAll = async (request: PackRequest): Promise<Pack> => {
-  const { pictures, size, fit, derivation, onProgress } = request
+  const { images, size, fit, derivation, onProgress } = request
   const bytes = size * size * 3
   const small = derivation?.size ?? 0
-  const pixels = new Uint8Array(pictures.length * bytes)
-  const thumbnails = new Uint8Array(pictures.length * small * small * 3)
+  const pixels = new Uint8Array(images.length * bytes)
+  const thumbnails = new Uint8Array(images.length * small * small * 3)
   const reasons = new Map<number, string>()
   let done = 0
   // twice the libuv threads, so that a thread never waits for the main thread's area average
   const width = 2 * (Number(process.env.UV_THREADPOOL_SIZE) || 4)
-  await forEachConcurrently(pictures.length, width, async (i) => {
-    const square = await decodeSquare(await pictures[i].load(), { size: Math.max(size, small), fit })
+  await forEachConcurrently(images.length, width, async (i) => {
+    const square = await decodeSquare(await images[i].load(), { size: Math.max(size, small), fit })
     if (isUndecodable(square)) reasons.set(i, square.reason)
     else {
       pixels.set(resizeSquare(square, size), i * bytes)
       if (derivation) thumbnails.set(resizeSquare(square, small), i * small * small * 3)
     }
-    onProgress?.(++done, pictures.length)
+    onProgress?.(++done, images.length)
   })
-  const kept = pictures.map((_, i) => i).filter((i) => !reasons.has(i))
+  const kept = images.map((_, i) => i).filter((i) => !reasons.has(i))
   kept.forEach((from, to) => {
     pixels.copyWithin(to * bytes, from * bytes, (from + 1) * bytes)
     thumbnails.copyWithin(to * small * small * 3, from * small * small * 3, (from + 1) * small * small * 3)
@@ -178,7 +178,7 @@ const decodeAll = async (request: PackRequest): Promise<Pack> => {
   const derived = derivation?.compute(thumbnails.subarray(0, kept.length * small * small * 3), kept) ?? []
   const skipped = [...reasons.keys()]
     .sort((a, b) => a - b)
-    .map((i) => ({ file: pictures[i].id, reason: reasons.get(i)! }))
+    .map((i) => ({ file: images[i].id, reason: reasons.get(i)! }))
   return { pixels: pixels.subarray(0, kept.length * bytes), kept, derived, skipped }
 }
 
@@ -196,8 +196,8 @@ const writing = async (folder: string, step: () => Promise<void>): Promise<void>
 }
 
 /**
- * Opens the pack of a list of pictures, building it when the cache has none that fits or only a damaged one.
- * Pictures that cannot be decoded are left out and named in `skipped`; a pack may turn out empty.
+ * Opens the pack of a list of images, building it when the cache has none that fits or only a damaged one.
+ * Images that cannot be decoded are left out and named in `skipped`; a pack may turn out empty.
  * @throws when the cache folder cannot be written or a container is damaged.
  */
 export const openPack = async (request: PackRequest): Promise<Pack> => {

@@ -1,9 +1,9 @@
-/** @file An image source whose pictures lie decoded in memory. */
+/** @file An image source whose images lie decoded in memory. */
 
 import type { Pack } from './packed.ts'
 import { type ImageSource, sourceFingerprint } from './source.ts'
 
-/** One picture of a source and its row in the pack. */
+/** One image of a source and its row in the pack. */
 export interface PackedMember {
   readonly row: number
   readonly id: string
@@ -50,7 +50,7 @@ export const packedSource = ({
       const out = new Uint8Array(indices.length * bytes)
       indices.forEach((index, i) => {
         const member = members[index]
-        if (!member) throw new Error(`${name}: no picture ${index}; pass 0 to ${members.length - 1}`)
+        if (!member) throw new Error(`${name}: no image ${index}; pass 0 to ${members.length - 1}`)
         out.set(pack.pixels.subarray(member.row * bytes, (member.row + 1) * bytes), i * bytes)
       })
       return out

@@ -1,16 +1,16 @@
-/** @file Square crops, white padding and area-exact resizing of 8-bit RGB pictures held in memory. */
+/** @file Square crops, white padding and area-exact resizing of 8-bit RGB images held in memory. */
 
-/** A picture as bytes: [height, width, 3] row-major, 0..255. */
-export interface RgbPicture {
+/** An image as bytes: [height, width, 3] row-major, 0..255. */
+export interface RgbImage {
   readonly width: number
   readonly height: number
   readonly pixels: Uint8Array
 }
 
-/** The largest centred square of a picture; an odd pixel over is left at the right or bottom. [side, side, 3] */
-export const cropToSquare = (picture: RgbPicture): RgbPicture => {
-  const { width, height, pixels } = picture
-  if (width === height) return picture
+/** The largest centred square of an image; an odd pixel over is left at the right or bottom. [side, side, 3] */
+export const cropToSquare = (image: RgbImage): RgbImage => {
+  const { width, height, pixels } = image
+  if (width === height) return image
   const side = Math.min(width, height)
   const left = (width - side) >> 1
   const top = (height - side) >> 1
@@ -22,10 +22,10 @@ export const cropToSquare = (picture: RgbPicture): RgbPicture => {
   return { width: side, height: side, pixels: out }
 }
 
-/** The smallest square that holds the picture, centred on white. [side, side, 3] */
-export const padToSquare = (picture: RgbPicture): RgbPicture => {
-  const { width, height, pixels } = picture
-  if (width === height) return picture
+/** The smallest square that holds the image, centred on white. [side, side, 3] */
+export const padToSquare = (image: RgbImage): RgbImage => {
+  const { width, height, pixels } = image
+  if (width === height) return image
   const side = Math.max(width, height)
   const left = (side - width) >> 1
   const top = (side - height) >> 1
@@ -78,12 +78,12 @@ const linearTaps = (from: number, to: number): Taps => {
 }
 
 /**
- * Resizes a square picture to `size` × `size`: area averaging (each output pixel is the mean of the rectangle it
+ * Resizes a square image to `size` × `size`: area averaging (each output pixel is the mean of the rectangle it
  * covers, borders weighted by overlap) when shrinking, bilinear when enlarging; the means are taken of the sRGB
  * values as stored. Returns [size, size, 3], 0..255, rounded to nearest.
  */
-export const resizeSquare = (picture: RgbPicture, size: number): Uint8Array => {
-  const { width: side, pixels } = picture
+export const resizeSquare = (image: RgbImage, size: number): Uint8Array => {
+  const { width: side, pixels } = image
   if (side === size) return pixels
   const out = new Uint8Array(size * size * 3)
   if (side === 1) {

@@ -1,11 +1,11 @@
-/** @file Finds the pictures, or files of another kind, under a folder in an order that does not depend on the file system. */
+/** @file Finds the images, or files of another kind, under a folder in an order that does not depend on the file system. */
 
 import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { SkippedFile } from './source.ts'
 
 /** The formats that are looked for, for messages. */
-export const PICTURE_FORMATS = 'PNG, JPEG, WebP, AVIF or GIF'
+export const IMAGE_FORMATS = 'PNG, JPEG, WebP, AVIF or GIF'
 
 /** What lies under a folder. */
 export interface FolderListing {
@@ -34,11 +34,11 @@ export interface Wanted {
 
 const PICTURES: Wanted = {
   names: /\.(png|jpe?g|webp|avif|gif)$/i,
-  words: `${PICTURE_FORMATS} pictures`,
+  words: `${IMAGE_FORMATS} images`,
 }
 
 /**
- * Lists the files of a kind, pictures unless told otherwise, under a folder by name, recursively; names that start with a dot are
+ * Lists the files of a kind, images unless told otherwise, under a folder by name, recursively; names that start with a dot are
  * hidden. Links are followed; a folder reached twice (a loop, or a link beside the real folder) counts once, under
  * its real place before any link.
  * @throws in one sentence when the path is missing, not a folder or unreadable.

@@ -1,45 +1,45 @@
-/** @file What the trainer knows of a data set: a numbered list of square 8-bit pictures with labels and captions. */
+/** @file What the trainer knows of a data set: a numbered list of square 8-bit images with labels and captions. */
 
 import { createHash } from 'node:crypto'
 
-/** A picture that could not be used, with the reason in words. */
+/** An image that could not be used, with the reason in words. */
 export interface SkippedFile {
   readonly file: string
   readonly reason: string
 }
 
-/** A finite, numbered set of square RGB pictures. `read` is safe to call several times at once. */
+/** A finite, numbered set of square RGB images. `read` is safe to call several times at once. */
 export interface ImageSource {
   /** Name for logs and reports, for example `emoji (train)`. */
   readonly name: string
-  /** Number of pictures. */
+  /** Number of images. */
   readonly count: number
   /** Height and width in pixels. */
   readonly size: number
-  /** Changes whenever pixels, order or labels may have changed: what is derived from the pictures is stored under it. */
+  /** Changes whenever pixels, order or labels may have changed: what is derived from the images is stored under it. */
   readonly fingerprint: string
   /** Class names; empty when the data has none. */
   readonly classes: readonly string[]
-  /** Class index of picture `index`, or −1 when the data has no classes. */
+  /** Class index of image `index`, or −1 when the data has no classes. */
   label(index: number): number
-  /** One-line description of picture `index`; the empty string when unknown. */
+  /** One-line description of image `index`; the empty string when unknown. */
   caption(index: number): string
-  /** Stable name of picture `index`: path below the root, code points, or container and key or number in it. */
+  /** Stable name of image `index`: path below the root, code points, or container and key or number in it. */
   id(index: number): string
-  /** Pixels of the given pictures, [n, size, size, 3] row-major, 0..255. */
+  /** Pixels of the given images, [n, size, size, 3] row-major, 0..255. */
   read(indices: readonly number[]): Promise<Uint8Array>
 }
 
-/** A data set split so that no near-duplicate of a validation picture is trained on. */
+/** A data set split so that no near-duplicate of a validation image is trained on. */
 export interface DataSplit {
   readonly train: ImageSource
   readonly validation: ImageSource
-  /** Pictures that could not be decoded or used; grows while a streaming source meets them. */
+  /** Images that could not be decoded or used; grows while a streaming source meets them. */
   readonly skipped: readonly SkippedFile[]
 }
 
-/** Hash of names and labels of all pictures in their order: the same wherever the files lie, unlike the fingerprint. */
-export const picturesHash = (source: Pick<ImageSource, 'count' | 'id' | 'label'>): string => {
+/** Hash of names and labels of all images in their order: the same wherever the files lie, unlike the fingerprint. */
+export const imagesHash = (source: Pick<ImageSource, 'count' | 'id' | 'label'>): string => {
   const hash = createHash('sha256')
   for (let i = 0; i < source.count; i++) hash.update(`\0${source.id(i)}\0${source.label(i)}`)
   return hash.digest('hex').slice(0, 16)
@@ -50,9 +50,9 @@ export const sourceFingerprint = (
   name: string,
   files: string,
   size: number,
-  pictures: readonly { readonly id: string; readonly label: number }[],
+  images: readonly { readonly id: string; readonly label: number }[],
 ): string => {
   const hash = createHash('sha256').update(JSON.stringify([name, files, size]))
-  for (const { id, label } of pictures) hash.update(`\0${id}\0${label}`)
+  for (const { id, label } of images) hash.update(`\0${id}\0${label}`)
   return hash.digest('hex')
 }

@@ -1,24 +1,24 @@
-/** @file Pictures as bytes: what is saved and what feature networks see are the same. */
+/** @file Images as bytes: what is saved and what feature networks see are the same. */
 
 /** The quantiser, for reports: another in use, clip(127.5x + 128), moves Fréchet distances. */
 export const quantiserName = 'round(127.5x + 127.5), clipped to 0 … 255'
 
 /**
- * Pictures as bytes, by `quantiserName`; halves go up, NaN becomes 0.
+ * Images as bytes, by `quantiserName`; halves go up, NaN becomes 0.
  * @param images [N, 3, H, W] in [−1, 1], flattened
  * @returns [N, H, W, 3]
  */
-export const quantisePictures = (
+export const quantiseImages = (
   images: Float32Array,
   { height, width }: { readonly height: number; readonly width: number },
 ): Uint8Array => {
   const plane = height * width
   const out = new Uint8Array(images.length)
   for (let at = 0; at < images.length; at++) {
-    const picture = Math.floor(at / (3 * plane))
+    const image = Math.floor(at / (3 * plane))
     const channel = Math.floor(at / plane) % 3
     const byte = Math.round(127.5 * images[at] + 127.5)
-    out[(picture * plane + (at % plane)) * 3 + channel] = Math.max(0, Math.min(255, byte))
+    out[(image * plane + (at % plane)) * 3 + channel] = Math.max(0, Math.min(255, byte))
   }
   return out
 }

@@ -1,6 +1,6 @@
 /**
  * @file Counter-based random numbers: every draw is a pure function of (seed, stream, index), so that resuming,
- * changing the batch size or the provider never changes a picture's noise.
+ * changing the batch size or the provider never changes an image's noise.
  */
 
 /** A 64-bit key that names one stream of random numbers. */

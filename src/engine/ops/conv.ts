@@ -72,13 +72,13 @@ const adjointKernelOp: Op<null> = {
 /** The kernel of the transposed convolution: taps reversed, channels swapped, [O,C,kh,kw] → [C,O,kh,kw]. */
 export const adjointKernel = (w: Value): Value => apply(adjointKernelOp, [w], null)
 
-/** Bytes of one example's pictures in `kernelProduct`: each padded, its runs, and the runs stacked; a single tap needs none. */
+/** Bytes of one example's images in `kernelProduct`: each padded, its runs, and the runs stacked; a single tap needs none. */
 const stackedBytes = (x: Value, d: Value, [kh, kw]: Shape): number => {
   const each = (v: Value): number => (4 * sizeOf(v.shape)) / v.shape[0]!
   return kh! * kw! === 1 ? 0 : (1 + 2 * kw!) * each(x) + (1 + 2 * kh!) * each(d)
 }
 
-/** Examples are taken in groups whose stacked pictures fit this many bytes, so that they neither leave the cache nor pile up. */
+/** Examples are taken in groups whose stacked images fit this many bytes, so that they neither leave the cache nor pile up. */
 const groupBytes = 2 ** 25
 
 const groupSize = (x: Value, d: Value, kernel: Shape): number => {
@@ -88,7 +88,7 @@ const groupSize = (x: Value, d: Value, kernel: Shape): number => {
 }
 
 /**
- * Both pictures get (kw − 1)/2 zeros at the right of their rows, so that a shift by a tap is a shift of flat rows: the
+ * Both images get (kw − 1)/2 zeros at the right of their rows, so that a shift by a tap is a shift of flat rows: the
  * zeros cancel what wraps around. x is shifted along rows (kw ways), d along columns (kh ways), each stacked into its
  * channels; one product of the stacks then holds every tap, [kh·O, kw·C]. Shifting both costs kh + kw copies instead of
  * the kh·kw of shifting x alone, and contiguous runs copy several times faster than rows cut one by one.
@@ -153,18 +153,18 @@ const convKernelGradOp: Op<Shape> = {
 }
 /**
  * Gradient of conv2d with respect to its kernel, from x [B,C,H,W] and the output's cotangent d [B,O,H,W]. ORT has no
- * such operator; one large Conv runs at half the rate of this product of shifted pictures.
+ * such operator; one large Conv runs at half the rate of this product of shifted images.
  */
 export const convKernelGrad = (x: Value, d: Value, kernel: Shape): Value =>
   apply(convKernelGradOp, [x, d], kernel)
 
-const expectPicture = (x: Value): void =>
+const expectImage = (x: Value): void =>
   expect(x.shape.length === 4, () => `the layout must be [B,C,H,W], found ${showShape(x.shape)}`)
 
 const spaceToDepthOp: Op<number> = {
   name: 'spaceToDepth',
   infer: ([x], block) => {
-    expectPicture(x!)
+    expectImage(x!)
     const [B, C, H, W] = x!.shape as [number, number, number, number]
     expect(H % block === 0 && W % block === 0, () => `${H}×${W} is not divisible by ${block}`)
     return [{ shape: [B, C * block * block, H / block, W / block], dtype: x!.dtype }]
@@ -187,7 +187,7 @@ export const spaceToDepth = (x: Value, block: number): Value => apply(spaceToDep
 const depthToSpaceOp: Op<number> = {
   name: 'depthToSpace',
   infer: ([x], block) => {
-    expectPicture(x!)
+    expectImage(x!)
     const [B, C, H, W] = x!.shape as [number, number, number, number]
     expect(C % (block * block) === 0, () => `${C} channels are not divisible by ${block}²`)
     return [{ shape: [B, C / (block * block), H * block, W * block], dtype: x!.dtype }]

@@ -47,7 +47,7 @@ export const linearSchedule = (logSnr0: number, logSnr1: number): Schedule => {
 }
 
 /**
- * Cosine schedule shifted by `shift` (2 ln(32/size) for pictures of `size` pixels) whose end points stay exact
+ * Cosine schedule shifted by `shift` (2 ln(32/size) for images of `size` pixels) whose end points stay exact
  * (simple diffusion, Hoogeboom et al. 2023): λ = shift − 2 ln tan(τ), with τ between the angles that give the two end points.
  * @throws when logSnr0 is not above logSnr1.
  */

@@ -63,7 +63,7 @@ export interface BaseConfig {
  * are parts of the same objective, see unifiedLatents.ts.
  */
 export interface VariantConfig {
-  /** `pixels`: no encoder and no stage 1, the latent is the picture itself (pixel diffusion, Figure 4). */
+  /** `pixels`: no encoder and no stage 1, the latent is the image itself (pixel diffusion, Figure 4). */
   readonly encoder: 'resnet' | 'pixels'
   /** `learned`: the encoder predicts a variance, too (Table 6, row D). */
   readonly variance: 'fixed' | 'learned'
@@ -75,10 +75,10 @@ export interface VariantConfig {
   readonly klWeight: number
   /**
    * Bias b of a sigmoid weight for the prior, null for the plain ELBO: the latent's least noise is then drawn for each
-   * picture so that the expected weight is sigmoid(b − λ), and the decoder is told it (Appendix B, second variant).
+   * image so that the expected weight is sigmoid(b − λ), and the decoder is told it (Appendix B, second variant).
    */
   readonly priorBias: number | null
-  /** `mse`: one prediction of the picture from the latent alone, a Gaussian of precision e^b (Table 5). */
+  /** `mse`: one prediction of the image from the latent alone, a Gaussian of precision e^b (Table 5). */
   readonly decoder: 'diffusion' | 'mse'
 }
 
@@ -95,9 +95,9 @@ export const noVariant: VariantConfig = {
 
 /** Everything that decides the shapes of the four networks. */
 export interface ModelConfig {
-  /** Height and width of the pictures. */
+  /** Height and width of the images. */
   readonly size: number
-  /** Frames; 1 for pictures. */
+  /** Frames; 1 for images. */
   readonly frames: number
   /** Number of classes; 0 for none. */
   readonly classes: number

@@ -1,5 +1,5 @@
 /**
- * @file Decoder D: a residual U-ViT that denoises the picture given the noisy latent (method.md sections 3 and 5). The latent enters where the grids coincide, at the transformer.
+ * @file Decoder D: a residual U-ViT that denoises the image given the noisy latent (method.md sections 3 and 5). The latent enters where the grids coincide, at the transformer.
  */
 import { scope, type Value } from '../../engine/ir/graph.ts'
 import {
@@ -45,7 +45,7 @@ const levelSpec = (channels: number, next: number, convBlocks: number, dEmbeddin
 
 type DecoderSpec = {
   readonly logSnr: LogSnrSpec
-  /** Of the latent's own noise, where it differs from picture to picture (`variant.priorBias`); else empty. */
+  /** Of the latent's own noise, where it differs from image to image (`variant.priorBias`); else empty. */
   readonly latentLogSnr: readonly LogSnrSpec[]
   readonly in: ReturnType<typeof biasedConvSpec>
   readonly latent: LinearSpec
@@ -73,7 +73,7 @@ export const decoderSpec = (config: ModelConfig): DecoderSpec => {
 }
 
 /**
- * v̂ of the picture: xT [B, 3, H, W], z0 [B, c, h, w], logSnr and z0LogSnr [B] → [B, 3, H, W].
+ * v̂ of the image: xT [B, 3, H, W], z0 [B, c, h, w], logSnr and z0LogSnr [B] → [B, 3, H, W].
  * @param seed int32 scalar that drives dropout; none at evaluation
  */
 export const decoderV = (

@@ -1,4 +1,4 @@
-/** @file Encoder E: a deterministic ResNet from pictures to one clean latent (method.md sections 1, 5). */
+/** @file Encoder E: a deterministic ResNet from images to one clean latent (method.md sections 1, 5). */
 import { scope, type Value } from '../../engine/ir/graph.ts'
 import {
   biasedConv,
@@ -57,7 +57,7 @@ export const encoderSpec = (config: ModelConfig): EncoderSpec => {
   }
 }
 
-/** What the encoder says of a picture's latent. */
+/** What the encoder says of an image's latent. */
 export interface Posterior {
   /** [B, c, h, w] */
   readonly mean: Value

@@ -2,12 +2,12 @@
  * @file How the latent's rate depends on the loss factor c_lf and the bias b of the decoder's sigmoid weight, and which
  * of them gives a wanted rate.
  *
- * The loss per picture is R + c_lf·L_x with the decoder's weight sigmoid(b − λ) (Unified Latents, arXiv 2602.17270,
+ * The loss per image is R + c_lf·L_x with the decoder's weight sigmoid(b − λ) (Unified Latents, arXiv 2602.17270,
  * Figure 3). For independent Gaussian components and optimal networks a component that is known up to the variance
  * v = e^(−λ) costs −½·ln v nats of rate, and the derivative of the loss by v vanishes where the weight, smoothed by the
  * logistic density with which a denoiser at noise level λ' sees the component, is one: c_lf·G(b − λ) = 1, G being the
  * distribution function of the sum of two logistic variables. So everything above the variance e^(−λ*) is kept, with
- * λ* = b − u and G(u) = 1/c_lf. Pictures whose spectrum falls as a power of the frequency then have a rate that is a
+ * λ* = b − u and G(u) = 1/c_lf. Images whose spectrum falls as a power of the frequency then have a rate that is a
  * power of e^(λ*), Shannon's reverse water-filling:
  *
  *   ln R = a + k·(b − u(c_lf)).
@@ -65,7 +65,7 @@ export interface RateSetting {
 
 /** A measured rate. */
 export interface RatePoint extends RateSetting {
-  /** Latent bits per picture element. */
+  /** Latent bits per image element. */
   readonly bitsPerPixel: number
   /** Its standard error. */
   readonly error?: number | undefined
@@ -127,7 +127,7 @@ const mostCommon = (values: readonly number[]): number => {
 /**
  * Fits the law. Two points give the line through them, with errors if theirs are known; three or more show by their
  * scatter how well the law holds.
- * @param weights `equal` (the default: runs are usually measured on the same pictures, so that their scatter about the
+ * @param weights `equal` (the default: runs are usually measured on the same images, so that their scatter about the
  * law is not their standard error), or `errors`: by 1/(error/rate)²
  * @throws when fewer than two settings differ in b − u(c_lf), for c_lf ≤ 1, and for a rate that is not above 0
  */

@@ -1,46 +1,45 @@
-/** @file Pictures for people: grids of samples, and originals above their reconstructions, as PNG. */
+/** @file Images for people: grids of samples, and originals above their reconstructions, as PNG. */
 import sharp from 'sharp'
-import { quantisePictures } from '../engine/host/pixels.ts'
+import { quantiseImages } from '../engine/host/pixels.ts'
 import { floats, type HostTensor, showShape } from '../engine/host/tensor.ts'
 import { escapeMarkup } from './escape.ts'
 
 /** How a grid looks. */
 export interface GridOptions {
-  /** Screen pixels per picture pixel, an integer; pixels are repeated, never blended. Default 1. */
+  /** Screen pixels per image pixel, an integer; pixels are repeated, never blended. Default 1. */
   readonly scale?: number
-  /** White pixels between pictures; between pairs it is three times as much. Default 2. */
+  /** White pixels between images; between pairs it is three times as much. Default 2. */
   readonly gap?: number
   /** Text to the left of each row; of each row of the pair in pairGrid, repeated. */
   readonly labels?: readonly string[]
 }
 
-/** A row of pictures, each [3,H,W], with white pixels above it and text to the left. */
+/** A row of images, each [3,H,W], with white pixels above it and text to the left. */
 interface Row {
-  readonly pictures: readonly Float32Array[]
+  readonly images: readonly Float32Array[]
   readonly gapAbove: number
   readonly label: string
 }
 
 /** Splits [N,3,H,W] into N views [3,H,W]. */
-const unstack = (images: HostTensor): { pictures: Float32Array[]; height: number; width: number } => {
-  const [N, C, height, width] = images.shape
-  if (images.shape.length !== 4 || C !== 3 || N * height * width === 0) {
-    throw new Error(`picture: pass at least one picture as [N,3,H,W], not ${showShape(images.shape)}`)
+const unstack = (stack: HostTensor): { images: Float32Array[]; height: number; width: number } => {
+  const [N, C, height, width] = stack.shape
+  if (stack.shape.length !== 4 || C !== 3 || N * height * width === 0) {
+    throw new Error(`image: pass at least one image as [N,3,H,W], not ${showShape(stack.shape)}`)
   }
-  const data = floats(images)
+  const data = floats(stack)
   const size = 3 * height * width
-  const pictures = Array.from({ length: N }, (_, n) => data.subarray(n * size, (n + 1) * size))
-  return { pictures, height, width }
+  const images = Array.from({ length: N }, (_, n) => data.subarray(n * size, (n + 1) * size))
+  return { images, height, width }
 }
 
-const inRows = (pictures: readonly Float32Array[], columns: number): Float32Array[][] => {
-  if (!Number.isInteger(columns) || columns < 1)
-    throw new Error(`picture: ${columns} columns; pass 1 or more`)
-  const rows = Math.ceil(pictures.length / columns)
-  return Array.from({ length: rows }, (_, r) => pictures.slice(r * columns, (r + 1) * columns))
+const inRows = (images: readonly Float32Array[], columns: number): Float32Array[][] => {
+  if (!Number.isInteger(columns) || columns < 1) throw new Error(`image: ${columns} columns; pass 1 or more`)
+  const rows = Math.ceil(images.length / columns)
+  return Array.from({ length: rows }, (_, r) => images.slice(r * columns, (r + 1) * columns))
 }
 
-/** Copies a picture of bytes [H,W,3] into the canvas, every pixel as a square of `scale`. */
+/** Copies an image of bytes [H,W,3] into the canvas, every pixel as a square of `scale`. */
 const paste = (
   canvas: { readonly rgb: Uint8Array; readonly width: number },
   pixels: Uint8Array,
@@ -67,25 +66,25 @@ const drawRows = async (
   size: { readonly height: number; readonly width: number },
   { scale = 1, gap = 2 }: GridOptions,
 ): Promise<Uint8Array> => {
-  if (!Number.isInteger(scale) || scale < 1) throw new Error(`picture: scale ${scale}; pass 1, 2, 3, …`)
-  if (!Number.isInteger(gap) || gap < 0) throw new Error(`picture: gap ${gap}; pass 0, 1, 2, …`)
+  if (!Number.isInteger(scale) || scale < 1) throw new Error(`image: scale ${scale}; pass 1, 2, 3, …`)
+  if (!Number.isInteger(gap) || gap < 0) throw new Error(`image: gap ${gap}; pass 0, 1, 2, …`)
   const [tileHeight, tileWidth] = [size.height * scale, size.width * scale]
   const fontSize = Math.max(9, Math.min(15, Math.round(tileHeight / 3)))
   const longest = Math.max(...rows.map((row) => [...row.label].length))
   // 0.6 em is a generous mean width of sans-serif letters; half an em lies on either side.
   const labelWidth = longest === 0 ? 0 : Math.ceil(fontSize * (0.6 * longest + 1))
-  const columns = Math.max(...rows.map((row) => row.pictures.length))
+  const columns = Math.max(...rows.map((row) => row.images.length))
   const width = labelWidth + columns * (tileWidth + gap) - gap
   const height = rows.reduce((sum, row) => sum + row.gapAbove + tileHeight, 0)
 
   const canvas = { rgb: new Uint8Array(3 * width * height).fill(255), width }
   const texts: string[] = []
   let top = 0
-  for (const { pictures, gapAbove, label } of rows) {
+  for (const { images, gapAbove, label } of rows) {
     top += gapAbove
-    pictures.forEach((picture, column) => {
+    images.forEach((image, column) => {
       const left = labelWidth + column * (tileWidth + gap)
-      const pixels = quantisePictures(picture, size)
+      const pixels = quantiseImages(image, size)
       paste(canvas, pixels, { left, top, width: size.width, scale })
     })
     // Central baselines are not drawn the same everywhere; 0.35 em is half the height of capitals.
@@ -104,19 +103,19 @@ const drawRows = async (
 }
 
 /**
- * Pictures [N,3,H,W] in [-1, 1] row by row, as PNG bytes. Picture n has its top left corner at
+ * Images [N,3,H,W] in [-1, 1] row by row, as PNG bytes. Image n has its top left corner at
  * x = label width + (n mod columns)·(W·scale + gap), y = ⌊n / columns⌋·(H·scale + gap); the rest is white.
  * @throws when the tensor is not float32 [N,3,H,W] with N ≥ 1, or columns, scale or gap is not a count.
  */
 export const gridPng = (
-  images: HostTensor,
+  stack: HostTensor,
   columns: number,
   options: GridOptions = {},
 ): Promise<Uint8Array> => {
-  const { pictures, ...size } = unstack(images)
+  const { images, ...size } = unstack(stack)
   const { gap = 2, labels = [] } = options
-  const rows = inRows(pictures, Math.min(columns, pictures.length)).map(
-    (row, r): Row => ({ pictures: row, gapAbove: r === 0 ? 0 : gap, label: labels[r] ?? '' }),
+  const rows = inRows(images, Math.min(columns, images.length)).map(
+    (row, r): Row => ({ images: row, gapAbove: r === 0 ? 0 : gap, label: labels[r] ?? '' }),
   )
   return drawRows(rows, size, options)
 }
@@ -135,14 +134,14 @@ export const pairGrid = (
   const [upper, lower] = [unstack(originals), unstack(reconstructions)]
   if (showShape(originals.shape) !== showShape(reconstructions.shape)) {
     const shapes = `${showShape(originals.shape)} and ${showShape(reconstructions.shape)}`
-    throw new Error(`picture: originals and reconstructions have shapes ${shapes}; pass equal ones`)
+    throw new Error(`image: originals and reconstructions have shapes ${shapes}; pass equal ones`)
   }
   const { gap = 2, labels = [] } = options
-  const across = Math.min(columns, upper.pictures.length)
-  const below = inRows(lower.pictures, across)
-  const rows = inRows(upper.pictures, across).flatMap((row, r): Row[] => [
-    { pictures: row, gapAbove: r === 0 ? 0 : 3 * gap, label: labels[0] ?? '' },
-    { pictures: below[r], gapAbove: gap, label: labels[1] ?? '' },
+  const across = Math.min(columns, upper.images.length)
+  const below = inRows(lower.images, across)
+  const rows = inRows(upper.images, across).flatMap((row, r): Row[] => [
+    { images: row, gapAbove: r === 0 ? 0 : 3 * gap, label: labels[0] ?? '' },
+    { images: below[r], gapAbove: gap, label: labels[1] ?? '' },
   ])
   return drawRows(rows, upper, options)
 }

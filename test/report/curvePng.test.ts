@@ -1,8 +1,8 @@
-/** @file Curves as a picture: panels beside each other, and names that stay within theirs. */
+/** @file Curves as an image: panels beside each other, and names that stay within theirs. */
 import sharp from 'sharp'
 import { expect, test } from 'vitest'
 import { type Curve, curveSize } from '../../src/report/curve.ts'
-import { curvesPng } from '../../src/report/curvePicture.ts'
+import { curvesPng } from '../../src/report/curvePng.ts'
 
 const curveOf = (...names: string[]): Curve => ({
   title: 'Title',
@@ -19,7 +19,7 @@ const curveOf = (...names: string[]): Curve => ({
 
 const sizeOf = async (curves: readonly Curve[]): Promise<[number, number]> => {
   const { width, height } = await sharp(await curvesPng(curves)).metadata()
-  return [width / 2, height / 2] // two dots of the picture to a pixel of the drawing
+  return [width / 2, height / 2] // two dots of the image to a pixel of the drawing
 }
 
 test('panels lie two beside each other', async () => {

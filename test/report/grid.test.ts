@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import sharp from 'sharp'
 import { expect, test } from 'vitest'
 import { float32, type HostTensor, sizeOf } from '../../src/engine/host/tensor.ts'
-import { gridPng, pairGrid } from '../../src/report/picture.ts'
+import { gridPng, pairGrid } from '../../src/report/grid.ts'
 
 interface Decoded {
   readonly width: number
@@ -17,7 +17,7 @@ const decode = async (png: Uint8Array): Promise<Decoded> => {
   return { width: info.width, height: info.height, at }
 }
 
-/** N pictures in which byte = 40·n + 10·channel + 3·y + x. */
+/** N images in which byte = 40·n + 10·channel + 3·y + x. */
 const byteOf = (n: number, channel: number, y: number, x: number): number => 40 * n + 10 * channel + 3 * y + x
 
 const numbered = (N: number, H: number, W: number): HostTensor => {
@@ -34,7 +34,7 @@ const colour = (n: number, y: number, x: number): number[] => [0, 1, 2].map((c) 
 
 const white = [255, 255, 255]
 
-test('grid: pictures lie where the formula says, enlarged without blending, white elsewhere', async () => {
+test('grid: images lie where the formula says, enlarged without blending, white elsewhere', async () => {
   const [N, H, W] = [5, 2, 3]
   const images = numbered(N, H, W)
   const options = fc.record({
@@ -80,7 +80,7 @@ test('pairs: the reconstruction lies under its original, three gaps between pair
   expect(grid.at(4, 12)).toEqual(white)
 })
 
-test('labels take room on the left, are drawn there, and leave the pictures alone', async () => {
+test('labels take room on the left, are drawn there, and leave the images alone', async () => {
   const images = numbered(4, 12, 12)
   const plain = await decode(await gridPng(images, 2, { scale: 2 }))
   const grid = await decode(await gridPng(images, 2, { scale: 2, labels: ['a <&> "b"', ''] }))
