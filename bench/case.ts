@@ -5,8 +5,7 @@ import { forwardFlops } from '../src/engine/ir/cost.ts'
 import type { Value } from '../src/engine/ir/graph.ts'
 import { flattenSpec, initialParams, type Spec } from '../src/engine/nn/params.ts'
 import type { Runtime } from '../src/engine/runtime/runtime.ts'
-import type { ModelConfig } from '../src/method/networks/config.ts'
-import { imageShape } from '../src/method/stage1.ts'
+import type { ModelConfig } from '../src/method/config.ts'
 
 export type Tensors = Readonly<Record<string, HostTensor>>
 

@@ -1,12 +1,12 @@
 /** @file The frozen stage 1 in use as cases: encoder, decoder sampling, reconstruction. */
 import { type Config, modelConfig } from '../src/config/schema.ts'
-import { stepSpecs } from '../src/method/chain.ts'
+import type { StepInputs } from '../src/method/chain.ts'
+
 import { createCodec } from '../src/method/codec.ts'
 import { samplerSteps } from '../src/method/diffusion/sampler.ts'
-import { latentGrid } from '../src/method/networks/config.ts'
-import { batchNoise, decoderSchedule, imageShape, latentShape } from '../src/method/stage1.ts'
-import { decoderStep, type StepInputs, stage1Spec, zClean } from '../src/method/unifiedLatents.ts'
-import { traceFrozen } from '../src/train/step.ts'
+import { decoderSchedule } from '../src/method/objective/schedules.ts'
+import { traceFrozen } from '../src/train/frozen.ts'
+
 import { type Case, classes, drawnImages, drawnParams, gflopsOf, normal, seed } from './case.ts'
 
 const sampledSteps = 16

@@ -1,11 +1,12 @@
 /** @file Training steps as cases. */
 import { type Config, modelConfig } from '../src/config/schema.ts'
 import { type HostTensor, scalar, zeros } from '../src/engine/host/tensor.ts'
-import type { ModelConfig } from '../src/method/networks/config.ts'
-import { latentShape, stage1Feeds, stage1Objective } from '../src/method/stage1.ts'
-import { stage2Feeds, stage2Objective } from '../src/method/stage2.ts'
-import { optimizerOf } from '../src/stages/stage.ts'
-import { initialState, type Objective, slabsOf, traceTrainStep } from '../src/train/step.ts'
+
+import type { ModelConfig } from '../src/method/config.ts'
+import { optimizerOf } from '../src/stages/runStage.ts'
+
+import type { Objective } from '../src/train/objective.ts'
+import { initialState, slabsOf, traceTrainStep } from '../src/train/step.ts'
 import { type Case, classes, drawnImages, drawnParams, gflopsOf, normal, seed, type Tensors } from './case.ts'
 
 interface Training {

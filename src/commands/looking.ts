@@ -8,6 +8,7 @@ import { buildMixed5 } from '../features/mixed5.ts'
 import { openFeatureNetwork } from '../features/network.ts'
 import { readRunConfig, readRunInfo } from '../runs/runDirectory.ts'
 import { describeModel } from '../stages/info.ts'
+import { stageCalled, stageFlags } from '../stages/list.ts'
 import { expectData } from '../stages/possible.ts'
 import { profileStep } from '../stages/profile.ts'
 import { type DataOptions, describeData } from '../use/describeData.ts'
@@ -66,7 +67,7 @@ const dataOf = (asked: string, flags: DataFlags): DataOptions => {
 }
 
 interface ProfileFlags extends DeviceFlags {
-  readonly stage: '1' | '2'
+  readonly stage: string
   readonly steps: number
   readonly set: readonly string[]
   readonly json?: boolean
@@ -114,7 +115,7 @@ export const lookingCommands = (program: Command): void => {
     .command('profile')
     .description("where a training step spends its time: by operator, by layer, and by the graph's ops")
     .argument('<run or preset>', 'run directory, preset, or configuration file')
-    .addOption(new Option('--stage <stage>', 'which stage').choices(['1', '2']).default('1'))
+    .addOption(new Option('--stage <stage>', 'which stage').choices(stageFlags).default('1'))
     .addOption(new Option('--steps <n>', 'steps to average over').argParser(wholeNumber(1)).default(5))
     .addOption(setOption())
     .addOption(deviceOption())
@@ -124,7 +125,7 @@ export const lookingCommands = (program: Command): void => {
     .action(async (source: string, flags: ProfileFlags) => {
       const { config, classes } = describedBy(source, flags.set)
       const runtime = runtimeOf(flags)
-      const profile = await profileStep(runtime, config, flags.stage, classes, flags.steps)
+      const profile = await profileStep(runtime, config, stageCalled(flags.stage), classes, flags.steps)
       answer(flags.json, { event: 'done', ...profile }, profileText(profile))
     })
 

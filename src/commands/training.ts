@@ -7,8 +7,9 @@ import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { gridArms, parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { describeFeatures } from '../measure/measureRun.ts'
+import { type StageChoice, stageFlags } from '../stages/list.ts'
 import { expectRunnable, expectTrainable } from '../stages/possible.ts'
-import { type StageChoice, train } from '../stages/train.ts'
+import { train } from '../stages/train.ts'
 import { compareReport } from '../studies/compareReport.ts'
 import { planRuns } from '../studies/plan.ts'
 import { isDone, runSweep, type Shard, shardOf, sweepRuns } from '../studies/sweep.ts'
@@ -128,7 +129,7 @@ export const trainingCommands = (program: Command): void => {
     .description('train a run and write its report; the same command again resumes it')
     .argument('<preset or file.yaml>', `${Object.keys(presets).join(', ')}, or a configuration file`)
     .option('--out <dir>', 'run directory (default runs/<name>)')
-    .addOption(new Option('--stage <stage>', 'which stage').choices(['1', '2', 'all']).default('all'))
+    .addOption(new Option('--stage <stage>', 'which stage').choices([...stageFlags, 'all']).default('all'))
     .addOption(new Option('--steps <n>', 'steps of both stages').argParser(wholeNumber(1)))
     .addOption(setOption())
     .addOption(deviceOption())

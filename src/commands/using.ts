@@ -3,19 +3,20 @@
 import { basename, extname, join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
-import { floats } from '../engine/host/tensor.ts'
+import { countOf, examplesOf } from '../engine/host/tensor.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
 import { inspectSafetensors } from '../files/safetensors.ts'
 import { measureRun } from '../measure/measureRun.ts'
 import { evaluate, reconstruct } from '../measure/reconstruct.ts'
-import { latentShape } from '../method/stage1.ts'
-import { gridPng, pairGrid } from '../report/grid.ts'
+import { latentOf } from '../method/config.ts'
+import { partsOfVariant } from '../method/objective/variants.ts'
+import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
 import { rateMapsPng } from '../report/rateMaps.ts'
 import { writeQuality } from '../runs/results.ts'
 import { exportRun } from '../use/exportRun.ts'
+import { choicesOf, factsNamed } from '../use/facts.ts'
 import type { LoadedImages } from '../use/images.ts'
 import { loadImages } from '../use/images.ts'
-import { labelOf } from '../use/labels.ts'
 import { decodeFile, encodeToFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
 import { sample } from '../use/sample.ts'
@@ -117,21 +118,23 @@ export const usingCommands = (program: Command): void => {
       const run = openRun(runDirectory(dir), runtimeOf(flags), warn)
       expectFile('--out', flags.out)
       const { config } = run
-      const classes = run.info.classes.length
-      const none = run.generatesByClass ? undefined : labelOf(run, 'none')
-      const fixed = flags.class === undefined ? none : labelOf(run, flags.class)
-      const labels = Int32Array.from({ length: flags.n }, (_, i) => fixed ?? i % classes)
+      const choices =
+        flags.class === undefined ? choicesOf(run).map(({ facts }) => facts) : [factsNamed(run, flags.class)]
+      const facts = Array.from({ length: flags.n }, (_, i) => choices[i % choices.length] ?? null)
       const guidance = configGuidance(config)
       const sampler = latentSampler(config)
       const start = performance.now()
-      const images = await sample(run, labels, {
+      const images = await sample(run, {
+        facts,
         seed: flags.seed,
         sampler: { ...sampler, steps: flags.steps ?? sampler.steps },
         guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
         decoder: decoderSampler(config),
       })
-      const scale = Math.max(1, Math.round(64 / config.data.size))
-      writeOutput(flags.out, await gridPng(images, Math.ceil(Math.sqrt(flags.n)), { scale }))
+      writeOutput(
+        flags.out,
+        await gridPng(images, Math.ceil(Math.sqrt(flags.n)), { scale: visibleScale(images) }),
+      )
       const seconds = (performance.now() - start) / 1000
       answer(
         flags.json,
@@ -174,22 +177,14 @@ export const usingCommands = (program: Command): void => {
         )
       }
       if (flags.out !== undefined) {
-        const shape = [files.length, 3, run.config.data.size, run.config.data.size]
-        const pair = [images, reconstructions].map((data) => ({ dtype: 'float32' as const, shape, data }))
-        const scale = Math.max(1, Math.round(64 / run.config.data.size))
-        writeOutput(flags.out, await pairGrid(pair[0]!, pair[1]!, Math.min(8, files.length), { scale }))
+        const options = { scale: visibleScale(images) }
+        writeOutput(flags.out, await pairGrid(images, reconstructions, Math.min(8, files.length), options))
       }
       if (flags.maps !== undefined && rateElements !== null) {
-        const { size } = run.config.data
-        const [, c, h, w] = latentShape(run.model, 1) as [number, number, number, number]
-        const maps = {
-          images,
-          reconstructions,
-          rateElements,
-          size,
-          latent: [c, h, w] as const,
-        }
-        writeOutput(flags.maps, await rateMapsPng(maps, Math.max(1, Math.round(96 / size))))
+        const { channels, height, width } = latentOf(run.model)
+        const latent = [channels, height, width] as const
+        const maps = { images, reconstructions, rateElements, latent }
+        writeOutput(flags.maps, await rateMapsPng(maps, visibleScale(images, 96)))
       }
       const { psnr, bitsPerPixel: rate } = figures
       answer(
@@ -251,16 +246,10 @@ export const usingCommands = (program: Command): void => {
       expectFolder('--out', flags.out)
       expectTensors(file)
       const { images, names } = await decodeFile(run, file, { seed: flags.seed, sampler })
-      const { size } = run.config.data
-      const each = 3 * size ** 2
-      const count = images.shape[0]!
+      const count = countOf(images)
       for (let i = 0; i < count; i++) {
         const name = `${String(i).padStart(5, '0')}-${basename(names[i] ?? 'latent', extname(names[i] ?? ''))}.png`
-        const data = floats(images).subarray(i * each, (i + 1) * each)
-        writeOutput(
-          join(flags.out, name),
-          await gridPng({ dtype: 'float32', shape: [1, 3, size, size], data }, 1),
-        )
+        writeOutput(join(flags.out, name), await gridPng(examplesOf(images, i, 1), 1))
       }
       answer(flags.json, { event: 'done', count, out: flags.out }, `${count} images: ${flags.out}`)
     })
@@ -314,8 +303,8 @@ export const usingCommands = (program: Command): void => {
             })
       if (quality !== null && directory === dir) writeQuality(dir, quality)
       // Pixel diffusion has no latent to rate and nothing to reconstruct.
-      const isPixels = run.config.variant.encoder === 'pixels'
-      const figures = isPixels && quality !== null ? null : await evaluate(run, runtime, flags)
+      const { isLearned } = partsOfVariant(run.config.variant).space
+      const figures = !isLearned && quality !== null ? null : await evaluate(run, runtime, flags)
       answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
     })
 

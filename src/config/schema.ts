@@ -1,15 +1,15 @@
 /** @file The configuration of a run: every key, its unit, its bounds. Derived values are computed, never stored. */
 import { z } from 'zod'
-import type {
-  BaseConfig,
-  DecoderConfig,
-  EncoderConfig,
-  LatentConfig,
-  ModelConfig,
-  PriorConfig,
-  VariantConfig,
-} from '../method/networks/config.ts'
-import { noVariant } from '../method/networks/config.ts'
+import type { BaseSettings, DecoderSettings, ModelConfig } from '../method/config.ts'
+import type { EncoderSizes, LatentConfig, TransformerSizes } from '../method/networks/config.ts'
+import {
+  distortions,
+  noVariant,
+  posteriors,
+  rates,
+  spaces,
+  type VariantConfig,
+} from '../method/objective/variants.ts'
 
 /** The kinds of data: the bundled emoji, a folder of images, and formats of data sets. */
 export const dataSources = ['emoji', 'folder', 'webdataset', 'parquet', 'cifar', 'idx', 'npy'] as const
@@ -74,10 +74,10 @@ export interface Config {
   readonly seed: number
   readonly data: DataConfig
   readonly latent: LatentConfig
-  readonly encoder: EncoderConfig
-  readonly prior: PriorConfig
-  readonly decoder: DecoderConfig
-  readonly base: BaseConfig
+  readonly encoder: EncoderSizes
+  readonly prior: TransformerSizes
+  readonly decoder: DecoderSettings
+  readonly base: BaseSettings
   readonly variant: VariantConfig
   readonly train: TrainConfig
   readonly sampler: SamplingConfig
@@ -147,18 +147,20 @@ const stage = {
   emaDecay: share.describe('decay of the averaged weights'),
 }
 
+/** The names of a table's lines. */
+const namesOf = <T extends object>(table: T): (keyof T & string)[] =>
+  Object.keys(table) as (keyof T & string)[]
+
 /** Keys younger than the first runs have defaults, so that those runs still read. */
 const variant = z
   .strictObject({
-    encoder: z.enum(['resnet', 'pixels']).describe('pixels: no stage 1, the base model works on the image'),
-    variance: z.enum(['fixed', 'learned']).describe('whether the encoder predicts a variance (Table 6 D)'),
-    prior: z
-      .enum(['diffusion', 'normal'])
-      .describe('normal: a VAE whose KL is weighted by klWeight (Table 5)'),
+    encoder: z.enum(namesOf(spaces)).describe('pixels: no stage 1, the base model works on the image'),
+    variance: z.enum(namesOf(posteriors)).describe('whether the encoder predicts a variance (Table 6 D)'),
+    prior: z.enum(namesOf(rates)).describe('normal: a VAE whose KL is weighted by klWeight (Table 5)'),
     stopGradient: z.boolean().describe('the prior does not shape the latent (Table 6 A)'),
     klWeight: z.number().nonnegative().describe("weight of the latent's KL to N(0, I)"),
     priorBias: z.number().nullable().describe('bias of a weighted prior, null for the ELBO (Appendix B 2)'),
-    decoder: z.enum(['diffusion', 'mse']).describe('mse: one prediction from the latent alone (Table 5)'),
+    decoder: z.enum(namesOf(distortions)).describe('mse: one prediction from the latent alone (Table 5)'),
   })
   .default(noVariant)
 

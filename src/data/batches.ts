@@ -4,7 +4,9 @@
  * that decoding overlaps with training.
  */
 
+import { type Part, wholeBatch } from '../engine/host/part.ts'
 import { randomUniform, randomWord, streamKey } from '../engine/host/random.ts'
+import { float32, type HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSource } from './images/source.ts'
 
 /** How examples are drawn. */
@@ -108,13 +110,23 @@ export const batchPlan = (
   }
 }
 
-/** Image indices of a step: examples step·batch .. (step+1)·batch−1 of the stream. [batch] */
-export const batchIndices = (plan: BatchPlan, step: number, batch: number): Uint32Array =>
-  Uint32Array.from({ length: batch }, (_, i) => plan.index(step * batch + i))
+/** An example of a step. */
+export interface PlannedExample {
+  /** Index of the image. */
+  readonly index: number
+  readonly mirrored: boolean
+}
 
-/** Which examples of a step are mirrored. */
-export const batchFlips = (plan: BatchPlan, step: number, batch: number): boolean[] =>
-  Array.from({ length: batch }, (_, i) => plan.flipped(step * batch + i))
+/** The examples of a part of a step's batch, step·of + first … of the stream. */
+export const plannedExamples = (
+  plan: BatchPlan,
+  step: number,
+  { first, count, of }: Part,
+): PlannedExample[] =>
+  Array.from({ length: count }, (_, i) => {
+    const position = step * of + first + i
+    return { index: plan.index(position), mirrored: plan.flipped(position) }
+  })
 
 /** What to read. */
 export interface BatchReaderOptions {
@@ -132,7 +144,7 @@ export interface BatchReader {
    * The images of a step, [B, 3, size, size], −1..1. Rejects when reading them failed, which affects no other step;
    * asking again reads again.
    */
-  next(step: number): Promise<Float32Array>
+  next(step: number): Promise<HostTensor>
   /** Refuses further steps; resolves when nothing is being read any more. */
   close(): Promise<void>
 }
@@ -141,10 +153,11 @@ export interface BatchReader {
  * Bytes to network input: [n, size, size, 3], 0..255 → [n, 3, size, size], x / 127.5 − 1.
  * @param flips which images to mirror left to right; none when left out
  */
-export const toNchw = (pixels: Uint8Array, size: number, flips: readonly boolean[] = []): Float32Array => {
+export const toNchw = (pixels: Uint8Array, size: number, flips: readonly boolean[] = []): HostTensor => {
   const plane = size * size
+  const count = pixels.length / (3 * plane)
   const out = new Float32Array(pixels.length)
-  for (let n = 0; n * plane * 3 < pixels.length; n++) {
+  for (let n = 0; n < count; n++) {
     const start = n * plane * 3
     for (let y = 0; y < size; y++) {
       for (let x = 0; x < size; x++) {
@@ -156,22 +169,27 @@ export const toNchw = (pixels: Uint8Array, size: number, flips: readonly boolean
       }
     }
   }
-  return out
+  return float32([count, 3, size, size], out)
 }
 
 /** The given images of a source as network input, unmirrored: [n, 3, size, size], −1..1. */
-export const readImages = async (source: ImageSource, indices: readonly number[]): Promise<Float32Array> =>
+export const readImages = async (source: ImageSource, indices: readonly number[]): Promise<HostTensor> =>
   toNchw(await source.read(indices), source.size)
 
 /** Starts a reader; nothing is read before the first `next`. */
 export const openBatchReader = ({ source, plan, batch, ahead = 3 }: BatchReaderOptions): BatchReader => {
-  const underWay = new Map<number, Promise<Float32Array>>()
+  const underWay = new Map<number, Promise<HostTensor>>()
   const reading = new Set<Promise<unknown>>()
   let closed = false
 
-  const readStep = async (step: number): Promise<Float32Array> => {
-    const pixels = await source.read([...batchIndices(plan, step, batch)])
-    return toNchw(pixels, source.size, batchFlips(plan, step, batch))
+  const readStep = async (step: number): Promise<HostTensor> => {
+    const examples = plannedExamples(plan, step, wholeBatch(batch))
+    const pixels = await source.read(examples.map(({ index }) => index))
+    return toNchw(
+      pixels,
+      source.size,
+      examples.map(({ mirrored }) => mirrored),
+    )
   }
 
   const start = (step: number): void => {

@@ -1,6 +1,7 @@
 /** @file CLIP scores of reconstructions by their captions and of samples by their classes, with those of originals beside them. */
 import type { ImageSource } from '../data/images/source.ts'
 import { type HubOptions, openClip } from '../features/hub.ts'
+import { elementsOf, imageExtent } from '../method/networks/shapes.ts'
 import type { ClipFigures, ClipScore } from '../metrics/figures.ts'
 import { meanAndError } from '../metrics/mean.ts'
 
@@ -50,7 +51,7 @@ export const openClipScores = async (source: ImageSource, request: ClipRequest):
   }
   const clip = await openClip(model, options)
   const size = { height: source.size, width: source.size }
-  const each = 3 * source.size ** 2
+  const each = elementsOf(imageExtent(source.size))
   /** Scores of the images that have a text. */
   const scoresOf = async (pixels: Uint8Array, texts: readonly string[]): Promise<number[]> => {
     const kept = texts.flatMap((text, i) => (text === '' ? [] : [i]))

@@ -2,7 +2,7 @@
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import type { Quality } from '../metrics/figures.ts'
 import { qualityIn } from '../runs/results.ts'
-import { hasStage, openRun, sharesFigures } from '../use/openRun.ts'
+import { openRun, sharesFigures } from '../use/openRun.ts'
 import { openRunData } from '../use/runData.ts'
 import { configGuidance } from '../use/samplers.ts'
 import { measureQuality, openFeatures, type QualityOptions } from './quality.ts'
@@ -31,7 +31,7 @@ export const measureRun = async (
     ...rest,
     guidance: { ...guidance, scale: scale ?? guidance.scale },
     reconstructs: known === null,
-    generates: run.config.sampler.generator === 'prior' || hasStage(dir, 'stage2'),
+    generates: run.config.sampler.generator === 'prior' || run.hasBase,
   })
   if (known === null) return measured
   if (known.protocol.network !== measured.protocol.network)

@@ -10,19 +10,21 @@ import { readImages } from '../data/batches.ts'
 import { defaultCacheDir } from '../data/images/packed.ts'
 import type { ImageSource } from '../data/images/source.ts'
 import { quantiseImages, quantiserName } from '../engine/host/pixels.ts'
-import { float32, floats, joined } from '../engine/host/tensor.ts'
+import { float32, floats, type HostTensor, joined } from '../engine/host/tensor.ts'
 import { hubPrefix, openHubNetwork } from '../features/hub.ts'
 import { buildMixed5, defaultFeatureFile } from '../features/mixed5.ts'
 import { type FeatureNetwork, openFeatureNetwork } from '../features/network.ts'
 import type { ImportTransformers } from '../features/transformers.ts'
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
+import { imageOf } from '../method/config.ts'
 import type { Guidance, SamplerConfig } from '../method/diffusion/sampler.ts'
-import { batchFor } from '../method/programs.ts'
+import { partsOfVariant } from '../method/objective/variants.ts'
+import { batchFor, type ImageSet } from '../method/programs.ts'
 import { compareFeatureSets } from '../metrics/compareFeatures.ts'
 import { type FeatureSet, featureSet } from '../metrics/featureSet.ts'
 import type { Quality } from '../metrics/figures.ts'
+import { type Conditioned, factsLike, generatesByClass } from '../use/facts.ts'
 import { evenly } from '../use/images.ts'
-import { labelLike } from '../use/labels.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { decoderSampler, latentSampler } from '../use/samplers.ts'
 import { openClipScores } from './clipScores.ts'
@@ -74,20 +76,19 @@ const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
   return hash.digest('hex').slice(0, 20)
 }
 
-/** Features of `count` images that come in parts [n, 3, size, size]; `look` sees their bytes as they pass. */
+/** Features of `count` images that come in parts [n, 3, H, W]; `look` sees their bytes as they pass. */
 const featuresOf = async (
   network: FeatureNetwork,
-  size: number,
-  count: number,
-  atOnce: number,
-  part: (first: number, n: number) => Promise<Float32Array>,
+  { count, atOnce }: { readonly count: number; readonly atOnce: number },
+  part: ImageSet['read'],
   look?: (pixels: Uint8Array, first: number) => Promise<void>,
 ): Promise<FeatureSet> => {
-  const side = { height: size, width: size }
   const rows: Float32Array[] = []
   for (let first = 0; first < count; first += atOnce) {
-    const pixels = quantiseImages(await part(first, Math.min(atOnce, count - first)), side)
-    rows.push(await network.features(pixels, side))
+    const images = await part(first, Math.min(atOnce, count - first))
+    const [height, width] = images.shape.slice(2) as [number, number]
+    const pixels = quantiseImages(images)
+    rows.push(await network.features(pixels, { height, width }))
     await look?.(pixels, first)
   }
   return featureSet(joined(rows), network.dimension)
@@ -105,7 +106,7 @@ const sourceFeatures = async (
     const { features } = readSafetensors(path).tensors
     if (features?.shape[0] === source.count) return featureSet(floats(features), network.dimension)
   }
-  const set = await featuresOf(network, source.size, source.count, atOnce, (first, n) =>
+  const set = await featuresOf(network, { count: source.count, atOnce }, (first, n) =>
     readImages(
       source,
       Array.from({ length: n }, (_, i) => first + i),
@@ -121,23 +122,23 @@ const samplerText = ({ kind, steps, variance }: SamplerConfig): string =>
   kind === 'ddim' ? `ddim, ${steps} steps` : `ancestral, ${steps} steps, variance ${variance}`
 
 /** What of a run, and what else, decides how images are made. */
-type Sampled = Pick<OpenedRun, 'config' | 'generatesByClass'>
+type Sampled = Conditioned
 type Sampling = Pick<QualityOptions, 'guidance' | 'samples' | 'seed'>
 
 /** By what images are made in a run of this configuration: the part of a protocol that is known without measuring. */
-const samplingOf = ({ config, generatesByClass }: Sampled, { guidance, samples, seed }: Sampling) => {
+const samplingOf = ({ config, info }: Sampled, { guidance, samples, seed }: Sampling) => {
   // Without classes there is nothing to be guided by.
-  const scale = generatesByClass ? guidance.scale : 1
+  const scale = generatesByClass(config, info.classes.length) ? guidance.scale : 1
+  const { space, distortion } = partsOfVariant(config.variant)
   const where = [guidance.logSnrMin, guidance.logSnrMax] as const
   return {
     samples,
     latentSampler: samplerText(latentSampler(config)),
-    decoderSampler:
-      config.variant.encoder === 'pixels'
-        ? 'none, the latents are pixels'
-        : config.variant.decoder === 'mse'
-          ? 'none, one prediction'
-          : samplerText(decoderSampler(config)),
+    decoderSampler: !space.isLearned
+      ? 'none, the latents are pixels'
+      : distortion.isOneStep
+        ? 'none, one prediction'
+        : samplerText(decoderSampler(config)),
     guidance: scale,
     ...(scale === 1 ? {} : { guidanceLogSnr: where }),
     seed,
@@ -180,7 +181,7 @@ export const measureQuality = async (
 ): Promise<Quality> => {
   const { config, model } = run
   const { samples, seed, guidance, fitBias, atOnce = 256 } = options
-  const reconstructs = options.reconstructs && model.variant.encoder !== 'pixels'
+  const reconstructs = options.reconstructs && partsOfVariant(model.variant).space.isLearned
   const positions = evenly(samples, source.count)
   // Classes are drawn as often as the training images have them, which samples are compared with.
   const sampled = Array.from({ length: samples }, (_, i) => Math.floor((i * source.count) / samples))
@@ -193,13 +194,13 @@ export const measureQuality = async (
           importer: options.importer,
           positions: reconstructs ? positions : [],
           // Samples without classes show nothing that a class name says.
-          sampled: options.generates && run.generatesByClass ? sampled : [],
+          sampled: options.generates && generatesByClass(config, model.classes) ? sampled : [],
           atOnce,
         }).catch(async (error: unknown) => {
           await network.dispose()
           throw error
         })
-  const batch = batchFor(samples, model.size)
+  const batch = batchFor(samples, imageOf(model))
   const codec = run.codec(batch)
   const [chain, decoder] = [latentSampler(config), decoderSampler(config)]
   try {
@@ -210,7 +211,7 @@ export const measureQuality = async (
       atOnce,
     )
     const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
-    const reconstruct = async (first: number, n: number): Promise<Float32Array> => {
+    const reconstruct = async (first: number, n: number): Promise<HostTensor> => {
       const images = await readImages(source, positions.slice(first, first + n))
       const z0 = codec.addNoise(await codec.encode(images, seed, first), seed, first)
       return codec.decode(z0, seed, decoder, first)
@@ -219,9 +220,9 @@ export const measureQuality = async (
       ? null
       : compare(
           chosen(real, positions),
-          await featuresOf(network, model.size, positions.length, atOnce, reconstruct, clip?.reconstructed),
+          await featuresOf(network, { count: positions.length, atOnce }, reconstruct, clip?.reconstructed),
         )
-    const labels = Int32Array.from(sampled, (i) => labelLike(run, source, i))
+    const facts = sampled.map((i) => factsLike(run, source, i))
     const generator = options.generates ? run.generator(batch) : null
     const generation =
       generator &&
@@ -229,11 +230,10 @@ export const measureQuality = async (
         real,
         await featuresOf(
           network,
-          model.size,
-          samples,
-          atOnce,
+          { count: samples, atOnce },
           async (first, n) => {
-            const z0 = await generator.generate(labels.slice(first, first + n), seed, chain, guidance, first)
+            const own = facts.slice(first, first + n)
+            const z0 = await generator.generate({ facts: own, seed, sampler: chain, guidance, first })
             return codec.decode(z0, seed + 1, decoder, first)
           },
           clip?.generated,

@@ -1,15 +1,19 @@
 /** @file What a run is worth on images: reconstructions, rates and errors of a set, of files, of the held-out part. */
 import type { ImageSource } from '../data/images/source.ts'
-import { joined, sizeOf } from '../engine/host/tensor.ts'
+import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
+import { imageOf, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import { baseNatsOf, evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../method/evaluate.ts'
+import { elementsOf, positionsOf } from '../method/networks/shapes.ts'
+import { partsOfVariant } from '../method/objective/variants.ts'
 import { batchFor, type ImageSet, partsOf } from '../method/programs.ts'
-import { imageShape, latentShape } from '../method/stage1.ts'
+
 import type { Evaluation } from '../metrics/figures.ts'
 import { meanAndError } from '../metrics/mean.ts'
+import { factsLike } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
-import { labelLike } from '../use/labels.ts'
+
 import type { OpenedRun } from '../use/openRun.ts'
 import { openRunData } from '../use/runData.ts'
 import { decoderSampler } from '../use/samplers.ts'
@@ -32,15 +36,22 @@ export const measureStage1 = async (
   { seed, sampler, draws = drawsPerImage }: MeasureOptions,
   look?: (part: MeasuredPart) => void,
 ): Promise<MeasuredStage1> => {
-  if (run.model.variant.encoder === 'pixels') {
+  const { model } = run
+  if (!partsOfVariant(model.variant).space.isLearned) {
     throw new Error(
-      `this run's latent is the image itself (variant.encoder is pixels): there is nothing to reconstruct or to rate`,
+      `this run's latent is the image itself (variant.encoder is ${model.variant.encoder}): there is nothing to reconstruct or to rate`,
     )
   }
-  const batch = batchFor(images.count, run.model.size)
+  const batch = batchFor(images.count, imageOf(model))
   const codec = run.codec(batch)
   const options = { draws, batch, seed, sampler }
-  const measured = await evaluateStage1(runtime, run.model, run.stage1(), codec, images, options, look)
+  const measured = await evaluateStage1(
+    runtime,
+    { model, weights: run.autoencoder(), codec },
+    images,
+    options,
+    look,
+  )
   await codec.dispose()
   return measured
 }
@@ -48,7 +59,7 @@ export const measureStage1 = async (
 /** Reconstructions with what was measured of them. */
 export interface Reconstructed extends MeasuredStage1 {
   /** [N, 3, H, W] */
-  readonly reconstructions: Float32Array
+  readonly reconstructions: HostTensor
   /** The latent's nats where they fall, [N, c, h, w]; null unless they were asked for. */
   readonly rateElements: Float64Array | null
 }
@@ -57,23 +68,21 @@ export interface Reconstructed extends MeasuredStage1 {
 export const reconstruct = async (
   run: OpenedRun,
   runtime: Runtime,
-  images: Float32Array,
+  images: HostTensor,
   options: MeasureOptions & { readonly rates?: boolean },
 ): Promise<Reconstructed> => {
-  const each = sizeOf(imageShape(run.model, 1))
-  const perLatent = sizeOf(latentShape(run.model, 1))
-  const count = images.length / each
   const given: ImageSet = {
-    count,
-    read: async (first, n) => images.subarray(first * each, (first + n) * each),
+    count: countOf(images),
+    read: async (first, n) => examplesOf(images, first, n),
   }
-  const reconstructions = new Float32Array(images.length)
-  const rateElements = options.rates ? new Float64Array(count * perLatent) : null
+  const perLatent = elementsOf(latentOf(run.model))
+  const parts: HostTensor[] = []
+  const rateElements = options.rates ? new Float64Array(given.count * perLatent) : null
   const measured = await measureStage1(run, runtime, given, options, (part) => {
-    reconstructions.set(part.reconstructions, part.first * each)
+    parts.push(part.reconstructions)
     rateElements?.set(part.rateElements, part.first * perLatent)
   })
-  return { ...measured, reconstructions, rateElements }
+  return { ...measured, reconstructions: stacked(parts), rateElements }
 }
 
 /** The rate of held-out images by a run's base model, in bits/pixel; null where it has none, or none can be told. */
@@ -86,18 +95,16 @@ export const baseRate = async (
   if (!run.hasBase || run.config.variant.variance === 'learned') return null
   const indices = evenly(options.count, source.count)
   const images = evenImages(source, options.count)
-  const batch = batchFor(indices.length, run.model.size)
+  const image = imageOf(run.model)
+  const batch = batchFor(indices.length, image)
   const codec = run.codec(batch)
-  const parts: Float32Array[] = []
+  const parts: HostTensor[] = []
   for (const { first, n } of partsOf(indices.length, batch))
     parts.push(await codec.encode(await images.read(first, n)))
   await codec.dispose()
-  const labels = Int32Array.from(indices, (index) => labelLike(run, source, index))
-  const nats = await baseNatsOf(runtime, run.model, run.stage2(), joined(parts), labels, {
-    ...options,
-    batch,
-  })
-  return meanAndError(nats.map((n) => n / (run.model.size ** 2 * Math.LN2)))
+  const examples = { z: stacked(parts), facts: indices.map((index) => factsLike(run, source, index)) }
+  const nats = await baseNatsOf(runtime, run.model, run.base(), examples, { ...options, batch })
+  return meanAndError(nats.map((n) => n / (positionsOf(image) * Math.LN2)))
 }
 
 /** Measures a run on up to `count` held-out images, spread evenly. */

@@ -1,51 +1,89 @@
-/** @file A sampler's chain in use: one traced step, run from pure noise to the end on a batch. */
-
-import { float32, type HostTensor, type Shape, scalar } from '../engine/host/tensor.ts'
+/** @file A sampler's chain in use: one traced step, run from pure noise to the end on a batch that stays on the device. */
+import { float32, type HostTensor, type Shape, scalar, zeros } from '../engine/host/tensor.ts'
+import type { Value } from '../engine/ir/graph.ts'
+import type { InputSpec } from '../engine/ir/program.ts'
+import { add, mul } from '../engine/ops/core.ts'
+import type { DeviceState, Runtime } from '../engine/runtime/runtime.ts'
+import { numberedNoise } from './diffusion/draws.ts'
+import { levelOf, xFromV } from './diffusion/process.ts'
 import type { Step } from './diffusion/sampler.ts'
-import { batchNoise } from './stage1.ts'
-import type { StepInputs } from './unifiedLatents.ts'
 
-/** The input types of one sampler step. */
-export const stepSpecs = (shape: Shape): Record<keyof StepInputs, { shape: Shape }> => ({
+/** The inputs of one denoising step x_s = keep·x_t + clean·x̂ + noise·ε (see diffusion/sampler.ts) for x [B, …]. */
+export const stepInputs = (shape: Shape): Readonly<Record<keyof StepInputs, InputSpec>> => ({
   xT: { shape },
   eps: { shape },
-  logSnr: { shape: [shape[0]!] },
+  logSnr: { shape: [shape[0] ?? 1] },
   keep: { shape: [] },
   clean: { shape: [] },
   noise: { shape: [] },
 })
 
-/** Where a chain's noise comes from: the stream of a name, from an example on. */
-export interface ChainNoise {
+/** Those inputs, traced. */
+export type StepInputs = Readonly<Record<'xT' | 'eps' | 'logSnr' | 'keep' | 'clean' | 'noise', Value>>
+
+/** x_s from x̂. */
+export const takeStep = ({ xT, eps, keep, clean, noise }: StepInputs, xHat: Value): Value =>
+  add(add(mul(xT, keep), mul(xHat, clean)), mul(eps, noise))
+
+/** x̂ from v̂ at a step's noise level. */
+export const predicted = ({ xT, logSnr }: Pick<StepInputs, 'xT' | 'logSnr'>, vHat: Value): Value =>
+  xFromV(xT, vHat, levelOf(logSnr, 4))
+
+/** A chain of steps, and where its noise comes from: the stream of a name, from an example on. */
+export interface Chain {
+  readonly steps: readonly Step[]
+  /** [B, …] */
+  readonly shape: Shape
   readonly seed: number
   readonly name: string
   readonly first: number
+  /** Where the chain begins: pure noise when absent. */
+  readonly start?: HostTensor | undefined
 }
 
+/** A compiled denoising step, whose output `x` replaces the state's `xT`. */
+export interface StepProgram {
+  run(feeds: Readonly<Record<string, HostTensor>>, state: DeviceState): Promise<unknown>
+}
+
+/** What a step's program replaces in its state. */
+export const stepUpdates = { xT: 'x' } as const
+
 /**
- * Takes all steps of a chain on a batch.
- * @param advance x of the next step from the inputs of this one
- * @param start where the chain begins: pure noise when absent
+ * Takes all steps of a chain on a batch; x_t and what is held with it never leave the device in between.
+ * @param held inputs that are the same in all steps
+ * @param program the program of a step and what it is fed besides, by its noise level
  */
 export const runChain = async (
-  steps: readonly Step[],
-  shape: Shape,
-  { seed, name, first }: ChainNoise,
-  advance: (inputs: Readonly<Record<keyof StepInputs, HostTensor>>, step: Step) => Promise<HostTensor>,
-  start: HostTensor = batchNoise(shape, seed, name, first),
+  runtime: Runtime,
+  { steps, shape, seed, name, first, start }: Chain,
+  held: Readonly<Record<string, HostTensor>>,
+  program: (step: Step) => {
+    readonly program: StepProgram
+    readonly feeds: Readonly<Record<string, HostTensor>>
+  },
 ): Promise<HostTensor> => {
-  const B = shape[0]!
-  let xT = start
-  for (const [i, step] of steps.entries()) {
-    const inputs = {
-      xT,
-      eps: step.noise === 0 ? xT : batchNoise(shape, seed, `${name}/${i}`, first),
-      logSnr: float32([B], new Float32Array(B).fill(step.logSnr)),
-      keep: scalar(step.keep),
-      clean: scalar(step.clean),
-      noise: scalar(step.noise),
+  const B = shape[0] ?? 1
+  const nothing = zeros(shape)
+  const state = await runtime.place({ ...held, xT: start ?? numberedNoise(shape, seed, name, first) })
+  try {
+    for (const [i, step] of steps.entries()) {
+      const { program: own, feeds } = program(step)
+      await own.run(
+        {
+          ...feeds,
+          eps: step.noise === 0 ? nothing : numberedNoise(shape, seed, `${name}/${i}`, first),
+          logSnr: float32([B], new Float32Array(B).fill(step.logSnr)),
+          keep: scalar(step.keep),
+          clean: scalar(step.clean),
+          noise: scalar(step.noise),
+        },
+        state,
+      )
     }
-    xT = await advance(inputs, step)
+    const { xT } = await state.read(['xT'])
+    return xT!
+  } finally {
+    await state.dispose()
   }
-  return xT
 }

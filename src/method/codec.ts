@@ -1,95 +1,150 @@
 /** @file The frozen stage 1 in use: images to clean latents, noisy latents to images. Always the averaged weights. */
-
-import { floats, type HostTensor, zeros } from '../engine/host/tensor.ts'
+import { countOf, float32, floats, type HostTensor, paddedExamples, zeros } from '../engine/host/tensor.ts'
+import { depthToSpace, spaceToDepth } from '../engine/ops/conv.ts'
+import { constant } from '../engine/ops/core.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import { traceFrozen, type Weights } from '../train/step.ts'
-import { runChain, stepSpecs } from './chain.ts'
+import { traceFrozen, type Weights } from '../train/frozen.ts'
+import { encoderNetwork } from './autoencoder.ts'
+import { predicted, runChain, stepInputs, stepUpdates, takeStep } from './chain.ts'
+import { imageOf, latentOf, type ModelConfig, partConfig } from './config.ts'
+import { numberedNoise } from './diffusion/draws.ts'
 import { type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from './diffusion/schedule.ts'
-import type { ModelConfig } from './networks/config.ts'
-import { batchOf, compiledOnUse, inBatches } from './programs.ts'
-import { batchNoise, decoderSchedule, imageShape, latentShape } from './stage1.ts'
-import { decoderStep, pixelsOf, type StepInputs, zClean } from './unifiedLatents.ts'
+import { decoderNetwork } from './networks/decoder.ts'
+import { batchShape } from './networks/shapes.ts'
+import { drawnLatent } from './objective/parts.ts'
+import { decoderSchedule, filled } from './objective/schedules.ts'
+import { clipPixels } from './objective/spaces.ts'
+import { partsOfVariant } from './objective/variants.ts'
+import { compiledOnUse, inBatches } from './programs.ts'
 
 /** Encoder and decoder ready to run. Examples are numbered from `first` (0 when absent), so that parts of a set draw on. */
 export interface Codec {
   /** Images [N, 3, H, W] in [−1, 1] → clean latents [N, c, h, w]; a learned variance draws by (seed, example). */
-  encode(images: Float32Array, seed?: number, first?: number): Promise<Float32Array>
+  encode(images: HostTensor, seed?: number, first?: number): Promise<HostTensor>
   /** Adds the encoder's fixed noise: z_0 = α_0·z + σ_0·ε, ε from (seed, example). Pixels get none. */
-  addNoise(z: Float32Array, seed: number, first?: number): Float32Array
+  addNoise(z: HostTensor, seed: number, first?: number): HostTensor
   /**
    * Noisy latents z_0 [N, c, h, w] → images in [−1, 1], noise from (seed, example). Latents that are pixels come as
    * they are, and a decoder that predicts at once takes one step (`variant`).
    */
-  decode(z0: Float32Array, seed: number, sampler: SamplerConfig, first?: number): Promise<Float32Array>
+  decode(z0: HostTensor, seed: number, sampler: SamplerConfig, first?: number): Promise<HostTensor>
   dispose(): Promise<void>
 }
 
-/**
- * The codec for batches of B; encoder and decoder are compiled when they are first used.
- * @param weights the averaged stage-1 weights
- */
-export const createCodec = (runtime: Runtime, config: ModelConfig, weights: Weights, B: number): Codec => {
-  const [images, latents] = [imageShape(config, B), latentShape(config, B)]
-  const { variance, encoder: encoderKind, decoder: decoderKind } = config.variant
+/** The codec of pixel diffusion: patches to channels and back. */
+const pixelCodec = (runtime: Runtime, model: ModelConfig, B: number): Codec => {
+  const { downsample } = model.latent
+  const rearranged = (name: string, shape: readonly number[], body: typeof depthToSpace) =>
+    compiledOnUse(runtime, () =>
+      traceFrozen(name, { weights: {}, networks: {}, inputs: { given: { shape } } }, (_, { given }) => ({
+        made: body(given, downsample),
+      })),
+    )
+  const toLatents = rearranged('encode', batchShape(imageOf(model), B), spaceToDepth)
+  const toImages = rearranged('pixels', batchShape(latentOf(model), B), depthToSpace)
+  const all = (program: typeof toLatents, given: HostTensor): Promise<HostTensor> =>
+    inBatches(
+      countOf(given),
+      B,
+      async (from) => (await program.run({ given: paddedExamples(given, from, B) })).made,
+    )
+  return {
+    encode: (images) => all(toLatents, images),
+    addNoise: (z) => z,
+    decode: (z) => all(toImages, z),
+    dispose: async () => {
+      await toLatents.dispose()
+      await toImages.dispose()
+    },
+  }
+}
+
+/** z_0 = α_0·z + σ_0·ε (section 3.1). @param eps as many numbers as z */
+const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTensor => {
+  const [alpha, sigma, noise] = [alphaOf(logSnr0), sigmaOf(logSnr0), floats(eps)]
+  return float32(
+    z.shape,
+    floats(z).map((value, i) => alpha * value + sigma * noise[i]!),
+  )
+}
+
+/** The codec of a trained encoder and decoder. */
+const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Codec => {
+  const [images, latents] = [batchShape(imageOf(model), B), batchShape(latentOf(model), B)]
+  const { isOneStep } = partsOfVariant(model.variant).distortion
   const encoder = compiledOnUse(runtime, () =>
     traceFrozen(
       'encode',
-      weights,
-      { x: { shape: images }, zDraw: { shape: latents } },
-      (lookUp, { x, zDraw }) => ({
-        z: zClean(config, lookUp, x!, zDraw),
-      }),
+      {
+        weights,
+        networks: { encoder: encoderNetwork(model) },
+        inputs: { x: { shape: images }, zDraw: { shape: latents } },
+      },
+      (networks, { x, zDraw }) => ({ z: drawnLatent(networks.encoder(x), zDraw) }),
     ),
   )
-  const pixels = compiledOnUse(runtime, () =>
-    traceFrozen('pixels', {}, { z: { shape: latents } }, (_, { z }) => ({ x: pixelsOf(config, z!) })),
+  const decoder = compiledOnUse(
+    runtime,
+    () =>
+      traceFrozen(
+        'decode',
+        {
+          weights,
+          networks: { decoder: decoderNetwork(partConfig(model).decoder) },
+          inputs: { z0: { shape: latents }, ...stepInputs(images) },
+        },
+        (networks, { z0, ...step }) => {
+          const z0LogSnr = constant(filled(B, model.latent.logSnr0))
+          const { xT, logSnr } = step
+          const vHat = networks.decoder({ xT, z0, logSnr, z0LogSnr })
+          return { x: takeStep(step, clipPixels(predicted(step, vHat))) }
+        },
+      ),
+    stepUpdates,
   )
-  const specs = { z0: { shape: latents }, ...stepSpecs(images) }
-  const decoder = compiledOnUse(runtime, () =>
-    traceFrozen('decode', weights, specs, (lookUp, { z0, ...step }) => ({
-      x: decoderStep(config, lookUp, z0!, step as unknown as StepInputs),
-    })),
-  )
-  const imageSize = 3 * config.size ** 2
-  const latentSize = latents.slice(1).reduce((n, d) => n * d, 1)
-
-  const decodeBatch = async (z: HostTensor, first: number, seed: number, sampler: SamplerConfig) => {
-    if (encoderKind === 'pixels') return floats((await pixels.run({ z })).x!)
-    const atOnce = decoderKind === 'mse'
-    const chain = atOnce ? { ...sampler, steps: 1 } : sampler
-    const x = await runChain(
-      samplerSteps(decoderSchedule(config), chain, 'clean'),
-      images,
-      { seed, name: 'decode', first },
-      async (step) => (await decoder.run({ z0: z, ...step })).x!,
-      atOnce ? zeros(images) : undefined,
-    )
-    return floats(x)
-  }
-
+  const draws = model.variant.variance === 'learned'
   return {
     encode: (x, seed = 0, first = 0) =>
-      inBatches(x.length / imageSize, B, async (from) => {
-        const given = { x: batchOf(x, images, from) }
-        const zDraw = variance === 'learned' ? batchNoise(latents, seed, 'zDraw', first + from) : undefined
-        return floats((await encoder.run(zDraw === undefined ? given : { ...given, zDraw })).z!)
+      inBatches(countOf(x), B, async (from) => {
+        const given = { x: paddedExamples(x, from, B) }
+        const zDraw = draws ? { zDraw: numberedNoise(latents, seed, 'zDraw', first + from) } : {}
+        return (await encoder.run({ ...given, ...zDraw })).z
       }),
-    addNoise: (z, seed, first = 0) => {
-      if (encoderKind === 'pixels') return z.slice()
-      const count = z.length / latentSize
-      const eps = floats(batchNoise([count, latentSize], seed, 'z0', first))
-      const [alpha, sigma] = [alphaOf(config.latent.logSnr0), sigmaOf(config.latent.logSnr0)]
-      return z.map((value, i) => alpha * value + sigma * eps[i]!)
-    },
+    addNoise: (z, seed, first = 0) =>
+      noisyLatent(z, numberedNoise(z.shape, seed, 'z0', first), model.latent.logSnr0),
     decode: (z0, seed, sampler, first = 0) =>
-      inBatches(z0.length / latentSize, B, (from) =>
-        decodeBatch(batchOf(z0, latents, from), first + from, seed, sampler),
+      inBatches(countOf(z0), B, (from) =>
+        runChain(
+          runtime,
+          {
+            steps: samplerSteps(
+              decoderSchedule(imageOf(model)),
+              isOneStep ? { ...sampler, steps: 1 } : sampler,
+              'clean',
+            ),
+            shape: images,
+            seed,
+            name: 'decode',
+            first: first + from,
+            start: isOneStep ? zeros(images) : undefined,
+          },
+          { z0: paddedExamples(z0, from, B) },
+          () => ({ program: decoder, feeds: {} }),
+        ),
       ),
     dispose: async () => {
       await encoder.dispose()
       await decoder.dispose()
-      await pixels.dispose()
     },
   }
 }
+
+/**
+ * The codec for batches of B; encoder and decoder are compiled when they are first used.
+ * @param weights averaged weights of encoder and decoder; not read where latents are pixels
+ */
+export const createCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Codec =>
+  partsOfVariant(model.variant).space.isLearned
+    ? learnedCodec(runtime, model, weights, B)
+    : pixelCodec(runtime, model, B)

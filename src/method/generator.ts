@@ -1,85 +1,154 @@
-/** @file The base model in use: labels to noisy latents, by ancestral or DDIM steps that stop at λ(0). */
-
-import { floats, int32, scalar } from '../engine/host/tensor.ts'
+/** @file A model of latents in use: what is asked for to noisy latents, by steps that stop at λ(0). */
+import { type HostTensor, scalar } from '../engine/host/tensor.ts'
+import type { Value } from '../engine/ir/graph.ts'
+import { add, mul, sub } from '../engine/ops/core.ts'
+import { concat, slice } from '../engine/ops/slice.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import { traceFrozen, type Weights } from '../train/step.ts'
-import { runChain, stepSpecs } from './chain.ts'
+import { traceFrozen, type Weights } from '../train/frozen.ts'
+import { conditionedBase, conditionFeeds, conditionInputs } from './baseModel.ts'
+import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
+import type { Facts } from './conditions/condition.ts'
+import { latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
-import { nullLabel } from './networks/base.ts'
-import type { ModelConfig } from './networks/config.ts'
+import type { Base } from './networks/base.ts'
+import { priorNetwork } from './networks/prior.ts'
+import { batchShape } from './networks/shapes.ts'
+import { latentSchedule } from './objective/schedules.ts'
+import { partsOfVariant } from './objective/variants.ts'
 import { compiledOnUse, inBatches } from './programs.ts'
-import { latentShape } from './stage1.ts'
-import { baseSchedule } from './stage2.ts'
-import { baseStep, guidedBaseStep, priorStep, type StepInputs } from './unifiedLatents.ts'
 
-/** Which network generates: the base model of stage 2, or the prior of stage 1 (Appendix B; it knows no classes). */
+/** Which network generates: the base model of stage 2, or the prior of stage 1 (Appendix B; it is told nothing). */
 export type GeneratorKind = 'base' | 'prior'
+
+/** What to generate, and how. */
+export interface GenerationRequest {
+  /** What is known of each sample; null for nothing. */
+  readonly facts: readonly (Facts | null)[]
+  readonly seed: number
+  readonly sampler: SamplerConfig
+  readonly guidance: Guidance
+  /** Number of the first sample; 0 when absent. */
+  readonly first?: number
+}
 
 /** A model of latents ready to run. */
 export interface Generator {
-  /**
-   * One class per sample (the null label for none) → noisy latents z_0 [N, c, h, w], noise from (seed, example). Samples
-   * are numbered from `first`, 0 when absent.
-   */
-  generate(
-    labels: Int32Array,
-    seed: number,
-    sampler: SamplerConfig,
-    guidance: Guidance,
-    first?: number,
-  ): Promise<Float32Array>
+  /** Noisy latents z_0 [N, c, h, w], noise from (seed, number of the sample). */
+  generate(request: GenerationRequest): Promise<HostTensor>
   dispose(): Promise<void>
 }
 
-/**
- * The generator for batches of B. Its steps are compiled when first used: guided, at twice the cost, only where guidance
- * is not 1.
- * @param weights the averaged weights of stage 2, or of stage 1 for its prior
- */
-export const createGenerator = (
-  runtime: Runtime,
-  config: ModelConfig,
-  weights: Weights,
-  B: number,
-  kind: GeneratorKind = 'base',
-): Generator => {
-  const shape = latentShape(config, B)
-  const labelled = { labels: { shape: [B], dtype: 'int32' as const }, ...stepSpecs(shape) }
-  const guiding = { nullLabels: { shape: [B], dtype: 'int32' as const }, guidance: { shape: [] } }
-  const plain = compiledOnUse(runtime, () =>
-    traceFrozen('generate', weights, labelled, (lookUp, { labels, ...inputs }) => {
-      const step = inputs as unknown as StepInputs
-      return {
-        x: kind === 'prior' ? priorStep(config, lookUp, step) : baseStep(config, lookUp, labels!, step),
-      }
-    }),
+/** The stage-1 prior as a generator: what generates where there is no base model (Appendix B). */
+const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
+  const shape = batchShape(latentOf(model), B)
+  const program = compiledOnUse(
+    runtime,
+    () =>
+      traceFrozen(
+        'generate',
+        { weights, networks: { prior: priorNetwork(partConfig(model).prior) }, inputs: stepInputs(shape) },
+        ({ prior }, step) => ({ x: takeStep(step, predicted(step, prior(step.xT, step.logSnr))) }),
+      ),
+    stepUpdates,
   )
-  const guided = compiledOnUse(runtime, () =>
-    traceFrozen(
-      'generateGuided',
-      weights,
-      { ...labelled, ...guiding },
-      (lookUp, { labels, nullLabels, guidance, ...step }) => ({
-        x: guidedBaseStep(config, lookUp, labels!, nullLabels!, guidance!, step as unknown as StepInputs),
-      }),
-    ),
-  )
-  const none = nullLabel(config)
-  const end = config.variant.encoder === 'pixels' ? 'clean' : 'noisy'
   return {
-    generate: (labels, seed, sampler, guidance, start = 0) =>
-      inBatches(labels.length, B, async (from) => {
-        const own = Int32Array.from({ length: B }, (_, i) => labels[from + i] ?? none)
-        const first = start + from
-        const steps = samplerSteps(baseSchedule(config), sampler, end)
-        const x = await runChain(steps, shape, { seed, name: 'generate', first }, async (inputs, step) => {
+    generate: ({ facts, seed, sampler, first = 0 }) =>
+      inBatches(facts.length, B, (from) => {
+        const steps = samplerSteps(latentSchedule(model.latent), sampler, 'noisy')
+        const chain = { steps, shape, seed, name: 'generate', first: first + from }
+        return runChain(runtime, chain, {}, () => ({ program, feeds: {} }))
+      }),
+    dispose: () => program.dispose(),
+  }
+}
+
+/** The input under which guidance finds a condition of which nothing is told. */
+const nullName = (name: string): string => `null/${name}`
+
+/** Inputs of conditions under the names for guidance. */
+const asNulls = <T>(conditions: Readonly<Record<string, T>>): Readonly<Record<string, T>> =>
+  Object.fromEntries(Object.entries(conditions).map(([name, value]) => [nullName(name), value]))
+
+/** One step of the base model, without guidance. @param inputs those of the step and of the conditions */
+export const plainStep = (
+  model: ModelConfig,
+  base: Base,
+  inputs: StepInputs & Readonly<Record<string, Value>>,
+): Value => {
+  const { bound } = partsOfVariant(model.variant).space
+  const vHat = base({ zT: inputs.xT, logSnr: inputs.logSnr, conditions: inputs })
+  return takeStep(inputs, bound(predicted(inputs, vHat)))
+}
+
+/**
+ * One step with classifier-free guidance x̂ = x̂_null + g·(x̂_told − x̂_null); both branches run as one batch.
+ * @param inputs those of the step, of the conditions, the same under `null/…` with nothing told, and `guidance`, a scalar:
+ *   g, where 1 is the conditional model alone
+ */
+export const guidedStep = (
+  model: ModelConfig,
+  base: Base,
+  inputs: StepInputs & Readonly<Record<string, Value>>,
+): Value => {
+  const { bound } = partsOfVariant(model.variant).space
+  const B = inputs.logSnr.shape[0]!
+  const both = (told: string, untold: string): Value => concat([inputs[told]!, inputs[untold]!], 0)
+  const twice = { xT: both('xT', 'xT'), logSnr: both('logSnr', 'logSnr') }
+  const names = Object.keys(conditionInputs(model, B))
+  const conditions = Object.fromEntries(names.map((name) => [name, both(name, nullName(name))]))
+  const xHat = predicted(twice, base({ zT: twice.xT, logSnr: twice.logSnr, conditions }))
+  const [conditional, unconditional] = [slice(xHat, 0, 0, B), slice(xHat, 0, B, 2 * B)]
+  const xGuided = add(unconditional, mul(sub(conditional, unconditional), inputs.guidance!))
+  return takeStep(inputs, bound(xGuided))
+}
+
+/** The two steps as programs for batches of B. */
+const tracedSteps = (model: ModelConfig, weights: Weights, B: number) => {
+  const networks = { base: conditionedBase(model) }
+  const conditions = conditionInputs(model, B)
+  const inputs = { ...stepInputs(batchShape(latentOf(model), B)), ...conditions }
+  return {
+    plain: () =>
+      traceFrozen('generate', { weights, networks, inputs }, ({ base }, given) => ({
+        x: plainStep(model, base, given),
+      })),
+    guided: () =>
+      traceFrozen(
+        'generateGuided',
+        { weights, networks, inputs: { ...inputs, ...asNulls(conditions), guidance: { shape: [] } } },
+        ({ base }, given) => ({ x: guidedStep(model, base, given) }),
+      ),
+  }
+}
+
+/** The base model as a generator. Guided steps, at twice the cost, are compiled only where guidance is not 1. */
+const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
+  const shape = batchShape(latentOf(model), B)
+  const { chainEnd } = partsOfVariant(model.variant).space
+  const traced = tracedSteps(model, weights, B)
+  const plain = compiledOnUse(runtime, traced.plain, stepUpdates)
+  const guided = compiledOnUse(runtime, traced.guided, stepUpdates)
+  return {
+    generate: ({ facts, seed, sampler, guidance, first = 0 }) =>
+      inBatches(facts.length, B, (from) => {
+        const own = Array.from({ length: B }, (_, i) => facts[from + i] ?? null)
+        const held = {
+          ...conditionFeeds(model, own),
+          ...asNulls(
+            conditionFeeds(
+              model,
+              own.map(() => null),
+            ),
+          ),
+        }
+        const steps = samplerSteps(latentSchedule(model.latent), sampler, chainEnd)
+        const chain = { steps, shape, seed, name: 'generate', first: first + from }
+        return runChain(runtime, chain, held, ({ logSnr }) => {
           // Without classes both branches are the same.
-          const scale = kind === 'prior' || config.classes === 0 ? 1 : guidanceAt(guidance, step.logSnr)
-          const feeds = { labels: int32([B], own), ...inputs }
-          const guide = { nullLabels: int32([B], new Int32Array(B).fill(none)), guidance: scalar(scale) }
-          return (await (scale === 1 ? plain.run(feeds) : guided.run({ ...feeds, ...guide }))).x!
+          const scale = model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
+          const feeds: Readonly<Record<string, HostTensor>> = scale === 1 ? {} : { guidance: scalar(scale) }
+          return { program: scale === 1 ? plain : guided, feeds }
         })
-        return floats(x)
       }),
     dispose: async () => {
       await plain.dispose()
@@ -87,3 +156,15 @@ export const createGenerator = (
     },
   }
 }
+
+/**
+ * The generator for batches of B.
+ * @param weights the averaged weights of the base model, or of the prior
+ */
+export const createGenerator = (
+  runtime: Runtime,
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+  kind: GeneratorKind = 'base',
+): Generator => (kind === 'prior' ? priorGenerator : baseGenerator)(runtime, model, weights, B)

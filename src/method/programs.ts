@@ -1,18 +1,35 @@
 /** @file Programs of fixed batch size run over any number of examples: the last batch is padded and cut. */
-import { float32, type HostTensor, joined, type Shape } from '../engine/host/tensor.ts'
-import type { Program } from '../engine/ir/program.ts'
-import type { Executable, Runtime } from '../engine/runtime/runtime.ts'
+import { examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
+import type { DeviceState, Executable, Runtime } from '../engine/runtime/runtime.ts'
+import type { FrozenProgram } from '../train/frozen.ts'
+import { type Extent, positionsOf } from './networks/shapes.ts'
 
 /** A program that is compiled when it is first run: who only encodes does not hold a decoder's packed weights. */
-export const compiledOnUse = (
+export interface CompiledOnUse<I extends string, O extends string> {
+  /** Inputs that are left out come from the state, or are not read by the program. */
+  run(
+    feeds: Readonly<Partial<Record<I, HostTensor>>>,
+    state?: DeviceState,
+  ): Promise<Readonly<Record<O, HostTensor>>>
+  dispose(): Promise<void>
+}
+
+/** @param updates state tensor → output that replaces it after a run */
+export const compiledOnUse = <I extends string, O extends string>(
   runtime: Runtime,
-  program: () => Program,
-): Pick<Executable, 'run' | 'dispose'> => {
+  program: () => FrozenProgram<I, O>,
+  updates: Readonly<Record<string, O>> = {},
+): CompiledOnUse<I, O> => {
   let compiled: Promise<Executable> | undefined
   return {
-    run: async (feeds) => {
-      compiled ??= runtime.compile(program())
-      return (await compiled).run(feeds)
+    run: async (feeds, state) => {
+      compiled ??= runtime.compile(program().program, { updates })
+      const given = Object.entries(feeds).filter(([, tensor]) => tensor !== undefined)
+      const executable = await compiled
+      return (await executable.run(Object.fromEntries(given) as Record<string, HostTensor>, state)) as Record<
+        O,
+        HostTensor
+      >
     },
     dispose: async () => (await compiled)?.dispose(),
   }
@@ -22,9 +39,9 @@ export const compiledOnUse = (
 const batchPixels = 64 * 64 ** 2
 const largestBatch = 64
 
-/** The batch for `count` images of a size: what there is, what is efficient, what fits memory. */
-export const batchFor = (count: number, size: number): number =>
-  Math.max(1, Math.min(largestBatch, count, Math.floor(batchPixels / size ** 2)))
+/** The batch for `count` images: what there is, what is efficient, what fits memory. */
+export const batchFor = (count: number, image: Extent): number =>
+  Math.max(1, Math.min(largestBatch, count, Math.floor(batchPixels / positionsOf(image))))
 
 /** Images in memory at a time where a set is measured. */
 const mostAtOnce = 64
@@ -46,35 +63,25 @@ export const partsOf = (
 }
 
 /**
- * Runs `body` on batches of exactly `batch` examples and joins the results.
- * @param count number of examples
- * @param body given the first example's index and how many of the batch are real; returns the batch's result
+ * Runs `body` on batches of exactly `batch` examples and joins what they give.
+ * @param count number of examples, at least one
+ * @param body given the first example's index; returns the batch's result [batch, …]
  */
 export const inBatches = async (
   count: number,
   batch: number,
-  body: (first: number, real: number) => Promise<Float32Array>,
-): Promise<Float32Array> => {
-  const parts: Float32Array[] = []
+  body: (first: number) => Promise<HostTensor>,
+): Promise<HostTensor> => {
+  const parts: HostTensor[] = []
   for (let first = 0; first < count; first += batch) {
-    const real = Math.min(batch, count - first)
-    const result = await body(first, real)
-    parts.push(result.subarray(0, (result.length / batch) * real))
+    parts.push(examplesOf(await body(first), 0, Math.min(batch, count - first)))
   }
-  return joined(parts)
-}
-
-/** Examples [first, first+B) of `data`, zero where there are none left. */
-export const batchOf = (data: Float32Array, shape: Shape, first: number): HostTensor => {
-  const each = shape.slice(1).reduce((n, d) => n * d, 1)
-  const out = new Float32Array(shape[0]! * each)
-  out.set(data.subarray(first * each, Math.min(data.length, (first + shape[0]!) * each)))
-  return float32(shape, out)
+  return stacked(parts)
 }
 
 /** Images that are read when their turn comes. */
 export interface ImageSet {
   readonly count: number
   /** Images `first` to `first + n − 1`: [n, 3, H, W] in [−1, 1]. */
-  read(first: number, n: number): Promise<Float32Array>
+  read(first: number, n: number): Promise<HostTensor>
 }

@@ -1,4 +1,5 @@
 /** @file Structural similarity of images. */
+import { floats, type HostTensor, sameShape, showShape } from '../engine/host/tensor.ts'
 
 const radius = 5
 const width = 2 * radius + 1
@@ -55,24 +56,22 @@ const planeSsim = (a: Float64Array, b: Float64Array, height: number, columns: nu
  * the mean over all positions where the window lies within the image, then over channels. The reconstruction is
  * clipped to [−1, 1] first, as for PSNR. Equal to scikit-image's `structural_similarity` with gaussian_weights=True,
  * sigma=1.5, use_sample_covariance=False, data_range=2.
- * @param original [N, C, height, width] @param reconstruction the same
- * @param shape N, C, height, width
- * @throws for images smaller than the window, and for arrays that the shape does not fill
+ * @param original [N, C, H, W] @param reconstruction the same
+ * @throws for images smaller than the window, and for another shape of the reconstruction
  */
-export const ssim = (
-  original: Float32Array,
-  reconstruction: Float32Array,
-  shape: readonly [number, number, number, number],
-): number[] => {
-  const [N, C, H, W] = shape
+export const ssim = (original: HostTensor, reconstruction: HostTensor): number[] => {
+  const [N, C, H, W] = original.shape as [number, number, number, number]
   if (H < width || W < width) {
     throw new Error(`ssim: images of ${H}×${W} are smaller than the window of ${width}×${width}`)
   }
-  for (const { length } of [original, reconstruction]) {
-    if (length !== N * C * H * W) throw new Error(`ssim: ${length} numbers do not fill [${shape.join(',')}]`)
+  if (!sameShape(original.shape, reconstruction.shape)) {
+    const shapes = `${showShape(original.shape)} and ${showShape(reconstruction.shape)}`
+    throw new Error(`ssim: originals and reconstructions have shapes ${shapes}; pass equal ones`)
   }
-  const plane = (images: Float32Array, p: number): Float64Array =>
-    Float64Array.from(images.subarray(p * H * W, (p + 1) * H * W), (v) => Math.max(-1, Math.min(1, v)))
+  const plane = (images: HostTensor, p: number): Float64Array =>
+    Float64Array.from(floats(images).subarray(p * H * W, (p + 1) * H * W), (v) =>
+      Math.max(-1, Math.min(1, v)),
+    )
   return Array.from({ length: N }, (_, i) => {
     let sum = 0
     for (let c = 0; c < C; c++) {

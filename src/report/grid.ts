@@ -1,7 +1,7 @@
 /** @file Images for people: grids of samples, and originals above their reconstructions, as PNG. */
 import sharp from 'sharp'
 import { quantiseImages } from '../engine/host/pixels.ts'
-import { floats, type HostTensor, showShape } from '../engine/host/tensor.ts'
+import { examplesOf, type HostTensor, showShape } from '../engine/host/tensor.ts'
 import { escapeMarkup } from './escape.ts'
 
 /** How a grid looks. */
@@ -14,26 +14,30 @@ export interface GridOptions {
   readonly labels?: readonly string[]
 }
 
-/** A row of images, each [3,H,W], with white pixels above it and text to the left. */
+/** Pixels that an image should have on the screen, so that a person sees it. */
+const visibleSize = 64
+
+/** A scale at which images [N,3,H,W] are easily seen: small ones are enlarged by whole pixels. */
+export const visibleScale = ({ shape }: HostTensor, size: number = visibleSize): number =>
+  Math.max(1, Math.round(size / Math.max(...shape.slice(2))))
+
+/** A row of images, each [1,3,H,W], with white pixels above it and text to the left. */
 interface Row {
-  readonly images: readonly Float32Array[]
+  readonly images: readonly HostTensor[]
   readonly gapAbove: number
   readonly label: string
 }
 
-/** Splits [N,3,H,W] into N views [3,H,W]. */
-const unstack = (stack: HostTensor): { images: Float32Array[]; height: number; width: number } => {
-  const [N, C, height, width] = stack.shape
+/** Splits [N,3,H,W] into N views [1,3,H,W]. */
+const unstack = (stack: HostTensor): { images: HostTensor[]; height: number; width: number } => {
+  const [N, C, height, width] = stack.shape as [number, number, number, number]
   if (stack.shape.length !== 4 || C !== 3 || N * height * width === 0) {
     throw new Error(`image: pass at least one image as [N,3,H,W], not ${showShape(stack.shape)}`)
   }
-  const data = floats(stack)
-  const size = 3 * height * width
-  const images = Array.from({ length: N }, (_, n) => data.subarray(n * size, (n + 1) * size))
-  return { images, height, width }
+  return { images: Array.from({ length: N }, (_, n) => examplesOf(stack, n, 1)), height, width }
 }
 
-const inRows = (images: readonly Float32Array[], columns: number): Float32Array[][] => {
+const inRows = (images: readonly HostTensor[], columns: number): HostTensor[][] => {
   if (!Number.isInteger(columns) || columns < 1) throw new Error(`image: ${columns} columns; pass 1 or more`)
   const rows = Math.ceil(images.length / columns)
   return Array.from({ length: rows }, (_, r) => images.slice(r * columns, (r + 1) * columns))
@@ -84,7 +88,7 @@ const drawRows = async (
     top += gapAbove
     images.forEach((image, column) => {
       const left = labelWidth + column * (tileWidth + gap)
-      const pixels = quantiseImages(image, size)
+      const pixels = quantiseImages(image)
       paste(canvas, pixels, { left, top, width: size.width, scale })
     })
     // Central baselines are not drawn the same everywhere; 0.35 em is half the height of capitals.

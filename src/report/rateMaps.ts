@@ -1,15 +1,22 @@
 /** @file Where a latent's bits are, as images: by position on the latent grid and by channel. */
-import { float32, type HostTensor } from '../engine/host/tensor.ts'
+import {
+  countOf,
+  examplesOf,
+  floats,
+  type HostTensor,
+  type Shape,
+  stacked,
+  zeros,
+} from '../engine/host/tensor.ts'
 import { gridPng } from './grid.ts'
 
 /** Images with what was measured of them. */
 export interface RateMapsInput {
-  /** Originals and reconstructions, [N, 3, size, size] in [−1, 1]. */
-  readonly images: Float32Array
-  readonly reconstructions: Float32Array
+  /** Originals and reconstructions, [N, 3, H, W] in [−1, 1]. */
+  readonly images: HostTensor
+  readonly reconstructions: HostTensor
   /** Rate in nats where it falls, [N, c, h, w]. */
   readonly rateElements: Float64Array
-  readonly size: number
   /** c, h, w */
   readonly latent: readonly [number, number, number]
 }
@@ -53,15 +60,16 @@ const heat = (share: number): readonly number[] => {
   })
 }
 
-/** An image [3, size, size] from the colour of every pixel. */
-const drawn = (size: number, colour: (x: number, y: number) => readonly number[]): Float32Array => {
-  const out = new Float32Array(3 * size ** 2)
-  for (let y = 0; y < size; y++) {
-    for (let x = 0; x < size; x++) {
-      for (const [i, value] of colour(x, y).entries()) out[(i * size + y) * size + x] = value
+/** An image of the given shape [1, 3, H, W] from the colour of every pixel. */
+const drawn = (shape: Shape, colour: (x: number, y: number) => readonly number[]): HostTensor => {
+  const image = zeros(shape)
+  const [H, W] = shape.slice(2) as [number, number]
+  for (let y = 0; y < H; y++) {
+    for (let x = 0; x < W; x++) {
+      for (const [i, value] of colour(x, y).entries()) floats(image)[(i * H + y) * W + x] = value
     }
   }
-  return out
+  return image
 }
 
 const white = [1, 1, 1]
@@ -72,35 +80,35 @@ const across = 8
  * Colours and bars share one scale, whose upper end the labels give.
  */
 export const rateMapsPng = (input: RateMapsInput, scale: number): Promise<Uint8Array> => {
-  const { images, reconstructions, size } = input
+  const { images, reconstructions } = input
   const [c, h, w] = input.latent
+  const one = [1, ...images.shape.slice(1)]
+  const [H, W] = images.shape.slice(2) as [number, number]
   const { positions, channels } = ratesOf(input)
-  const count = positions.length / (h * w)
+  const count = countOf(images)
   const most = (values: Float64Array): number => values.reduce((a, b) => Math.max(a, b), 1e-9)
   const [mostPosition, mostChannel] = [most(positions), most(channels)]
-  const each = 3 * size ** 2
-  const tile = {
-    original: (n: number) => images.subarray(n * each, (n + 1) * each),
-    reconstruction: (n: number) => reconstructions.subarray(n * each, (n + 1) * each),
-    position: (n: number) =>
-      drawn(size, (x, y) => {
-        const p = Math.floor((y * h) / size) * w + Math.floor((x * w) / size)
+  const tiles: readonly ((n: number) => HostTensor)[] = [
+    (n) => examplesOf(images, n, 1),
+    (n) => examplesOf(reconstructions, n, 1),
+    (n) =>
+      drawn(one, (x, y) => {
+        const p = Math.floor((y * h) / H) * w + Math.floor((x * w) / W)
         return heat(positions[n * h * w + p]! / mostPosition)
       }),
-    channel: (n: number) =>
-      drawn(size, (x, y) => {
-        const share = channels[n * c + Math.floor((x * c) / size)]! / mostChannel
-        return size - y <= share * size ? heat(share) : white
+    (n) =>
+      drawn(one, (x, y) => {
+        const share = channels[n * c + Math.floor((x * c) / W)]! / mostChannel
+        return H - y <= share * H ? heat(share) : white
       }),
-  }
+  ]
   const columns = Math.min(across, count)
-  const rows = [tile.original, tile.reconstruction, tile.position, tile.channel]
-  const blank = new Float32Array(each).fill(1)
-  const tiles: Float32Array[] = []
+  const blank = drawn(one, () => white)
+  const drawnTiles: HostTensor[] = []
   const labels: string[] = []
   for (let first = 0; first < count; first += columns) {
-    for (const row of rows) {
-      for (let i = 0; i < columns; i++) tiles.push(first + i < count ? row(first + i) : blank)
+    for (const tile of tiles) {
+      for (let i = 0; i < columns; i++) drawnTiles.push(first + i < count ? tile(first + i) : blank)
     }
     labels.push('original', 'reconstruction')
     labels.push(
@@ -108,8 +116,5 @@ export const rateMapsPng = (input: RateMapsInput, scale: number): Promise<Uint8A
       `bits by channel, to ${mostChannel.toFixed(0)}`,
     )
   }
-  const all = new Float32Array(tiles.length * each)
-  for (const [i, own] of tiles.entries()) all.set(own, i * each)
-  const grid: HostTensor = float32([tiles.length, 3, size, size], all)
-  return gridPng(grid, columns, { scale, labels })
+  return gridPng(stacked(drawnTiles), columns, { scale, labels })
 }

@@ -63,6 +63,13 @@ const listed = (runDir: string): Progress[] => {
     .sort((a, b) => compareProgress(b, a))
 }
 
+/** Names of the stages that have checkpoints, in the order of training. */
+export const checkpointStages = (runDir: string): string[] =>
+  [...new Set(listed(runDir).map(({ stage }) => stage))].reverse()
+
+/** The file of a checkpoint's tensors. */
+export const tensorsFile = (path: string): string => join(path, 'state.safetensors')
+
 const readState = (path: string): CheckpointState => {
   const file = join(path, 'state.json')
   let state: Partial<CheckpointState> | null
@@ -115,7 +122,7 @@ export const saveCheckpoint = (
   const temporary = temporarySibling(path)
   try {
     mkdirSync(temporary)
-    writeSafetensors(join(temporary, 'state.safetensors'), tensors)
+    writeSafetensors(tensorsFile(temporary), tensors)
     const state = { ...meta, version: 1, stage, step }
     writeFileAtomic(join(temporary, 'state.json'), `${JSON.stringify(state, null, 2)}\n`)
     const same = listed(runDir).some((found) => compareProgress(found, { stage, step }) === 0)
@@ -146,7 +153,7 @@ export const latestCheckpoint = (runDir: string, stage?: string): FoundCheckpoin
     const path = join(directoryOf(runDir), nameOf(found))
     try {
       const state = readState(path)
-      inspectSafetensors(join(path, 'state.safetensors'))
+      inspectSafetensors(tensorsFile(path))
       return { ...found, path, state, ignored }
     } catch (error) {
       ignored.push((error as Error).message)
@@ -166,5 +173,5 @@ export const loadCheckpoint = (
   wanted?: (name: string) => boolean,
 ): { readonly state: CheckpointState; readonly tensors: Record<string, HostTensor> } => ({
   state: readState(path),
-  tensors: readSafetensors(join(path, 'state.safetensors'), wanted).tensors,
+  tensors: readSafetensors(tensorsFile(path), wanted).tensors,
 })

@@ -5,7 +5,7 @@
  */
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { float32, type Shape, sizeOf } from '../engine/host/tensor.ts'
+import { float32, type HostTensor, type Shape, sizeOf } from '../engine/host/tensor.ts'
 import { readPieces } from '../files/pieces.ts'
 import { inspectSafetensors, writeSafetensors } from '../files/safetensors.ts'
 
@@ -21,15 +21,15 @@ export interface LatentsRequest {
   /** Whether mirror images are kept, too. */
   readonly mirrored: boolean
   /** Encodes images `first` to `first + n − 1`, mirrored or not: [n, c, h, w]. */
-  encode(first: number, n: number, mirrored: boolean): Promise<Float32Array>
+  encode(first: number, n: number, mirrored: boolean): Promise<HostTensor>
   /** Called with the images that are on disk so far. */
   onProgress?(done: number): void
 }
 
 /** Latents that are all on disk. */
 export interface Latents {
-  /** The latents of images, mirrored where `flips` says so: [n, c, h, w]. */
-  read(indices: ArrayLike<number>, flips: readonly boolean[]): Float32Array
+  /** The latents of images, mirrored or not: [n, c, h, w]. */
+  read(examples: readonly { readonly index: number; readonly mirrored: boolean }[]): HostTensor
   close(): void
 }
 
@@ -73,8 +73,8 @@ const isValid = ({ path, length }: Shard, { key, shape, mirrored }: LatentsReque
 }
 
 const writeShard = async ({ path, first, length }: Shard, request: LatentsRequest): Promise<void> => {
-  const { key, shape, mirrored, encode } = request
-  const tensor = async (flip: boolean) => float32([length, ...shape], await encode(first, length, flip))
+  const { key, mirrored, encode } = request
+  const tensor = (flip: boolean): Promise<HostTensor> => encode(first, length, flip)
   const plain = { z: await tensor(false) }
   writeSafetensors(path, mirrored ? { ...plain, mirrored: await tensor(true) } : plain, { key })
 }
@@ -98,22 +98,21 @@ export const openLatents = async (request: LatentsRequest): Promise<Latents> => 
     return { path, fd: openSync(path, 'r'), entries, dataStart }
   })
   return {
-    read: (indices, flips) => {
-      const rows = new Float32Array(indices.length * each)
-      for (let i = 0; i < indices.length; i++) {
-        const index = indices[i]!
+    read: (examples) => {
+      const rows = new Float32Array(examples.length * each)
+      for (const [i, { index, mirrored }] of examples.entries()) {
         if (!(index >= 0 && index < request.count)) {
           throw new Error(`latents: there is no image ${index}; ask for 0 to ${request.count - 1}`)
         }
         const { path, fd, entries, dataStart } = open[Math.floor(index / most)]!
-        const { begin } = entries.get(flips[i] ? 'mirrored' : 'z')!
+        const { begin } = entries.get(mirrored ? 'mirrored' : 'z')!
         const row = new Uint8Array(rows.buffer, i * each * 4, each * 4)
         const position = dataStart + begin + (index % most) * each * 4
         if (readPieces(fd, row, position) < row.length) {
           throw new Error(`${path}: ends before byte ${position + row.length}; remove it to encode it again`)
         }
       }
-      return rows
+      return float32([examples.length, ...shape], rows)
     },
     close: () => {
       for (const { fd } of open) closeSync(fd)

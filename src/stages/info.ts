@@ -4,11 +4,15 @@ import { sizeOf } from '../engine/host/tensor.ts'
 import { bytesOf, peakIntermediateBytes } from '../engine/ir/cost.ts'
 import { type Node, nodesOf, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec, type Spec } from '../engine/nn/params.ts'
-import { latentShape, stage1Objective } from '../method/stage1.ts'
-import { stage2Objective } from '../method/stage2.ts'
-import { type Objective, traceTrainStep } from '../train/step.ts'
+import { imageOf, latentOf } from '../method/config.ts'
+import { batchShape, elementsOf } from '../method/networks/shapes.ts'
+import type { Objective } from '../train/objective.ts'
+
+import { traceTrainStep } from '../train/step.ts'
+import { stages } from './list.ts'
 import { expectShapes, traceLoss } from './possible.ts'
-import { optimizerOf } from './stage.ts'
+import { optimizerOf } from './runStage.ts'
+import type { Stage } from './stage.ts'
 
 /** Cost of one network. */
 export interface NetworkInfo {
@@ -49,7 +53,7 @@ export interface ModelInfo {
 const flopsOf = (nodes: readonly Node[]): number => nodes.reduce((sum, n) => sum + (n.op.flops?.(n) ?? 0), 0)
 
 /** Forward FLOPs of one example by the first part of the model path: encoder, prior, decoder, base. */
-const forwardFlopsByNetwork = (objective: Objective): Map<string, number> => {
+const forwardFlopsByNetwork = (objective: Objective): ReadonlyMap<string, number> => {
   const byNetwork = new Map<string, Node[]>()
   for (const node of nodesOf([traceLoss(objective)])) {
     const network = node.scope.split('/')[0]!
@@ -86,6 +90,15 @@ const stageInfo = (
   }
 }
 
+/** Costs of a stage of a configuration. @param classes number of classes of the data */
+export const stageCost = (config: Config, stage: Stage, classes: number): StageInfo => {
+  const model = modelConfig(config, classes)
+  const { batch } = stage.settings(config)
+  const flops = forwardFlopsByNetwork(stage.objective(model, 1))
+  const perExample = stage.networks.reduce((n, network) => n + (flops.get(network) ?? 0), 0)
+  return stageInfo(config, stage.objective(model, batch), batch, perExample)
+}
+
 /**
  * Costs of a configuration, by tracing alone; nothing is allocated or run.
  * @param classes number of classes of the data
@@ -93,24 +106,25 @@ const stageInfo = (
 export const describeModel = (config: Config, classes: number): ModelInfo => {
   expectShapes(config)
   const model = modelConfig(config, classes)
-  const [one, two] = [stage1Objective(model, 1), stage2Objective(model, 1)]
-  const flops = new Map([...forwardFlopsByNetwork(one), ...forwardFlopsByNetwork(two)])
-  const networks = ['encoder', 'prior', 'decoder', 'base'].map((network) => {
-    const gflops = (flops.get(network) ?? 0) / 1e9 // a normal prior (variant.prior) has no network
-    const parameters = countUnder(network === 'base' ? two.spec : one.spec, network)
-    return { network, parameters, gflopsForward: gflops, gflopsTraining: 3 * gflops }
+  const networks = stages.flatMap((stage) => {
+    const one = stage.objective(model, 1)
+    const flops = forwardFlopsByNetwork(one)
+    return stage.networks.map((network) => {
+      const gflops = (flops.get(network) ?? 0) / 1e9 // a normal prior (variant.prior) has no network
+      return {
+        network,
+        parameters: countUnder(one.spec, network),
+        gflopsForward: gflops,
+        gflopsTraining: 3 * gflops,
+      }
+    })
   })
-  const [, c, h, w] = latentShape(model, 1) as [number, number, number, number]
-  const { batch, stage2 } = config.train
-  const sum = (...names: string[]): number => names.reduce((n, name) => n + (flops.get(name) ?? 0), 0)
+  const latent = latentOf(model)
   return {
     name: config.name,
-    latentShape: [c, h, w],
-    compression: (c * h * w) / (3 * config.data.size ** 2),
+    latentShape: batchShape(latent, 1).slice(1),
+    compression: elementsOf(latent) / elementsOf(imageOf(model)),
     networks,
-    stages: [
-      stageInfo(config, stage1Objective(model, batch), batch, sum('encoder', 'prior', 'decoder')),
-      stageInfo(config, stage2Objective(model, stage2.batch), stage2.batch, sum('base')),
-    ],
+    stages: stages.map((stage) => stageCost(config, stage, classes)),
   }
 }

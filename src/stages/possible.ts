@@ -5,10 +5,11 @@ import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { input, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec } from '../engine/nn/params.ts'
-import { stage1Objective } from '../method/stage1.ts'
-import { stage2Objective } from '../method/stage2.ts'
+import { imageChannels } from '../method/networks/shapes.ts'
+import { partsOfVariant } from '../method/objective/variants.ts'
 import { expectSameRun } from '../runs/runDirectory.ts'
-import type { Objective } from '../train/step.ts'
+import type { Objective } from '../train/objective.ts'
+import { stages } from './list.ts'
 
 /** The loss of an objective, traced and not run. @throws when the shapes of its networks do not fit. */
 export const traceLoss = (objective: Objective): Value => {
@@ -30,12 +31,11 @@ const expectSize = (size: number): void => {
 
 /** @throws ConfigError when the networks do not fit each other or the images. */
 export const expectShapes = (config: Config): void => {
-  const { name, data, variant, sampler } = config
+  const { name, data } = config
   expectSize(data.size)
   const model = modelConfig(config, 1) // the number of classes changes no other shape
   try {
-    if (variant.encoder === 'resnet') traceLoss(stage1Objective(model, 1))
-    if (sampler.generator === 'base') traceLoss(stage2Objective(model, 1))
+    for (const stage of stages) if (stage.applies(config)) traceLoss(stage.objective(model, 1))
   } catch (cause) {
     throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause })
   }
@@ -66,16 +66,16 @@ export const expectTrainable = (config: Config): void => {
       `${name}: data.frames is ${data.frames}, but only images train so far; set data.frames=1`,
     )
   }
-  const pixels = variant.encoder === 'pixels'
-  const perBlock = 3 * latent.downsample ** 2
-  if (pixels && latent.channels !== perBlock) {
+  const { isLearned } = partsOfVariant(variant).space
+  const perBlock = imageChannels * latent.downsample ** 2
+  if (!isLearned && latent.channels !== perBlock) {
     throw new ConfigError(
       `latent.channels is ${latent.channels}, but pixels (variant.encoder) fill 3·latent.downsample² channels; set latent.channels=${perBlock}`,
     )
   }
-  if (sampler.generator === 'prior' && (pixels || variant.prior === 'normal')) {
+  if (sampler.generator === 'prior' && (!isLearned || variant.prior === 'normal')) {
     throw new ConfigError(
-      `sampler.generator is prior, but ${pixels ? 'variant.encoder=pixels' : 'variant.prior=normal'} trains none; set sampler.generator=base`,
+      `sampler.generator is prior, but ${isLearned ? 'variant.prior=normal' : 'variant.encoder=pixels'} trains none; set sampler.generator=base`,
     )
   }
   if (variant.prior === 'normal' && variant.klWeight === 0) {

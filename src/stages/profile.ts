@@ -2,9 +2,10 @@
 import type { Config } from '../config/schema.ts'
 import type { Node } from '../engine/ir/graph.ts'
 import type { KernelTime, Runtime } from '../engine/runtime/runtime.ts'
-import { describeModel } from './info.ts'
+import { stageCost } from './info.ts'
 import { expectShapes } from './possible.ts'
 import { singleStep } from './singleStep.ts'
+import type { Stage } from './stage.ts'
 
 /** One row of a profile, per step. */
 export interface ProfileRow {
@@ -20,7 +21,8 @@ export interface ProfileRow {
 
 /** A profile of one training step, rows by falling time. */
 export interface Profile {
-  readonly stage: '1' | '2'
+  /** Its flag. */
+  readonly stage: string
   readonly batch: number
   /** Wall clock of a step, noise and feeding included, measured without the profiler. */
   readonly stepMilliseconds: number
@@ -84,7 +86,7 @@ const timed = async (count: number, run: (i: number) => Promise<unknown>): Promi
 export const profileStep = async (
   runtime: Runtime,
   config: Config,
-  stage: '1' | '2',
+  stage: Stage,
   classes: number,
   steps: number,
 ): Promise<Profile> => {
@@ -99,12 +101,12 @@ export const profileStep = async (
   const times = await profiled.executable.profile()
   await profiled.dispose()
   return {
-    stage,
+    stage: stage.flag,
     batch: plain.batch,
     stepMilliseconds,
     gflopsPerSecond: plain.gflops / (stepMilliseconds / 1000),
     residentBytes,
-    predictedBytes: describeModel(config, classes).stages[Number(stage) - 1]!.residentBytes,
+    predictedBytes: stageCost(config, stage, classes).residentBytes,
     kernelMilliseconds: (1000 * times.reduce((sum, t) => sum + t.seconds, 0)) / steps,
     byOperator: fold(times, steps, (t) => t.operator),
     byLayer: fold(times, steps, (t) => layerOf(t.node)),

@@ -9,7 +9,8 @@ import type { Curve } from '../report/curve.ts'
 import { renderReport, type SummaryItem } from '../report/html.ts'
 import { type MetricRecord, readMetrics } from '../runs/metrics.ts'
 import type { RunInfo } from '../runs/runDirectory.ts'
-import { generatesByClass } from '../use/openRun.ts'
+import { generatesByClass } from '../use/facts.ts'
+import { stages } from './list.ts'
 
 /** What the report is made of besides the run directory's own files. */
 export interface ReportParts {
@@ -23,38 +24,19 @@ export interface ReportParts {
   readonly device: string
 }
 
-const curve = (
-  records: readonly MetricRecord[],
-  stage: string,
-  name: string,
-  title: string,
-  unit: string,
-  logY = false,
-): Curve => ({
-  title,
-  xLabel: `${stage} step`,
-  yLabel: unit,
-  logY,
-  series: [
-    {
-      name: title,
-      points: records.flatMap((r): [number, number][] => {
-        const value = r[name]
-        return r.stage === stage && typeof value === 'number' ? [[r.step, value]] : []
-      }),
-    },
-  ],
-})
-
+/** The curves that stages show, where there is something to draw. */
 const curvesOf = (records: readonly MetricRecord[]): Curve[] =>
-  [
-    curve(records, 'stage1', 'bitsPerPixel', 'Latent rate', 'bits/pixel'),
-    curve(records, 'stage1', 'decoderNatsPerPixel', 'Decoder loss', 'nats/pixel', true),
-    curve(records, 'stage1', 'psnr', 'Validation PSNR while training', 'dB'),
-    curve(records, 'stage1', 'latentRms', 'Latent size', 'root mean square'),
-    curve(records, 'stage2', 'loss', 'Base model loss', 'nats per latent element'),
-    curve(records, 'stage2', 'gradNorm', 'Base model gradient norm', 'norm', true),
-  ].filter(({ series }) => series.some(({ points }) => points.length > 1))
+  stages
+    .flatMap((stage) =>
+      stage.curves.map(({ title, metric, unit, logY = false }): Curve => {
+        const points = records.flatMap((record): [number, number][] => {
+          const value = record[metric]
+          return record.stage === stage.name && typeof value === 'number' ? [[record.step, value]] : []
+        })
+        return { title, xLabel: `${stage.name} step`, yLabel: unit, logY, series: [{ name: title, points }] }
+      }),
+    )
+    .filter(({ series }) => series.some(({ points }) => points.length > 1))
 
 const withError = (
   { mean, error }: { readonly mean: number; readonly error: number },

@@ -1,14 +1,13 @@
 /** @file One training step of a configuration on made-up data, for measuring: profiles, benchmarks, memory. */
 import { type Config, modelConfig } from '../config/schema.ts'
-import { fillNormal, streamKey } from '../engine/host/random.ts'
-import { type HostTensor, scalar, sizeOf } from '../engine/host/tensor.ts'
+import { type HostTensor, scalar } from '../engine/host/tensor.ts'
 import { forwardFlops } from '../engine/ir/cost.ts'
 import { initialParams } from '../engine/nn/params.ts'
 import type { Executable, Runtime } from '../engine/runtime/runtime.ts'
-import { imageShape, latentShape, stage1Feeds, stage1Objective } from '../method/stage1.ts'
-import { stage2Feeds, stage2Objective } from '../method/stage2.ts'
+
 import { initialState, traceTrainStep } from '../train/step.ts'
-import { optimizerOf } from './stage.ts'
+import { optimizerOf } from './runStage.ts'
+import type { Stage } from './stage.ts'
 
 /** A compiled training step with its state in place. */
 export interface SingleStep {
@@ -23,41 +22,28 @@ export interface SingleStep {
   dispose(): Promise<void>
 }
 
-/** Standard normal data of a shape. */
-const noise = (shape: readonly number[], name: string): Float32Array => {
-  const data = new Float32Array(sizeOf(shape))
-  fillNormal(data, streamKey(0, name))
-  return data
-}
-
 /** Builds the training step of a stage with initial parameters. @param classes number of classes of the data */
 export const singleStep = async (
   runtime: Runtime,
   config: Config,
-  stage: '1' | '2',
+  stage: Stage,
   classes: number,
   options: { readonly profile?: boolean } = {},
 ): Promise<SingleStep> => {
   const model = modelConfig(config, classes)
-  const batch = stage === '1' ? config.train.batch : config.train.stage2.batch
-  const objective = stage === '1' ? stage1Objective(model, batch) : stage2Objective(model, batch)
+  const { batch } = stage.settings(config)
+  const objective = stage.objective(model, batch)
   const { program, updates, slabs } = traceTrainStep(objective, optimizerOf(config))
   const executable = await runtime.compile(program, { updates, ...options })
   const state = await runtime.place(initialState(slabs, initialParams(objective.spec, config.seed)))
-  const data = noise(stage === '1' ? imageShape(model, batch) : latentShape(model, batch), 'data')
-  const labels = Int32Array.from({ length: batch }, (_, i) => (classes === 0 ? -1 : i % classes))
+  const madeUp = stage.madeUpFeeds(model, batch, config.seed)
   const scalars = {
     lr: scalar(1e-4),
     correction1: scalar(1),
     correction2: scalar(1),
     emaDecay: scalar(0.99),
   }
-  const feeds = (i: number): Readonly<Record<string, HostTensor>> => ({
-    ...(stage === '1'
-      ? stage1Feeds(model, data, config.seed, i, 1)
-      : stage2Feeds(model, data, labels, config.seed, i)),
-    ...scalars,
-  })
+  const feeds = (i: number): Readonly<Record<string, HostTensor>> => ({ ...madeUp(i), ...scalars })
   return {
     gflops: (3 * forwardFlops([program.outputs.loss!])) / 1e9,
     batch,

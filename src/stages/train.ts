@@ -5,30 +5,28 @@ import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readImages } from '../data/batches.ts'
 import { type DataSplit, type ImageSource, imagesHash } from '../data/images/source.ts'
-import { float32 } from '../engine/host/tensor.ts'
+import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseRate, measureStage1 } from '../measure/reconstruct.ts'
 import type { MeasuredPart } from '../method/evaluate.ts'
+import { partsOfVariant } from '../method/objective/variants.ts'
 import type { Evaluation } from '../metrics/figures.ts'
-import { gridPng, pairGrid } from '../report/grid.ts'
+import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
 import { evaluationFile, evaluationIn } from '../runs/results.ts'
 import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
+import { choicesOf, gridFacts } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
-import { gridLabels } from '../use/labels.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
 import { openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
+import { chosenStages, type StageChoice, stages } from './list.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
-import type { StageContext } from './stage.ts'
-import { runStage1 } from './stage1.ts'
-import { runStage2 } from './stage2.ts'
-
-/** Which part of a run to train. */
-export type StageChoice = '1' | '2' | 'all'
+import { runStage } from './runStage.ts'
+import type { Stage, StageContext } from './stage.ts'
 
 /** What to train, where, and whom to tell. */
 export interface TrainRequest {
@@ -51,30 +49,26 @@ export interface TrainResult {
 /** Images shown in grids during training, and in the report. */
 const shownWhileTraining = 32
 const shownInReport = 40
-/** Samples per class in the report, and validation images measured at most. */
-const samplesPerClass = 8
+/** Samples per row in the report, and validation images measured at most. */
+const samplesPerRow = 8
 const measuredAtMost = 1024
 /** Times and noises per image for their rates. */
 const draws = 4
 /** Skipped images that are warned of one by one. */
 const warnedAtMost = 20
 
-const imagesOf = (source: ImageSource, count: number): Promise<Float32Array> =>
-  readImages(source, evenly(count, source.count))
-
-/** One row per class (one row without a class where there are none). */
-const sampleGrid = async (context: StageContext, info: RunInfo): Promise<Uint8Array> => {
-  const { config, dir, runtime } = context
+/** A row for each choice that samples are asked for by. */
+const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8Array> => {
   const run = openRun(dir, runtime)
-  const rows = run.generatesByClass ? info.classes : ['none']
-  const images = await sample(run, gridLabels(run, samplesPerClass), {
+  const images = await sample(run, {
+    facts: gridFacts(run, samplesPerRow),
     seed: config.seed,
     sampler: latentSampler(config),
     guidance: configGuidance(config),
     decoder: decoderSampler(config),
   })
-  const scale = Math.max(1, Math.round(64 / config.data.size))
-  const png = await gridPng(images, samplesPerClass, { scale, labels: rows })
+  const labels = choicesOf(run).map(({ name }) => name)
+  const png = await gridPng(images, samplesPerRow, { scale: visibleScale(images), labels })
   writeFileAtomic(join(dir, 'samples', 'samples.png'), png)
   return png
 }
@@ -87,25 +81,21 @@ const reconstructHeldOut = async (
   count: number,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array }> => {
   const picked = evenly(shownInReport, count)
-  const { size } = config.data
-  const each = 3 * size ** 2
-  const [originals, reconstructions] = [
-    new Float32Array(picked.length * each),
-    new Float32Array(picked.length * each),
-  ]
-  const keepShown = (part: MeasuredPart): void => {
-    for (const [i, index] of picked.entries()) {
-      const at = (index - part.first) * each
-      if (at < 0 || at >= part.images.length) continue
-      originals.set(part.images.subarray(at, at + each), i * each)
-      reconstructions.set(part.reconstructions.subarray(at, at + each), i * each)
+  const kept: { readonly original: HostTensor; readonly reconstruction: HostTensor }[] = []
+  const keepShown = ({ first, images, reconstructions }: MeasuredPart): void => {
+    const here = picked.filter((index) => index >= first && index < first + countOf(images))
+    for (const index of here) {
+      kept.push({
+        original: examplesOf(images, index - first, 1),
+        reconstruction: examplesOf(reconstructions, index - first, 1),
+      })
     }
   }
   const options = { seed: config.seed, sampler: decoderSampler(config), draws }
   const { figures } = await measureStage1(run, runtime, evenImages(source, count), options, keepShown)
-  const shape = [picked.length, 3, size, size]
-  const scale = Math.max(1, Math.round(64 / size))
-  const png = await pairGrid(float32(shape, originals), float32(shape, reconstructions), 10, { scale })
+  const originals = stacked(kept.map(({ original }) => original))
+  const reconstructions = stacked(kept.map(({ reconstruction }) => reconstruction))
+  const png = await pairGrid(originals, reconstructions, 10, { scale: visibleScale(originals) })
   writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), png)
   return { figures, png }
 }
@@ -129,39 +119,45 @@ const evaluateRun = async (
   return { figures, png: measured?.png ?? null }
 }
 
-/** Evaluates (where there is a stage 1 to measure), samples and writes the report. */
+/** Whether there is something to sample from: not only stages before that of the network that generates were asked for. */
+const generates = ({ config }: StageContext, chosen: readonly Stage[]): boolean => {
+  const { generator } = config.sampler
+  const makers = stages.filter((stage) => stage.networks.includes(generator) && stage.trains(config))
+  return makers.every((stage) => chosen.includes(stage))
+}
+
+/** Evaluates (where there is a stage 1 to measure), samples (where something generates) and writes the report. */
 const finish = async (
   context: StageContext,
   data: DataSplit,
   info: RunInfo,
-  generates: boolean,
+  isSampled: boolean,
 ): Promise<Evaluation | null> => {
   const { config, dir, runtime, listen } = context
-  const evaluated = config.variant.encoder === 'pixels' ? null : await evaluateRun(context, data)
+  const { isLearned } = partsOfVariant(config.variant).space
+  const evaluated = isLearned ? await evaluateRun(context, data) : null
   const path = writeReport(dir, {
     config,
     info,
     evaluation: evaluated?.figures ?? null,
     reconstructionsPng: evaluated?.png ?? null,
-    samplesPng: generates ? await sampleGrid(context, info) : null,
+    samplesPng: isSampled ? await sampleGrid(context) : null,
     device: runtime.device,
   })
   listen({ event: 'file', what: 'report', path })
   return evaluated?.figures ?? null
 }
 
-/**
- * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
- * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
- */
-export const train = async (request: TrainRequest): Promise<TrainResult> => {
-  const { config, stage, runtime, listen, signal } = request
-  expectTrainable(config)
-  expectData(config.data)
-  const started = performance.now()
-  const dir = resolve(request.dir)
-  prepareRun(dir, config)
-  mkdirSync(join(dir, 'samples'), { recursive: true })
+/** Says which images could not be used. */
+const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void => {
+  for (const { file, reason } of skipped.slice(0, warnedAtMost))
+    listen({ event: 'warning', text: `skipped ${file}: ${reason}` })
+  const unsaid = skipped.length - warnedAtMost
+  if (unsaid > 0) listen({ event: 'warning', text: `skipped ${unsaid} more; run.json names them all` })
+}
+
+/** Opens the data of a run, and checks that it is what the run began with. */
+const openData = async (dir: string, config: Config, listen: Listener) => {
   const data = await openRunData(config, listen)
   const info: RunInfo = {
     version: 1,
@@ -173,22 +169,41 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   }
   expectSameData(dir, info)
   writeRunInfo(dir, info)
-  for (const { file, reason } of data.skipped.slice(0, warnedAtMost))
-    listen({ event: 'warning', text: `skipped ${file}: ${reason}` })
-  const unsaid = data.skipped.length - warnedAtMost
-  if (unsaid > 0) listen({ event: 'warning', text: `skipped ${unsaid} more; run.json names them all` })
-  const model = modelConfig(config, info.classes.length)
-  const context: StageContext = { config, configHash: configHash(config), runtime, dir, listen, signal }
+  warnOfSkipped(data.skipped, listen)
+  return { data, info }
+}
+
+/**
+ * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
+ * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
+ */
+export const train = async (request: TrainRequest): Promise<TrainResult> => {
+  const { config, runtime, listen, signal } = request
+  expectTrainable(config)
+  expectData(config.data)
+  const started = performance.now()
+  const dir = resolve(request.dir)
+  prepareRun(dir, config)
+  mkdirSync(join(dir, 'samples'), { recursive: true })
+  const { data, info } = await openData(dir, config, listen)
   expectFinishedStage1(openRun(dir, runtime), dir)
-  const shown = await imagesOf(data.validation, shownWhileTraining)
-  const hasStage1 = config.variant.encoder === 'resnet' && config.train.stage1.from === null
-  const hasStage2 = config.sampler.generator === 'base'
-  let finished = true
-  if (stage !== '2' && hasStage1) finished = (await runStage1(context, model, data.train, shown)).finished
-  if (finished && stage !== '1' && hasStage2)
-    finished = (await runStage2(context, model, data.train)).finished
-  if (!finished) return { finished, evaluation: null }
-  const evaluation = await finish(context, data, info, stage !== '1' || !hasStage2)
+  const context: StageContext = {
+    config,
+    model: modelConfig(config, info.classes.length),
+    configHash: configHash(config),
+    runtime,
+    dir,
+    source: data.train,
+    shown: await readImages(data.validation, evenly(shownWhileTraining, data.validation.count)),
+    listen,
+    signal,
+  }
+  const chosen = chosenStages(request.stage)
+  for (const stage of chosen) {
+    if (stage.trains(config) && !(await runStage(context, stage)))
+      return { finished: false, evaluation: null }
+  }
+  const evaluation = await finish(context, data, info, generates(context, chosen))
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
-  return { finished, evaluation }
+  return { finished: true, evaluation }
 }

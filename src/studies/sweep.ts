@@ -9,9 +9,9 @@ import { isMeasuredAs } from '../measure/quality.ts'
 import type { Listener } from '../runs/events.ts'
 import { qualityIn, writeQuality } from '../runs/results.ts'
 import { expectSameRun, readRunInfo } from '../runs/runDirectory.ts'
+import type { StageChoice } from '../stages/list.ts'
 import { expectRunnable } from '../stages/possible.ts'
-import { type StageChoice, train } from '../stages/train.ts'
-import { generatesByClass } from '../use/openRun.ts'
+import { train } from '../stages/train.ts'
 import { configGuidance } from '../use/samplers.ts'
 
 /** One run of a sweep. */
@@ -76,7 +76,7 @@ export const shardOf = (runs: readonly SweepRun[], { bases }: Sweep, shard: Shar
 export const isDone = ({ dir, config }: SweepRun, { samples }: Sweep, network: string): boolean => {
   const quality = qualityIn(dir)
   if (quality === null) return false
-  const run = { config, generatesByClass: generatesByClass(config, readRunInfo(dir).classes.length) }
+  const run = { config, info: readRunInfo(dir) }
   return isMeasuredAs(quality, network, run, { guidance: configGuidance(config), samples, seed: config.seed })
 }
 

@@ -5,24 +5,14 @@
 import { gradient } from '../engine/autodiff/gradient.ts'
 import { type HostTensor, zeros } from '../engine/host/tensor.ts'
 import { input, scope, type Value } from '../engine/ir/graph.ts'
-import { type InputSpec, type Program, trace } from '../engine/ir/program.ts'
+import type { Program } from '../engine/ir/program.ts'
 import { flattenSpec, type Spec } from '../engine/nn/params.ts'
-import { constant, mul } from '../engine/ops/core.ts'
+import { mul } from '../engine/ops/core.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
 import { type AdamWConfig, adamW, globalNorm, lossScale } from './adamw.ts'
+import type { Weights } from './frozen.ts'
+import type { Objective } from './objective.ts'
 import { packHost, packSlab, planSlabs, type Slab, unpackHost, unpackSlab } from './slabs.ts'
-
-/** What is trained: parameters, inputs, and the scalar loss with whatever else should be reported. */
-export interface Objective {
-  readonly name: string
-  readonly spec: Spec
-  readonly inputs: Readonly<Record<string, InputSpec>>
-  /** Traces the loss (float32 scalar) and the outputs to report. */
-  trace(
-    lookUp: (path: string) => Value,
-    inputs: Readonly<Record<string, Value>>,
-  ): { readonly loss: Value; readonly report: Readonly<Record<string, Value>> }
-}
 
 /** The four copies that a slab has during training. */
 const copies = ['param', 'moment1', 'moment2', 'ema'] as const
@@ -104,26 +94,6 @@ export const traceTrainStep = (objective: Objective, config: AdamWConfig): Train
     updates,
     slabs,
   }
-}
-
-/** Parameters on the host, by path. */
-export type Weights = Readonly<Record<string, HostTensor>>
-
-/**
- * Traces a function of frozen parameters (the averages, for everything that is shown or measured). As constants of the
- * program they can be packed once for the products and convolutions that use them.
- */
-export const traceFrozen = (
-  name: string,
-  weights: Weights,
-  specs: Readonly<Record<string, InputSpec>>,
-  body: (
-    lookUp: (path: string) => Value,
-    inputs: Readonly<Record<string, Value>>,
-  ) => Readonly<Record<string, Value>>,
-): Program => {
-  const constants = new Map(Object.entries(weights).map(([path, tensor]) => [path, constant(tensor)]))
-  return trace(name, specs, (inputs) => body(lookUpIn(constants), inputs))
 }
 
 /** The averaged weights in a training state. */

@@ -3,7 +3,8 @@ import { toNchw } from '../data/batches.ts'
 import { resizeSquare } from '../data/images/resample.ts'
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
 import type { DataOptions } from '../data/open.ts'
-import { float32 } from '../engine/host/tensor.ts'
+import { floats, zeros } from '../engine/host/tensor.ts'
+import { batchShape, elementsOf, imageExtent } from '../method/networks/shapes.ts'
 import { gridPng } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
 import { evenly } from './images.ts'
@@ -67,18 +68,18 @@ const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
         })
   const { size } = source
   const side = Math.min(size, largestTile)
-  const each = 3 * side ** 2
+  const tileExtent = imageExtent(side)
+  const sheet = zeros(batchShape(tileExtent, rows.length * sheetColumns))
   // places without an image stay white
-  const images = new Float32Array(rows.length * sheetColumns * each).fill(1)
+  const pixels = floats(sheet).fill(1)
   for (const [r, { picked }] of rows.entries()) {
     for (const [c, index] of picked.entries()) {
       const tile = resizeSquare({ width: size, height: size, pixels: await source.read([index]) }, side)
-      images.set(toNchw(tile, side), (r * sheetColumns + c) * each)
+      pixels.set(floats(toNchw(tile, side)), (r * sheetColumns + c) * elementsOf(tileExtent))
     }
   }
-  const shape = [rows.length * sheetColumns, 3, side, side]
   const scale = Math.max(1, Math.round(64 / side))
-  return gridPng(float32(shape, images), sheetColumns, { scale, labels: rows.map(({ label }) => label) })
+  return gridPng(sheet, sheetColumns, { scale, labels: rows.map(({ label }) => label) })
 }
 
 /**

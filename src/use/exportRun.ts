@@ -11,7 +11,7 @@ import { writeFileAtomic } from '../files/atomic.ts'
 import { writeSafetensors } from '../files/safetensors.ts'
 import { evaluationFile, evaluationIn, qualityFile, readQuality } from '../runs/results.ts'
 import { stage1Of, weightsFile, writeRunInfo } from '../runs/runDirectory.ts'
-import { hasStage, openRun } from './openRun.ts'
+import { openRun } from './openRun.ts'
 
 /** What an export gave. */
 export interface ExportedRun {
@@ -96,7 +96,7 @@ export const exportRun = (
     throw new ConfigError(`${out}: it holds a run, which an export would overwrite; give another --out`)
   }
   const run = openRun(dir, runtime)
-  const weights = { ...run.stage1(), ...(hasStage(dir, 'stage2') ? run.stage2() : {}) }
+  const weights = { ...run.autoencoder(), ...(run.hasBase ? run.base() : {}) }
   const { config: stage1Config } = stage1Of(dir, run.config)
   const config: Config = {
     ...run.config,

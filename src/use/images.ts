@@ -5,6 +5,7 @@ import { readImages, toNchw } from '../data/batches.ts'
 import { decodeImage, isUndecodable } from '../data/images/decode.ts'
 import { IMAGE_FORMATS, scanFolder } from '../data/images/scan.ts'
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSet } from '../method/programs.ts'
 
 /** Up to `count` indices spread evenly over `of`. */
@@ -24,7 +25,7 @@ export const evenImages = (source: ImageSource, count: number): ImageSet => {
 export interface LoadedImages {
   readonly files: readonly string[]
   /** [N, 3, H, W] in [−1, 1] */
-  readonly images: Float32Array
+  readonly images: HostTensor
   readonly skipped: readonly SkippedFile[]
 }
 

@@ -1,9 +1,10 @@
 /** @file Latents in files: images encoded to one, and decoded from one. */
-import { float32, floats, type HostTensor } from '../engine/host/tensor.ts'
+import { countOf, type HostTensor, sameShape } from '../engine/host/tensor.ts'
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
+import { imageOf, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
+import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor } from '../method/programs.ts'
-import { imageShape, latentShape } from '../method/stage1.ts'
 import type { LoadedImages } from './images.ts'
 import type { OpenedRun } from './openRun.ts'
 
@@ -14,10 +15,9 @@ export const encodeToFile = async (
   seed: number,
   out: string,
 ): Promise<void> => {
-  const codec = run.codec(batchFor(images.files.length, run.model.size))
+  const codec = run.codec(batchFor(images.files.length, imageOf(run.model)))
   const z = await codec.encode(images.images, seed)
-  const shape = latentShape(run.model, images.files.length)
-  const tensors = { z: float32(shape, z), z0: float32(shape, codec.addNoise(z, seed)) }
+  const tensors = { z, z0: codec.addNoise(z, seed) }
   await codec.dispose()
   writeSafetensors(out, tensors, {
     files: JSON.stringify(images.files),
@@ -35,17 +35,17 @@ export const decodeFile = async (
   const stored = tensors.z0 ?? tensors.z
   if (stored === undefined)
     throw new Error(`${file}: there is no tensor 'z0' or 'z'; write it with 'ul encode'`)
-  const count = stored.shape[0] ?? 0
-  const expected = latentShape(run.model, count)
-  if (stored.shape.length !== 4 || stored.shape.some((d, i) => d !== expected[i]) || count === 0) {
+  const count = countOf(stored)
+  const expected = batchShape(latentOf(run.model), count)
+  if (!sameShape(stored.shape, expected) || count === 0) {
     throw new Error(
       `${file}: the latents are [${stored.shape}], this run's are [N,${expected.slice(1)}]; use the run that encoded them`,
     )
   }
-  const codec = run.codec(batchFor(count, run.model.size))
-  const z0 = tensors.z0 === undefined ? codec.addNoise(floats(stored), options.seed) : floats(stored)
-  const data = await codec.decode(z0, options.seed, options.sampler)
+  const codec = run.codec(batchFor(count, imageOf(run.model)))
+  const z0 = tensors.z0 === undefined ? codec.addNoise(stored, options.seed) : stored
+  const images = await codec.decode(z0, options.seed, options.sampler)
   await codec.dispose()
   const names = metadata.files === undefined ? [] : (JSON.parse(metadata.files) as string[])
-  return { images: float32(imageShape(run.model, count), data), names }
+  return { images, names }
 }

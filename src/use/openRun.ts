@@ -3,15 +3,16 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
-import { widened } from '../engine/host/float16.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import { inspectSafetensors, readSafetensors } from '../files/safetensors.ts'
+import { trainedNetworks } from '../method/autoencoder.ts'
 import { type Codec, createCodec } from '../method/codec.ts'
+import type { ModelConfig } from '../method/config.ts'
 import { createGenerator, type Generator } from '../method/generator.ts'
-import type { ModelConfig } from '../method/networks/config.ts'
-import { latestCheckpoint, loadCheckpoint } from '../runs/checkpoint.ts'
+import { partsOfVariant } from '../method/objective/variants.ts'
+import { latestCheckpoint } from '../runs/checkpoint.ts'
 import { type RunInfo, readRunConfig, readRunInfo, stage1Chain, weightsFile } from '../runs/runDirectory.ts'
-import { copyIn, isOfCopy, type Weights } from '../train/step.ts'
+import type { Weights } from '../train/frozen.ts'
+import { hasNetwork, loadNetworks } from './weights.ts'
 
 /** A run directory opened for use. */
 export interface OpenedRun {
@@ -22,58 +23,19 @@ export interface OpenedRun {
   readonly stage1Directory: string
   /** Whether its base model was trained. */
   readonly hasBase: boolean
-  /** Whether what it generates is drawn by class. */
-  readonly generatesByClass: boolean
-  /** Averaged stage-2 weights. */
-  stage2(): Weights
-  /** Averaged stage-1 weights: of this run, or of the one that it takes its stage 1 from. */
-  stage1(): Weights
+  /** Averaged weights of the base model. */
+  base(): Weights
+  /** Averaged weights of encoder, prior and decoder: of this run, or of the one that it takes its stage 1 from. */
+  autoencoder(): Weights
   /** Encoder and decoder for batches of B. */
   codec(B: number): Codec
   /** The model that generates latents, for batches of B. */
   generator(B: number): Generator
 }
 
-/** Whether a directory has weights of a stage's networks. */
-export const hasStage = (dir: string, stage: 'stage1' | 'stage2'): boolean => {
-  const exported = join(dir, weightsFile)
-  if (!existsSync(exported)) return latestCheckpoint(dir, stage) !== null
-  return [...inspectSafetensors(exported).entries.keys()].some((path) => isOfStage(path, stage))
-}
-
-const isOfStage = (path: string, stage: string): boolean => path.startsWith('base.') === (stage === 'stage2')
-
-/** The averaged weights of an exported run, or of a stage's newest checkpoint. @throws when the stage was never saved. */
-const loadAverages = (dir: string, stage: 'stage1' | 'stage2', warn: (text: string) => void): Weights => {
-  const exported = join(dir, weightsFile)
-  if (existsSync(exported)) {
-    const own = Object.entries(readSafetensors(exported, (path) => isOfStage(path, stage)).tensors)
-    if (own.length === 0) {
-      throw new Error(`${dir}: it was exported without ${stage}; train that, and export the run again`)
-    }
-    return Object.fromEntries(own.map(([path, t]) => [path, widened(t)]))
-  }
-  const found = latestCheckpoint(dir, stage)
-  for (const text of found?.ignored ?? []) warn(text)
-  if (found === null) {
-    throw new Error(
-      `${dir}: there is no checkpoint of ${stage}; train it first with 'ul train … --out ${dir}'`,
-    )
-  }
-  // The parameters and their two moments, three quarters of the file, are left where they are.
-  return copyIn(loadCheckpoint(found.path, (name) => isOfCopy(name, 'ema')).tensors, 'ema')
-}
-
 /** What figures of a stage 1 depend on besides its weights: the images, and how they are decoded. */
 const measuredWith = ({ data, sampler }: Config): string =>
   JSON.stringify([data, sampler.decoderKind, sampler.decoderSteps, sampler.variance])
-
-/**
- * Whether what a run generates is drawn by class: the data has classes and the base model saw them. The prior of stage 1
- * knows none.
- */
-export const generatesByClass = ({ sampler, base }: Config, classes: number): boolean =>
-  sampler.generator === 'base' && classes > 0 && base.labelDropout < 1
 
 /** Whether a run takes its stage 1, and what would be measured of it again, from another run. */
 export const sharesFigures = ({ stage1Directory: from, config }: OpenedRun, dir: string): boolean =>
@@ -81,7 +43,7 @@ export const sharesFigures = ({ stage1Directory: from, config }: OpenedRun, dir:
 
 /** @throws ConfigError when a run takes a stage 1 that is still being trained: its latents would change later. */
 export const expectFinishedStage1 = ({ stage1Directory: from, config }: OpenedRun, dir: string): void => {
-  if (from === resolve(dir) || config.variant.encoder === 'pixels') return
+  if (from === resolve(dir) || !partsOfVariant(config.variant).space.isLearned) return
   if (existsSync(join(from, weightsFile))) return
   const { steps } = readRunConfig(from).train.stage1
   const step = latestCheckpoint(from, 'stage1')?.step ?? 0
@@ -128,6 +90,15 @@ const stage1Directory = (dir: string, config: Config, model: ModelConfig): strin
   return chain.at(-1)!
 }
 
+/** A value that is made when it is first asked for. */
+const once = <T>(make: () => T): (() => T) => {
+  let made: { readonly value: T } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
+}
+
 /**
  * Opens a run.
  * @param warn told when a checkpoint is unreadable and an older one is used
@@ -142,27 +113,19 @@ export const openRun = (
   const info = readRunInfo(dir)
   const model = modelConfig(config, info.classes.length)
   const from = stage1Directory(dir, config, model)
-  let loaded1: Weights | undefined
-  const stage1 = (): Weights => {
-    loaded1 ??= config.variant.encoder === 'pixels' ? {} : loadAverages(from, 'stage1', warn)
-    return loaded1
-  }
-  let loaded2: Weights | undefined
-  const stage2 = (): Weights => {
-    loaded2 ??= loadAverages(dir, 'stage2', warn)
-    return loaded2
-  }
+  const { isLearned } = partsOfVariant(config.variant).space
+  const autoencoder = once(() => (isLearned ? loadNetworks(from, trainedNetworks(model), warn) : {}))
+  const base = once(() => loadNetworks(dir, ['base'], warn))
   const { generator: kind } = config.sampler
   return {
     config,
     model,
     info,
     stage1Directory: from,
-    hasBase: hasStage(dir, 'stage2'),
-    generatesByClass: generatesByClass(config, model.classes),
-    stage1,
-    stage2,
-    codec: (B) => createCodec(runtime, model, stage1(), B),
-    generator: (B) => createGenerator(runtime, model, kind === 'prior' ? stage1() : stage2(), B, kind),
+    hasBase: hasNetwork(dir, 'base'),
+    autoencoder,
+    base,
+    codec: (B) => createCodec(runtime, model, autoencoder(), B),
+    generator: (B) => createGenerator(runtime, model, kind === 'prior' ? autoencoder() : base(), B, kind),
   }
 }

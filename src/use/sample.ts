@@ -1,27 +1,22 @@
 /** @file Generating images with a trained run. */
-import { float32, type HostTensor } from '../engine/host/tensor.ts'
-import type { Guidance, SamplerConfig } from '../method/diffusion/sampler.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
+import { imageOf } from '../method/config.ts'
+import type { SamplerConfig } from '../method/diffusion/sampler.ts'
+import type { GenerationRequest } from '../method/generator.ts'
 import { batchFor } from '../method/programs.ts'
-import { imageShape } from '../method/stage1.ts'
 import type { OpenedRun } from './openRun.ts'
 
-/** Generates one image per label: [N, 3, H, W] in [−1, 1], noise from (seed, position). */
+/** Generates one image for each of the request's facts: [N, 3, H, W] in [−1, 1], noise from (seed, position). */
 export const sample = async (
   run: OpenedRun,
-  labels: Int32Array,
-  options: {
-    readonly seed: number
-    readonly sampler: SamplerConfig
-    readonly guidance: Guidance
-    readonly decoder: SamplerConfig
-  },
+  request: GenerationRequest & { readonly decoder: SamplerConfig },
 ): Promise<HostTensor> => {
-  const batch = batchFor(labels.length, run.model.size)
+  const batch = batchFor(request.facts.length, imageOf(run.model))
   const generator = run.generator(batch)
-  const z0 = await generator.generate(labels, options.seed, options.sampler, options.guidance)
+  const z0 = await generator.generate(request)
   await generator.dispose()
   const codec = run.codec(batch)
-  const images = await codec.decode(z0, options.seed, options.decoder)
+  const images = await codec.decode(z0, request.seed, request.decoder)
   await codec.dispose()
-  return float32(imageShape(run.model, labels.length), images)
+  return images
 }

@@ -1,13 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  batchFlips,
-  batchIndices,
-  batchPlan,
-  epochOrder,
-  openBatchReader,
-  readImages,
-  toNchw,
-} from '../../src/data/batches.ts'
+import { batchPlan, epochOrder, openBatchReader, readImages, toNchw } from '../../src/data/batches.ts'
 import type { ImageSource } from '../../src/data/images/source.ts'
 
 /** Image i is a 2×2 of bytes i·12 .. i·12+11. */

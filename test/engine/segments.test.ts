@@ -8,8 +8,7 @@ import { checkProgram, type Program, trace } from '../../src/engine/ir/program.t
 import { flattenSpec } from '../../src/engine/nn/params.ts'
 import { add, exp, mul, reduceSum, sin } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
-import type { ModelConfig } from '../../src/method/networks/config.ts'
-import { type Stage1Inputs, stage1Spec, stage1Terms } from '../../src/method/unifiedLatents.ts'
+import type { ModelConfig } from '../../src/method/config.ts'
 import { describeModel } from '../../src/stages/info.ts'
 import { readGolden, tinyConfig, under } from '../method/support.ts'
 

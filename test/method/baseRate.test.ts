@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { initialParams } from '../../src/engine/nn/params.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { baseNatsOf } from '../../src/method/evaluate.ts'
-import { stage2Spec } from '../../src/method/unifiedLatents.ts'
+
 import { tinyConfig } from './support.ts'
 
 const { channels, logSnr0, logSnr1 } = tinyConfig.latent

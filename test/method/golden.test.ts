@@ -10,23 +10,14 @@ import type { Program } from '../../src/engine/ir/program.ts'
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import { mul, reduceMean } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import type { StepInputs } from '../../src/method/chain.ts'
 import { type SamplerConfig, type Step, samplerSteps } from '../../src/method/diffusion/sampler.ts'
 import { cosineSchedule, linearSchedule, resolutionShift } from '../../src/method/diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight } from '../../src/method/diffusion/weighting.ts'
-import {
-  decoderStep,
-  guidedBaseStep,
-  type Stage1Inputs,
-  type Stage2Inputs,
-  type StepInputs,
-  stage1Spec,
-  stage1Terms,
-  stage2Nats,
-  stage2Spec,
-} from '../../src/method/unifiedLatents.ts'
 import { type AdamWConfig, adamW, globalNorm, lossScale, type OptimizerState } from '../../src/train/adamw.ts'
+import type { Objective } from '../../src/train/objective.ts'
 import { emaDecayAt } from '../../src/train/rates.ts'
-import { initialState, type Objective, traceTrainStep, unpackState } from '../../src/train/step.ts'
+import { initialState, traceTrainStep, unpackState } from '../../src/train/step.ts'
 import {
   evaluate,
   mismatches,

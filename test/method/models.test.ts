@@ -20,12 +20,12 @@ import {
   type Spec,
 } from '../../src/engine/nn/params.ts'
 import { blockSpec, stack, stackSpec } from '../../src/engine/nn/transformer.ts'
-import { baseSpec, baseV, nullLabel } from '../../src/method/networks/base.ts'
-import { halvings, latentGrid, type ModelConfig, stageChannels } from '../../src/method/networks/config.ts'
+import type { ModelConfig } from '../../src/method/config.ts'
+import { baseSpec, baseV } from '../../src/method/networks/base.ts'
+import { halvings, stageChannels } from '../../src/method/networks/config.ts'
 import { decoderSpec, decoderV } from '../../src/method/networks/decoder.ts'
 import { encode, encoderSpec } from '../../src/method/networks/encoder.ts'
 import { priorSpec, priorV } from '../../src/method/networks/prior.ts'
-import { stage1Spec, stage2Spec } from '../../src/method/unifiedLatents.ts'
 import {
   evaluate,
   normal,

@@ -2,10 +2,10 @@
 import { expect, it } from 'vitest'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { createCodec } from '../../src/method/codec.ts'
+import type { ModelConfig } from '../../src/method/config.ts'
 import { evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../../src/method/evaluate.ts'
-import type { ModelConfig, VariantConfig } from '../../src/method/networks/config.ts'
+import type { VariantConfig } from '../../src/method/objective/variants.ts'
 import { partsOf } from '../../src/method/programs.ts'
-import { stage1Spec } from '../../src/method/unifiedLatents.ts'
 import { normal, randomParams, tinyConfig } from './support.ts'
 
 const runtime = new NodeRuntime({ threads: 1 })

@@ -7,7 +7,8 @@ import { checkProgram, type InputSpec, type Program, trace } from '../../src/eng
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { readSafetensors } from '../../src/files/safetensors.ts'
-import { type ModelConfig, noVariant } from '../../src/method/networks/config.ts'
+import type { ModelConfig } from '../../src/method/config.ts'
+import { noVariant } from '../../src/method/objective/variants.ts'
 
 /** Two convolutional levels, two blocks per transformer: the smallest model in which every part occurs. */
 export const tinyConfig: ModelConfig = {

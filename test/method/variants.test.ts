@@ -10,26 +10,17 @@ import { bindParams, flattenSpec, initialParams } from '../../src/engine/nn/para
 import { add, reduceSum } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { Executable, Runtime } from '../../src/engine/runtime/runtime.ts'
+import type { StepInputs } from '../../src/method/chain.ts'
 import { createCodec } from '../../src/method/codec.ts'
+import type { ModelConfig } from '../../src/method/config.ts'
 import type { Guidance, SamplerConfig } from '../../src/method/diffusion/sampler.ts'
 import { alphaOf, linearSchedule, sigmaOf, sigmoid } from '../../src/method/diffusion/schedule.ts'
 import { drawnLeastNoise, elboWeight } from '../../src/method/diffusion/weighting.ts'
 import { createTermsEstimator } from '../../src/method/evaluate.ts'
 import { createGenerator } from '../../src/method/generator.ts'
-import { type ModelConfig, noVariant, type VariantConfig } from '../../src/method/networks/config.ts'
 import { decoderSpec, decoderV } from '../../src/method/networks/decoder.ts'
 import { encode, encoderSpec } from '../../src/method/networks/encoder.ts'
-import { batchNoise, imageShape, latentShape, rateLevels, stage1Feeds } from '../../src/method/stage1.ts'
-import {
-  baseStep,
-  guidedBaseStep,
-  type Stage1Inputs,
-  type Stage1Terms,
-  type StepInputs,
-  stage1Spec,
-  stage1Terms,
-  stage2Spec,
-} from '../../src/method/unifiedLatents.ts'
+import { noVariant, type VariantConfig } from '../../src/method/objective/variants.ts'
 import {
   evaluate,
   integrate,

@@ -6,7 +6,8 @@ import { smokeForm } from '../../src/config/presets.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { JobEvent } from '../../src/runs/events.ts'
-import { type StageChoice, type TrainResult, train } from '../../src/stages/train.ts'
+import type { StageChoice } from '../../src/stages/list.ts'
+import { type TrainResult, train } from '../../src/stages/train.ts'
 import { image, temporaryFolder, writeFiles } from '../data/temporary.ts'
 
 /** Where the tests' files lie, decoded images and features included. */

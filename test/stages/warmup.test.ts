@@ -1,6 +1,6 @@
 /** @file The encoder's warm-up: what share of the prior's gradient reaches it at each step. */
 import { expect, it } from 'vitest'
-import { encoderShareAt } from '../../src/stages/stage1.ts'
+import { encoderShareAt } from '../../src/stages/autoencoder.ts'
 
 const warmUp = { steps: 1000, emaDecay: 0, encoderHold: 0.15, encoderRamp: 0.2, encoderFloor: 0.003 }
 

@@ -8,7 +8,8 @@ import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { DeviceState, Executable } from '../../src/engine/runtime/runtime.ts'
 import type { AdamWConfig } from '../../src/train/adamw.ts'
 import { DivergedError, type LoopOptions, type StepReport, trainLoop } from '../../src/train/loop.ts'
-import { initialState, type Objective, traceTrainStep } from '../../src/train/step.ts'
+import type { Objective } from '../../src/train/objective.ts'
+import { initialState, traceTrainStep } from '../../src/train/step.ts'
 import { normal } from '../method/support.ts'
 
 type Tensors = Readonly<Record<string, HostTensor>>

@@ -14,9 +14,9 @@ import {
   writeQuality,
 } from '../../src/runs/results.ts'
 import { weightsFile } from '../../src/runs/runDirectory.ts'
-import type { Weights } from '../../src/train/step.ts'
+import type { Weights } from '../../src/train/frozen.ts'
 import { exportRun } from '../../src/use/exportRun.ts'
-import { hasStage, type OpenedRun, openRun } from '../../src/use/openRun.ts'
+import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../../src/use/samplers.ts'
 import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny } from '../stages/tinyRun.ts'
 

@@ -89,6 +89,46 @@ export const floats = (tensor: HostTensor): Float32Array => {
   throw new Error(`tensor: expected float32, found ${tensor.dtype}; cast it in the graph first`)
 }
 
+/** Number of examples: the size of the first axis. */
+export const countOf = ({ shape }: HostTensor): number => shape[0] ?? 1
+
+/** Examples `first` to `first + count − 1` along the first axis, as a view. */
+export const examplesOf = ({ dtype, shape, data }: HostTensor, first: number, count: number): HostTensor => {
+  const each = sizeOf(shape.slice(1))
+  return {
+    dtype,
+    shape: [count, ...shape.slice(1)],
+    data: data.subarray(first * each, (first + count) * each),
+  }
+}
+
+/**
+ * Float32 tensors joined along the first axis.
+ * @throws when there is none, or their other axes differ.
+ */
+export const stacked = (parts: readonly HostTensor[]): HostTensor => {
+  const [first] = parts
+  if (first === undefined) throw new Error('tensor: there is nothing to join; pass at least one tensor')
+  const each = first.shape.slice(1)
+  const other = parts.find(({ shape }) => !sameShape(shape.slice(1), each))
+  if (other !== undefined) {
+    throw new Error(
+      `tensor: ${showShape(first.shape)} and ${showShape(other.shape)} do not join along their first axis`,
+    )
+  }
+  const count = parts.reduce((n, part) => n + countOf(part), 0)
+  return float32([count, ...each], joined(parts.map(floats)))
+}
+
+/** B examples of a float32 tensor from `first` on, zero where there are none left. */
+export const paddedExamples = (tensor: HostTensor, first: number, B: number): HostTensor => {
+  const real = Math.min(B, countOf(tensor) - first)
+  if (real === B) return examplesOf(tensor, first, B)
+  const padded = zeros([B, ...tensor.shape.slice(1)])
+  floats(padded).set(floats(examplesOf(tensor, first, real)))
+  return padded
+}
+
 /** Arrays one after the other in one. */
 export const joined = (parts: readonly Float32Array[]): Float32Array => {
   const all = new Float32Array(parts.reduce((n, p) => n + p.length, 0))

@@ -2,7 +2,7 @@
 import { scope, segment, type Value } from '../ir/graph.ts'
 import { attention } from '../ops/attention.ts'
 import { reshape, silu, transpose } from '../ops/core.ts'
-import { dropout } from '../ops/dropout.ts'
+import { type DropoutKey, dropout } from '../ops/dropout.ts'
 import { linear } from '../ops/matmul.ts'
 import { rmsNorm } from '../ops/norm.ts'
 import { filmSpec, filmTokens, type LinearSpec, linearSpec } from './layers.ts'
@@ -52,8 +52,8 @@ export interface BlockContext {
   readonly embedding: Value
   readonly headWidth: number
   readonly dropout: number
-  /** int32 scalar that drives dropout; unused when the rate is 0. */
-  readonly seed?: Value
+  /** Drives dropout; unused when the rate is 0, absent at evaluation. */
+  readonly key?: DropoutKey | undefined
   /** Names this block's dropout mask. */
   readonly site: string
 }
@@ -75,7 +75,7 @@ export const block = (p: Params<BlockSpec>, x: Value, context: BlockContext): Va
   const mixed = reshape(transpose(attention(q, k, v), [0, 2, 1, 3]), [B, N, D])
   const hidden = silu(linear(h, p.hidden.weight, p.hidden.bias)) // [B, N, 4D]
   const kept =
-    context.seed === undefined ? hidden : dropout(hidden, context.dropout, context.seed, context.site)
+    context.key === undefined ? hidden : dropout(hidden, context.dropout, context.key, context.site)
   // The residual and the attention branch ride along as the products' addends: no pass of their own.
   const attended = linear(mixed, p.attended, x)
   return linear(kept, p.out, attended)

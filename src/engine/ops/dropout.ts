@@ -17,11 +17,19 @@ const siteHash = (site: string): number => {
   return h
 }
 
+/** What decides a mask besides its site: both int32 scalars. */
+export interface DropoutKey {
+  /** Changes from step to step. */
+  readonly seed: Value
+  /** Number of the first example in the global batch, so that a part of it draws what the whole would; 0 when absent. */
+  readonly first?: Value | undefined
+}
+
 /**
- * Uniform numbers in [0, 1) of a shape, a pure function of the int32 scalar `seed`, the text `site` and the position.
- * Only the well-mixed high bits are used.
+ * Uniform numbers in [0, 1) of a shape [B, …], a pure function of the key, the text `site` and the position. Only the
+ * well-mixed high bits are used.
  */
-export const seededUniform = (seed: Value, site: string, shape: Shape): Value => {
+export const seededUniform = ({ seed, first }: DropoutKey, site: string, shape: Shape): Value => {
   const columns = shape.at(-1) ?? 1
   const rows = shape.slice(0, -1).reduce((n, d) => n * d, 1)
   const column = constant(
@@ -30,12 +38,14 @@ export const seededUniform = (seed: Value, site: string, shape: Shape): Value =>
       Int32Array.from({ length: columns }, (_, i) => i),
     ),
   )
-  const row = constant(
+  const here = constant(
     int32(
       [rows, 1],
       Int32Array.from({ length: rows }, (_, i) => i),
     ),
   )
+  const perExample = shape.length < 2 ? 1 : rows / shape[0]!
+  const row = first === undefined ? here : add(here, mul(first, int(perExample)))
   const key = stir(add(mul(seed, int(0x9e3779b1)), int(siteHash(site))))
   const rowKey = stir(add(mul(row, int(0x85ebca6b)), key)) // [rows, 1]
   const mixed = stir(mul(stir(add(mul(column, int(0xc2b2ae35)), rowKey)), int(0x27d4eb2f))) // [rows, columns]
@@ -43,5 +53,5 @@ export const seededUniform = (seed: Value, site: string, shape: Shape): Value =>
 }
 
 /** Zeroes each element with probability `rate` and scales the rest by 1/(1 − rate); the identity when rate is 0. */
-export const dropout = (x: Value, rate: number, seed: Value, site: string): Value =>
-  rate === 0 ? x : mul(x, where(less(seededUniform(seed, site, x.shape), 1 - rate), 1 / (1 - rate), 0))
+export const dropout = (x: Value, rate: number, key: DropoutKey, site: string): Value =>
+  rate === 0 ? x : mul(x, where(less(seededUniform(key, site, x.shape), 1 - rate), 1 / (1 - rate), 0))

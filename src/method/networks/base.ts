@@ -14,16 +14,16 @@ import {
   toMaps,
   toTokens,
 } from '../../engine/nn/layers.ts'
-import { type Params, param } from '../../engine/nn/params.ts'
+import type { Network } from '../../engine/nn/network.ts'
+import { bindParams, type Params } from '../../engine/nn/params.ts'
 import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { depthToSpace, spaceToDepth } from '../../engine/ops/conv.ts'
 import { add, sub } from '../../engine/ops/core.ts'
-import { gather } from '../../engine/ops/gather.ts'
-import type { ModelConfig } from './config.ts'
+import type { DropoutKey } from '../../engine/ops/dropout.ts'
+import type { TwoLevelSizes } from './config.ts'
 
-type BaseSpec = {
+export type BaseSpec = {
   readonly logSnr: LogSnrSpec
-  readonly classes: ReturnType<typeof param>
   readonly in: LinearSpec
   readonly before: ReturnType<typeof stackSpec>
   readonly down: LinearSpec
@@ -34,50 +34,67 @@ type BaseSpec = {
   readonly out: LinearSpec
 }
 
-/** The label that stands for "no class": one past the last. */
-export const nullLabel = (config: ModelConfig): number => config.classes
+/** The base model's sizes and the channels of the latent. */
+export interface BaseConfig extends TwoLevelSizes {
+  readonly channels: number
+  readonly recompute: boolean
+}
 
-/** Parameters of the base model. */
-export const baseSpec = (config: ModelConfig): BaseSpec => {
-  const { widths, blocks, headWidth, dropout } = config.base
+/** Width of the embedding that conditions all its blocks. */
+export const embeddingWidth = ({ widths }: BaseConfig): number => widths[1]
+
+/** Parameters of the base model, without those of its conditions. */
+export const baseSpec = (network: BaseConfig): BaseSpec => {
+  const { widths, blocks, headWidth, dropout, channels } = network
   const [outer, inner] = widths
   const first = Math.ceil(blocks[0] / 2)
   const level = (width: number, count: number) =>
     stackSpec({ width, blocks: count, headWidth, dropout }, inner)
   return {
     logSnr: logSnrSpec(inner),
-    classes: param([config.classes + 1, inner], 1),
-    in: linearSpec(config.latent.channels, outer),
+    in: linearSpec(channels, outer),
     before: level(outer, first),
     down: linearSpec(4 * outer, inner),
     middle: level(inner, blocks[1]),
     up: linearSpec(inner, 4 * outer),
     after: level(outer, blocks[0] - first),
     film: filmSpec(inner, outer),
-    out: linearSpec(outer, config.latent.channels, 0),
+    out: linearSpec(outer, channels, 0),
   }
 }
 
-/**
- * v̂ of the latent: zT [B, c, h, w], logSnr [B], labels int32 [B] → [B, c, h, w].
- * @param seed int32 scalar that drives dropout; none at evaluation
- */
+/** Traces what the embedding of all blocks gains by a condition, [B, E], from the conditions' inputs. */
+export type ConditionEmbedding = (inputs: Readonly<Record<string, Value>>) => Value
+
+/** What the base model reads. */
+export interface BaseReads {
+  /** [B, c, h, w] */
+  readonly zT: Value
+  /** λ of zT, [B] */
+  readonly logSnr: Value
+  /** Inputs of the conditions. */
+  readonly conditions: Readonly<Record<string, Value>>
+  /** Drives dropout; absent at evaluation. */
+  readonly dropout?: DropoutKey | undefined
+}
+
+/** v̂ of the latent [B, c, h, w]. */
 export const baseV = (
   p: Params<BaseSpec>,
-  config: ModelConfig,
-  zT: Value,
-  logSnr: Value,
-  labels: Value,
-  seed?: Value,
+  network: BaseConfig,
+  embeddings: readonly ConditionEmbedding[],
+  { zT, logSnr, conditions, dropout: key }: BaseReads,
 ): Value =>
   scope('base', () => {
-    const [outer, inner] = config.base.widths
+    const { headWidth, dropout, recompute } = network
+    const [outer, inner] = network.widths
     const [, , h, w] = zT.shape as [number, number, number, number]
-    const embedding = add(logSnrEmbedding(p.logSnr, logSnr), gather(p.classes, labels)) // [B, E]
-    const { headWidth, dropout } = config.base
-    const level = (name: string, blocks: typeof p.before, x: Value): Value => {
-      return stack(blocks, x, { name, embedding, headWidth, dropout, seed, recompute: config.recompute })
-    }
+    const embedding = embeddings.reduce(
+      (sum, embed) => add(sum, embed(conditions)),
+      logSnrEmbedding(p.logSnr, logSnr),
+    ) // [B, E]
+    const level = (name: string, blocks: typeof p.before, x: Value): Value =>
+      stack(blocks, x, { name, embedding, headWidth, dropout, key, recompute })
     const tokens = add(applyLinear(p.in, toTokens(zT)), positionTable([h, w], outer)) // [B, hw, D1]
     const fine = level('before', p.before, tokens)
     const merged = toTokens(spaceToDepth(toMaps(fine, h, w), 2)) // [B, hw/4, 4·D1]
@@ -87,3 +104,23 @@ export const baseV = (
     const joined = level('after', p.after, add(fine, spread))
     return toMaps(applyLinear(p.out, filmTokens(p.film, norm(joined), embedding)), h, w)
   })
+
+/** The base model: v̂ of the latent [B, c, h, w] from z_t, λ and conditions. */
+export type Base = (reads: BaseReads) => Value
+
+/** The base model as a network, with the parameters of its conditions under their names among its own. */
+export const baseNetwork = (
+  config: BaseConfig,
+  conditions: Readonly<Record<string, Network<ConditionEmbedding>>>,
+): Network<Base> => {
+  const spec = baseSpec(config)
+  const own = Object.entries(conditions)
+  return {
+    spec: { ...spec, ...Object.fromEntries(own.map(([name, condition]) => [name, condition.spec])) },
+    bind: (lookUp, path) => {
+      const p = bindParams(spec, lookUp, path)
+      const embeddings = own.map(([name, condition]) => condition.bind(lookUp, `${path}.${name}`))
+      return (reads) => baseV(p, config, embeddings, reads)
+    },
+  }
+}

@@ -1,4 +1,4 @@
-/** @file Sizes of the networks. Every number of the paper's architecture (method.md section 5) is a field here. */
+/** @file Sizes of the networks. Every number of the paper's architecture (docs/method.md) is a field here. */
 
 /** Latent shape and noise range. */
 export interface LatentConfig {
@@ -12,7 +12,7 @@ export interface LatentConfig {
 }
 
 /** ResNet encoder: one stage per resolution from the patch grid down to the latent grid. */
-export interface EncoderConfig {
+export interface EncoderSizes {
   /** Side of the patches that become channels first. */
   readonly patch: number
   /** Channels per stage; the last is repeated where there are more stages. */
@@ -22,15 +22,15 @@ export interface EncoderConfig {
   readonly lastBlocks: number
 }
 
-/** One-level transformer on the latent grid. */
-export interface PriorConfig {
+/** A transformer of one level: the stage-1 prior. */
+export interface TransformerSizes {
   readonly width: number
   readonly blocks: number
   readonly headWidth: number
 }
 
 /** U-ViT decoder: convolutional stages around a transformer on the latent grid. */
-export interface DecoderConfig {
+export interface DecoderSizes {
   readonly patch: number
   /** Channels per convolutional stage; the last is repeated where there are more stages. */
   readonly channels: readonly number[]
@@ -40,86 +40,14 @@ export interface DecoderConfig {
   readonly blocks: number
   readonly headWidth: number
   readonly dropout: number
-  /** c_lf, the loss factor. */
-  readonly lossFactor: number
-  /** b, the bias of the sigmoid weight. */
-  readonly bias: number
 }
 
-/** Two-level transformer for stage 2: half of the first level's blocks before and half after the second level. */
-export interface BaseConfig {
+/** Two-level transformer: half of the first level's blocks before and half after the second level. */
+export interface TwoLevelSizes {
   readonly widths: readonly [number, number]
   readonly blocks: readonly [number, number]
   readonly headWidth: number
   readonly dropout: number
-  /** b of its own sigmoid weight. */
-  readonly bias: number
-  /** Share of labels replaced by "no class" for guidance. */
-  readonly labelDropout: number
-}
-
-/**
- * Departures from the method, one for each comparison that the paper makes (Tables 5 and 6, Figure 4, Appendix B). They
- * are parts of the same objective, see unifiedLatents.ts.
- */
-export interface VariantConfig {
-  /** `pixels`: no encoder and no stage 1, the latent is the image itself (pixel diffusion, Figure 4). */
-  readonly encoder: 'resnet' | 'pixels'
-  /** `learned`: the encoder predicts a variance, too (Table 6, row D). */
-  readonly variance: 'fixed' | 'learned'
-  /** `normal`: the latent's rate is its KL to N(0, I), times `klWeight` in the loss (Table 5, and the KL-VAE of Figure 4). */
-  readonly prior: 'diffusion' | 'normal'
-  /** The prior learns the latent but does not shape it (Table 6, row A). */
-  readonly stopGradient: boolean
-  /** Weight in the loss of the latent's KL to N(0, I). */
-  readonly klWeight: number
-  /**
-   * Bias b of a sigmoid weight for the prior, null for the plain ELBO: the latent's least noise is then drawn for each
-   * image so that the expected weight is sigmoid(b − λ), and the decoder is told it (Appendix B, second variant).
-   */
-  readonly priorBias: number | null
-  /** `mse`: one prediction of the image from the latent alone, a Gaussian of precision e^b (Table 5). */
-  readonly decoder: 'diffusion' | 'mse'
-}
-
-/** The method itself. */
-export const noVariant: VariantConfig = {
-  encoder: 'resnet',
-  variance: 'fixed',
-  prior: 'diffusion',
-  stopGradient: false,
-  klWeight: 0,
-  priorBias: null,
-  decoder: 'diffusion',
-}
-
-/** Everything that decides the shapes of the four networks. */
-export interface ModelConfig {
-  /** Height and width of the images. */
-  readonly size: number
-  /** Frames; 1 for images. */
-  readonly frames: number
-  /** Number of classes; 0 for none. */
-  readonly classes: number
-  readonly latent: LatentConfig
-  readonly encoder: EncoderConfig
-  readonly prior: PriorConfig
-  readonly decoder: DecoderConfig
-  readonly base: BaseConfig
-  readonly variant: VariantConfig
-  /** Whether the backward pass computes each block again instead of keeping its intermediates (less memory, more time). */
-  readonly recompute: boolean
-}
-
-/** Height and width of the latent grid. @throws when the sizes do not divide. */
-export const latentGrid = (config: ModelConfig): number => {
-  const { size, latent } = config
-  if (size % latent.downsample !== 0) {
-    throw new Error(
-      `data.size ${size} is not a multiple of latent.downsample ${latent.downsample}; change one of them`,
-    )
-  }
-  return size / latent.downsample
 }
 
 /** Number of halvings between a patch grid and the latent grid. @throws when downsample is not patch·2ⁿ. */

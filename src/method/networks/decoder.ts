@@ -23,11 +23,13 @@ import {
   up,
   upSpec,
 } from '../../engine/nn/layers.ts'
+import { type Network, networkOf } from '../../engine/nn/network.ts'
 import type { ParamSpec, Params } from '../../engine/nn/params.ts'
 import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { depthToSpace, spaceToDepth } from '../../engine/ops/conv.ts'
 import { add, sub } from '../../engine/ops/core.ts'
-import { halvings, type ModelConfig, stageChannels } from './config.ts'
+import type { DropoutKey } from '../../engine/ops/dropout.ts'
+import { type DecoderSizes, halvings, stageChannels } from './config.ts'
 
 type LevelSpec = {
   readonly before: readonly ReturnType<typeof resBlockSpec>[]
@@ -43,7 +45,7 @@ const levelSpec = (channels: number, next: number, convBlocks: number, dEmbeddin
   after: Array.from({ length: convBlocks }, () => resBlockSpec(channels, dEmbedding)),
 })
 
-type DecoderSpec = {
+export type DecoderSpec = {
   readonly logSnr: LogSnrSpec
   /** Of the latent's own noise, where it differs from image to image (`variant.priorBias`); else empty. */
   readonly latentLogSnr: readonly LogSnrSpec[]
@@ -55,39 +57,55 @@ type DecoderSpec = {
   readonly out: ReturnType<typeof biasedConvSpec>
 }
 
+/** The decoder's sizes, what it reads and what it writes. */
+export interface DecoderConfig extends DecoderSizes {
+  readonly imageChannels: number
+  readonly latentChannels: number
+  /** Pixels per latent position along height and width. */
+  readonly downsample: number
+  /** Whether it is told the latent's own noise, because that differs from image to image. */
+  readonly seesLatentNoise: boolean
+  readonly recompute: boolean
+}
+
 /** Parameters of the decoder. */
-export const decoderSpec = (config: ModelConfig): DecoderSpec => {
-  const { patch, channels, convBlocks, width } = config.decoder
-  const count = halvings(patch, config.latent.downsample)
-  const all = [...stageChannels(channels, count), width]
+export const decoderSpec = (network: DecoderConfig): DecoderSpec => {
+  const { patch, channels, convBlocks, width, imageChannels, latentChannels } = network
+  const all = [...stageChannels(channels, halvings(patch, network.downsample)), width]
+  const outer = all[0]!
   return {
     logSnr: logSnrSpec(width),
-    latentLogSnr: config.variant.priorBias === null ? [] : [logSnrSpec(width)],
-    in: biasedConvSpec(3 * patch ** 2, all[0]!, 3),
-    latent: linearSpec(config.latent.channels, width),
+    latentLogSnr: network.seesLatentNoise ? [logSnrSpec(width)] : [],
+    in: biasedConvSpec(imageChannels * patch ** 2, outer, 3),
+    latent: linearSpec(latentChannels, width),
     levels: all.slice(0, -1).map((c, i) => levelSpec(c, all[i + 1]!, convBlocks, width)),
-    blocks: stackSpec(config.decoder, width),
-    norm: normSiluSpec(all[0]!),
-    out: biasedConvSpec(all[0]!, 3 * patch ** 2, 3, 0),
+    blocks: stackSpec(network, width),
+    norm: normSiluSpec(outer),
+    out: biasedConvSpec(outer, imageChannels * patch ** 2, 3, 0),
   }
 }
 
-/**
- * v̂ of the image: xT [B, 3, H, W], z0 [B, c, h, w], logSnr and z0LogSnr [B] → [B, 3, H, W].
- * @param seed int32 scalar that drives dropout; none at evaluation
- */
+/** What the decoder reads. */
+export interface DecoderReads {
+  /** [B, 3, H, W] */
+  readonly xT: Value
+  /** [B, c, h, w] */
+  readonly z0: Value
+  /** λ of xT and of z0, [B] */
+  readonly logSnr: Value
+  readonly z0LogSnr: Value
+  /** Drives dropout; absent at evaluation. */
+  readonly dropout?: DropoutKey | undefined
+}
+
+/** v̂ of the image [B, 3, H, W]. */
 export const decoderV = (
   p: Params<DecoderSpec>,
-  config: ModelConfig,
-  xT: Value,
-  z0: Value,
-  logSnr: Value,
-  z0LogSnr: Value,
-  seed?: Value,
+  network: DecoderConfig,
+  { xT, z0, logSnr, z0LogSnr, dropout: key }: DecoderReads,
 ): Value =>
   scope('decoder', () => {
-    const { patch, width, headWidth, dropout } = config.decoder
-    const { recompute } = config
+    const { patch, width, headWidth, dropout, recompute } = network
     const [, , gridH, gridW] = z0.shape as [number, number, number, number]
     const embedding = p.latentLogSnr.reduce(
       (sum, own) => add(sum, logSnrEmbedding(own, z0LogSnr)),
@@ -103,7 +121,7 @@ export const decoderV = (
     const positions = positionTable([gridH, gridW], width)
     const latentTokens = add(applyLinear(p.latent, toTokens(z0)), positions) // [B, N, D]
     const tokens = add(toTokens(h), latentTokens)
-    const mixed = stack(p.blocks, tokens, { name: 'middle', embedding, headWidth, dropout, seed, recompute })
+    const mixed = stack(p.blocks, tokens, { name: 'middle', embedding, headWidth, dropout, key, recompute })
     h = toMaps(mixed, gridH, gridW) // [B, D, h, w]
     // Residual U-Net: each level adds only what the levels below it changed (SiD2, Hoogeboom et al. 2024).
     for (const [i, level] of [...p.levels.entries()].reverse()) {
@@ -113,3 +131,10 @@ export const decoderV = (
     }
     return depthToSpace(biasedConv(p.out, normSilu(p.norm, h)), patch) // [B, 3, H, W]
   })
+
+/** D: v̂ of the image [B, 3, H, W] from x_t, z_0 and their λ. */
+export type Decoder = (reads: DecoderReads) => Value
+
+/** The decoder as a network. */
+export const decoderNetwork = (config: DecoderConfig): Network<Decoder> =>
+  networkOf(decoderSpec(config), (p) => (reads) => decoderV(p, config, reads))

@@ -14,12 +14,13 @@ import {
   toMaps,
   toTokens,
 } from '../../engine/nn/layers.ts'
+import { type Network, networkOf } from '../../engine/nn/network.ts'
 import type { Params } from '../../engine/nn/params.ts'
-import { stack, stackSpec, type TransformerConfig } from '../../engine/nn/transformer.ts'
+import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { add } from '../../engine/ops/core.ts'
-import type { ModelConfig } from './config.ts'
+import type { TransformerSizes } from './config.ts'
 
-type PriorSpec = {
+export type PriorSpec = {
   readonly logSnr: LogSnrSpec
   readonly in: LinearSpec
   readonly blocks: ReturnType<typeof stackSpec>
@@ -27,34 +28,44 @@ type PriorSpec = {
   readonly out: LinearSpec
 }
 
-const transformerOf = ({ prior }: ModelConfig): TransformerConfig => ({ ...prior, dropout: 0 })
+/** The prior's sizes, the channels of the latent, and how its backward pass keeps memory. */
+export interface PriorConfig extends TransformerSizes {
+  readonly channels: number
+  readonly recompute: boolean
+}
 
 /** Parameters of the prior. */
-export const priorSpec = (config: ModelConfig): PriorSpec => {
-  const { width } = config.prior
-  const { channels } = config.latent
+export const priorSpec = (network: PriorConfig): PriorSpec => {
+  const { width, channels } = network
   return {
     logSnr: logSnrSpec(width),
     in: linearSpec(channels, width),
-    blocks: stackSpec(transformerOf(config), width),
+    blocks: stackSpec({ ...network, dropout: 0 }, width),
     film: filmSpec(width, width),
     out: linearSpec(width, channels, 0),
   }
 }
 
 /** v̂ of the latent: zT [B, c, h, w], logSnr [B] → [B, c, h, w]. */
-export const priorV = (p: Params<PriorSpec>, config: ModelConfig, zT: Value, logSnr: Value): Value =>
+export const priorV = (p: Params<PriorSpec>, network: PriorConfig, zT: Value, logSnr: Value): Value =>
   scope('prior', () => {
     const [, , h, w] = zT.shape as [number, number, number, number]
     const embedding = logSnrEmbedding(p.logSnr, logSnr) // [B, D]
-    const tokens = add(applyLinear(p.in, toTokens(zT)), positionTable([h, w], config.prior.width)) // [B, N, D]
-    const { recompute, prior } = config
+    const tokens = add(applyLinear(p.in, toTokens(zT)), positionTable([h, w], network.width)) // [B, N, D]
+    const { recompute, headWidth } = network
     const mixed = stack(p.blocks, tokens, {
       name: 'blocks',
       embedding,
-      headWidth: prior.headWidth,
+      headWidth,
       dropout: 0,
       recompute,
     })
     return toMaps(applyLinear(p.out, filmTokens(p.film, norm(mixed), embedding)), h, w)
   })
+
+/** P: v̂ of the latent from z_t [B, c, h, w] and λ [B]. */
+export type Prior = (zT: Value, logSnr: Value) => Value
+
+/** The prior as a network. */
+export const priorNetwork = (config: PriorConfig): Network<Prior> =>
+  networkOf(priorSpec(config), (p) => (zT, logSnr) => priorV(p, config, zT, logSnr))

@@ -1,0 +1,110 @@
+/** @file The part of a configuration that decides networks and objectives, and what follows from it. */
+
+import type { BaseConfig } from './networks/base.ts'
+import type {
+  DecoderSizes,
+  EncoderSizes,
+  LatentConfig,
+  TransformerSizes,
+  TwoLevelSizes,
+} from './networks/config.ts'
+import type { EncoderConfig } from './networks/encoder.ts'
+import { type Extent, imageChannels, imageExtent } from './networks/shapes.ts'
+import type { PartConfig } from './objective/parts.ts'
+import { posteriors, type VariantConfig } from './objective/variants.ts'
+
+/** The decoder and its objective. */
+export interface DecoderSettings extends DecoderSizes {
+  /** c_lf, the loss factor. */
+  readonly lossFactor: number
+  /** b, the bias of the sigmoid weight. */
+  readonly bias: number
+}
+
+/** The base model of stage 2 and its objective. */
+export interface BaseSettings extends TwoLevelSizes {
+  /** b of its own sigmoid weight. */
+  readonly bias: number
+  /** Share of examples that are told nothing, for guidance. */
+  readonly labelDropout: number
+}
+
+/** Everything that decides the shapes of the four networks. */
+export interface ModelConfig {
+  /** Height and width of the images. */
+  readonly size: number
+  /** Frames; 1 for images. */
+  readonly frames: number
+  /** Number of classes; 0 for none. */
+  readonly classes: number
+  readonly latent: LatentConfig
+  readonly encoder: EncoderSizes
+  readonly prior: TransformerSizes
+  readonly decoder: DecoderSettings
+  readonly base: BaseSettings
+  readonly variant: VariantConfig
+  /** Whether the backward pass computes each block again instead of keeping its intermediates (less memory, more time). */
+  readonly recompute: boolean
+}
+
+/** What an image measures. */
+export const imageOf = ({ size, frames }: Pick<ModelConfig, 'size' | 'frames'>): Extent =>
+  imageExtent(size, frames)
+
+/** What a latent measures. @throws when the sizes do not divide. */
+export const latentOf = ({
+  size,
+  frames,
+  latent,
+}: Pick<ModelConfig, 'size' | 'frames' | 'latent'>): Extent => {
+  const { channels, downsample } = latent
+  if (size % downsample !== 0) {
+    throw new Error(
+      `data.size ${size} is not a multiple of latent.downsample ${downsample}; change one of them`,
+    )
+  }
+  const { height, width } = imageOf({ size, frames })
+  return { channels, frames, height: height / downsample, width: width / downsample }
+}
+
+/** The encoder of a model. */
+export const encoderConfig = ({ encoder, latent, variant, recompute }: ModelConfig): EncoderConfig => ({
+  ...encoder,
+  imageChannels,
+  downsample: latent.downsample,
+  outputs: latent.channels * posteriors[variant.variance].outputs,
+  recompute,
+})
+
+/** Rate and distortion of a model, with prior and decoder. */
+export const partConfig = (model: ModelConfig): PartConfig => {
+  const { latent, prior, decoder, variant, recompute } = model
+  const { lossFactor, bias, ...sizes } = decoder
+  return {
+    image: imageOf(model),
+    latent,
+    prior: { ...prior, channels: latent.channels, recompute },
+    decoder: {
+      ...sizes,
+      imageChannels,
+      latentChannels: latent.channels,
+      downsample: latent.downsample,
+      seesLatentNoise: variant.priorBias !== null,
+      recompute,
+    },
+    lossFactor,
+    bias,
+    klWeight: variant.klWeight,
+    priorBias: variant.priorBias,
+  }
+}
+
+/** The base model. */
+export const baseConfig = ({ base, latent, recompute }: ModelConfig): BaseConfig => ({
+  widths: base.widths,
+  blocks: base.blocks,
+  headWidth: base.headWidth,
+  dropout: base.dropout,
+  channels: latent.channels,
+  recompute,
+})

@@ -1,0 +1,40 @@
+/** @file The noise schedules of the three diffusion models, and levels drawn from them. */
+import { float32, type HostTensor } from '../../engine/host/tensor.ts'
+import { type Draw, drawnTimes } from '../diffusion/draws.ts'
+import { cosineSchedule, linearSchedule, resolutionShift, type Schedule } from '../diffusion/schedule.ts'
+import { elboWeight, type Weighting } from '../diffusion/weighting.ts'
+import type { LatentConfig } from '../networks/config.ts'
+import type { Extent } from '../networks/shapes.ts'
+import type { PartConfig, RateLevels } from './parts.ts'
+
+/** λ_x runs from 10 to −10 (ours; the paper does not say). */
+export const imageLogSnr = 10
+
+/** λ of prior and base: linear in t from λ_z(0), the same for both (section 3.3). Least variance for the unweighted loss. */
+export const latentSchedule = ({ logSnr0, logSnr1 }: LatentConfig): Schedule =>
+  linearSchedule(logSnr0, logSnr1)
+
+/** λ of the decoder: cosine, shifted by resolution, exact end points. */
+export const decoderSchedule = ({ height }: Extent): Schedule =>
+  cosineSchedule(imageLogSnr, -imageLogSnr, resolutionShift(height))
+
+/** One value for each of B examples, [B]. */
+export const filled = (B: number, value: number): HostTensor => float32([B], new Float32Array(B).fill(value))
+
+/** λ and loss weight of a draw's examples at stratified times, [B] each. */
+export const drawnLevels = (
+  schedule: Schedule,
+  weighting: Weighting,
+  draw: Draw,
+  name: string,
+): { readonly logSnr: HostTensor; readonly weight: HostTensor } => {
+  const times = drawnTimes(draw, name)
+  const each = (value: (t: number) => number): HostTensor => float32([times.length], times.map(value))
+  return { logSnr: each((t) => schedule.logSnr(t)), weight: each((t) => weighting(schedule, t)) }
+}
+
+/** Levels of the unweighted ELBO from λ_z(0) on: what the method trains with and what a rate is measured with. */
+export const elboLevels = ({ latent }: Pick<PartConfig, 'latent'>, draw: Draw): RateLevels => {
+  const { logSnr, weight } = drawnLevels(latentSchedule(latent), elboWeight, draw, 'zTime')
+  return { zLogSnr: logSnr, zWeight: weight, z0LogSnr: filled(draw.part.count, latent.logSnr0) }
+}

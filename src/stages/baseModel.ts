@@ -1,0 +1,170 @@
+/** @file Stage 2: the base model trained on the frozen encoder's latents, which are kept on disk. */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { batchPlan, plannedExamples, toNchw } from '../data/batches.ts'
+import type { ImageSource } from '../data/images/source.ts'
+import { wholeBatch } from '../engine/host/part.ts'
+import { type HostTensor, stacked } from '../engine/host/tensor.ts'
+import { writeFileAtomic } from '../files/atomic.ts'
+import { baseFeeds, baseObjective } from '../method/baseModel.ts'
+import type { Codec } from '../method/codec.ts'
+import { imageOf, latentOf } from '../method/config.ts'
+import { numberedNoise } from '../method/diffusion/draws.ts'
+import { createGenerator } from '../method/generator.ts'
+import { batchShape } from '../method/networks/shapes.ts'
+import { batchFor } from '../method/programs.ts'
+import { gridPng } from '../report/grid.ts'
+import { atTenths } from '../runs/events.ts'
+import { type Latents, openLatents } from '../runs/latents.ts'
+import { weightsFile } from '../runs/runDirectory.ts'
+import type { Weights } from '../train/frozen.ts'
+import { gridFacts } from '../use/facts.ts'
+import { type OpenedRun, openRun } from '../use/openRun.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
+import { meanOf, type OpenStage, type Stage, type StageContext } from './stage.ts'
+
+/** Samples of each row in the grids made while training. */
+const shownPerRow = 8
+
+/** Images read and encoded at a time. */
+const readAtOnce = 64
+
+/** Hash of what the latent of an image depends on: networks that encode, their weights, the draw if any. */
+const encoderKey = ({ model, config, autoencoder }: OpenedRun): string => {
+  const hash = createHash('sha256')
+  const draw = model.variant.variance === 'learned' ? config.seed : null
+  hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, draw]))
+  for (const [path, { data }] of Object.entries(autoencoder())) {
+    if (!path.startsWith('encoder.')) continue
+    hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  }
+  return hash.digest('hex')
+}
+
+/** Encodes images `first` to `first + n − 1` of a source. */
+const encodeImages = async (
+  codec: Codec,
+  source: ImageSource,
+  part: { readonly first: number; readonly n: number; readonly mirrored: boolean },
+  seed: number,
+): Promise<HostTensor> => {
+  const { first, n, mirrored } = part
+  const parts: HostTensor[] = []
+  for (let from = first; from < first + n; from += readAtOnce) {
+    const indices = Array.from({ length: Math.min(readAtOnce, first + n - from) }, (_, i) => from + i)
+    const flips = indices.map(() => mirrored)
+    parts.push(await codec.encode(toNchw(await source.read(indices), source.size, flips), seed, from))
+  }
+  return stacked(parts)
+}
+
+/** The latents of a run's training images, on disk beside the stage 1 that made them; an exported one stays as it is. */
+const trainingLatents = (
+  { config, dir, source, listen }: StageContext,
+  run: OpenedRun,
+  codec: Codec,
+): Promise<Latents> => {
+  const isExported = existsSync(join(run.stage1Directory, weightsFile))
+  const { count } = source
+  let encoded = false
+  // A small set is one shard: for it the note of the start is enough.
+  const tellProgress = atTenths((percent) => {
+    if (encoded && percent > 0 && percent < 100)
+      listen({ event: 'note', text: `stage2: encoding ${count} images, ${percent}%` })
+  })
+  return openLatents({
+    dir: join(isExported ? dir : run.stage1Directory, 'latents'),
+    key: `${encoderKey(run)} ${source.fingerprint}`,
+    count,
+    shape: batchShape(latentOf(run.model), 1).slice(1),
+    mirrored: config.data.flip,
+    encode: (first, n, mirrored) => {
+      if (!encoded) listen({ event: 'note', text: `stage2: encoding ${count} images` })
+      encoded = true
+      return encodeImages(codec, source, { first, n, mirrored }, config.seed)
+    },
+    onProgress: (done) => tellProgress(done, count),
+  })
+}
+
+/** Draws samples of every row. */
+const sampleShown = async (
+  { config, model, runtime, dir }: StageContext,
+  { run, codec }: { readonly run: OpenedRun; readonly codec: Codec },
+  weights: Weights,
+  step: number,
+): Promise<void> => {
+  const facts = gridFacts(run, shownPerRow)
+  const generator = createGenerator(runtime, model, weights, batchFor(facts.length, imageOf(model)))
+  const z0 = await generator.generate({
+    facts,
+    seed: config.seed,
+    sampler: latentSampler(config),
+    guidance: configGuidance(config),
+  })
+  await generator.dispose()
+  const images = await codec.decode(z0, config.seed, decoderSampler(config))
+  const path = join(dir, 'samples', `samples-${String(step).padStart(9, '0')}.png`)
+  writeFileAtomic(path, await gridPng(images, shownPerRow, { scale: 2 }))
+}
+
+const open = async (context: StageContext): Promise<OpenStage> => {
+  const { config, model, runtime, dir, source } = context
+  const { flip, balance } = config.data
+  const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
+  const run = openRun(dir, runtime)
+  const codec = run.codec(batchFor(source.count, imageOf(model)))
+  const latents = await trainingLatents(context, run, codec)
+  return {
+    trainedOn: encoderKey(run),
+    feeds: async (step, part) => {
+      const examples = plannedExamples(plan, step, part)
+      const facts = examples.map(({ index }) => ({ label: source.label(index) }))
+      return baseFeeds(model, latents.read(examples), facts, {
+        seed: config.seed,
+        purpose: 'training',
+        step,
+        part,
+      })
+    },
+    metrics: ({ baseNats }) => ({ baseNats: meanOf(baseNats!) }),
+    warning: () => null,
+    inspect: async (weights, step) => {
+      await sampleShown(context, { run, codec }, weights, step)
+      return {}
+    },
+    close: async () => {
+      latents.close()
+      await codec.dispose()
+    },
+  }
+}
+
+/** Stage 2. */
+export const baseModel: Stage = {
+  name: 'stage2',
+  flag: '2',
+  networks: ['base'],
+  applies: ({ sampler }) => sampler.generator === 'base',
+  trains: ({ sampler }) => sampler.generator === 'base',
+  settings: ({ train: { stage2 } }) => ({
+    steps: stage2.steps,
+    batch: stage2.batch,
+    lr: stage2.lr,
+    emaDecay: stage2.emaDecay,
+  }),
+  objective: baseObjective,
+  madeUpFeeds: (model, batch, seed) => {
+    const z = numberedNoise(batchShape(latentOf(model), batch), 0, 'data', 0)
+    const facts = Array.from({ length: batch }, (_, i) => ({
+      label: model.classes === 0 ? -1 : i % model.classes,
+    }))
+    return (step) => baseFeeds(model, z, facts, { seed, purpose: 'training', step, part: wholeBatch(batch) })
+  },
+  curves: [
+    { title: 'Base model loss', metric: 'loss', unit: 'nats per latent element' },
+    { title: 'Base model gradient norm', metric: 'gradNorm', unit: 'norm', logY: true },
+  ],
+  open,
+}
