@@ -13,7 +13,7 @@ import type { MeasuredPart } from '../method/evaluate.ts'
 import type { Evaluation } from '../metrics/figures.ts'
 import { gridPng, pairGrid } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
-import { evaluationFile, evaluationIn } from '../runs/results.ts'
+import { evaluationIn, writeEvaluation } from '../runs/results.ts'
 import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { gridLabels } from '../use/labels.ts'
@@ -125,7 +125,7 @@ const evaluateRun = async (
   // The rate by a base model is that of the run's own.
   const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
-  writeFileAtomic(join(dir, evaluationFile), `${JSON.stringify(figures, null, 2)}\n`)
+  writeEvaluation(dir, figures, runtime.device)
   return { figures, png: measured?.png ?? null }
 }
 
