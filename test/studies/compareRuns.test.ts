@@ -275,6 +275,9 @@ describe('compareReport', () => {
       'Found.',
       '<td>32 ± 2</td>',
       '<th>decoder.lossFactor</th>',
+      '<th>PSNR ↑</th>',
+      '<th>rFD ↓</th>',
+      '<th>base GFLOPs</th>',
     ]) {
       expect(html).toContain(text)
     }

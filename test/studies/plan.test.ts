@@ -6,7 +6,8 @@ import { applySettings, ConfigError, presetByName, showConfig } from '../../src/
 import { smokeForm } from '../../src/config/presets.ts'
 import { describeModel } from '../../src/stages/info.ts'
 import { keptNoise } from '../../src/studies/law/rateLaw.ts'
-import { measuredRuns, planRuns } from '../../src/studies/plan.ts'
+import { measuredRuns } from '../../src/studies/measuredRuns.ts'
+import { planRuns } from '../../src/studies/plan.ts'
 import { temporaryFolder, writeFiles } from '../data/temporary.ts'
 import { evaluationOf, info, protocol, qualityOf } from '../runs/written.ts'
 
