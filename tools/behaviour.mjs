@@ -35,7 +35,9 @@ const timeless = (text) =>
 const hash = (content) => createHash('sha256').update(content).digest('hex').slice(0, 12)
 const files = (dir) =>
   readdirSync(dir, { recursive: true, encoding: 'utf8' })
-    .filter((name) => statSync(join(dir, name)).isFile() && !name.includes('tensorboard'))
+    .filter((name) => statSync(join(dir, name)).isFile())
+    // What says when and where it was made.
+    .filter((name) => !name.includes('tensorboard') && !name.endsWith('provenance.json'))
     .sort()
 
 const found = {}

@@ -3,6 +3,7 @@
 import { Command } from 'commander'
 import { ConfigError } from '../config/load.ts'
 import { lookingCommands } from './looking.ts'
+import { resultsCommand } from './results.ts'
 import { example, exitFailure, exitUsage } from './shared.ts'
 import { trainingCommands } from './training.ts'
 import { usingCommands } from './using.ts'
@@ -18,6 +19,7 @@ const program = new Command('ul')
   .exitOverride()
 
 trainingCommands(program)
+resultsCommand(program)
 usingCommands(program)
 lookingCommands(program)
 

@@ -76,7 +76,7 @@ const parseShard = (text: string): Shard => {
 }
 
 /** Reads a sweep from a file. @throws ConfigError when there is none. */
-const readSweep = (path: string): Sweep => {
+export const readSweep = (path: string): Sweep => {
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true)
     throw new ConfigError(`${path}: there is no such file; give one like those in experiments/`)
   return parseSweep(readText(path), path)
@@ -227,7 +227,7 @@ export const trainingCommands = (program: Command): void => {
     .description(
       'one page about the finished runs below directories: table, curves, CSV; mean ± error over seeds',
     )
-    .argument('<dir...>', 'directories of runs')
+    .argument('<dir...>', 'directories of runs, or files of results (.jsonl, see ul results)')
     .option('--experiment <file.yaml>', 'title, findings and plots of an experiment')
     .option('--out <file>', 'HTML to write', 'comparison.html')
     .option('--csv <file>', 'CSV to write')
@@ -251,7 +251,7 @@ export const trainingCommands = (program: Command): void => {
   program
     .command('plan')
     .description('fit the law of the rate to finished runs, and find the setting for a wanted rate')
-    .argument('<dir...>', 'run directories, or directories above them')
+    .argument('<dir...>', 'run directories, directories above them, or files of results (.jsonl)')
     .addOption(new Option('--bits-per-pixel <R>', 'the wanted rate').argParser(positiveNumber))
     .addOption(
       new Option('--bias <b>', "decoder.bias to keep (default: the runs' usual one)").argParser(realNumber),

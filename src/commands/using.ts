@@ -301,7 +301,7 @@ export const usingCommands = (program: Command): void => {
               ...(flags.clip === undefined ? {} : { clip: flags.clip }),
               ...(flags.guidance === undefined ? {} : { guidance: flags.guidance }),
             })
-      if (quality !== null && directory === dir) writeQuality(dir, quality)
+      if (quality !== null && directory === dir) writeQuality(dir, quality, runtime.device)
       // Pixel diffusion has no latent to rate and nothing to reconstruct.
       const { isLearned } = partsOfVariant(run.config.variant).space
       const figures = !isLearned && quality !== null ? null : await evaluate(run, runtime, flags)

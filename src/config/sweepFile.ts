@@ -36,7 +36,13 @@ export interface Sweep {
 export const armFolder = (name: string): string => name.replaceAll(/[ =/\\]+/g, '-')
 
 /** Directories that a run makes below its own. */
-const taken: ReadonlySet<string> = new Set(['checkpoints', 'latents', 'samples', 'tensorboard'])
+export const runFolders = {
+  checkpoints: 'checkpoints',
+  latents: 'latents',
+  samples: 'samples',
+  tensorboard: 'tensorboard',
+} as const
+const taken: ReadonlySet<string> = new Set(Object.values(runFolders))
 
 const armName = z
   .string()

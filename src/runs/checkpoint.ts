@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import { syncDirectory, temporaryPrefix, temporarySibling, writeFileAtomic } from '../files/atomic.ts'
 import { inspectSafetensors, readSafetensors, writeSafetensors } from '../files/safetensors.ts'
+import { runFolders } from './files.ts'
 import { compareProgress, type Progress } from './progress.ts'
 
 /** What JSON can hold. */
@@ -39,7 +40,7 @@ export interface FoundCheckpoint extends Progress {
   readonly ignored: readonly string[]
 }
 
-const directoryOf = (runDir: string): string => join(runDir, 'checkpoints')
+const directoryOf = (runDir: string): string => join(runDir, runFolders.checkpoints)
 
 const nameOf = ({ stage, step }: Progress): string => `${stage}-${String(step).padStart(9, '0')}`
 

@@ -5,19 +5,12 @@ import { join, resolve } from 'node:path'
 import { ConfigError, parseConfig, showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
+import { infoSchema, readChecked } from './checked.ts'
+import { runFiles, runFolders } from './files.ts'
+import type { RunInfo } from './runInfo.ts'
+import { firstDifference } from './settings.ts'
 
-/** What a run knows besides its configuration. */
-export interface RunInfo {
-  readonly version: 1
-  /** Class names, by label. */
-  readonly classes: readonly string[]
-  readonly trainCount: number
-  readonly validationCount: number
-  /** Hash of names and labels of the training images in their order; older runs lack it. */
-  readonly pictures?: string
-  /** Files that could not be used, with the reason. */
-  readonly skipped: readonly string[]
-}
+export type { RunInfo } from './runInfo.ts'
 
 /**
  * Keys of `train` that may change between two invocations of the same run: they affect what is shown and how much memory is used,
@@ -41,33 +34,7 @@ const trainedPart = ({ sampler: _, train, ...rest }: Config): string =>
 export const configHash = (config: Config): string =>
   createHash('sha256').update(trainedPart(config)).digest('hex').slice(0, 16)
 
-/** Where two trees of values differ first. */
-export interface Difference {
-  /** Dotted key. */
-  readonly key: string
-  /** The two values as JSON; `undefined` where there is none. */
-  readonly values: readonly [string, string]
-}
-
-/** The first key at which two trees of plain values differ, or null. */
-export const firstDifference = (a: unknown, b: unknown, path = ''): Difference | null => {
-  const [left, right] = [String(JSON.stringify(a)), String(JSON.stringify(b))]
-  if (left === right) return null
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null || Array.isArray(a)) {
-    return { key: path, values: [left, right] }
-  }
-  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    const below = firstDifference(
-      (a as Record<string, unknown>)[key],
-      (b as Record<string, unknown>)[key],
-      path === '' ? key : `${path}.${key}`,
-    )
-    if (below !== null) return below
-  }
-  return null
-}
-
-const configFile = (dir: string): string => join(dir, 'config.yaml')
+const configFile = (dir: string): string => join(dir, runFiles.config)
 
 /** The configuration of an existing run. @throws when there is none, ConfigError when it does not read. */
 export const readRunConfig = (dir: string): Config => {
@@ -96,19 +63,25 @@ export const stage1Chain = (dir: string, config: Config): string[] => {
   return chain
 }
 
+/** Where a stage 1 was trained, and with which configuration. */
+export interface Stage1 {
+  /** Absolute. */
+  readonly dir: string
+  readonly config: Config
+}
+
 /**
  * Where a run's stage 1 was trained, and with which configuration: that of the last run along train.stage1.from that is
  * still there.
  */
-export const stage1Of = (dir: string, config: Config): { readonly dir: string; readonly config: Config } => {
+export const stage1Of = (dir: string, config: Config): Stage1 => {
   const chain = stage1Chain(dir, config)
-  const there = chain.slice(1).filter((path) => existsSync(configFile(path)))
-  const last = there.at(-1)
+  const last = chain.slice(1).findLast((path) => existsSync(configFile(path)))
   return { dir: chain.at(-1)!, config: last === undefined ? config : readRunConfig(last) }
 }
 
-/** The file of an exported run: the averaged weights of all its networks in half precision, in place of checkpoints. */
-export const weightsFile = 'weights.safetensors'
+/** The file that makes a directory an exported run. */
+export const weightsFile: string = runFiles.weights
 
 /**
  * Checks that a directory with a run trains the same thing.
@@ -135,12 +108,12 @@ export const prepareRun = (dir: string, config: Config): void => {
       `${dir}: it holds an exported run, which has no state to train from; give another --out (train.stage1.from may name this one)`,
     )
   }
-  if (existsSync(configFile(dir)) && existsSync(join(dir, 'checkpoints'))) expectSameRun(dir, config)
+  if (existsSync(configFile(dir)) && existsSync(join(dir, runFolders.checkpoints))) expectSameRun(dir, config)
   mkdirSync(dir, { recursive: true })
   writeFileAtomic(configFile(dir), showConfig(config))
 }
 
-const infoFile = (dir: string): string => join(dir, 'run.json')
+const infoFile = (dir: string): string => join(dir, runFiles.info)
 
 /**
  * Checks that a run goes on with the images that it began with: other classes would change what its labels mean, other
@@ -148,7 +121,7 @@ const infoFile = (dir: string): string => join(dir, 'run.json')
  * @throws ConfigError naming what differs. A run without checkpoints has not begun.
  */
 export const expectSameData = (dir: string, info: RunInfo): void => {
-  if (!existsSync(join(dir, 'checkpoints')) || !existsSync(infoFile(dir))) return
+  if (!existsSync(join(dir, runFolders.checkpoints)) || !existsSync(infoFile(dir))) return
   const before = readRunInfo(dir)
   const rows: readonly (readonly [string, unknown, unknown])[] = [
     ['classes', before.classes, info.classes],
@@ -173,5 +146,5 @@ export const readRunInfo = (dir: string): RunInfo => {
       `${dir}: there is no run.json, so training never started; run 'ul train' with this --out first`,
     )
   }
-  return JSON.parse(readFileSync(infoFile(dir), 'utf8')) as RunInfo
+  return readChecked(infoSchema, infoFile(dir), "run 'ul train' with this --out again, which writes it anew")
 }

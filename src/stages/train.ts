@@ -14,7 +14,7 @@ import { partsOfVariant } from '../method/objective/variants.ts'
 import type { Evaluation } from '../metrics/figures.ts'
 import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
-import { evaluationFile, evaluationIn } from '../runs/results.ts'
+import { evaluationIn, writeEvaluation } from '../runs/results.ts'
 import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
 import { choicesOf, gridFacts } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
@@ -115,7 +115,7 @@ const evaluateRun = async (
   // The rate by a base model is that of the run's own.
   const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
-  writeFileAtomic(join(dir, evaluationFile), `${JSON.stringify(figures, null, 2)}\n`)
+  writeEvaluation(dir, figures, runtime.device)
   return { figures, png: measured?.png ?? null }
 }
 

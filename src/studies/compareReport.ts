@@ -3,7 +3,8 @@ import type { Sweep } from '../config/sweepFile.ts'
 import type { Curve, Series } from '../report/curve.ts'
 import { curvesPng } from '../report/curvePng.ts'
 import { renderReport } from '../report/html.ts'
-import { type ComparedSetting, compareRuns, figureNames, nameKeys } from './compareRuns.ts'
+import { type ComparedSetting, compareRuns, nameKeys } from './compareRuns.ts'
+import { runValues } from './values.ts'
 
 type Plot = Sweep['plots'][number]
 
@@ -135,10 +136,21 @@ export interface CompareReport {
   readonly rows: readonly Readonly<Record<string, unknown>>[]
 }
 
-/** Compares the finished runs below directories. @param sweep title, findings and plots, where there is a file of them */
-export const compareReport = async (dirs: readonly string[], sweep: Sweep | null): Promise<CompareReport> => {
-  const { keys, settings, protocol } = compareRuns(dirs, sweep)
-  const shown = figureNames.filter((name) => settings.some(({ figures }) => figures.has(name)))
+/** The name of a value with an arrow towards what is better. */
+const titled = (name: string): string => {
+  const better = runValues.find((value) => value.name === name)?.better
+  return better === undefined ? name : `${name} ${better === 'higher' ? '↑' : '↓'}`
+}
+
+/** Compares the finished runs below paths (see findRuns). @param sweep title, findings and plots, where there is a file of them */
+export const compareReport = async (
+  paths: readonly string[],
+  sweep: Sweep | null,
+): Promise<CompareReport> => {
+  const { keys, settings, protocol, provenance } = compareRuns(paths, sweep)
+  const shown = runValues
+    .map(({ name }) => name)
+    .filter((name) => settings.some(({ figures }) => figures.has(name)))
   const head = [...keys, 'runs', ...shown]
   const rows = settings.map(({ values, runs, figures }) => [
     ...keys.map((key) => values.get(key)!),
@@ -160,8 +172,13 @@ export const compareReport = async (dirs: readonly string[], sweep: Sweep | null
       ...(sweep?.paper === undefined ? [] : [{ heading: 'In the paper', text: sweep.paper }]),
       ...(sweep?.found === undefined ? [] : [{ heading: 'Here', text: sweep.found }]),
       { heading: 'Curves', text: 'Vertical lines are standard errors over seeds.', curves },
-      { heading: 'Figures', text: 'Mean ± standard error over seeds.', table: { head, rows } },
+      {
+        heading: 'Figures',
+        text: 'Mean ± standard error over seeds.',
+        table: { head: head.map(titled), rows },
+      },
       { heading: 'How it was measured', text: protocol },
+      ...(provenance === '' ? [] : [{ heading: 'Who measured', text: provenance }]),
     ],
   })
   const csvHead = [...keys, 'runs', ...shown.flatMap((name) => [name, `${name} error`])]

@@ -1,110 +1,55 @@
 /** @file Finished runs side by side: one row for each setting, mean and standard error over its seeds. */
-
-import { existsSync, readdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
 import type { Config } from '../config/schema.ts'
-import { type Arm, armFolder, type Sweep } from '../config/sweepFile.ts'
-import { guidanceText } from '../measure/quality.ts'
-import type { Quality } from '../metrics/figures.ts'
+import type { Sweep } from '../config/sweepFile.ts'
 import { meanAndError } from '../metrics/mean.ts'
-import { evaluationIn, qualityFile, readQuality } from '../runs/results.ts'
-import { freeKeys, readRunConfig, readRunInfo, stage1Of } from '../runs/runDirectory.ts'
+import { runFiles } from '../runs/files.ts'
+import { findRuns } from '../runs/findRuns.ts'
+import { provenanceText } from '../runs/provenance.ts'
+import type { Run } from '../runs/run.ts'
+import { freeKeys } from '../runs/runDirectory.ts'
+import { leavesOf } from '../runs/settings.ts'
+import { sweepNames } from '../runs/sweepNames.ts'
 import { describeModel } from '../stages/info.ts'
+import { measuredBy } from './measuredBy.ts'
+import { type Measured, runValues } from './values.ts'
 
 /** A finished run. */
-interface FinishedRun {
-  readonly dir: string
-  readonly config: Config
-  /** The configuration that its stage 1 was trained with: its own, or that of the run that it takes it from. */
-  readonly stage1Config: Config
-  readonly quality: Quality
-  /** By the names of `figureNames`; what was not measured is absent. */
-  readonly figures: ReadonlyMap<string, number>
+interface FinishedRun extends Measured {
+  readonly path: string
+  /** Who measured, in words; empty where nobody says. */
+  readonly provenance: string
 }
 
-/**
- * What is printed and drawn of a run, in this order. rFD and gFD are Fréchet distances of reconstructions and samples by
- * the network that the protocol names: FIDs only with Inception's features.
- */
-export const figureNames = [
-  'bits/pixel',
-  'base bits/pixel',
-  'PSNR',
-  'SSIM',
-  'rFD',
-  'gFD',
-  'KID',
-  'precision',
-  'recall',
-  'base GFLOPs',
-  'stage 1 training FLOPs',
-  'base training FLOPs',
-] as const
-
-const figuresOf = (run: Omit<FinishedRun, 'figures'>): ReadonlyMap<string, number> => {
-  const { dir, config, stage1Config, quality } = run
-  const evaluation = evaluationIn(dir)
-  const { stage1 } = stage1Config.train
-  const { stage2 } = config.train
-  const info = describeModel(
-    { ...config, train: { ...config.train, batch: stage1Config.train.batch } },
-    readRunInfo(dir).classes.length,
-  )
-  const flops = (stage: number, steps: number): number => 1e9 * info.stages[stage]!.gflopsPerStep * steps
-  const ofBase =
-    quality.generation === null || config.sampler.generator === 'prior' ? undefined : flops(1, stage2.steps)
-  const figures: Record<(typeof figureNames)[number], number | undefined> = {
-    'bits/pixel': evaluation?.bitsPerPixel.mean,
-    'base bits/pixel': evaluation?.baseBitsPerPixel?.mean,
-    PSNR: evaluation?.psnr.mean,
-    SSIM: evaluation?.ssim?.mean,
-    rFD: quality.reconstruction?.frechet,
-    gFD: quality.generation?.frechet,
-    KID: quality.generation?.kid.mean,
-    precision: quality.generation?.precision,
-    recall: quality.generation?.recall,
-    'base GFLOPs': ofBase && info.networks.find(({ network }) => network === 'base')!.gflopsForward,
-    'stage 1 training FLOPs': config.variant.encoder === 'pixels' ? 0 : flops(0, stage1.steps),
-    'base training FLOPs': ofBase,
-  }
-  return new Map(
-    Object.entries(figures).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-  )
+/** The run where it is finished; what it costs is told by its own networks, and the batch that trained its stage 1. */
+const finished = (run: Run): FinishedRun[] => {
+  const quality = run.quality()
+  if (quality === null) return []
+  const [config, { config: stage1Config }] = [run.config(), run.stage1()]
+  const asTrained = { ...config, train: { ...config.train, batch: stage1Config.train.batch } }
+  const cost = describeModel(asTrained, run.info().classes.length)
+  const { quality: measured, evaluation } = run.provenance()
+  const by = measured ?? evaluation
+  const provenance = by === undefined ? '' : provenanceText(by)
+  return [{ path: run.path, config, stage1Config, evaluation: run.evaluation(), quality, cost, provenance }]
 }
 
-/** The finished runs at and below directories. @throws when there is none. */
-const finishedRuns = (dirs: readonly string[]): FinishedRun[] => {
-  const below = (dir: string): string[] => [
-    ...(existsSync(join(dir, qualityFile)) ? [dir] : []),
-    ...readdirSync(dir, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .flatMap((entry) => below(join(dir, entry.name))),
-  ]
-  const missing = dirs.find((dir) => !existsSync(dir))
-  if (missing !== undefined) {
-    throw new Error(`${missing}: there is no such directory; give run directories, or directories above them`)
-  }
-  const found = [...new Set(dirs.flatMap(below).map((dir) => resolve(dir)))]
+/** The finished runs at and below paths. @throws when there is none. */
+const finishedRuns = (paths: readonly string[]): FinishedRun[] => {
+  const found = findRuns(paths).flatMap(finished)
   if (found.length === 0) {
     throw new Error(
-      `${dirs.join(', ')}: no finished runs (with ${qualityFile}); make some with 'ul sweep' or 'ul evaluate --samples'`,
+      `${paths.join(', ')}: no finished runs (with ${runFiles.quality}); make some with 'ul sweep' or 'ul evaluate --samples'`,
     )
   }
-  return found.map((dir) => {
-    const config = readRunConfig(dir)
-    const run = { dir, config, stage1Config: stage1Of(dir, config).config, quality: readQuality(dir) }
-    return { ...run, figures: figuresOf(run) }
-  })
+  return found
 }
 
-/** Values of a configuration by dotted key; what tells nothing about a setting is left out. */
-const leavesOf = (config: Config): Map<string, string> => {
-  const leaves = (value: unknown, path: string): [string, string][] =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? Object.entries(value).flatMap(([key, below]) => leaves(below, path === '' ? key : `${path}.${key}`))
-      : [[path, typeof value === 'string' ? value : JSON.stringify(value)]]
+/** Values of a configuration by dotted key, as text; what tells nothing about a setting is left out. */
+const settingLeaves = (config: Config): Map<string, string> => {
   const { seed: _, name: __, ...rest } = config
-  const all = new Map(leaves(rest, ''))
+  const all = new Map(
+    leavesOf(rest).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]),
+  )
   for (const key of ['stage1.from', ...freeKeys]) all.delete(`train.${key}`)
   return all
 }
@@ -113,41 +58,13 @@ const leavesOf = (config: Config): Map<string, string> => {
 const trainsStage1 = (key: string): boolean =>
   key.startsWith('data.') || (key.startsWith('train.') && !key.startsWith('train.stage2.'))
 
-/**
- * By what the distances of a run were measured, where runs may differ without their configuration saying so: distances
- * of other networks, or of other numbers of images, do not compare.
- */
-const measuredBy = ({ protocol, reconstruction, generation }: Quality): string => {
-  const [network] = protocol.network.split(':')
-  const images = (generation ?? reconstruction)?.fakeCount
-  return `${network}, ${images} images, guidance ${guidanceText(protocol)}`
-}
-
 /** Columns that name a setting instead of being one: the arm of a sweep and its base model. */
 export const nameKeys: readonly string[] = ['arm', 'base']
 
-/**
- * The names that a sweep gave to the run in a directory `…/<arm>/seed-<n>[/<base>]`, and its place among the sweep's runs;
- * what the sweep does not know comes first, named by its directories.
- */
-const namesOf = (
-  dir: string,
-  { arms, bases }: Sweep,
-): { readonly names: readonly (readonly [string, string])[]; readonly place: number } => {
-  const [, armPart, basePart] = dir.match(/([^/\\]+)[/\\]seed-\d+(?:[/\\]([^/\\]+))?$/) ?? []
-  const among = (known: readonly Arm[], folder = ''): { readonly name: string; readonly at: number } => {
-    const at = known.findIndex(({ name }) => armFolder(name) === folder)
-    return { name: known[at]?.name ?? folder, at }
-  }
-  const [arm, base] = [among(arms, armPart), among(bases, basePart)]
-  const names = [['arm', arm.name] as const, ['base', base.name] as const]
-  return { names, place: arm.at * (1 + bases.length) + base.at }
-}
-
-/** The same, and what its stage 1 was trained with where that is something else, under `stage 1 <key>`. */
+/** The settings of a run, and what its stage 1 was trained with where that is something else, under `stage 1 <key>`. */
 const settingsOf = ({ config, stage1Config }: FinishedRun): Map<string, string> => {
-  const own = leavesOf(config)
-  const other = [...leavesOf(stage1Config)].filter(
+  const own = settingLeaves(config)
+  const other = [...settingLeaves(stage1Config)].filter(
     ([key, value]) => trainsStage1(key) && own.get(key) !== value,
   )
   return new Map([...own, ...other.map(([key, value]): [string, string] => [`stage 1 ${key}`, value])])
@@ -173,17 +90,27 @@ export interface Comparison {
   readonly settings: readonly ComparedSetting[]
   /** How the distances were measured: every protocol that occurs. */
   readonly protocol: string
+  /** Who measured: code, date and machine, everything that occurs; empty where no run says. */
+  readonly provenance: string
 }
 
 /**
- * Groups the finished runs below directories by setting.
+ * Groups the finished runs below paths (see findRuns) by setting.
  * @param sweep what made them, where that is known: its arms and bases are named
  */
-export const compareRuns = (dirs: readonly string[], sweep: Sweep | null = null): Comparison => {
-  const named = finishedRuns(dirs).map((run) => {
-    const { names, place } = sweep === null ? { names: [], place: 0 } : namesOf(run.dir, sweep)
-    const by = ['measured by', measuredBy(run.quality)] as const
-    return { ...run, place, settings: new Map([...names, ...settingsOf(run), by]) }
+export const compareRuns = (paths: readonly string[], sweep: Sweep | null = null): Comparison => {
+  const named = finishedRuns(paths).map((run) => {
+    const { arm, base, place } = sweepNames(run.path, sweep)
+    const names: [string, string][] =
+      sweep === null
+        ? []
+        : [
+            ['arm', arm ?? ''],
+            ['base', base ?? ''],
+          ]
+    const settings = new Map([...names, ...settingsOf(run), ['measured by', measuredBy(run.quality)]])
+    const values = new Map(runValues.map(({ name, of }) => [name, of(run)]))
+    return { ...run, place: sweep === null ? 0 : place, settings, values }
   })
   const runs = named.sort((a, b) => a.place - b.place)
   const stages = (run: FinishedRun): boolean => run.quality.generation !== null
@@ -198,8 +125,8 @@ export const compareRuns = (dirs: readonly string[], sweep: Sweep | null = null)
     groups.set(name, [...(groups.get(name) ?? []), run])
   }
   const settings = [...groups.values()].map((group): ComparedSetting => {
-    const figures = figureNames.flatMap((name) => {
-      const values = group.flatMap((run) => run.figures.get(name) ?? [])
+    const figures = runValues.flatMap(({ name }) => {
+      const values = group.flatMap((run) => run.values.get(name) ?? [])
       if (values.length < group.length) return []
       const { mean, error } = meanAndError(values)
       return [[name, { mean, error: values.length > 1 ? error : 0 }] as const]
@@ -215,5 +142,12 @@ export const compareRuns = (dirs: readonly string[], sweep: Sweep | null = null)
       .map(([name, value]) => `${name}: ${value}`)
       .join('; '),
   )
-  return { keys, settings, protocol: [...new Set(protocols)].join('\n\n') }
+  const told = (texts: readonly string[]): string =>
+    [...new Set(texts)].filter((text) => text !== '').join('\n\n')
+  return {
+    keys,
+    settings,
+    protocol: told(protocols),
+    provenance: told(shown.map(({ provenance }) => provenance)),
+  }
 }

@@ -1,17 +1,17 @@
 /**
- * @file The rate planner: finished runs give the law of the rate (eval/rateLaw.ts), the law gives the setting for a
- * wanted rate, and with measured base models the best rate for a training budget (eval/rateBudget.ts).
+ * @file The rate planner: finished runs give the law of the rate (law/rateLaw.ts), the law gives the setting for a
+ * wanted rate, and with measured base models the best rate for a training budget (law/rateBudget.ts).
  */
 
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { join, resolve, sep } from 'node:path'
+import { resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { noVariant } from '../method/objective/variants.ts'
 import { meanAndError } from '../metrics/mean.ts'
-import { evaluationFile, qualityFile } from '../runs/results.ts'
-import { firstDifference, readRunConfig, readRunInfo, stage1Of } from '../runs/runDirectory.ts'
-import { describeModel } from '../stages/info.ts'
+import { isWithin } from '../runs/findRuns.ts'
+import { freeKeys } from '../runs/runDirectory.ts'
+import { firstDifference } from '../runs/settings.ts'
+import { stageCost } from '../stages/info.ts'
+import { stageCalled } from '../stages/list.ts'
 import type { RateEstimate } from './law/lineFit.ts'
 import { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './law/rateBudget.ts'
 import {
@@ -23,27 +23,10 @@ import {
   type RatePoint,
   type RateSetting,
 } from './law/rateLaw.ts'
+import { protocolOf } from './measuredBy.ts'
+import { type LeftOut, type MeasuredRun, measuredRuns } from './measuredRuns.ts'
 
 export type { RateEstimate } from './law/lineFit.ts'
-
-/** A finished run of the plain method. */
-export interface MeasuredRun {
-  readonly dir: string
-  readonly config: Config
-  /** Where the stage 1 that was measured was trained: see `stage1Of`. */
-  readonly stage1: string
-  /** The configuration that trained that stage 1. */
-  readonly stage1Config: Config
-  /** Latent bits per pixel, and the standard error over images. */
-  readonly bitsPerPixel: number
-  readonly error: number
-}
-
-/** A run that cannot be used, and why. */
-export interface LeftOut {
-  readonly dir: string
-  readonly reason: string
-}
 
 /** All runs of one setting, averaged. */
 export interface MeasuredSetting extends RatePoint {
@@ -90,91 +73,9 @@ export interface Plan {
   readonly check: { readonly settings: readonly CheckedSetting[]; readonly largestError: number } | null
 }
 
-const readJson = (path: string): unknown => {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'))
-  } catch (cause) {
-    throw new Error(`${path}: this is not JSON; measure the run again with 'ul train' or remove the file`, {
-      cause,
-    })
-  }
-}
-
-/** The value at a dotted path of parsed JSON. */
-const valueAt = (tree: unknown, path: string): unknown =>
-  path
-    .split('.')
-    .reduce<unknown>(
-      (at, key) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : undefined),
-      tree,
-    )
-
-/** Directories at or below `dir` that hold a config.yaml, in order of their names. */
-const runDirectories = (dir: string): string[] => {
-  const below = readdirSync(dir, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && entry.name !== 'checkpoints')
-    .map(({ name }) => name)
-    .sort()
-  return [
-    ...(existsSync(join(dir, 'config.yaml')) ? [dir] : []),
-    ...below.flatMap((name) => runDirectories(join(dir, name))),
-  ]
-}
-
-/** The run in a directory, or why it cannot be used. @throws when a file of it does not read */
-const readRun = (dir: string): MeasuredRun | LeftOut => {
-  const file = join(dir, evaluationFile)
-  if (!existsSync(file)) return { dir, reason: `it has no ${evaluationFile}, so it is not finished` }
-  const own = readRunConfig(dir)
-  const variant = firstDifference(noVariant, own.variant)
-  if (variant !== null)
-    return {
-      dir,
-      reason: `variant.${variant.key} is ${variant.values[1]}, and the law is the plain method's`,
-    }
-  const { dir: stage1, config: stage1Config } = stage1Of(dir, own)
-  const { lossFactor } = stage1Config.decoder
-  if (!(lossFactor > 1))
-    return { dir, reason: `decoder.lossFactor ${lossFactor} puts nothing into the latent` }
-  const tree = readJson(file)
-  const [mean, error] = ['mean', 'error'].map((name) => valueAt(tree, `bitsPerPixel.${name}`))
-  if (typeof mean !== 'number' || typeof error !== 'number' || !(mean > 0))
-    throw new Error(
-      `${file}: bitsPerPixel.mean and .error must be numbers, the first above 0; remove that run`,
-    )
-  return { dir, config: own, stage1, stage1Config, bitsPerPixel: mean, error }
-}
-
-/**
- * Finished runs of the plain method at or below directories, each once, and those that were left out.
- * @throws when a directory is missing or a file in it does not read
- */
-export const findRuns = (
-  dirs: readonly string[],
-): { readonly runs: readonly MeasuredRun[]; readonly leftOut: readonly LeftOut[] } => {
-  const found = new Map<string, MeasuredRun | LeftOut>()
-  for (const dir of dirs) {
-    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== true)
-      throw new Error(`${dir}: there is no such directory; give run directories, or one above them`)
-    for (const path of runDirectories(dir))
-      if (!found.has(resolve(path))) found.set(resolve(path), readRun(path))
-  }
-  const all = [...found.values()]
-  return {
-    runs: all.filter((run): run is MeasuredRun => 'config' in run),
-    leftOut: all.filter((run): run is LeftOut => 'reason' in run),
-  }
-}
-
 /** Length of the longest of `dirs` that a path is or lies below; −1 for none. */
 const nearness = (path: string, dirs: readonly string[]): number =>
-  Math.max(
-    -1,
-    ...dirs
-      .map((dir) => resolve(dir))
-      .filter((dir) => resolve(path) === dir || resolve(path).startsWith(join(dir, sep)))
-      .map(({ length }) => length),
-  )
+  Math.max(-1, ...dirs.filter((dir) => isWithin(path, dir)).map((dir) => resolve(dir).length))
 
 /**
  * Runs to fit and runs to predict. A run below directories of both kinds belongs to the nearer one, to `check` when it is
@@ -185,7 +86,7 @@ const splitRuns = (
   dirs: readonly string[],
   check: readonly string[],
 ): { readonly runs: MeasuredRun[]; readonly held: MeasuredRun[]; readonly leftOut: readonly LeftOut[] } => {
-  const { runs: all, leftOut } = findRuns([...dirs, ...check])
+  const { runs: all, leftOut } = measuredRuns([...dirs, ...check])
   const held = all.filter(({ dir }) => nearness(dir, check) >= nearness(dir, dirs))
   if (check.length > 0 && held.length === 0)
     throw new Error(`${check.join(', ')}: there is no finished run to check that is not in the fit`)
@@ -199,9 +100,10 @@ const splitRuns = (
 /** What decides the rate besides loss factor, bias and seed. */
 const sharedPart = ({ data, latent, encoder, prior, decoder, train }: Config): unknown => {
   const { lossFactor: _, bias: __, ...networks } = decoder
-  const { stage2, recompute, logEvery, checkpointEvery, keepCheckpoints, sampleEvery, ...optimiser } = train
+  const { stage2, ...optimiser } = train
   const { from, ...stage1 } = optimiser.stage1
-  return { data, latent, encoder, prior, decoder: networks, train: { ...optimiser, stage1 } }
+  const trained = Object.entries({ ...optimiser, stage1 }).filter(([key]) => !freeKeys.has(key))
+  return { data, latent, encoder, prior, decoder: networks, train: Object.fromEntries(trained) }
 }
 
 /** @throws in one sentence naming the first key, when the runs are of more than one kind */
@@ -255,33 +157,23 @@ const bySetting = (runs: readonly MeasuredRun[]): MeasuredSetting[] => {
  */
 const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
   const flopsByModel = new Map<string, number>()
-  const flopsOf = ({ dir, config }: MeasuredRun): number => {
-    const classes = readRunInfo(dir).classes.length
+  const flopsOf = ({ config, ...run }: MeasuredRun): number => {
+    const classes = run.classes()
     const { data, latent, base, train } = config
     const key = JSON.stringify([data.size, data.frames, latent, base, train.stage2.batch, classes])
     let perStep = flopsByModel.get(key)
     if (perStep === undefined) {
-      perStep = 1e9 * describeModel(config, classes).stages.at(-1)!.gflopsPerStep
+      perStep = 1e9 * stageCost(config, stageCalled('stage2'), classes).gflopsPerStep
       flopsByModel.set(key, perStep)
     }
     return perStep * train.stage2.steps
   }
   let first: { readonly dir: string; readonly protocol: unknown } | undefined
   return runs.flatMap((run) => {
-    const file = join(run.dir, qualityFile)
-    if (!existsSync(file) || run.config.sampler.generator !== 'base') return []
-    const tree = readJson(file)
-    const frechet = valueAt(tree, 'generation.frechet')
-    if (typeof frechet !== 'number') return []
-    // Seeds and what was reconstructed do not change what distances of samples mean; how many samples there were does.
-    const {
-      seed: _,
-      reconstructionsOf: __,
-      samples: ___,
-      samplesAgainst: ____,
-      ...said
-    } = (valueAt(tree, 'protocol') ?? {}) as Record<string, unknown>
-    const protocol = { ...said, images: valueAt(tree, 'generation.fakeCount') }
+    const quality = run.config.sampler.generator === 'base' ? run.quality() : null
+    if (quality?.generation == null) return []
+    const { frechet } = quality.generation
+    const protocol = protocolOf(quality)
     first ??= { dir: run.dir, protocol }
     const other = firstDifference(first.protocol, protocol)
     if (other !== null)

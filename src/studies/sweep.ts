@@ -102,7 +102,7 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
     if (!finished) return false
     const options = { samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true }
     const given = features === undefined ? options : { ...options, features }
-    writeQuality(run.dir, await measureRun(run.dir, runtime, given))
+    writeQuality(run.dir, await measureRun(run.dir, runtime, given), runtime.device)
   }
   return true
 }

@@ -9,7 +9,8 @@ import type { HostTensor } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { writeSafetensors } from '../files/safetensors.ts'
-import { evaluationFile, evaluationIn, qualityFile, readQuality } from '../runs/results.ts'
+import { runFiles } from '../runs/files.ts'
+import { evaluationIn, qualityIn } from '../runs/results.ts'
 import { stage1Of, weightsFile, writeRunInfo } from '../runs/runDirectory.ts'
 import { openRun } from './openRun.ts'
 
@@ -22,7 +23,7 @@ export interface ExportedRun {
 
 const figuresText = (dir: string): string => {
   const evaluation = evaluationIn(dir)
-  const quality = existsSync(join(dir, qualityFile)) ? readQuality(dir) : null
+  const quality = qualityIn(dir)
   const lines: string[] = []
   if (evaluation !== null) {
     const { psnr, bitsPerPixel, count } = evaluation
@@ -111,9 +112,9 @@ export const exportRun = (
   const path = join(out, weightsFile)
   const halves = Object.entries(weights).map(([name, t]): [string, HostTensor] => [name, halved(t)])
   writeSafetensors(path, Object.fromEntries(halves), { format: 'unified-latents' })
-  writeFileAtomic(join(out, 'config.yaml'), showConfig(config))
+  writeFileAtomic(join(out, runFiles.config), showConfig(config))
   writeRunInfo(out, run.info)
-  for (const file of [evaluationFile, qualityFile]) {
+  for (const file of [runFiles.evaluation, runFiles.quality, runFiles.provenance]) {
     if (existsSync(join(dir, file))) copyFileSync(join(dir, file), join(out, file))
     else rmSync(join(out, file), { force: true })
   }

@@ -9,11 +9,12 @@ import { smokeForm } from '../../src/config/presets.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { armFolder, type Sweep } from '../../src/config/sweepFile.ts'
 import type { Quality } from '../../src/metrics/figures.ts'
-import { evaluationFile, qualityFile } from '../../src/runs/results.ts'
+import { runFiles } from '../../src/runs/files.ts'
 import { describeModel } from '../../src/stages/info.ts'
 import { compareReport } from '../../src/studies/compareReport.ts'
 import { type ComparedSetting, compareRuns } from '../../src/studies/compareRuns.ts'
 import { temporaryFolder } from '../data/temporary.ts'
+import { evaluationOf, info, qualityOf } from '../runs/written.ts'
 
 const folder = join(await temporaryFolder(), 'runs')
 beforeEach(() => {
@@ -22,15 +23,6 @@ beforeEach(() => {
 })
 
 const configOf = (...settings: string[]): Config => applySettings(smokeForm(presetByName('study')), settings)
-
-const protocol: Quality['protocol'] = {
-  ...{ network: 'n', quantiser: 'q', reconstructionsOf: '8 images', samplesAgainst: '8 samples' },
-  ...{ latentSampler: 'l', decoderSampler: 'd', guidance: 1 },
-}
-const comparison = (frechet: number) => ({
-  ...{ frechet, frechetExtrapolated: null, bias: null, kid: { mean: frechet / 100, error: 0 } },
-  ...{ precision: 0.75, recall: 0.25, realCount: 8, fakeCount: 8 },
-})
 
 interface Figures {
   readonly bits?: number
@@ -44,17 +36,10 @@ const finished = (name: string, config: Config, { bits, psnr, rFid, gFid }: Figu
   const dir = join(folder, name)
   mkdirSync(dir, { recursive: true })
   writeFileSync(join(dir, 'config.yaml'), showConfig(config))
-  const info = { version: 1, classes: ['a', 'b'], trainCount: 8, validationCount: 2, skipped: [] }
-  writeFileSync(join(dir, 'run.json'), JSON.stringify(info))
-  const measured = (mean?: number) => ({ mean: mean ?? 0, error: 0.5 })
-  const evaluation = { count: 2, psnr: measured(psnr), ssim: null, bitsPerPixel: measured(bits) }
-  if (bits !== undefined) writeFileSync(join(dir, evaluationFile), JSON.stringify(evaluation))
-  const quality: Quality = {
-    protocol,
-    reconstruction: rFid === undefined ? null : comparison(rFid),
-    generation: gFid === undefined ? null : comparison(gFid),
-  }
-  writeFileSync(join(dir, qualityFile), JSON.stringify(quality))
+  writeFileSync(join(dir, runFiles.info), JSON.stringify(info))
+  if (bits !== undefined)
+    writeFileSync(join(dir, runFiles.evaluation), JSON.stringify(evaluationOf(bits, psnr ?? 0)))
+  writeFileSync(join(dir, runFiles.quality), JSON.stringify(qualityOf(rFid ?? null, gFid ?? null)))
 }
 
 const figure = (setting: ComparedSetting | undefined, name: string): number | undefined =>
@@ -179,7 +164,7 @@ describe('compareRuns', () => {
     finished('a', configOf('seed=0'), { gFid: 1 })
     finished('b', configOf('seed=1'), { gFid: 3 })
     const rewrite = (name: string, change: (quality: Quality) => Quality): void => {
-      const file = join(folder, name, qualityFile)
+      const file = join(folder, name, runFiles.quality)
       const quality = JSON.parse(readFileSync(file, 'utf8')) as Quality
       writeFileSync(file, JSON.stringify(change(quality)))
     }
@@ -290,6 +275,9 @@ describe('compareReport', () => {
       'Found.',
       '<td>32 ± 2</td>',
       '<th>decoder.lossFactor</th>',
+      '<th>PSNR ↑</th>',
+      '<th>rFD ↓</th>',
+      '<th>base GFLOPs</th>',
     ]) {
       expect(html).toContain(text)
     }

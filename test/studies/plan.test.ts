@@ -6,8 +6,10 @@ import { applySettings, ConfigError, presetByName, showConfig } from '../../src/
 import { smokeForm } from '../../src/config/presets.ts'
 import { describeModel } from '../../src/stages/info.ts'
 import { keptNoise } from '../../src/studies/law/rateLaw.ts'
-import { findRuns, planRuns } from '../../src/studies/plan.ts'
+import { measuredRuns } from '../../src/studies/measuredRuns.ts'
+import { planRuns } from '../../src/studies/plan.ts'
 import { temporaryFolder, writeFiles } from '../data/temporary.ts'
+import { evaluationOf, info, protocol, qualityOf } from '../runs/written.ts'
 
 /** ln R = −3 + 0.7·(b − u). */
 const lawRate = (lossFactor: number, bias: number): number =>
@@ -41,12 +43,12 @@ const writeRuns = async (runs: Readonly<Record<string, WrittenRun>>): Promise<st
       ...set,
     ]
     files[`${name}/config.yaml`] = showConfig(applySettings(base, settings))
-    files[`${name}/run.json`] = JSON.stringify({ version: 1, classes: ['a', 'b'] })
-    files[`${name}/evaluation.json`] = JSON.stringify({ bitsPerPixel: { mean: rate, error } })
+    files[`${name}/run.json`] = JSON.stringify(info)
+    files[`${name}/evaluation.json`] = JSON.stringify(evaluationOf(rate, 20, error))
     if (run.frechet !== undefined)
       files[`${name}/quality.json`] = JSON.stringify({
-        protocol: { network: run.network ?? 'mixed5', guidance: 2 },
-        generation: { frechet: run.frechet },
+        ...qualityOf(null, run.frechet),
+        protocol: { ...protocol, network: run.network ?? 'mixed5', guidance: 2 },
       })
   }
   await writeFiles(root, files)
@@ -199,10 +201,15 @@ describe('planRuns', () => {
   it('refuses files that do not read', async () => {
     const root = await writeRuns({ a: { c: 2 } })
     await writeFiles(root, { 'a/evaluation.json': '{' })
-    expect(() => findRuns([root])).toThrow(/evaluation\.json: this is not JSON/)
-    await writeFiles(root, { 'a/evaluation.json': '{"bitsPerPixel": 3}' })
-    expect(() => findRuns([root])).toThrow(/bitsPerPixel\.mean and \.error must be numbers/)
-    expect(() => findRuns([path.join(root, 'nowhere')])).toThrow(/there is no such directory/)
+    expect(() => measuredRuns([root])).toThrow(/evaluation\.json: this is not JSON/)
+    const evaluation = evaluationOf(1)
+    await writeFiles(root, { 'a/evaluation.json': JSON.stringify({ ...evaluation, bitsPerPixel: 3 }) })
+    expect(() => measuredRuns([root])).toThrow(
+      /evaluation\.json: 'bitsPerPixel': .*expected object.*; measure the run again with 'ul train'/,
+    )
+    await writeFiles(root, { 'a/evaluation.json': JSON.stringify(evaluationOf(0)) })
+    expect(() => measuredRuns([root])).toThrow(/bitsPerPixel\.mean is 0, not above 0; remove that run/)
+    expect(() => measuredRuns([path.join(root, 'nowhere')])).toThrow(/there is no such directory/)
     const [good, empty] = [await writeRuns({ a: { c: 2 }, b: { c: 3 } }), await temporaryFolder()]
     expect(() => planRuns({ dirs: [good], check: [empty] })).toThrow(/there is no finished run to check/)
   })

@@ -1,20 +1,100 @@
-/** @file The tables in docs/experiments are what the committed results of the runs give. */
+/**
+ * @file Tables and figures in docs and experiments are what the results of the runs give. With `-u` this file writes
+ * docs/experiments/*.csv and the marked blocks of docs/results.md anew.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { parseSweep } from '../../src/config/sweepFile.ts'
+import { findRuns } from '../../src/runs/findRuns.ts'
+import { leavesOf } from '../../src/runs/settings.ts'
 import { compareReport } from '../../src/studies/compareReport.ts'
+import type { ComparedSetting } from '../../src/studies/compareRuns.ts'
+import { filled, resultsOf, settingOf, settingsOf, sweepOf, tables } from './resultTables.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const tables = readdirSync(join(root, 'docs/experiments')).filter((name) => name.endsWith('.csv'))
+const csvs = readdirSync(join(root, 'docs/experiments')).filter((name) => name.endsWith('.csv'))
 
 describe('docs/experiments', () => {
-  it.each(tables)('%s is the report of its runs', async (table) => {
-    const name = table.replace('.csv', '')
-    const file = join(root, 'experiments', `${name}.yaml`)
-    const sweep = parseSweep(readFileSync(file, 'utf8'), file)
-    const { csv } = await compareReport([join(root, 'experiments/results', name)], sweep)
-    expect(csv).toBe(readFileSync(join(root, 'docs/experiments', table), 'utf8'))
+  it.each(csvs)('%s is the report of its runs', async (csv) => {
+    const name = csv.replace('.csv', '')
+    const report = await compareReport([resultsOf(name)], sweepOf(name))
+    await expect(report.csv).toMatchFileSnapshot(join(root, 'docs/experiments', csv))
+  })
+})
+
+describe('docs/results.md', () => {
+  const file = join(root, 'docs/results.md')
+
+  it('has the tables that the results give', async () => {
+    await expect(filled(readFileSync(file, 'utf8'))).toMatchFileSnapshot(file)
+  })
+
+  it('has every table once', () => {
+    const names = [...readFileSync(file, 'utf8').matchAll(/<!-- generated: (\S+) -->/g)].map(
+      ([, name]) => name,
+    )
+    expect(names.sort()).toEqual(Object.keys(tables).sort())
+  })
+})
+
+/** y at x between the neighbours of x, by straight lines. */
+const interpolated = (points: readonly (readonly [number, number])[], x: number): number => {
+  const sorted = [...points].sort(([a], [b]) => a - b)
+  const right = sorted.findIndex(([at]) => at >= x)
+  const [[x0, y0], [x1, y1]] = [sorted[right - 1]!, sorted[right]!]
+  return y0 + ((x - x0) / (x1 - x0)) * (y1 - y0)
+}
+
+/** The mean of a value over the seeds of a setting. */
+const meanOf = (setting: ComparedSetting, name: string): number => setting.figures.get(name)!.mean
+
+/** The rate at which biases are compared. */
+const rate = 0.4
+const psnrAtRate = (b: string): number =>
+  interpolated(
+    settingsOf('bias')
+      .filter(({ values }) => values.get('decoder.bias') === b)
+      .map((setting) => [meanOf(setting, 'bits/pixel'), meanOf(setting, 'PSNR')] as const),
+    rate,
+  )
+
+/** By how many percent fewer FLOPs UL latents with a squared-error decoder have a gFD of KL-VAE latents. */
+const fewerFlops = (base: string): number => {
+  const settings = settingsOf('efficiency')
+  const there = settingOf(settings, 'KL-VAE latents', base)
+  const points = settings
+    .filter(({ values }) => values.get('arm') === 'UL latents, MSE decoder')
+    .map((setting) => [meanOf(setting, 'gFD'), Math.log(meanOf(setting, 'base training FLOPs'))] as const)
+  const needed = Math.exp(interpolated(points, meanOf(there, 'gFD')))
+  return 100 * (1 - needed / meanOf(there, 'base training FLOPs'))
+}
+
+/** What findings say that no single value is. */
+const derived: Readonly<Record<string, () => readonly number[]>> = {
+  bias: () => [rate, psnrAtRate('1.8') - psnrAtRate('2.8'), psnrAtRate('2.8') - psnrAtRate('3.8')],
+  efficiency: () => [fewerFlops('1200 steps'), fewerFlops('3600 steps')],
+  'ablations-more': () => [meanOf(settingOf(settingsOf('ablations'), 'baseline'), 'gFD')],
+}
+
+/** Values and settings of an experiment, as findings may state them. */
+const numbersOf = (name: string): readonly number[] => {
+  const settings = findRuns([resultsOf(name)]).flatMap((run) =>
+    leavesOf(run.config()).flatMap(([, value]) => (typeof value === 'number' ? [value] : [])),
+  )
+  const figures = settingsOf(name).flatMap((setting) => [...setting.figures.values()].map(({ mean }) => mean))
+  return [...new Set([...settings, ...figures, ...(derived[name]?.() ?? [])])]
+}
+
+describe('what experiments say they found', () => {
+  it.each(csvs.map((csv) => csv.replace('.csv', '')))('%s: every number is one of its results', (name) => {
+    const known = numbersOf(name)
+    const said = [...sweepOf(name).found!.matchAll(/\d[\d,]*(?:\.\d+)?/g)].map(([text]) =>
+      text.replaceAll(/,(?=\d{3})/g, '').replace(/,$/, ''),
+    )
+    expect(said.length).toBeGreaterThan(3)
+    const digits = (text: string): number => text.split('.')[1]?.length ?? 0
+    const unknown = said.filter((text) => !known.some((value) => value.toFixed(digits(text)) === text))
+    expect(unknown).toEqual([])
   })
 })

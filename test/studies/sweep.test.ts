@@ -7,8 +7,8 @@ import type { Config } from '../../src/config/schema.ts'
 import { armFolder, gridArms, parseSweep, type Sweep } from '../../src/config/sweepFile.ts'
 import { measureRun } from '../../src/measure/measureRun.ts'
 import type { JobEvent } from '../../src/runs/events.ts'
-import { evaluationIn, qualityFile, readQuality, writeQuality } from '../../src/runs/results.ts'
-
+import { runFiles } from '../../src/runs/files.ts'
+import { evaluationIn, qualityIn, writeQuality } from '../../src/runs/results.ts'
 import { readRunConfig } from '../../src/runs/runDirectory.ts'
 import { describeModel } from '../../src/stages/info.ts'
 import { runSweep, shardOf, sweepRuns } from '../../src/studies/sweep.ts'
@@ -249,12 +249,12 @@ describe('runSweep', () => {
       tinyDirs('sweep').map((dir, i) => `run ${i + 1} of 4: ${dir}`),
     )
     for (const [i, dir] of tinyDirs('sweep').entries()) {
-      const quality = readQuality(dir)
+      const quality = qualityIn(dir)!
       expect(quality.reconstruction!.frechet).toBeGreaterThan(0)
       expect(quality.generation === null).toBe(i % 2 === 0)
       if (i % 2 === 1) {
         // The base model takes the figures of the stage 1 that it shares, and trains none.
-        expect(quality.reconstruction).toEqual(readQuality(tinyDirs('sweep')[i - 1]!).reconstruction)
+        expect(quality.reconstruction).toEqual(qualityIn(tinyDirs('sweep')[i - 1]!)!.reconstruction)
         expect(readdirSync(join(dir, 'checkpoints')).every((name) => name.startsWith('stage2'))).toBe(true)
       }
       expect(readRunConfig(dir).decoder.lossFactor).toBe(i < 2 ? 1.5 : 2)
@@ -268,23 +268,27 @@ describe('runSweep', () => {
   it('measures again what was measured otherwise, and trains nothing for it', async () => {
     await go('sweep')
     const [, base] = tinyDirs('sweep')
-    const before = readQuality(base!)
+    const before = qualityIn(base!)!
     // By another network alone, the same otherwise.
-    writeQuality(base!, { ...before, protocol: { ...before.protocol, network: 'FD-other: 3 features' } })
+    writeQuality(
+      base!,
+      { ...before, protocol: { ...before.protocol, network: 'FD-other: 3 features' } },
+      'cpu',
+    )
     expect((await go('sweep')).done).toBe(true)
-    expect(readQuality(base!)).toEqual(before)
+    expect(qualityIn(base!)).toEqual(before)
     const otherwise = { samples: 5, seed: 1, guidance: 3, fitBias: false, features }
     const byHand = await measureRun(base!, runtime, otherwise)
     expect(byHand.protocol).toMatchObject({ samples: 5, seed: 1, guidance: 3 })
-    writeQuality(base!, byHand)
+    writeQuality(base!, byHand, 'cpu')
     const { done, events } = await go('sweep')
     expect([done, steps(events)]).toEqual([true, 0])
-    expect(readQuality(base!)).toEqual(before)
+    expect(qualityIn(base!)).toEqual(before)
     // Figures from before protocols named these two still count.
     const { samples: _, seed: __, ...protocol } = before.protocol
-    writeQuality(base!, { ...before, protocol })
+    writeQuality(base!, { ...before, protocol }, 'cpu')
     expect(await go('sweep')).toEqual({ done: true, events: [] })
-    writeQuality(base!, before)
+    writeQuality(base!, before, 'cpu')
   })
 
   it('measures reconstructions itself where the base model asks for another decoder sampler', async () => {
@@ -292,7 +296,7 @@ describe('runSweep', () => {
     const sweep = { ...tiny, arms: [tiny.arms[0]!], bases }
     await go('steps', { sweep })
     const own = join(runDir('steps'), 'c_lf-1.5', 'seed-0')
-    const [stage1, base] = [readQuality(own), readQuality(join(own, 'b'))]
+    const [stage1, base] = [qualityIn(own)!, qualityIn(join(own, 'b'))!]
     expect(stage1.protocol.decoderSampler).toBe('ddim, 2 steps')
     expect(base.protocol.decoderSampler).toBe('ddim, 3 steps')
     expect(base.reconstruction!.frechet).not.toBe(stage1.reconstruction!.frechet)
@@ -312,7 +316,7 @@ describe('runSweep', () => {
     const own = `train.stage1.from=${runDir('outside')}`
     const arms = [{ name: 'a', set: ['train.stage1.steps=2', 'train.stage2.steps=1', own] }]
     expect((await go('from outside', { sweep: { ...tiny, set: [], arms, bases: [] } })).done).toBe(true)
-    const { reconstruction, generation } = readQuality(join(runDir('from outside'), 'a', 'seed-0'))
+    const { reconstruction, generation } = qualityIn(join(runDir('from outside'), 'a', 'seed-0'))!
     expect(reconstruction!.frechet).toBeGreaterThan(0)
     expect(generation!.frechet).toBeGreaterThan(0)
   })
@@ -344,16 +348,16 @@ describe('runSweep', () => {
     const first = await go('stopped', { stopAt, config: logged })
     expect(first.done).toBe(false)
     const [stage1, base, ...others] = tinyDirs('stopped')
-    expect(existsSync(join(stage1!, qualityFile))).toBe(true)
-    expect(existsSync(join(base!, qualityFile))).toBe(false)
+    expect(existsSync(join(stage1!, runFiles.quality))).toBe(true)
+    expect(existsSync(join(base!, runFiles.quality))).toBe(false)
     expect(others.filter((dir) => existsSync(dir))).toEqual([])
-    const finished = statSync(join(stage1!, qualityFile)).mtimeMs
+    const finished = statSync(join(stage1!, runFiles.quality)).mtimeMs
     const second = await go('stopped', { config: logged })
     expect(second.done).toBe(true)
     expect(steps(first.events) + steps(second.events)).toBe(8)
-    expect(statSync(join(stage1!, qualityFile)).mtimeMs).toBe(finished)
+    expect(statSync(join(stage1!, runFiles.quality)).mtimeMs).toBe(finished)
     for (const [i, dir] of tinyDirs('stopped').entries()) {
-      expect(readQuality(dir)).toEqual(readQuality(tinyDirs('sweep')[i]!))
+      expect(qualityIn(dir)).toEqual(qualityIn(tinyDirs('sweep')[i]!))
     }
   })
 })

@@ -6,13 +6,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
 import { floats } from '../../src/engine/host/tensor.ts'
 import type { Quality } from '../../src/metrics/figures.ts'
-import {
-  evaluationFile,
-  evaluationIn,
-  qualityFile,
-  readQuality,
-  writeQuality,
-} from '../../src/runs/results.ts'
+import { runFiles } from '../../src/runs/files.ts'
+import { evaluationIn, provenanceIn, qualityIn, writeQuality } from '../../src/runs/results.ts'
 import { weightsFile } from '../../src/runs/runDirectory.ts'
 import type { Weights } from '../../src/train/frozen.ts'
 import { exportRun } from '../../src/use/exportRun.ts'
@@ -42,7 +37,7 @@ beforeAll(async () => {
   await trainTiny('whole', tinyConfigOf())
   const other = ['seed=1', 'train.lr=1e-4', 'train.stage1.steps=9', 'data.balance=false']
   await trainTiny('borrowing', tinyConfigOf('train.stage1.from=../whole', ...other))
-  writeQuality(runDir('whole'), quality)
+  writeQuality(runDir('whole'), quality, 'cpu')
 })
 
 /** Half precision keeps eleven bits; below the normal numbers, multiples of 2⁻²⁴. */
@@ -105,11 +100,13 @@ describe('exportRun', () => {
   })
 
   it('holds the figures and a card that states them, and nothing that only training needs', () => {
-    const names = ['README.md', 'config.yaml', evaluationFile, qualityFile, 'run.json', weightsFile]
+    const { config, info, evaluation, quality: distances, provenance } = runFiles
+    const names = ['README.md', config, evaluation, distances, info, provenance, weightsFile]
     expect(readdirSync(runDir('model')).sort()).toEqual(names.sort())
     const { psnr, bitsPerPixel, count } = evaluationIn(runDir('whole'))!
     expect(evaluationIn(runDir('model'))).toEqual(evaluationIn(runDir('whole')))
-    expect(readQuality(runDir('model'))).toEqual(quality)
+    expect(qualityIn(runDir('model'))).toEqual(quality)
+    expect(provenanceIn(runDir('model'))).toEqual(provenanceIn(runDir('whole')))
     const text = card('model')
     expect(text).toMatch(/^# quickstart\n/)
     expect(text).toContain(`(${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB`)
@@ -127,7 +124,7 @@ describe('exportRun', () => {
 
   it('takes the stage 1 of another run with it', () => {
     exported('borrowing', 'alone')
-    expect(readdirSync(runDir('alone'))).not.toContain(qualityFile)
+    expect(readdirSync(runDir('alone'))).not.toContain(runFiles.quality)
     const alone = opened('alone')
     expect(alone.config.train.stage1.from).toBeNull()
     // What trained its stage 1, and not what the run that borrowed it was given.
@@ -162,16 +159,16 @@ describe('exportRun', () => {
     const [model, again] = [opened('model'), opened('again')]
     expect(again.stage1()).toEqual(model.stage1())
     expect(again.stage2()).toEqual(model.stage2())
-    expect(existsSync(join(runDir('again'), qualityFile))).toBe(true)
+    expect(existsSync(join(runDir('again'), runFiles.quality))).toBe(true)
     exported('borrowing', 'again')
-    expect(existsSync(join(runDir('again'), qualityFile))).toBe(false)
+    expect(existsSync(join(runDir('again'), runFiles.quality))).toBe(false)
     expectHalved(opened('again').stage2(), opened('borrowing').stage2())
     expect(card('again')).not.toContain('KID')
   })
 
   it('without a stage 2 encodes and decodes, and says what it cannot do', async () => {
     await trainTiny('first', tinyConfigOf(), '1')
-    rmSync(join(runDir('first'), evaluationFile))
+    rmSync(join(runDir('first'), runFiles.evaluation))
     exported('first', 'first model')
     expect(card('first model')).toContain('\nNot measured.\n')
     const run = opened('first model')

@@ -1,0 +1,124 @@
+/** @file The JSON files of a run, checked as they are read. */
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+import type { FeatureComparison } from '../metrics/compareFeatures.ts'
+import type { ClipFigures, Evaluation, Quality } from '../metrics/figures.ts'
+import type { Provenance, Provenances } from './provenance.ts'
+import type { RunInfo } from './runInfo.ts'
+
+// Objects are loose: what a newer version measures besides is kept.
+const measured = z.looseObject({ mean: z.number(), error: z.number() })
+
+/** evaluation.json */
+export const evaluationSchema: z.ZodType<Evaluation> = z.looseObject({
+  count: z.number(),
+  psnr: measured,
+  ssim: measured.nullable(),
+  gridPsnr: measured,
+  bitsPerPixel: measured,
+  bitsPerDim: measured,
+  baseBitsPerPixel: measured.exactOptional(),
+  priorNats: measured,
+  terminalNats: measured,
+  decoderNats: measured,
+  latentRms: z.number(),
+  imagesPerSecond: z.number(),
+})
+
+const comparison: z.ZodType<FeatureComparison> = z.looseObject({
+  frechet: z.number(),
+  frechetExtrapolated: z.number().nullable(),
+  bias: z.number().nullable(),
+  kid: measured,
+  precision: z.number(),
+  recall: z.number(),
+  realCount: z.number(),
+  fakeCount: z.number(),
+})
+
+const clipScore = z.looseObject({ mean: z.number(), error: z.number(), count: z.number() }).nullable()
+
+const clip: z.ZodType<ClipFigures> = z.looseObject({
+  protocol: z.looseObject({
+    model: z.string(),
+    score: z.string(),
+    captions: z.string(),
+    prompts: z.string(),
+  }),
+  reconstructions: clipScore,
+  originals: clipScore,
+  samples: clipScore,
+  originalsByClass: clipScore,
+})
+
+/** quality.json */
+export const qualitySchema: z.ZodType<Quality> = z.looseObject({
+  protocol: z.looseObject({
+    network: z.string(),
+    quantiser: z.string(),
+    reconstructionsOf: z.string().exactOptional(),
+    samplesAgainst: z.string().exactOptional(),
+    samples: z.number().exactOptional(),
+    seed: z.number().exactOptional(),
+    latentSampler: z.string(),
+    decoderSampler: z.string(),
+    guidance: z.number(),
+    guidanceLogSnr: z.tuple([z.number(), z.number()]).exactOptional(),
+  }),
+  reconstruction: comparison.nullable(),
+  generation: comparison.nullable(),
+  clip: clip.exactOptional(),
+})
+
+/** run.json */
+export const infoSchema: z.ZodType<RunInfo> = z.looseObject({
+  version: z.literal(1),
+  classes: z.array(z.string()),
+  trainCount: z.number(),
+  validationCount: z.number(),
+  pictures: z.string().exactOptional(),
+  skipped: z.array(z.string()),
+})
+
+const provenance: z.ZodType<Provenance> = z.looseObject({
+  commit: z.string().nullable(),
+  version: z.string().nullable(),
+  date: z.string().nullable(),
+  machine: z.looseObject({ cpu: z.string(), device: z.string() }).nullable(),
+})
+
+/** provenance.json */
+export const provenancesSchema: z.ZodType<Provenances> = z.looseObject({
+  evaluation: provenance.exactOptional(),
+  quality: provenance.exactOptional(),
+})
+
+/**
+ * A value as what a schema describes.
+ * @param place the file, and the line where it has many
+ * @param remedy what to do about something else
+ * @throws one sentence with place, what was found and remedy
+ */
+export const checked = <T>(schema: z.ZodType<T>, value: unknown, place: string, remedy: string): T => {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const [issue] = result.error.issues
+  const key = issue?.path.join('.') ?? ''
+  const message = (issue?.message ?? '').replace(/^./, (first) => first.toLowerCase())
+  throw new Error(`${place}: ${key === '' ? '' : `'${key}': `}${message}; ${remedy}`)
+}
+
+/** The same of JSON text. */
+export const parseChecked = <T>(schema: z.ZodType<T>, text: string, place: string, remedy: string): T => {
+  let tree: unknown
+  try {
+    tree = JSON.parse(text)
+  } catch (cause) {
+    throw new Error(`${place}: this is not JSON; ${remedy}`, { cause })
+  }
+  return checked(schema, tree, place, remedy)
+}
+
+/** The same of a file. */
+export const readChecked = <T>(schema: z.ZodType<T>, file: string, remedy: string): T =>
+  parseChecked(schema, readFileSync(file, 'utf8'), file, remedy)

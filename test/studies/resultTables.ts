@@ -1,0 +1,221 @@
+/** @file The tables of docs/results.md, from experiments/results: which rows and columns each has, and how they are named. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseSweep, type Sweep } from '../../src/config/sweepFile.ts'
+import { type ComparedSetting, compareRuns } from '../../src/studies/compareRuns.ts'
+import { planRuns } from '../../src/studies/plan.ts'
+import { runValues } from '../../src/studies/values.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The results of an experiment. */
+export const resultsOf = (name: string): string => join(root, 'experiments/results', `${name}.jsonl`)
+
+/** The file of an experiment. */
+export const sweepOf = (name: string): Sweep => {
+  const file = join(root, 'experiments', `${name}.yaml`)
+  return parseSweep(readFileSync(file, 'utf8'), file)
+}
+
+/** The settings of an experiment, in the order of its file. */
+export const settingsOf = (name: string): readonly ComparedSetting[] =>
+  compareRuns([resultsOf(name)], sweepOf(name)).settings
+
+/** The one setting with an arm and, where there are several, a base model. */
+export const settingOf = (
+  settings: readonly ComparedSetting[],
+  arm: string,
+  base?: string,
+): ComparedSetting => {
+  const found = settings.filter(
+    ({ values }) => values.get('arm') === arm && (base === undefined || values.get('base') === base),
+  )
+  if (found[0] === undefined) throw new Error(`there is no setting of arm '${arm}', base '${base}'`)
+  return found[0]
+}
+
+/** Values whose spread over seeds is left out. */
+const withoutError: ReadonlySet<string> = new Set(['SSIM', 'precision', 'base GFLOPs'])
+
+const cell = ({ figures, runs }: ComparedSetting, name: string): string => {
+  const [figure, value] = [figures.get(name), runValues.find((row) => row.name === name)]
+  if (value === undefined) throw new Error(`comparisons show no value '${name}'`)
+  if (figure === undefined) return '–'
+  const [mean, error] = [figure.mean, figure.error].map((x) => x.toFixed(value.digits))
+  return runs > 1 && !withoutError.has(name) ? `${mean} ± ${error}` : `${mean}`
+}
+
+type Rows = readonly (readonly string[])[]
+
+/** A table with a row for each arm that has a label, and a column for each value. */
+const byArm = (
+  name: string,
+  { title = '', names, labels }: { title?: string; names: readonly string[]; labels: Record<string, string> },
+): Rows => {
+  const settings = settingsOf(name)
+  const rows = Object.entries(labels).map(([arm, label]) => {
+    const setting = settingOf(settings, arm)
+    return [label, ...names.map((value) => cell(setting, value))]
+  })
+  return [[title, ...names], ...rows]
+}
+
+const usual = ['bits/pixel', 'PSNR', 'SSIM', 'rFD', 'gFD'] as const
+const withoutSsim = ['bits/pixel', 'PSNR', 'rFD', 'gFD'] as const
+
+const lossFactor = (): Rows => {
+  const settings = settingsOf('loss-factor')
+  const arms = sweepOf('loss-factor').arms.map(({ name }) => name)
+  const gflops = (base: string): string =>
+    settingOf(settings, arms[0]!, base).figures.get('base GFLOPs')!.mean.toFixed(2)
+  const rows = arms.map((arm) => {
+    const [small, larger] = ['small', 'larger'].map((base) => settingOf(settings, arm, base)) as [
+      ComparedSetting,
+      ComparedSetting,
+    ]
+    const factor = small.values.get('decoder.lossFactor')!
+    return [factor, ...usual.map((value) => cell(small, value)), cell(larger, 'gFD')]
+  })
+  const bases = ['small', 'larger'].map((base) => `gFD ${base} base (${gflops(base)} GFLOPs)`)
+  return [['c_lf', ...usual.slice(0, -1), ...bases], ...rows]
+}
+
+const bias = (): Rows => {
+  const settings = settingsOf('bias')
+  const [biases, factors] = ['decoder.bias', 'decoder.lossFactor'].map((key) => [
+    ...new Set(settings.map(({ values }) => values.get(key)!)),
+  ]) as [string[], string[]]
+  const rows = biases.map((b) => [
+    b,
+    ...factors.map((c) => {
+      const setting = settingOf(settings, `b ${b} c_lf ${c}`)
+      return withoutSsim.map((value) => cell(setting, value)).join(', ')
+    }),
+  ])
+  return [['b', ...factors.map((c) => `c_lf ${c}`)], ...rows]
+}
+
+const shape = (): Rows => {
+  const names = [...usual, 'base GFLOPs']
+  const sides = [2, 4, 8, 16].map((times) => [
+    `downsample ${times}`,
+    `${32 / times}×${32 / times}×8 (${times} times)`,
+  ])
+  const [[title, ...head], ...rows] = byArm('shape', {
+    title: 'latent',
+    names,
+    labels: Object.fromEntries(sides) as Record<string, string>,
+  }) as [string[], ...string[][]]
+  return [[title!, ...head.slice(0, -1), 'base model, GFLOPs forward'], ...rows]
+}
+
+const efficiency = (): Rows => {
+  const settings = settingsOf('efficiency')
+  const bases = ['400 steps', '1200 steps', '3600 steps']
+  const labels = [
+    ['UL latents', 'UL latents'],
+    ['UL latents, MSE decoder', 'UL latents, squared-error decoder'],
+    ['KL-VAE latents', 'KL-VAE latents (learned variance, KL times 0.01, squared-error decoder)'],
+    ['pixels', 'pixels (2% more FLOPs)'],
+  ] as const
+  const rows = labels.map(([arm, label]) => {
+    const of = bases.map((base) => settingOf(settings, arm, base))
+    return [
+      label,
+      ...['bits/pixel', 'PSNR', 'rFD'].map((value) => cell(of[0]!, value)),
+      ...of.map((setting) => cell(setting, 'gFD')),
+    ]
+  })
+  return [
+    ['what it generates', 'bits/pixel', 'PSNR', 'rFD', 'gFD after 400 steps', '1,200', '3,600'],
+    ...rows,
+  ]
+}
+
+/** The law from c_lf 1.5 and 4, against what was not in the fit. */
+const planner = (): Rows => {
+  const file = resultsOf('loss-factor')
+  const { check } = planRuns({
+    dirs: [`${file}/c_lf-1.5`, `${file}/c_lf-4`],
+    check: [file, resultsOf('planned')],
+  })
+  const rows = check!.settings.map(({ measured, predicted, relativeError }) => [
+    `${measured.lossFactor}${measured.lossFactor > 4 ? ' (extrapolated)' : ''}`,
+    predicted.bitsPerPixel.toFixed(3),
+    measured.bitsPerPixel.toFixed(3),
+    `${relativeError < 0 ? '−' : '+'}${(100 * Math.abs(relativeError)).toFixed(1)}%`,
+  ])
+  return [['c_lf', 'predicted', 'measured', ''], ...rows]
+}
+
+/** By the name in `<!-- generated: name -->`; the first row is the head. */
+export const tables: Readonly<Record<string, () => Rows>> = {
+  'loss-factor': lossFactor,
+  bias,
+  ablations: () =>
+    byArm('ablations', {
+      names: [...withoutSsim, 'precision'],
+      labels: {
+        baseline: 'baseline (c_lf 4, b 2.8)',
+        'A stopped gradient': "A: prior's gradient stopped, KL to N(0, I) times 0.001, 4 channels",
+        'B logSnr0 10': 'B: λ_z(0) = 10',
+        'C other data': "C: stage 1 trained on another vendor's emoji",
+        'natural mix': 'baseline with classes as often as in the data, as C has them',
+        'D learned variance': 'D: learned variance',
+      },
+    }),
+  'ablations-more': () =>
+    byArm('ablations-more', {
+      names: withoutSsim,
+      labels: {
+        'A weaker KL': 'A with 8 channels, KL times 10⁻⁴',
+        'A KL of almost nothing': 'A with 8 channels, KL times 10⁻⁶',
+        'B c_lf 1.5': 'B at c_lf 1.5',
+      },
+    }),
+  channels: () =>
+    byArm('channels', {
+      title: 'channels',
+      names: usual,
+      labels: Object.fromEntries([2, 4, 8, 16, 32].map((n) => [`channels ${n}`, `${n}`])),
+    }),
+  shape,
+  'prior-decoder': () => {
+    const [[, , , ...head], ...rows] = byArm('prior-decoder', {
+      names: ['bits/pixel', 'base bits/pixel', 'PSNR', 'rFD', 'gFD'],
+      labels: {
+        'diffusion prior, diffusion decoder': 'diffusion, diffusion',
+        'diffusion prior, MSE decoder': 'diffusion, squared error',
+        'diffusion prior, MSE decoder, c_lf 1.5': 'diffusion, squared error, c_lf 1.5',
+        'normal prior, diffusion decoder': 'normal, diffusion',
+      },
+    }) as [string[], ...string[][]]
+    return [['prior, decoder', 'bits/pixel by the prior', 'by the base', ...head], ...rows]
+  },
+  efficiency,
+  'single-stage': () =>
+    byArm('single-stage', {
+      names: [...withoutSsim, 'precision'],
+      labels: {
+        'two stages': 'two stages, base model without classes',
+        'ELBO prior': 'one stage, ELBO prior',
+        '1 noisier decoder': "variant 1: decoder's loss at noisier levels (b 1.8, c_lf 6)",
+        '2 weighted prior': 'variant 2: weighted prior by a random least noise (b 2)',
+      },
+    }),
+  planner,
+}
+
+const markdown = (rows: Rows): string => {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`.replaceAll('|  |', '| |')
+  return [line(rows[0]!), line(rows[0]!.map(() => '---')), ...rows.slice(1).map(line)].join('\n')
+}
+
+/** A text with every block `<!-- generated: name -->` … `<!-- end -->` filled. @throws for a name without a table */
+export const filled = (text: string): string =>
+  text.replaceAll(/(<!-- generated: ([\w-]+) -->\n).*?(\n<!-- end -->)/gs, (_, head, name, end) => {
+    const table = tables[String(name)]
+    if (table === undefined) throw new Error(`there is no table '${name}'`)
+    return `${head}${markdown(table())}${end}`
+  })
