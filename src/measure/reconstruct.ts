@@ -18,14 +18,13 @@ import type { OpenedRun } from '../use/openRun.ts'
 import { openRunData } from '../use/runData.ts'
 import { decoderSampler } from '../use/samplers.ts'
 
-/** Times and noises per image for the bits of a reconstruction. */
-const drawsPerImage = 16
+/** Times and noises per image for its rate and loss terms: one protocol, whoever asks (docs/metrics.md). */
+const draws = 8
 
 /** How images are measured. */
 export interface MeasureOptions {
   readonly seed: number
   readonly sampler: SamplerConfig
-  readonly draws?: number
 }
 
 /** Encodes, decodes and measures images, a part in memory at a time, which `look` sees as it passes. */
@@ -33,7 +32,7 @@ export const measureStage1 = async (
   run: OpenedRun,
   runtime: Runtime,
   images: ImageSet,
-  { seed, sampler, draws = drawsPerImage }: MeasureOptions,
+  { seed, sampler }: MeasureOptions,
   look?: (part: MeasuredPart) => void,
 ): Promise<MeasuredStage1> => {
   const { model } = run
@@ -90,7 +89,7 @@ export const baseRate = async (
   run: OpenedRun,
   runtime: Runtime,
   source: ImageSource,
-  options: { readonly count: number; readonly seed: number; readonly draws: number },
+  options: { readonly count: number; readonly seed: number },
 ): Promise<Evaluation['baseBitsPerPixel'] | null> => {
   if (!run.hasBase || run.config.variant.variance === 'learned') return null
   const indices = evenly(options.count, source.count)
@@ -103,7 +102,7 @@ export const baseRate = async (
     parts.push(await codec.encode(await images.read(first, n)))
   await codec.dispose()
   const examples = { z: stacked(parts), facts: indices.map((index) => factsLike(run, source, index)) }
-  const nats = await baseNatsOf(runtime, run.model, run.base(), examples, { ...options, batch })
+  const nats = await baseNatsOf(runtime, run.model, run.base(), examples, { ...options, draws, batch })
   return meanAndError(nats.map((n) => n / (positionsOf(image) * Math.LN2)))
 }
 
@@ -118,6 +117,6 @@ export const evaluate = async (
     seed: options.seed,
     sampler: decoderSampler(run.config),
   })
-  const base = await baseRate(run, runtime, validation, { ...options, draws: drawsPerImage })
+  const base = await baseRate(run, runtime, validation, options)
   return base ? { ...figures, baseBitsPerPixel: base } : figures
 }

@@ -60,6 +60,9 @@ const pixelCodec = (runtime: Runtime, model: ModelConfig, B: number): Codec => {
   }
 }
 
+/** The stream of an encoder's own variance where latents are kept: training draws from another. */
+export const encodingStream = 'encode'
+
 /** z_0 = α_0·z + σ_0·ε (section 3.1). @param eps as many numbers as z */
 const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTensor => {
   const [alpha, sigma, noise] = [alphaOf(logSnr0), sigmaOf(logSnr0), floats(eps)]
@@ -73,6 +76,7 @@ const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTenso
 const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Codec => {
   const [images, latents] = [batchShape(imageOf(model), B), batchShape(latentOf(model), B)]
   const { isOneStep } = partsOfVariant(model.variant).distortion
+  const draws = model.variant.variance === 'learned'
   const encoder = compiledOnUse(runtime, () =>
     traceFrozen(
       'encode',
@@ -103,12 +107,11 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
       ),
     stepUpdates,
   )
-  const draws = model.variant.variance === 'learned'
   return {
     encode: (x, seed = 0, first = 0) =>
       inBatches(countOf(x), B, async (from) => {
         const given = { x: paddedExamples(x, from, B) }
-        const zDraw = draws ? { zDraw: numberedNoise(latents, seed, 'zDraw', first + from) } : {}
+        const zDraw = draws ? { zDraw: numberedNoise(latents, seed, encodingStream, first + from) } : {}
         return (await encoder.run({ ...given, ...zDraw })).z
       }),
     addNoise: (z, seed, first = 0) =>

@@ -38,7 +38,7 @@ const meansOverDraws = async <O extends string>(
   for (let draw = 0; draw < draws; draw++) {
     for (let first = 0; first < count; first += batch) {
       const step = draw * Math.ceil(of / batch) + (start + first) / batch
-      const outputs = await estimate(first, { seed, purpose: 'training', step, part })
+      const outputs = await estimate(first, { seed, purpose: 'measuring', step, part })
       for (const [name, output] of Object.entries(outputs) as [O, HostTensor][]) {
         const values = floats(output)
         const each = values.length / batch

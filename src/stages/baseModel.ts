@@ -8,7 +8,7 @@ import { wholeBatch } from '../engine/host/part.ts'
 import { type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseFeeds, baseObjective } from '../method/baseModel.ts'
-import type { Codec } from '../method/codec.ts'
+import { type Codec, encodingStream } from '../method/codec.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import { numberedNoise } from '../method/diffusion/draws.ts'
 import { createGenerator } from '../method/generator.ts'
@@ -33,7 +33,7 @@ const readAtOnce = 64
 /** Hash of what the latent of an image depends on: networks that encode, their weights, the draw if any. */
 const encoderKey = ({ model, config, autoencoder }: OpenedRun): string => {
   const hash = createHash('sha256')
-  const draw = model.variant.variance === 'learned' ? config.seed : null
+  const draw = model.variant.variance === 'learned' ? [encodingStream, config.seed] : null
   hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, draw]))
   for (const [path, { data }] of Object.entries(autoencoder())) {
     if (!path.startsWith('encoder.')) continue

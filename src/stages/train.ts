@@ -52,8 +52,6 @@ const shownInReport = 40
 /** Samples per row in the report, and validation images measured at most. */
 const samplesPerRow = 8
 const measuredAtMost = 1024
-/** Times and noises per image for their rates. */
-const draws = 4
 /** Skipped images that are warned of one by one. */
 const warnedAtMost = 20
 
@@ -91,7 +89,7 @@ const reconstructHeldOut = async (
       })
     }
   }
-  const options = { seed: config.seed, sampler: decoderSampler(config), draws }
+  const options = { seed: config.seed, sampler: decoderSampler(config) }
   const { figures } = await measureStage1(run, runtime, evenImages(source, count), options, keepShown)
   const originals = stacked(kept.map(({ original }) => original))
   const reconstructions = stacked(kept.map(({ reconstruction }) => reconstruction))
@@ -111,7 +109,7 @@ const evaluateRun = async (
   const count = Math.min(measuredAtMost, data.validation.count)
   const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
-  const base = await baseRate(run, runtime, data.validation, { count, seed: config.seed, draws })
+  const base = await baseRate(run, runtime, data.validation, { count, seed: config.seed })
   // The rate by a base model is that of the run's own.
   const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
