@@ -1,6 +1,7 @@
 /** @file The configuration of a run: every key, its unit, its bounds. Derived values are computed, never stored. */
 import { z } from 'zod'
 import type { BaseSettings, DecoderSettings, ModelConfig } from '../method/config.ts'
+import { type SamplerKind, samplerKinds } from '../method/diffusion/sampler.ts'
 import type { EncoderSizes, LatentConfig, TransformerSizes } from '../method/networks/config.ts'
 import {
   distortions,
@@ -58,10 +59,10 @@ export interface TrainConfig {
 /** Samplers of the latent chain and of the decoder. */
 export interface SamplingConfig {
   readonly generator: 'base' | 'prior'
-  readonly kind: 'ancestral' | 'ddim'
+  readonly kind: SamplerKind
   readonly steps: number
   readonly variance: number
-  readonly decoderKind: 'ancestral' | 'ddim'
+  readonly decoderKind: SamplerKind
   readonly decoderSteps: number
   readonly guidance: number
   readonly guidanceLogSnr: readonly [number, number]
@@ -201,10 +202,10 @@ const sampler = z.strictObject({
     .enum(['base', 'prior'])
     .default('base')
     .describe('prior: the stage-1 prior generates (Appendix B)'),
-  kind: z.enum(['ancestral', 'ddim']).describe('sampler of the latent chain: random or deterministic steps'),
+  kind: z.enum(samplerKinds).describe('sampler of the latent chain: random or deterministic steps'),
   steps: count.describe('steps of the latent chain'),
   variance: share.describe('ancestral variance between lower (0) and upper (1) bound'),
-  decoderKind: z.enum(['ancestral', 'ddim']).describe('sampler of the decoder'),
+  decoderKind: z.enum(samplerKinds).describe('sampler of the decoder'),
   decoderSteps: count.describe('steps of the decoder'),
   guidance: z.number().nonnegative().describe('1 is the conditional model alone'),
   guidanceLogSnr: z.tuple([z.number(), z.number()]).describe('log-SNR interval of guidance'),

@@ -17,7 +17,7 @@ import { type FeatureNetwork, openFeatureNetwork } from '../features/network.ts'
 import type { ImportTransformers } from '../features/transformers.ts'
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
 import { imageOf } from '../method/config.ts'
-import type { Guidance, SamplerConfig } from '../method/diffusion/sampler.ts'
+import { describeSampler, type Guidance } from '../method/diffusion/sampler.ts'
 import { partsOfVariant } from '../method/objective/variants.ts'
 import { batchFor, type ImageSet } from '../method/programs.ts'
 import { compareFeatureSets } from '../metrics/compareFeatures.ts'
@@ -118,9 +118,6 @@ const sourceFeatures = async (
   return set
 }
 
-const samplerText = ({ kind, steps, variance }: SamplerConfig): string =>
-  kind === 'ddim' ? `ddim, ${steps} steps` : `ancestral, ${steps} steps, variance ${variance}`
-
 /** What of a run, and what else, decides how images are made. */
 type Sampled = Conditioned
 type Sampling = Pick<QualityOptions, 'guidance' | 'samples' | 'seed'>
@@ -133,12 +130,12 @@ const samplingOf = ({ config, info }: Sampled, { guidance, samples, seed }: Samp
   const where = [guidance.logSnrMin, guidance.logSnrMax] as const
   return {
     samples,
-    latentSampler: samplerText(latentSampler(config)),
+    latentSampler: describeSampler(latentSampler(config)),
     decoderSampler: !space.isLearned
       ? 'none, the latents are pixels'
       : distortion.isOneStep
         ? 'none, one prediction'
-        : samplerText(decoderSampler(config)),
+        : describeSampler(decoderSampler(config)),
     guidance: scale,
     ...(scale === 1 ? {} : { guidanceLogSnr: where }),
     seed,

@@ -8,22 +8,31 @@ import { numberedNoise } from './diffusion/draws.ts'
 import { levelOf, xFromV } from './diffusion/process.ts'
 import type { Step } from './diffusion/sampler.ts'
 
-/** The inputs of one denoising step x_s = keep·x_t + clean·x̂ + noise·ε (see diffusion/sampler.ts) for x [B, …]. */
+/** The inputs of one denoising step x_s = keep·x_t + clean·x̂ + past·x̂_before + noise·ε (see diffusion/sampler.ts) for x [B, …]. */
 export const stepInputs = (shape: Shape): Readonly<Record<keyof StepInputs, InputSpec>> => ({
   xT: { shape },
+  before: { shape },
   eps: { shape },
   logSnr: { shape: [shape[0] ?? 1] },
   keep: { shape: [] },
   clean: { shape: [] },
+  past: { shape: [] },
   noise: { shape: [] },
 })
 
 /** Those inputs, traced. */
-export type StepInputs = Readonly<Record<'xT' | 'eps' | 'logSnr' | 'keep' | 'clean' | 'noise', Value>>
+export type StepInputs = Readonly<
+  Record<'xT' | 'before' | 'eps' | 'logSnr' | 'keep' | 'clean' | 'past' | 'noise', Value>
+>
 
-/** x_s from x̂. */
-export const takeStep = ({ xT, eps, keep, clean, noise }: StepInputs, xHat: Value): Value =>
-  add(add(mul(xT, keep), mul(xHat, clean)), mul(eps, noise))
+/** x_s from x̂, and x̂ for the step after. */
+export const takeStep = (
+  { xT, before, eps, keep, clean, past, noise }: StepInputs,
+  xHat: Value,
+): { readonly x: Value; readonly xHat: Value } => ({
+  x: add(add(add(mul(xT, keep), mul(xHat, clean)), mul(eps, noise)), mul(before, past)),
+  xHat,
+})
 
 /** x̂ from v̂ at a step's noise level. */
 export const predicted = ({ xT, logSnr }: Pick<StepInputs, 'xT' | 'logSnr'>, vHat: Value): Value =>
@@ -41,13 +50,13 @@ export interface Chain {
   readonly start?: HostTensor | undefined
 }
 
-/** A compiled denoising step, whose output `x` replaces the state's `xT`. */
+/** A compiled denoising step, whose outputs replace what the state holds (stepUpdates). */
 export interface StepProgram {
   run(feeds: Readonly<Record<string, HostTensor>>, state: DeviceState): Promise<unknown>
 }
 
 /** What a step's program replaces in its state. */
-export const stepUpdates = { xT: 'x' } as const
+export const stepUpdates = { xT: 'x', before: 'xHat' } as const
 
 /**
  * Takes all steps of a chain on a batch; x_t and what is held with it never leave the device in between.
@@ -65,7 +74,8 @@ export const runChain = async (
 ): Promise<HostTensor> => {
   const B = shape[0] ?? 1
   const nothing = zeros(shape)
-  const state = await runtime.place({ ...held, xT: start ?? numberedNoise(shape, seed, name, first) })
+  const xT = start ?? numberedNoise(shape, seed, name, first)
+  const state = await runtime.place({ ...held, xT, before: zeros(shape) })
   try {
     for (const [i, step] of steps.entries()) {
       const { program: own, feeds } = program(step)
@@ -76,13 +86,14 @@ export const runChain = async (
           logSnr: float32([B], new Float32Array(B).fill(step.logSnr)),
           keep: scalar(step.keep),
           clean: scalar(step.clean),
+          past: scalar(step.past),
           noise: scalar(step.noise),
         },
         state,
       )
     }
-    const { xT } = await state.read(['xT'])
-    return xT!
+    const { xT: end } = await state.read(['xT'])
+    return end!
   } finally {
     await state.dispose()
   }

@@ -102,7 +102,7 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
           const z0LogSnr = constant(filled(B, model.latent.logSnr0))
           const { xT, logSnr } = step
           const vHat = networks.decoder({ xT, z0, logSnr, z0LogSnr })
-          return { x: takeStep(step, clipPixels(predicted(step, vHat))) }
+          return takeStep(step, clipPixels(predicted(step, vHat)))
         },
       ),
     stepUpdates,

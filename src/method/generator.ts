@@ -47,7 +47,7 @@ const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, 
       traceFrozen(
         'generate',
         { weights, networks: { prior: priorNetwork(partConfig(model).prior) }, inputs: stepInputs(shape) },
-        ({ prior }, step) => ({ x: takeStep(step, predicted(step, prior(step.xT, step.logSnr))) }),
+        ({ prior }, step) => takeStep(step, predicted(step, prior(step.xT, step.logSnr))),
       ),
     stepUpdates,
   )
@@ -74,7 +74,7 @@ export const plainStep = (
   model: ModelConfig,
   base: Base,
   inputs: StepInputs & Readonly<Record<string, Value>>,
-): Value => {
+): ReturnType<typeof takeStep> => {
   const { bound } = partsOfVariant(model.variant).space
   const vHat = base({ zT: inputs.xT, logSnr: inputs.logSnr, conditions: inputs })
   return takeStep(inputs, bound(predicted(inputs, vHat)))
@@ -89,7 +89,7 @@ export const guidedStep = (
   model: ModelConfig,
   base: Base,
   inputs: StepInputs & Readonly<Record<string, Value>>,
-): Value => {
+): ReturnType<typeof takeStep> => {
   const { bound } = partsOfVariant(model.variant).space
   const B = inputs.logSnr.shape[0]!
   const both = (told: string, untold: string): Value => concat([inputs[told]!, inputs[untold]!], 0)
@@ -109,14 +109,14 @@ const tracedSteps = (model: ModelConfig, weights: Weights, B: number) => {
   const inputs = { ...stepInputs(batchShape(latentOf(model), B)), ...conditions }
   return {
     plain: () =>
-      traceFrozen('generate', { weights, networks, inputs }, ({ base }, given) => ({
-        x: plainStep(model, base, given),
-      })),
+      traceFrozen('generate', { weights, networks, inputs }, ({ base }, given) =>
+        plainStep(model, base, given),
+      ),
     guided: () =>
       traceFrozen(
         'generateGuided',
         { weights, networks, inputs: { ...inputs, ...asNulls(conditions), guidance: { shape: [] } } },
-        ({ base }, given) => ({ x: guidedStep(model, base, given) }),
+        ({ base }, given) => guidedStep(model, base, given),
       ),
   }
 }
