@@ -2,10 +2,10 @@
 import { type Part, wholeBatch } from '../engine/host/part.ts'
 import { countOf, floats, type HostTensor, paddedExamples } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import type { Evaluation } from '../metrics/figures.ts'
+import type { Evaluation, Measured } from '../metrics/figures.ts'
 import { meanAndError } from '../metrics/mean.ts'
 import { boxDownBilinearUp, psnr } from '../metrics/psnr.ts'
-import { ssim } from '../metrics/ssim.ts'
+import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import type { Weights } from '../train/frozen.ts'
 import { measuredFeeds, tracedTerms } from './autoencoder.ts'
 import { measuredBaseFeeds, tracedBaseRate } from './baseModel.ts'
@@ -123,20 +123,19 @@ export interface MeasuredStage1 {
   readonly bitsPerPixel: readonly number[]
 }
 
-/** What is measured of each image, in the order of the images. */
+/** Lists of numbers by name, one for each image in the order of the images; null where images do not allow a metric. */
 const collected = () => {
-  const lists = {
-    psnr: [] as number[],
-    ssim: [] as number[],
-    gridPsnr: [] as number[],
-    priorNats: [] as number[],
-    terminalNats: [] as number[],
-    decoderNats: [] as number[],
-  }
+  const lists = new Map<string, number[] | null>()
   return {
-    lists,
-    add: (values: Readonly<Partial<Record<keyof typeof lists, Iterable<number>>>>): void => {
-      for (const [name, own] of Object.entries(values)) lists[name as keyof typeof lists].push(...own)
+    add: (values: Readonly<Record<string, Iterable<number> | null>>): void => {
+      for (const [name, own] of Object.entries(values)) {
+        lists.set(name, own === null ? null : [...(lists.get(name) ?? []), ...own])
+      }
+    },
+    of: (name: string): readonly number[] => lists.get(name) ?? [],
+    summary: (name: string): Measured | null => {
+      const own = lists.get(name) ?? null
+      return own && meanAndError(own)
     },
   }
 }
@@ -149,9 +148,6 @@ export interface MeasuringOptions extends Draws {
   /** Images in memory at a time; the metrics do not depend on it. */
   readonly atOnce?: number
 }
-
-/** Smallest side of an image that SSIM's window fits. */
-const smallestForSsim = 11
 
 /**
  * Measures stage 1 on images, of which a part is in memory at a time.
@@ -171,9 +167,8 @@ export const evaluateStage1 = async (
   const { count } = set
   const { batch, seed, sampler } = options
   const image = imageOf(model)
-  const hasSsim = Math.min(image.height, image.width) >= smallestForSsim
   const estimator = createTermsEstimator(runtime, model, weights, batch)
-  const { lists, add } = collected()
+  const measured = collected()
   const coded = async (images: HostTensor, first: number, steps: SamplerConfig) => {
     const z = await codec.encode(images, seed, first)
     return { z, reconstructions: await codec.decode(codec.addNoise(z, seed, first), seed, steps, first) }
@@ -188,30 +183,28 @@ export const evaluateStage1 = async (
     seconds += (performance.now() - start) / 1000
     squares = floats(z).reduce((sum, v) => sum + v * v, squares)
     const { rateElements, ...terms } = await estimator.terms(images, { first, count: n, of: count }, options)
-    add({
-      ...terms,
-      psnr: psnr(images, reconstructions),
-      ssim: hasSsim ? ssim(images, reconstructions) : [],
-      gridPsnr: psnr(images, boxDownBilinearUp(images, model.latent.downsample)),
-    })
+    measured.add({ ...terms, gridPsnr: psnr(images, boxDownBilinearUp(images, model.latent.downsample)) })
+    for (const { key, of } of reconstructionMetrics) measured.add({ [key]: of(images, reconstructions) })
     look({ first, images, reconstructions, rateElements })
   }
   await estimator.dispose()
-  const latentNats = lists.priorNats.map((nats, i) => nats + lists.terminalNats[i]!)
+  const terminalNats = measured.of('terminalNats')
+  const latentNats = measured.of('priorNats').map((nats, i) => nats + terminalNats[i]!)
   const bitsPerPixel = latentNats.map((nats) => nats / (positionsOf(image) * Math.LN2))
   const elements = elementsOf(latentOf(model))
+  const psnrs = measured.of('psnr')
   const figures: Evaluation = {
     count,
-    psnr: meanAndError(lists.psnr),
-    ssim: hasSsim ? meanAndError(lists.ssim) : null,
-    gridPsnr: meanAndError(lists.gridPsnr),
+    psnr: meanAndError(psnrs),
+    ...Object.fromEntries(reconstructionMetrics.map(({ key }) => [key, measured.summary(key)])),
+    gridPsnr: meanAndError(measured.of('gridPsnr')),
     bitsPerPixel: meanAndError(bitsPerPixel),
     bitsPerDim: meanAndError(latentNats.map((nats) => nats / (elements * Math.LN2))),
-    priorNats: meanAndError(lists.priorNats),
-    terminalNats: meanAndError(lists.terminalNats),
-    decoderNats: meanAndError(lists.decoderNats),
+    priorNats: meanAndError(measured.of('priorNats')),
+    terminalNats: meanAndError(terminalNats),
+    decoderNats: meanAndError(measured.of('decoderNats')),
     latentRms: Math.sqrt(squares / (count * elements)),
     imagesPerSecond: count / seconds,
   }
-  return { figures, psnrs: lists.psnr, bitsPerPixel }
+  return { figures, psnrs, bitsPerPixel }
 }

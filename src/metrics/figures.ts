@@ -2,7 +2,7 @@
 import type { FeatureComparison } from './compareFeatures.ts'
 
 /** A measured quantity and its standard error over images. */
-interface Measured {
+export interface Measured {
   readonly mean: number
   readonly error: number
 }
@@ -13,7 +13,7 @@ export interface Evaluation {
   /** dB, MAX 2 on [−1, 1], per image then mean. */
   readonly psnr: Measured
   /** Structural similarity; null for images smaller than its window of 11×11. */
-  readonly ssim: Measured | null
+  readonly ssim?: Measured | null
   /** PSNR of averaging down to the latent grid and bilinear interpolation up. */
   readonly gridPsnr: Measured
   /** L_z/(H·W·ln 2), an upper bound on the latent's information (method.md section 3). */
@@ -30,6 +30,8 @@ export interface Evaluation {
   readonly latentRms: number
   /** Reconstructions (encode, then all decoder steps) per second, compiling not counted. */
   readonly imagesPerSecond: number
+  /** Every other metric of reconstructions (reconstruction.ts), by its key. */
+  readonly [metric: string]: Measured | number | null | undefined
 }
 
 /** Distances with what they depend on. */

@@ -3,6 +3,9 @@ import { floats, type HostTensor, sameShape, showShape } from '../engine/host/te
 
 const radius = 5
 const width = 2 * radius + 1
+
+/** Smallest side of an image that the window fits. */
+export const smallestForSsim: number = width
 const sigma = 1.5
 /** (0.01·L)² and (0.03·L)² for images in [−1, 1], whose range L is 2. */
 const c1 = 0.02 ** 2

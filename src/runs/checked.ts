@@ -10,20 +10,21 @@ import type { RunInfo } from './runInfo.ts'
 const measured = z.looseObject({ mean: z.number(), error: z.number() })
 
 /** evaluation.json */
-export const evaluationSchema: z.ZodType<Evaluation> = z.looseObject({
-  count: z.number(),
-  psnr: measured,
-  ssim: measured.nullable(),
-  gridPsnr: measured,
-  bitsPerPixel: measured,
-  bitsPerDim: measured,
-  baseBitsPerPixel: measured.exactOptional(),
-  priorNats: measured,
-  terminalNats: measured,
-  decoderNats: measured,
-  latentRms: z.number(),
-  imagesPerSecond: z.number(),
-})
+export const evaluationSchema: z.ZodType<Evaluation> = z
+  .object({
+    count: z.number(),
+    psnr: measured,
+    gridPsnr: measured,
+    bitsPerPixel: measured,
+    bitsPerDim: measured,
+    baseBitsPerPixel: measured.exactOptional(),
+    priorNats: measured,
+    terminalNats: measured,
+    decoderNats: measured,
+    latentRms: z.number(),
+    imagesPerSecond: z.number(),
+  })
+  .catchall(z.union([measured, z.number()]).nullable())
 
 const comparison: z.ZodType<FeatureComparison> = z.looseObject({
   frechet: z.number(),

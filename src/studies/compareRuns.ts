@@ -1,6 +1,7 @@
 /** @file Finished runs side by side: one row for each setting, mean and standard error over its seeds. */
 import type { Config } from '../config/schema.ts'
 import type { Sweep } from '../config/sweepFile.ts'
+
 import { meanAndError } from '../metrics/mean.ts'
 import { runFiles } from '../runs/files.ts'
 import { findRuns } from '../runs/findRuns.ts'
@@ -11,10 +12,10 @@ import { leavesOf } from '../runs/settings.ts'
 import { sweepNames } from '../runs/sweepNames.ts'
 import { describeModel } from '../stages/info.ts'
 import { measuredBy } from './measuredBy.ts'
-import { type Measured, runValues } from './values.ts'
+import { type MeasuredRun, runValues } from './values.ts'
 
 /** A finished run. */
-interface FinishedRun extends Measured {
+interface FinishedRun extends MeasuredRun {
   readonly path: string
   /** Who measured, in words; empty where nobody says. */
   readonly provenance: string

@@ -1,11 +1,12 @@
 /** @file The values that comparisons show of a run: a new one is a row here, and nothing else. */
 import type { Config } from '../config/schema.ts'
 import { spaces } from '../method/objective/variants.ts'
-import type { Evaluation, Quality } from '../metrics/figures.ts'
+import type { Evaluation, Measured, Quality } from '../metrics/figures.ts'
+import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import type { ModelInfo } from '../stages/info.ts'
 
 /** What values are taken from. */
-export interface Measured {
+export interface MeasuredRun {
   readonly config: Config
   /** The configuration that its stage 1 was trained with: its own, or that of the run that it takes it from. */
   readonly stage1Config: Config
@@ -24,16 +25,20 @@ export interface RunValue {
   /** Digits after the point in the tables of docs/results.md. */
   readonly digits: number
   /** Undefined where it was not measured, or does not exist. */
-  of(run: Measured): number | undefined
+  of(run: MeasuredRun): number | undefined
 }
 
 /** FLOPs of all steps of a stage. */
-const trainingFlops = ({ cost }: Measured, stage: string, steps: number): number =>
+const trainingFlops = ({ cost }: MeasuredRun, stage: string, steps: number): number =>
   1e9 * (cost.stages.find((one) => one.stage === stage)?.gflopsPerStep ?? 0) * steps
 
 /** Whether samples come from a base model. */
-const usesBase = ({ config, quality }: Measured): boolean =>
+const usesBase = ({ config, quality }: MeasuredRun): boolean =>
   quality.generation !== null && config.sampler.generator === 'base'
+
+/** The mean of a measured value. */
+const meanOf = (value: Measured | number | null | undefined): number | undefined =>
+  typeof value === 'number' ? value : value?.mean
 
 /**
  * In the order in which they are shown. rFD and gFD are Fréchet distances of reconstructions and samples by the network
@@ -47,8 +52,14 @@ export const runValues: readonly RunValue[] = [
     digits: 3,
     of: ({ evaluation }) => evaluation?.baseBitsPerPixel?.mean,
   },
-  { name: 'PSNR', better: 'higher', digits: 2, of: ({ evaluation }) => evaluation?.psnr.mean },
-  { name: 'SSIM', better: 'higher', digits: 3, of: ({ evaluation }) => evaluation?.ssim?.mean },
+  ...reconstructionMetrics.map(
+    ({ key, name, better, digits }): RunValue => ({
+      name,
+      better,
+      digits,
+      of: ({ evaluation }) => meanOf(evaluation?.[key]),
+    }),
+  ),
   { name: 'rFD', better: 'lower', digits: 1, of: ({ quality }) => quality.reconstruction?.frechet },
   { name: 'gFD', better: 'lower', digits: 1, of: ({ quality }) => quality.generation?.frechet },
   { name: 'KID', better: 'lower', digits: 3, of: ({ quality }) => quality.generation?.kid.mean },
