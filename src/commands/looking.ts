@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { applySettings, presetByName } from '../config/load.ts'
-import { type Config, dataSources } from '../config/schema.ts'
+import type { Config } from '../config/schema.ts'
+import { dataSources, usualClasses } from '../data/open.ts'
 import { buildMixed5 } from '../features/mixed5.ts'
 import { openFeatureNetwork } from '../features/network.ts'
 import { readRunConfig, readRunInfo } from '../runs/runDirectory.ts'
@@ -27,12 +28,6 @@ import {
 } from './shared.ts'
 import { dataText, infoText, profileText, terminalListener } from './show.ts'
 
-/** Classes that data is taken to have before it is read: those of the best-known set of its kind. */
-const assumedClasses: Readonly<Record<Config['data']['source'], number>> = {
-  ...{ emoji: 9, cifar: 10, idx: 10 },
-  ...{ folder: 1000, webdataset: 1000, parquet: 1000, npy: 1000 },
-}
-
 /** Configuration of a run, preset or file, and how many classes its data has or is taken to have. */
 const describedBy = (
   source: string,
@@ -40,7 +35,7 @@ const describedBy = (
 ): { readonly config: Config; readonly classes: number } => {
   const isRun = existsSync(join(source, 'config.yaml'))
   const config = applySettings(isRun ? readRunConfig(source) : loadConfig(source), set)
-  const assumed = assumedClasses[config.data.source]
+  const assumed = usualClasses(config.data.source)
   return { config, classes: isRun ? readRunInfo(source).classes.length : assumed }
 }
 

@@ -1,5 +1,6 @@
 /** @file The configuration of a run: every key, its unit, its bounds. Derived values are computed, never stored. */
 import { z } from 'zod'
+import { conditionNames } from '../method/conditions/list.ts'
 import type { BaseSettings, DecoderSettings, ModelConfig } from '../method/config.ts'
 import { type SamplerKind, samplerKinds } from '../method/diffusion/sampler.ts'
 import type { EncoderSizes, LatentConfig, TransformerSizes } from '../method/networks/config.ts'
@@ -12,12 +13,10 @@ import {
   type VariantConfig,
 } from '../method/objective/variants.ts'
 
-/** The kinds of data: the bundled emoji, a folder of images, and formats of data sets. */
-export const dataSources = ['emoji', 'folder', 'webdataset', 'parquet', 'cifar', 'idx', 'npy'] as const
-
 /** Which images, and how they are drawn. */
 export interface DataConfig {
-  readonly source: (typeof dataSources)[number]
+  /** Bundled set, folder or format by name (data/open.ts). */
+  readonly source: string
   readonly path: string | null
   readonly size: number
   readonly frames: number
@@ -54,6 +53,14 @@ export interface TrainConfig {
     readonly from: string | null
   }
   readonly stage2: StageConfig & { readonly batch: number; readonly lr: number }
+  /** Settings of every further stage that the run trains, by its name (stages/list.ts). */
+  readonly stages?: Readonly<Record<string, FurtherStageConfig>> | undefined
+}
+
+/** A stage beyond the method's two. */
+export interface FurtherStageConfig extends StageConfig {
+  readonly batch: number
+  readonly lr: number
 }
 
 /** Samplers of the latent chain and of the decoder. */
@@ -92,7 +99,7 @@ const patch = count.describe('side in pixels of the squares that become channels
 
 const data = z.strictObject({
   source: z
-    .enum(dataSources)
+    .string()
     .describe('bundled emoji set, a folder of images, or the format of a data set (docs/data.md)'),
   path: z.string().nullable().default(null).describe('file or folder, for all sources but emoji'),
   size: count.describe('height and width in pixels'),
@@ -141,6 +148,11 @@ const base = z.strictObject({
   dropout,
   bias: z.number().describe('b of its own sigmoid weight'),
   labelDropout: share.describe('share of labels hidden in training, for guidance'),
+  conditions: z
+    .array(z.enum(conditionNames))
+    .min(1)
+    .optional()
+    .describe('what the base model is told; the class where this is left out'),
 })
 
 const stage = {
@@ -195,6 +207,10 @@ const train = z.strictObject({
     batch: count.describe('latents per step of stage 2'),
     lr: z.number().positive().describe('highest learning rate of stage 2'),
   }),
+  stages: z
+    .record(z.string(), z.strictObject({ ...stage, batch: count, lr: z.number().positive() }))
+    .optional()
+    .describe('further stages by name, each with steps, emaDecay, batch and lr; none where this is left out'),
 })
 
 const sampler = z.strictObject({

@@ -11,26 +11,42 @@ import { openWebDataset } from './formats/webdataset.ts'
 import type { OnProgress } from './images/packed.ts'
 import type { DataSplit } from './images/source.ts'
 
-/** How one's own images may be stored. */
-type StoredSource = 'folder' | 'webdataset' | 'parquet' | 'cifar' | 'idx' | 'npy'
+/** A kind of data. */
+interface DataKind {
+  /** Reads what is stored at a path; absent for a set that is bundled. */
+  readonly open?: (options: ReaderOptions) => Promise<DataSplit>
+  /** Classes that data of this kind has in the best-known set, for costs that are told before data is read. */
+  readonly usualClasses: number
+}
 
-/** The kinds of data: the bundled emoji and the formats that are read. */
-export type DataSource = 'emoji' | StoredSource
+/** All kinds of data, one line each: the bundled emoji and the formats that are read. */
+const kinds: Readonly<Record<string, DataKind>> = {
+  emoji: { usualClasses: 9 },
+  folder: { open: openFolder, usualClasses: 1000 },
+  webdataset: { open: openWebDataset, usualClasses: 1000 },
+  parquet: { open: openParquetImages, usualClasses: 1000 },
+  cifar: { open: openCifar, usualClasses: 10 },
+  idx: { open: openIdxImages, usualClasses: 10 },
+  npy: { open: openNpyImages, usualClasses: 1000 },
+}
 
-/** Who reads which format. */
-const readers: Readonly<Record<StoredSource, (options: ReaderOptions) => Promise<DataSplit>>> = {
-  folder: openFolder,
-  webdataset: openWebDataset,
-  parquet: openParquetImages,
-  cifar: openCifar,
-  idx: openIdxImages,
-  npy: openNpyImages,
+/** Names of all kinds of data. */
+export const dataSources: readonly string[] = Object.keys(kinds)
+
+/** Classes that data is taken to have before it is read. */
+export const usualClasses = (source: string): number => kinds[source]?.usualClasses ?? 0
+
+/** @throws in one sentence when there is no such kind of data. */
+export const expectSource = (source: string): void => {
+  if (Object.hasOwn(kinds, source)) return
+  const known = dataSources.map((name) => `"${name}"`).join(', ')
+  throw new Error(`data source "${source}" is unknown; pass one of ${known}`)
 }
 
 /** Which images to train on and at which size. */
 export interface DataOptions {
   /** `emoji`: the bundled 3-D emoji; else the format of images of one's own. */
-  readonly source: DataSource
+  readonly source: string
   /** The file or folder; refused with `emoji`, required with all others. */
   readonly path?: string | null | undefined
   /** Height and width in pixels, 4 to 2048. */
@@ -58,13 +74,11 @@ export const openData = async (options: DataOptions): Promise<DataSplit> => {
     if (path === undefined || path === null) return openEmoji({ size, skinTones, cacheDir, onProgress })
     throw new Error(`data source "emoji" takes no path but got "${path}"; pass source "folder" with it`)
   }
-  if (!Object.hasOwn(readers, source)) {
-    const known = ['emoji', ...Object.keys(readers)].map((name) => `"${name}"`).join(', ')
-    throw new Error(`data source "${String(source)}" is unknown; pass one of ${known}`)
-  }
+  expectSource(source)
   if (!path) {
     const what = source === 'folder' ? 'a folder of images' : 'a file or folder of that format'
     throw new Error(`data source "${source}" has no path; pass the path of ${what}`)
   }
-  return readers[source]({ path, size, packBytes, cacheDir, onProgress })
+  const { open } = kinds[source]!
+  return open!({ path, size, packBytes, cacheDir, onProgress })
 }

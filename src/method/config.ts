@@ -1,5 +1,6 @@
 /** @file The part of a configuration that decides networks and objectives, and what follows from it. */
 
+import type { ConditionName } from './conditions/list.ts'
 import type { BaseConfig } from './networks/base.ts'
 import type {
   DecoderSizes,
@@ -27,6 +28,8 @@ export interface BaseSettings extends TwoLevelSizes {
   readonly bias: number
   /** Share of examples that are told nothing, for guidance. */
   readonly labelDropout: number
+  /** What it is told (conditions/list.ts); the class when absent. */
+  readonly conditions?: readonly ConditionName[] | undefined
 }
 
 /** Everything that decides the shapes of the four networks. */

@@ -120,7 +120,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
     trainedOn: encoderKey(run),
     feeds: async (step, part) => {
       const examples = plannedExamples(plan, step, part)
-      const facts = examples.map(({ index }) => ({ label: source.label(index) }))
+      const facts = examples.map(({ index, mirrored }) => ({ label: source.label(index), mirrored }))
       return baseFeeds(model, latents.read(examples), facts, {
         seed: config.seed,
         purpose: 'training',

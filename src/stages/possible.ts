@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
+import { expectSource } from '../data/open.ts'
 import { input, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec } from '../engine/nn/params.ts'
 import { imageChannels } from '../method/networks/shapes.ts'
@@ -44,6 +45,11 @@ export const expectShapes = (config: Config): void => {
 /** @throws ConfigError when a data set cannot be opened as asked: without its path, or at an impossible size. */
 export const expectData = ({ source, path, size }: Config['data']): void => {
   expectSize(size)
+  try {
+    expectSource(source)
+  } catch (cause) {
+    throw new ConfigError(`data.source: ${(cause as Error).message}`, { cause })
+  }
   const isNamed = path !== null && path !== ''
   if (source === 'emoji' && isNamed) {
     throw new ConfigError(
@@ -58,9 +64,20 @@ export const expectData = ({ source, path, size }: Config['data']): void => {
   }
 }
 
+/** @throws ConfigError when a configuration names a stage that there is not. */
+const expectStages = ({ name, train }: Config): void => {
+  const known = stages.map((stage) => stage.name)
+  const unknown = Object.keys(train.stages ?? {}).find((stage) => !known.includes(stage))
+  if (unknown === undefined) return
+  throw new ConfigError(
+    `${name}: train.stages has '${unknown}', but there is no such stage; stages are ${known.join(', ')}`,
+  )
+}
+
 /** @throws ConfigError for what cannot train, whatever the data. */
 export const expectTrainable = (config: Config): void => {
   const { name, data, latent, variant, sampler } = config
+  expectStages(config)
   if (data.frames > 1) {
     throw new ConfigError(
       `${name}: data.frames is ${data.frames}, but only images train so far; set data.frames=1`,

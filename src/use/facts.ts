@@ -19,7 +19,9 @@ export const generatesByClass = ({ sampler, base }: Config, classes: number): bo
 /** The condition that rows of grids show, where the run's samples depend on one. */
 const shownCondition = ({ config, info }: Conditioned): Condition | undefined =>
   generatesByClass(config, info.classes.length)
-    ? conditionsOf({ classes: info.classes.length }).find(({ choices }) => choices.length > 0)
+    ? conditionsOf({ classes: info.classes.length, base: config.base }).find(
+        ({ choices }) => choices.length > 0,
+      )
     : undefined
 
 /** A value that samples are asked for by, and its name. */

@@ -9,7 +9,7 @@ import { gunzipSync } from 'node:zlib'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { resizeSquare } from '../../src/data/images/resample.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
-import { type DataSource, openData } from '../../src/data/open.ts'
+import { openData } from '../../src/data/open.ts'
 import { goldenData, goldenImage, goldenNames, goldenPng, writeShards } from './golden.ts'
 import { temporaryFolder, writeFiles } from './temporary.ts'
 

@@ -6,7 +6,7 @@
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { type DataSource, openData } from '../../src/data/open.ts'
+import { openData } from '../../src/data/open.ts'
 import { randomWord, streamKey } from '../../src/engine/host/random.ts'
 import { goldenData, writeShards } from './golden.ts'
 import { temporaryFolder } from './temporary.ts'

@@ -11,7 +11,7 @@ import { withClasses } from '../../src/data/formats/records.ts'
 import { scanTar, type TarMember } from '../../src/data/formats/webdataset.ts'
 import { decodeImage, isUndecodable } from '../../src/data/images/decode.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
-import { type DataOptions, type DataSource, openData } from '../../src/data/open.ts'
+import { type DataOptions, openData } from '../../src/data/open.ts'
 import { goldenData, goldenImage, goldenPng, tar } from './golden.ts'
 import { temporaryFolder, writeFiles } from './temporary.ts'
 

@@ -8,6 +8,8 @@ import type { InputSpecs, Traced } from '../../train/objective.ts'
 export interface Facts {
   /** Class by number; −1 for none. */
   readonly label: number
+  /** Whether it is mirrored left to right; absent where nobody says. */
+  readonly mirrored?: boolean
 }
 
 /** One thing that the base model may be told. */

@@ -1,8 +1,26 @@
-/** @file The conditions of a model: one line each. */
+/** @file The conditions that a base model may have: one line each. */
 import { classCondition } from './classes.ts'
 import type { Condition } from './condition.ts'
 
-/** What the base model of a data set is told. @param model.classes number of classes; 0 for none */
-export const conditionsOf = (model: { readonly classes: number }): readonly Condition[] => [
-  classCondition(model.classes),
-]
+/** Names of all conditions, as configurations give them. */
+export type ConditionName = 'classes'
+
+/** What conditions are made from. */
+export interface ConditionedModel {
+  /** Number of classes; 0 for none. */
+  readonly classes: number
+  /** Which the base model has; its classes when absent. */
+  readonly base: { readonly conditions?: readonly ConditionName[] | undefined }
+}
+
+/** All conditions, one line each. */
+const makers: Readonly<Record<ConditionName, (model: ConditionedModel) => Condition>> = {
+  classes: ({ classes }) => classCondition(classes),
+}
+
+/** Names of all conditions. */
+export const conditionNames: readonly ConditionName[] = Object.keys(makers) as ConditionName[]
+
+/** What the base model of a configuration is told. */
+export const conditionsOf = (model: ConditionedModel): readonly Condition[] =>
+  (model.base.conditions ?? ['classes']).map((name) => makers[name](model))
