@@ -44,3 +44,6 @@ export const writeOutput = (path: string | undefined, content: Uint8Array | stri
   makeFolderOf(path)
   writeFileAtomic(path, content)
 }
+
+/** How many times as large an image of `size` pixels is drawn to be about as wide as `shown`. */
+export const enlargement = (size: number, shown: number): number => Math.max(1, Math.round(shown / size))
