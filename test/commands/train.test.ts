@@ -16,6 +16,7 @@ import {
   makeImages,
   metricsOf,
   sentenceOf,
+  startUl,
   tensorsOf,
   tinyEvery,
   tinySteps,
@@ -29,7 +30,7 @@ const unbrokenRun = inWork('unbroken')
 
 beforeAll(async () => {
   images = await makeImages('images')
-  unbroken = await ul([...tinyTraining(images, unbrokenRun), '--json'])
+  unbroken = await startUl([...tinyTraining(images, unbrokenRun), '--json'])
   expect(unbroken).toMatchObject({ code: 0, stderr: '' })
 })
 
@@ -39,7 +40,7 @@ const brokenOff = async (
   at: { readonly stage: string; readonly step: number },
   signal: NodeJS.Signals,
 ): Promise<Finished> => {
-  const finished = await ul([...tinyTraining(images, run), '--json'], (line, child) => {
+  const finished = await startUl([...tinyTraining(images, run), '--json'], (line, child) => {
     const { event, stage, step } = JSON.parse(line) as JsonLine
     if (event === 'step' && stage === at.stage && step === at.step) child.kill(signal)
   })

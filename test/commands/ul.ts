@@ -1,9 +1,9 @@
-/** @file Runs the built command line in a process of its own, and makes the small runs that its tests work on. */
+/** @file Runs the command line, in this process or in one of its own, and makes the small runs that its tests work on. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import type { HostTensor } from '../../src/engine/host/tensor.ts'
 import { readSafetensors } from '../../src/files/safetensors.ts'
 import { image, type Rgb, temporaryFolder, writeFiles } from '../data/temporary.ts'
@@ -26,20 +26,48 @@ export type JsonLine = Readonly<Record<string, unknown>>
 /** A folder of its own, removed when the test file ends; the cache of decoded images lies in it. */
 export const workFolder: string = await temporaryFolder()
 
+// Here and in processes of their own, which inherit it.
+delete process.env.UL_DEBUG
+process.env.UL_CACHE = join(workFolder, 'cache')
+process.env.NO_COLOR = '1'
+// Only now: whether there are colours is decided when the commands are loaded.
+const { runCommandLine } = await import('../../src/commands/program.ts')
+
+/** Runs `ul` in this process, as if started in the work folder: for all that does not depend on its process. */
+export const ul = async (args: readonly string[]): Promise<Finished> => {
+  let [stdout, stderr] = ['', '']
+  const spies = [
+    vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+      stdout += String(text)
+      return true
+    }),
+    vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+      stderr += String(text)
+      return true
+    }),
+  ]
+  const before = process.cwd()
+  process.chdir(workFolder)
+  try {
+    const code = await runCommandLine(args)
+    return { code, signal: null, stdout, stderr }
+  } finally {
+    process.chdir(before)
+    for (const spy of spies) spy.mockRestore()
+  }
+}
+
 /**
- * Runs `ul` in the work folder.
+ * Runs the built `ul` in a process of its own, in the work folder.
  * @param onLine called with every whole line of stdout while the command runs
  */
-export const ul = (
+export const startUl = (
   args: readonly string[],
   onLine: (line: string, child: ChildProcess) => void = () => undefined,
 ): Promise<Finished> =>
   new Promise((resolve, reject) => {
-    const { UL_DEBUG: _, ...inherited } = process.env
-    const env = { ...inherited, UL_CACHE: join(workFolder, 'cache'), NO_COLOR: '1' }
     const child = spawn(process.execPath, [cli, ...args], {
       cwd: workFolder,
-      env,
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let [stdout, stderr, seen] = ['', '', 0]
@@ -73,8 +101,8 @@ export const jsonLines = ({ stdout }: Finished): JsonLine[] => {
 }
 
 /** The JSON lines of a command that must succeed without a word on stderr. */
-export const jsonOf = async (args: readonly string[]): Promise<JsonLine[]> => {
-  const finished = await ul([...args, '--json'])
+export const jsonOf = async (args: readonly string[], start: typeof ul = ul): Promise<JsonLine[]> => {
+  const finished = await start([...args, '--json'])
   expect(finished).toMatchObject({ code: 0, stderr: '' })
   return jsonLines(finished)
 }
@@ -118,6 +146,11 @@ export const tinyTraining = (images: string, out: string): string[] => {
     'data.source': 'folder',
     'data.path': images,
     'data.size': 16,
+    'encoder.channels': '[8, 16]',
+    'prior.width': 32,
+    'decoder.channels': '[8]',
+    'decoder.width': 32,
+    'base.widths': '[32, 32]',
     'train.batch': 8,
     'train.stage2.batch': 8,
     'train.logEvery': 1,

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { applySettings, parseConfig, presetByName } from '../../src/config/load.ts'
 import { smokeForm } from '../../src/config/presets.ts'
-import { inWork, sentenceOf, ul } from './ul.ts'
+import { inWork, sentenceOf, startUl, ul } from './ul.ts'
 
 const commands = [
   'train',
@@ -34,6 +34,22 @@ describe('ul --help', () => {
     const { code, stdout, stderr } = await ul([command, '--help'])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(new RegExp(`\nExample:\n {2}ul ${command} \\S`))
+  })
+})
+
+describe('the built command in a process of its own', () => {
+  it.each([
+    ['help', 0, ['--help']],
+    ['help of a command below a command', 0, ['features', 'build', '--help']],
+    ['an answer', 0, ['info', 'study']],
+    ['an answer for programs', 0, ['info', 'study', '--json']],
+    ['what failed', 1, ['sample', 'missing']],
+    ['what is not possible', 2, ['train', 'quickstrat']],
+    ['what is no command', 2, ['tain']],
+  ])('says and ends with what the call does: %s', async (_, code, args) => {
+    const finished = await startUl(args)
+    expect(finished).toEqual(await ul(args))
+    expect(finished.code).toBe(code)
   })
 })
 

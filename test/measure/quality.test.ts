@@ -1,6 +1,6 @@
 /** @file Quality by features: a tiny run measured with a feature network of a few means. */
 import { beforeAll, describe, expect, it } from 'vitest'
-import { evaluationText } from '../../src/commands/show.ts'
+import { evaluationText } from '../../src/commands/evaluate.ts'
 import { readImages } from '../../src/data/batches.ts'
 import type { ImageSource } from '../../src/data/images/source.ts'
 import { openData } from '../../src/data/open.ts'

@@ -1,0 +1,77 @@
+/** @file `ul decode`: images out of a file of latents. */
+import { basename, extname, join } from 'node:path'
+import { countOf, examplesOf } from '../engine/host/tensor.ts'
+import { inspectSafetensors } from '../files/safetensors.ts'
+import { gridPng } from '../report/grid.ts'
+import { decodeFile } from '../use/latentFiles.ts'
+import { openRun } from '../use/openRun.ts'
+import { decoderSampler } from '../use/samplers.ts'
+import { messageOf } from './exit.ts'
+import {
+  type AddCommand,
+  computeOption,
+  type DeviceFlags,
+  deviceOption,
+  example,
+  jsonOption,
+  runtimeOf,
+  seedOption,
+  stepsOption,
+  withSteps,
+} from './options.ts'
+import { expectFolder, writeOutput } from './output.ts'
+import { answer, warn } from './print.ts'
+import { runArgument, runDirectory } from './sources.ts'
+
+interface DecodeFlags extends DeviceFlags {
+  readonly seed: number
+  readonly out: string
+  readonly steps?: number
+  readonly json?: boolean
+}
+
+/** @throws in one sentence when a file holds no tensors. */
+const expectTensors = (file: string): void => {
+  try {
+    inspectSafetensors(file)
+  } catch (cause) {
+    throw new Error(`${messageOf(cause)}; give a file that 'ul encode' wrote`, { cause })
+  }
+}
+
+/** The file of image i: its number, and the name of the image that was encoded. */
+const fileName = (i: number, encoded = 'latent'): string =>
+  `${String(i).padStart(5, '0')}-${basename(encoded, extname(encoded))}.png`
+
+const run = async (dir: string, file: string, flags: DecodeFlags): Promise<void> => {
+  const opened = openRun(runDirectory(dir), runtimeOf(flags), warn)
+  expectFolder('--out', flags.out)
+  expectTensors(file)
+  const { images, names } = await decodeFile(opened, file, {
+    seed: flags.seed,
+    sampler: withSteps(decoderSampler(opened.config), flags.steps),
+  })
+  const count = countOf(images)
+  for (let i = 0; i < count; i++) {
+    const png = await gridPng(examplesOf(images, i, 1), 1)
+    writeOutput(join(flags.out, fileName(i, names[i])), png)
+  }
+  answer(flags.json, { event: 'done', count, out: flags.out }, `${count} images: ${flags.out}`)
+}
+
+/** Adds `ul decode`. */
+export const decodeCommand: AddCommand = (program) => {
+  program
+    .command('decode')
+    .description('turn latents from a safetensors file into PNG files')
+    .argument('<run>', runArgument)
+    .argument('<latents>', 'safetensors written by ul encode')
+    .requiredOption('--out <dir>', 'directory for the PNG files')
+    .addOption(stepsOption('decoder steps'))
+    .addOption(seedOption())
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
+    .action(run)
+}

@@ -1,0 +1,54 @@
+/** @file `ul encode`: latents of images, in a file. */
+import { loadImages } from '../use/images.ts'
+import { encodeToFile } from '../use/latentFiles.ts'
+import { openRun } from '../use/openRun.ts'
+import {
+  type AddCommand,
+  computeOption,
+  type DeviceFlags,
+  deviceOption,
+  example,
+  jsonOption,
+  runtimeOf,
+  seedOption,
+} from './options.ts'
+import { expectFile, makeFolderOf } from './output.ts'
+import { answer, tellSkipped, warn } from './print.ts'
+import { runArgument, runDirectory } from './sources.ts'
+
+interface EncodeFlags extends DeviceFlags {
+  readonly seed: number
+  readonly out: string
+  readonly json?: boolean
+}
+
+const run = async (
+  dir: string,
+  paths: string[],
+  { json, seed, out, ...where }: EncodeFlags,
+): Promise<void> => {
+  const opened = openRun(runDirectory(dir), runtimeOf(where), warn)
+  expectFile('--out', out)
+  const images = await loadImages(paths, opened.config.data.size)
+  tellSkipped(json, images.skipped)
+  makeFolderOf(out)
+  await encodeToFile(opened, images, seed, out)
+  const count = images.files.length
+  answer(json, { event: 'done', count, out }, `${count} latents: ${out}`)
+}
+
+/** Adds `ul encode`. */
+export const encodeCommand: AddCommand = (program) => {
+  program
+    .command('encode')
+    .description('write the latents of images to a safetensors file')
+    .argument('<run>', runArgument)
+    .argument('<image or folder...>', 'images')
+    .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
+    .addOption(seedOption())
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
+    .action(run)
+}

@@ -1,0 +1,91 @@
+/** @file What the files of commands share: options, how their values are read, and how help ends. */
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { ConfigError } from '../config/load.ts'
+import type { Compute } from '../engine/ir/graph.ts'
+import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
+import type { Device } from '../engine/runtime/runtime.ts'
+
+/** What a command's file exports: adds the command with its arguments, options, example and action. */
+export type AddCommand = (program: Command) => void
+
+/** The end of a command's help. */
+export const example = (command: string): string => `\nExample:\n  ${command}`
+
+/** Reads a whole number. @throws InvalidArgumentError when it is none, or below `smallest` */
+export const wholeNumber =
+  (smallest: number) =>
+  (text: string): number => {
+    const n = Number(text)
+    if (!Number.isInteger(n) || n < smallest)
+      throw new InvalidArgumentError(`expected a whole number from ${smallest} on.`)
+    return n
+  }
+
+/** Reads a number. @throws InvalidArgumentError when it is none, or not finite */
+export const realNumber = (text: string): number => {
+  const n = Number(text)
+  if (text.trim() === '' || !Number.isFinite(n)) throw new InvalidArgumentError('expected a number.')
+  return n
+}
+
+/** Reads a number above 0. @throws InvalidArgumentError when it is none */
+export const positiveNumber = (text: string): number => {
+  const n = realNumber(text)
+  if (!(n > 0)) throw new InvalidArgumentError('expected a number above 0.')
+  return n
+}
+
+/** Keeps every value of an option that may be repeated. */
+export const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+
+/** `--json`. */
+export const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
+
+/** `--set`, for `applySettings`. */
+export const setOption = (): Option =>
+  new Option('--set <key=value>', 'change one configuration key; may be repeated')
+    .argParser(collect)
+    .default([])
+
+/** `--seed` of commands that draw noise. */
+export const seedOption = (): Option =>
+  new Option('--seed <n>', 'seed of all noise').argParser(wholeNumber(0)).default(0)
+
+/** `--guidance`. @param whose what is generated, as in 'guidance scale of the samples' */
+export const guidanceOption = (whose = ''): Option =>
+  new Option('--guidance <g>', `guidance scale${whose}; 1 is none`).argParser(realNumber)
+
+/** `--steps` of a sampler. @param of what takes them */
+export const stepsOption = (of: string): Option => new Option('--steps <n>', of).argParser(wholeNumber(1))
+
+/** A sampler with the steps of `--steps`, where that is given. */
+export const withSteps = <Sampler extends { readonly steps: number }>(
+  sampler: Sampler,
+  steps: number | undefined,
+): Sampler => ({ ...sampler, steps: steps ?? sampler.steps })
+
+/** `--device`. */
+export const deviceOption = (): Option =>
+  new Option('--device <device>', 'where to run').choices(['cpu', 'webgpu', 'cuda']).default('cpu')
+
+/** `--compute`. */
+export const computeOption = (): Option =>
+  new Option('--compute <type>', 'how products are computed; float16 on webgpu and cuda')
+    .choices(['float32', 'float16'])
+    .default('float32')
+
+/** What `--device` and `--compute` say. */
+export interface DeviceFlags {
+  readonly device: Device
+  readonly compute: Compute
+}
+
+/** What runs programs there. @throws ConfigError when the device has no such arithmetic. */
+export const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime => {
+  if (device === 'cpu' && compute === 'float16') {
+    throw new ConfigError(
+      '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',
+    )
+  }
+  return new NodeRuntime({ device, compute })
+}

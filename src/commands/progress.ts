@@ -1,0 +1,74 @@
+/** @file Progress of training, alone or in a sweep: as text for people, or as JSON lines for programs. */
+import pc from 'picocolors'
+import type { JobEvent, Listener, StepEvent } from '../runs/events.ts'
+
+const clock = (seconds: number): string => {
+  const s = Math.round(seconds)
+  const minutes = Math.floor(s / 60)
+  return minutes >= 60
+    ? `${Math.floor(minutes / 60)}h${String(minutes % 60).padStart(2, '0')}m`
+    : `${minutes}m${String(s % 60).padStart(2, '0')}s`
+}
+
+const figure = (event: StepEvent, name: string, label: string, digits: number): string => {
+  const value = event[name]
+  return typeof value === 'number' ? `  ${label} ${value.toFixed(digits)}` : ''
+}
+
+const stepLine = (event: StepEvent): string =>
+  `${event.stage} ${String(event.step).padStart(String(event.steps).length)}/${event.steps}` +
+  `  ${event.imagesPerSecond.toFixed(0)} img/s  ${event.gflopsPerSecond.toFixed(0)} GFLOP/s  ${clock(event.secondsLeft)} left` +
+  `  loss ${event.loss.toFixed(4)}` +
+  figure(event, 'bitsPerPixel', 'bits/pixel', 3) +
+  figure(event, 'decoderNatsPerPixel', 'decoder', 3) +
+  figure(event, 'latentRms', 'latent', 2) +
+  (event.skipped > 0 ? `  skipped ${event.skipped}` : '')
+
+const doneLines = ({ run, seconds, validation }: Extract<JobEvent, { event: 'done' }>): string => {
+  const lines = [`done in ${clock(seconds)}: ${run}`]
+  if (validation !== null) {
+    const { psnr, gridPsnr, bitsPerPixel } = validation
+    lines.push(
+      `  reconstruction ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB (averaging to the latent grid: ${gridPsnr.mean.toFixed(2)} dB)`,
+      `  latent rate ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
+    )
+  }
+  return lines.join('\n')
+}
+
+/** One event as a line or two of text. */
+export const textOf = (event: JobEvent): string => {
+  switch (event.event) {
+    case 'step':
+      return stepLine(event)
+    case 'note':
+      return pc.dim(event.text)
+    case 'warning':
+      return pc.yellow(`warning: ${event.text}`)
+    case 'validation':
+      return `${event.stage} ${event.step}: validation PSNR ${event.psnr.toFixed(2)} dB`
+    case 'file':
+      return `${event.what}: ${event.path}`
+    case 'stopped':
+      return `stopped after step ${event.step} of ${event.stage}; the same command resumes`
+    case 'done':
+      return pc.green(doneLines(event))
+  }
+}
+
+/** Prints events: the end on stdout, progress on stderr, where it overwrites its line on a terminal. */
+export const terminalListener = (json: boolean): Listener => {
+  const live = !json && process.stderr.isTTY === true
+  let open = false
+  return (event) => {
+    if (json) {
+      process.stdout.write(`${JSON.stringify(event)}\n`)
+      return
+    }
+    const text = textOf(event)
+    if (open) process.stderr.write(event.event === 'step' ? '\r\u001b[K' : '\n')
+    open = live && event.event === 'step'
+    const stream = event.event === 'done' ? process.stdout : process.stderr
+    stream.write(`${text}${open ? '' : '\n'}`)
+  }
+}

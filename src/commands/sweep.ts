@@ -1,0 +1,129 @@
+/** @file `ul sweep`: a grid of runs, or the arms of an experiment, trained and measured. */
+import { basename, extname, join } from 'node:path'
+import { InvalidArgumentError, Option } from 'commander'
+import { presets } from '../config/presets.ts'
+import type { Config } from '../config/schema.ts'
+import { gridArms, type Sweep } from '../config/sweepFile.ts'
+import { describeFeatures } from '../measure/measureRun.ts'
+import { expectRunnable } from '../stages/possible.ts'
+import { isDone, runSweep, type Shard, shardOf, sweepRuns } from '../studies/sweep.ts'
+import { untilInterrupted } from './exit.ts'
+import {
+  type AddCommand,
+  collect,
+  computeOption,
+  type DeviceFlags,
+  deviceOption,
+  example,
+  jsonOption,
+  runtimeOf,
+  setOption,
+  wholeNumber,
+} from './options.ts'
+import { expectFolder } from './output.ts'
+import { answer } from './print.ts'
+import { terminalListener } from './progress.ts'
+import { loadConfig, readSweep } from './sources.ts'
+
+interface SweepFlags extends DeviceFlags {
+  readonly grid: readonly string[]
+  readonly seeds?: number
+  readonly samples?: number
+  readonly set: readonly string[]
+  readonly features?: string
+  readonly shard?: Shard
+  readonly dryRun?: boolean
+  readonly out?: string
+  readonly json?: boolean
+}
+
+/** Reads `i/n`. @throws when it is not a part of a whole. */
+const parseShard = (text: string): Shard => {
+  const [, part, of] = text.match(/^(\d+)\/(\d+)$/)?.map(Number) ?? []
+  if (part === undefined || of === undefined || part < 1 || part > of)
+    throw new InvalidArgumentError('expected i/n with i from 1 to n, as in 1/2.')
+  return { part, of }
+}
+
+/** A sweep from a preset and a grid. */
+const gridSweep = (preset: string, grid: readonly string[]): Sweep => ({
+  title: preset,
+  preset,
+  set: [],
+  seeds: 1,
+  samples: 1024,
+  arms: gridArms(grid),
+  bases: [],
+  plots: [],
+})
+
+/** A sweep from a file of one (with arms), or from a preset and a grid; flags change either. */
+const loadSweep = (source: string, { grid, seeds, samples, set }: SweepFlags): Sweep => {
+  const isFile = !Object.hasOwn(presets, source) && grid.length === 0
+  const written = isFile ? readSweep(source) : gridSweep(source, grid)
+  return {
+    ...written,
+    set: [...written.set, ...set],
+    seeds: seeds ?? written.seeds,
+    samples: samples ?? written.samples,
+  }
+}
+
+/** Says which runs there are and which of them are done. */
+const list = async (sweep: Sweep, config: Config, dir: string, flags: SweepFlags): Promise<void> => {
+  const runs = shardOf(sweepRuns(sweep, config, dir), sweep, flags.shard)
+  const network = await describeFeatures(flags.features)
+  expectRunnable(runs, (run) => isDone(run, sweep, network))
+  const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, sweep, network) }))
+  const left = states.filter(({ done }) => !done).length
+  const lines = states.map(({ dir, done }) => `${done ? 'done' : 'to do'}  ${dir}`)
+  answer(flags.json, { event: 'done', left, runs: states }, [...lines, `${left} to do`].join('\n'))
+}
+
+const run = async (source: string, flags: SweepFlags): Promise<void> => {
+  const sweep = loadSweep(source, flags)
+  const config = loadConfig(sweep.preset)
+  const dir = flags.out ?? join('runs', basename(source, extname(source)))
+  if (flags.dryRun === true) return list(sweep, config, dir, flags)
+  expectFolder('--out', dir)
+  const request = {
+    sweep,
+    config,
+    dir,
+    features: flags.features,
+    shard: flags.shard,
+    runtime: runtimeOf(flags),
+    listen: terminalListener(flags.json === true),
+  }
+  await untilInterrupted((signal) => runSweep({ ...request, signal }))
+}
+
+/** Adds `ul sweep`. */
+export const sweepCommand: AddCommand = (program) => {
+  program
+    .command('sweep')
+    .description('train and measure a grid of runs, one directory each; the same command again goes on')
+    .argument('<experiment.yaml or preset>', 'a file with arms (see experiments/), or what --grid varies')
+    .addOption(
+      new Option('--grid <key=v1,v2>', 'values of one key; may be repeated').argParser(collect).default([]),
+    )
+    .addOption(new Option('--seeds <n>', 'runs of each setting').argParser(wholeNumber(1)))
+    .addOption(new Option('--samples <n>', 'images for distances').argParser(wholeNumber(8)))
+    .addOption(setOption())
+    .option('--features <network>', 'ONNX feature network with its JSON, or hub:<model> (default: FD-mixed5)')
+    .option('--out <dir>', 'directory of the runs (default runs/<name>)')
+    .addOption(
+      new Option('--shard <i/n>', 'part i of n, for several processes or machines on one --out').argParser(
+        parseShard,
+      ),
+    )
+    .option('--dry-run', 'list the runs and which of them are done, and stop')
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      example('ul sweep study --grid decoder.lossFactor=1.5,2,3,4 --seeds 3 --out runs/rates'),
+    )
+    .action(run)
+}

@@ -1,0 +1,96 @@
+/** @file `ul train`: a run from its configuration to its report. */
+import { join, relative } from 'node:path'
+import { Option } from 'commander'
+import { applySettings, explainConfig } from '../config/load.ts'
+import { presets, smokeForm } from '../config/presets.ts'
+import type { Config } from '../config/schema.ts'
+import { type StageChoice, stageFlags } from '../stages/list.ts'
+import { expectTrainable } from '../stages/possible.ts'
+import { train } from '../stages/train.ts'
+import { untilInterrupted } from './exit.ts'
+import {
+  type AddCommand,
+  computeOption,
+  type DeviceFlags,
+  deviceOption,
+  example,
+  jsonOption,
+  runtimeOf,
+  setOption,
+  stepsOption,
+  wholeNumber,
+} from './options.ts'
+import { expectFolder } from './output.ts'
+import { terminalListener } from './progress.ts'
+import { loadConfig } from './sources.ts'
+
+interface TrainFlags extends DeviceFlags {
+  readonly out?: string
+  readonly stage: StageChoice
+  readonly steps?: number
+  readonly set: readonly string[]
+  readonly seed?: number
+  readonly stage1From?: string
+  readonly smoke?: boolean
+  readonly dryRun?: boolean
+  readonly json?: boolean
+}
+
+/** The configuration that is asked for, but for the run that stage 1 is taken from. */
+const askedConfig = (source: string, { smoke, steps, seed, set }: TrainFlags): Config => {
+  const loaded = loadConfig(source)
+  const settings = [
+    ...(steps === undefined ? [] : [`train.stage1.steps=${steps}`, `train.stage2.steps=${steps}`]),
+    ...(seed === undefined ? [] : [`seed=${seed}`]),
+    ...set,
+  ]
+  return applySettings(smoke === true ? smokeForm(loaded) : loaded, settings)
+}
+
+/** With the run that stage 1 is taken from, as it is found from the directory of this one. */
+const withStage1 = (config: Config, dir: string, stage1From: string | undefined): Config => {
+  if (stage1From === undefined) return config
+  const from = stage1From && relative(dir, stage1From)
+  return applySettings(config, [`train.stage1.from=${JSON.stringify(from)}`])
+}
+
+const run = async (source: string, flags: TrainFlags): Promise<void> => {
+  const asked = askedConfig(source, flags)
+  const dir = flags.out ?? join('runs', asked.name)
+  const config = withStage1(asked, dir, flags.stage1From)
+  if (flags.dryRun === true) {
+    expectTrainable(config)
+    process.stdout.write(explainConfig(config))
+    return
+  }
+  expectFolder('--out', dir)
+  const request = {
+    config,
+    dir,
+    stage: flags.stage,
+    runtime: runtimeOf(flags),
+    listen: terminalListener(flags.json === true),
+  }
+  await untilInterrupted(async (signal) => (await train({ ...request, signal })).finished)
+}
+
+/** Adds `ul train`. */
+export const trainCommand: AddCommand = (program) => {
+  program
+    .command('train')
+    .description('train a run and write its report; the same command again resumes it')
+    .argument('<preset or file.yaml>', `${Object.keys(presets).join(', ')}, or a configuration file`)
+    .option('--out <dir>', 'run directory (default runs/<name>)')
+    .addOption(new Option('--stage <stage>', 'which stage').choices([...stageFlags, 'all']).default('all'))
+    .addOption(stepsOption('steps of both stages'))
+    .addOption(setOption())
+    .addOption(deviceOption())
+    .addOption(computeOption())
+    .addOption(new Option('--seed <n>', 'seed of weights, order and noise').argParser(wholeNumber(0)))
+    .option('--stage1-from <run>', "use that run's stage 1 instead of training one")
+    .option('--smoke', 'the same job shrunk to about a minute')
+    .option('--dry-run', 'print the resolved configuration and stop')
+    .addOption(jsonOption())
+    .addHelpText('after', example('ul train quickstart --set decoder.lossFactor=2 --out runs/try'))
+    .action(run)
+}
