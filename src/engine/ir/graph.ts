@@ -102,6 +102,17 @@ export interface Op<A> {
   flops?(node: Node<A>): number
   /** Bytes of the tensors that live inside the emission at once; 0 when absent. */
   scratch?(node: Node<A>): number
+  /**
+   * Whether the output is arithmetic on the operands' elements at the same place, in kernels that have read an element
+   * when they write it. Not for functions that the library fuses to kernels of several passes (Erf to Gelu, Sigmoid to
+   * QuickGelu), nor for those that it computes operand by operand (Max).
+   */
+  readonly elementwise?: true
+  /**
+   * For ops that move elements and compute nothing: whether the outputs share the input's memory, in its order, or a
+   * library might let their readers read the input instead, by a view or a fusion.
+   */
+  readonly alias?: 'always' | 'maybe'
   readonly samples: readonly Sample<A>[]
 }
 

@@ -49,6 +49,7 @@ const reversal = (n: number): HostTensor => {
 
 const adjointKernelOp: Op<null> = {
   name: 'adjointKernel',
+  alias: 'maybe',
   infer: ([w]) => {
     const [O, C, kh, kw] = w!.shape as [number, number, number, number]
     return [{ shape: [C, O, kh, kw], dtype: 'float32' }]
@@ -163,6 +164,7 @@ const expectImage = (x: Value): void =>
 
 const spaceToDepthOp: Op<number> = {
   name: 'spaceToDepth',
+  alias: 'maybe',
   infer: ([x], block) => {
     expectImage(x!)
     const [B, C, H, W] = x!.shape as [number, number, number, number]
@@ -186,6 +188,7 @@ export const spaceToDepth = (x: Value, block: number): Value => apply(spaceToDep
 
 const depthToSpaceOp: Op<number> = {
   name: 'depthToSpace',
+  alias: 'maybe',
   infer: ([x], block) => {
     expectImage(x!)
     const [B, C, H, W] = x!.shape as [number, number, number, number]

@@ -72,10 +72,13 @@ const binary = (
   samples: binarySamples.map((s) => ({ ...s, range })),
 })
 
-const addOp = binary('add', 'Add', (d) => [d, d])
-const subOp = binary('sub', 'Sub', (d) => [d, neg(d)])
-const mulOp = binary('mul', 'Mul', (d, a, b) => [mul(d, b), mul(d, a)])
-const divOp = binary('div', 'Div', (d, _, b, y) => [div(d, b), neg(div(mul(d, y), b))], [0.5, 2])
+/** See `Op.elementwise`. */
+const arithmetic = <A>(op: Op<A>): Op<A> => ({ ...op, elementwise: true })
+
+const addOp = arithmetic(binary('add', 'Add', (d) => [d, d]))
+const subOp = arithmetic(binary('sub', 'Sub', (d) => [d, neg(d)]))
+const mulOp = arithmetic(binary('mul', 'Mul', (d, a, b) => [mul(d, b), mul(d, a)]))
+const divOp = arithmetic(binary('div', 'Div', (d, _, b, y) => [div(d, b), neg(div(mul(d, y), b))], [0.5, 2]))
 const maximumOp = binary('maximum', 'Max', (d, a, b) => [
   where(greater(a, b), d, 0),
   where(greater(a, b), 0, d),
@@ -118,20 +121,22 @@ const unary = (
   samples: [{ inputs: f32([2, 3]), attrs: null, range }],
 })
 
-const negOp = unary('neg', onnx('Neg'), (d) => neg(d))
-const absOp = unary('abs', onnx('Abs'), (d, x) => where(greater(x, 0), d, neg(d)), [0.1, 1])
+const negOp = arithmetic(unary('neg', onnx('Neg'), (d) => neg(d)))
+const absOp = arithmetic(unary('abs', onnx('Abs'), (d, x) => where(greater(x, 0), d, neg(d)), [0.1, 1]))
 const expOp = unary('exp', onnx('Exp'), (d, _, y) => mul(d, y))
 const logOp = unary('log', onnx('Log'), (d, x) => div(d, x), [0.3, 2])
-const sqrtOp = unary('sqrt', onnx('Sqrt'), (d, _, y) => div(mul(d, 0.5), y), [0.3, 2])
+const sqrtOp = arithmetic(unary('sqrt', onnx('Sqrt'), (d, _, y) => div(mul(d, 0.5), y), [0.3, 2]))
 const sinOp = unary('sin', onnx('Sin'), (d, x) => mul(d, cos(x)))
 const cosOp = unary('cos', onnx('Cos'), (d, x) => neg(mul(d, sin(x))))
 const tanhOp = unary('tanh', onnx('Tanh'), (d, _, y) => mul(d, sub(1, mul(y, y))))
 const sigmoidOp = unary('sigmoid', onnx('Sigmoid'), (d, _, y) => mul(d, mul(y, sub(1, y))))
 const softplusOp = unary('softplus', onnx('Softplus'), (d, x) => mul(d, sigmoid(x)), [-30, 30])
-const squareOp = unary(
-  'square',
-  (e, [x]) => e.node('Mul', [x!, x!]),
-  (d, x) => mul(mul(d, 2), x),
+const squareOp = arithmetic(
+  unary(
+    'square',
+    (e, [x]) => e.node('Mul', [x!, x!]),
+    (d, x) => mul(mul(d, 2), x),
+  ),
 )
 const erfOp = unary('erf', onnx('Erf'), (d, x) => mul(d, mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x))))))
 
@@ -218,6 +223,7 @@ const whereOp: Op<null> = {
     ]
   },
   emit: onnx('Where'),
+  elementwise: true,
   vjp: ([d], { inputs: [c, a, b] }) => [
     null,
     sumTo(where(c!, d!, 0), a!.shape),
@@ -234,6 +240,7 @@ export const where = (condition: Value, a: Operand, b: Operand): Value =>
 
 const castOp: Op<DType> = {
   name: 'cast',
+  alias: 'maybe',
   infer: ([x], dtype) => [{ shape: x!.shape, dtype }],
   emit: (e, inputs, node) => e.node('Cast', inputs, { attrs: { to: { i: onnxElementType[node.attrs] } } }),
   vjp: ([d], { inputs: [x], attrs }) => [
@@ -250,6 +257,7 @@ export const cast = (x: Value, dtype: DType): Value => (x.dtype === dtype ? x : 
 
 const stopGradientOp: Op<null> = {
   name: 'stopGradient',
+  alias: 'always',
   infer: ([x]) => [x!],
   emit: (_, inputs) => inputs,
   vjp: () => [null],
@@ -260,6 +268,7 @@ export const stopGradient = (x: Value): Value => apply(stopGradientOp, [x], null
 
 const afterOp: Op<null> = {
   name: 'after',
+  alias: 'maybe',
   infer: ([x, d]) => {
     expectDType([x!, d!], 'float32')
     return [x!]
@@ -377,6 +386,7 @@ export const sumTo = (x: Value, shape: Shape): Value => {
 
 const reshapeOp: Op<Shape> = {
   name: 'reshape',
+  alias: 'always',
   infer: ([x], shape) => {
     expect(
       sizeOf(shape) === sizeOf(x!.shape),
@@ -398,6 +408,7 @@ export const reshape = (x: Value, shape: Shape): Value =>
 
 const transposeOp: Op<readonly number[]> = {
   name: 'transpose',
+  alias: 'maybe',
   infer: ([x], perm) => {
     const sorted = [...perm].sort((a, b) => a - b)
     expect(
@@ -420,6 +431,7 @@ export const transpose = (x: Value, perm: readonly number[]): Value => apply(tra
 
 const expandOp: Op<Shape> = {
   name: 'expand',
+  alias: 'maybe',
   infer: ([x], shape) => {
     const result = broadcastShape(x!.shape, shape)
     expect(sameShape(result, shape), () => `${showShape(x!.shape)} does not expand to ${showShape(shape)}`)

@@ -12,6 +12,7 @@ interface Box {
 
 const sliceOp: Op<Box> = {
   name: 'slice',
+  alias: 'maybe',
   infer: ([x], { starts, ends }) => {
     for (const [axis, d] of x!.shape.entries()) {
       const [s, e] = [starts[axis]!, ends[axis]!]
@@ -50,6 +51,7 @@ export const sliceBox = (x: Value, starts: readonly number[], ends: readonly num
 
 const padOp: Op<{ readonly before: readonly number[]; readonly after: readonly number[] }> = {
   name: 'pad',
+  alias: 'maybe',
   infer: ([x], { before, after }) => {
     expect(
       [...before, ...after].every((n) => n >= 0),
@@ -74,6 +76,7 @@ export const pad = (x: Value, before: readonly number[], after: readonly number[
 
 const concatOp: Op<{ readonly axis: number }> = {
   name: 'concat',
+  alias: 'maybe',
   infer: (inputs, { axis }) => {
     const [first] = inputs
     expect(first?.shape[axis] !== undefined, () => `axis ${axis} is not an axis of the values`)
@@ -120,6 +123,7 @@ export const cut = (e: Emitter, x: string, axis: number, sizes: readonly number[
 
 const splitOp: Op<{ readonly axis: number; readonly sizes: readonly number[] }> = {
   name: 'split',
+  alias: 'maybe',
   infer: ([x], { axis, sizes }) => {
     const total = sizes.reduce((n, d) => n + d, 0)
     expect(

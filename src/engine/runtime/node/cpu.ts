@@ -2,7 +2,8 @@
 import { type HostTensor, zeros } from '../../host/tensor.ts'
 import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
-import { type DeviceState, type Executable, type KernelTime, mayOverwrite, type Traffic } from '../runtime.ts'
+import { updatedInPlace } from '../overwrite.ts'
+import type { DeviceState, Executable, KernelTime, Traffic } from '../runtime.ts'
 import { NativeSession, NativeTensor } from './capi.ts'
 import { explainRunError } from './errors.ts'
 import { expectTensor, gatherInputs, unknownName } from './inputs.ts'
@@ -80,7 +81,6 @@ export class CpuExecutable implements Executable {
   readonly #profiling: Profiling | null
   readonly #session: NativeSession
   readonly traffic: Traffic = { toDevice: 0, toHost: 0 }
-  /** State tensors whose next value may be written over the current one (see mayOverwrite). */
   readonly #inPlace: ReadonlySet<string>
 
   /** @throws one sentence naming the op and the model path when ONNX Runtime refuses the model. */
@@ -104,10 +104,7 @@ export class CpuExecutable implements Executable {
     } catch (cause) {
       throw explainRunError(program, model, cause as Error)
     }
-    const safe = Object.entries(options.updates).filter(([name, output]) =>
-      mayOverwrite(program, program.inputs[name]!, program.outputs[output]!),
-    )
-    this.#inPlace = new Set(safe.map(([name]) => name))
+    this.#inPlace = updatedInPlace(program, options.updates)
   }
 
   run(feeds: Readonly<Record<string, HostTensor>>, state?: DeviceState): Promise<Record<string, HostTensor>> {

@@ -4,6 +4,7 @@ import type { HostTensor } from '../../host/tensor.ts'
 import type { Compute, EmissionTarget } from '../../ir/graph.ts'
 import type { Program } from '../../ir/program.ts'
 import { serialize } from '../../onnx/serialize.ts'
+import { expectUpdates } from '../overwrite.ts'
 import type { CompileOptions, Device, DeviceState, Executable, Runtime } from '../runtime.ts'
 import { CpuExecutable, CpuState } from './cpu.ts'
 import { expectProvider, GpuExecutable, placeOnGpu } from './gpu.ts'
@@ -54,6 +55,7 @@ export class NodeRuntime implements Runtime {
     program: Program,
     { updates = {}, profile = false }: CompileOptions = {},
   ): Promise<Executable> {
+    expectUpdates(program, updates)
     const model = serialize(program, { target: this.#target, compute: this.compute })
     const options = { threads: this.threads, updates, profile, enqueue: this.#enqueue }
     return this.device === 'cpu'
