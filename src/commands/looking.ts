@@ -65,6 +65,11 @@ const dataOf = (asked: string, flags: DataFlags): DataOptions => {
   return { source: data.source, path, size, skinTones: data.skinTones }
 }
 
+interface InfoFlags extends Pick<DeviceFlags, 'device'> {
+  readonly set: readonly string[]
+  readonly json?: boolean
+}
+
 interface ProfileFlags extends DeviceFlags {
   readonly stage: '1' | '2'
   readonly steps: number
@@ -102,11 +107,12 @@ export const lookingCommands = (program: Command): void => {
     .description('parameters, GFLOPs, latent shape and memory of a run or preset')
     .argument('<run or preset>', 'run directory, preset, or configuration file')
     .addOption(setOption())
+    .addOption(deviceOption())
     .addOption(jsonOption())
     .addHelpText('after', example('ul info imagenet512 --set train.batch=1'))
-    .action((source: string, flags: { readonly set: readonly string[]; readonly json?: boolean }) => {
+    .action((source: string, flags: InfoFlags) => {
       const { config, classes } = describedBy(source, flags.set)
-      const info = describeModel(config, classes)
+      const info = describeModel(config, classes, flags.device)
       answer(flags.json, { event: 'done', ...info }, infoText(info))
     })
 

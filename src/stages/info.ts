@@ -4,6 +4,7 @@ import { sizeOf } from '../engine/host/tensor.ts'
 import { bytesOf, peakIntermediateBytes } from '../engine/ir/cost.ts'
 import { type Node, nodesOf, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec, type Spec } from '../engine/nn/params.ts'
+import type { Device } from '../engine/runtime/runtime.ts'
 import { latentShape, stage1Objective } from '../method/stage1.ts'
 import { stage2Objective } from '../method/stage2.ts'
 import { type Objective, traceTrainStep } from '../train/step.ts'
@@ -25,11 +26,14 @@ export interface StageInfo {
   readonly stage: string
   readonly batch: number
   readonly gflopsPerStep: number
-  /** Parameters, two moments and the average. */
+  /**
+   * Parameters, two moments and the average. On a GPU twice: a step's next values lie beside the current ones until it
+   * has ended; the CPU updates them where they lie.
+   */
   readonly stateBytes: number
-  /** Intermediate tensors of a step as the runtime plans them. */
+  /** Intermediate tensors of a step as the runtime plans them; next values of the state are not among them. */
   readonly intermediateBytes: number
-  /** Peak resident memory of a process that trains this stage on the CPU. */
+  /** Peak memory of training: resident memory of the process on the CPU, device memory on a GPU. */
   readonly residentBytes: number
 }
 
@@ -68,13 +72,15 @@ const stageInfo = (
   objective: Objective,
   batch: number,
   flopsPerExample: number,
+  device: Device,
 ): StageInfo => {
   const { program, updates } = traceTrainStep(objective, optimizerOf(config))
   const nextStates = new Set(Object.values(updates).map((name) => program.outputs[name]!))
   const state = Object.values(program.inputs).filter((v: Value) =>
     /^(param|moment1|moment2|ema)\//.test(v.name),
   )
-  const stateBytes = state.reduce((sum, v) => sum + bytesOf(v), 0)
+  const onCpu = device === 'cpu'
+  const stateBytes = (onCpu ? 1 : 2) * state.reduce((sum, v) => sum + bytesOf(v), 0)
   const intermediateBytes = peakIntermediateBytes(Object.values(program.outputs), nextStates)
   return {
     stage: objective.name,
@@ -82,15 +88,16 @@ const stageInfo = (
     gflopsPerStep: (3 * flopsPerExample * batch) / 1e9,
     stateBytes,
     intermediateBytes,
-    residentBytes: processBytes + stateBytes + intermediateBytes,
+    residentBytes: (onCpu ? processBytes : 0) + stateBytes + intermediateBytes,
   }
 }
 
 /**
  * Costs of a configuration, by tracing alone; nothing is allocated or run.
  * @param classes number of classes of the data
+ * @param device where it shall be trained, which decides how often the state is held
  */
-export const describeModel = (config: Config, classes: number): ModelInfo => {
+export const describeModel = (config: Config, classes: number, device: Device = 'cpu'): ModelInfo => {
   expectShapes(config)
   const model = modelConfig(config, classes)
   const [one, two] = [stage1Objective(model, 1), stage2Objective(model, 1)]
@@ -109,8 +116,8 @@ export const describeModel = (config: Config, classes: number): ModelInfo => {
     compression: (c * h * w) / (3 * config.data.size ** 2),
     networks,
     stages: [
-      stageInfo(config, stage1Objective(model, batch), batch, sum('encoder', 'prior', 'decoder')),
-      stageInfo(config, stage2Objective(model, stage2.batch), stage2.batch, sum('base')),
+      stageInfo(config, stage1Objective(model, batch), batch, sum('encoder', 'prior', 'decoder'), device),
+      stageInfo(config, stage2Objective(model, stage2.batch), stage2.batch, sum('base'), device),
     ],
   }
 }
