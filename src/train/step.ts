@@ -122,7 +122,7 @@ export const traceFrozen = (
     inputs: Readonly<Record<string, Value>>,
   ) => Readonly<Record<string, Value>>,
 ): Program => {
-  const constants = new Map(Object.entries(weights).map(([path, tensor]) => [path, constant(tensor)]))
+  const constants = new Map(Object.entries(weights).map(([path, tensor]) => [path, constant(tensor, path)]))
   return trace(name, specs, (inputs) => body(lookUpIn(constants), inputs))
 }
 

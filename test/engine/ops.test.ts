@@ -84,7 +84,7 @@ it('only constants and comparisons lack a gradient', () => {
   expect(without).toEqual(['constant', 'greater', 'less', 'equal'])
 })
 
-describe.each(['cpu', 'any'] as const)('forward, emitted for %s', (target) => {
+describe.each(['cpu', 'any', 'standard'] as const)('forward, emitted for %s', (target) => {
   it.each(cases)('$name', async (c) => {
     const { outputs, tensors, feeds } = setUp(c)
     const expected = evaluate(outputs, feeds)

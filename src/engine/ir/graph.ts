@@ -47,8 +47,11 @@ export type OnnxAttribute =
   | { readonly s: string }
   | { readonly is: readonly number[] }
 
-/** For whom ONNX is emitted: `cpu` may use forms that other providers lack or get wrong, `any` is portable. */
-export type EmissionTarget = 'cpu' | 'any'
+/**
+ * For whom ONNX is emitted: `cpu` may use forms that ONNX Runtime's other providers lack or get wrong, `any` suits them
+ * all, `standard` has no operator beside those of ONNX's own specification.
+ */
+export type EmissionTarget = 'cpu' | 'any' | 'standard'
 
 /** The element type of matrix products and convolutions: `float16` halves their operands, sums and results. */
 export type Compute = 'float32' | 'float16'
@@ -74,8 +77,11 @@ export interface Emitter {
     operands: readonly [string, string],
     options?: Parameters<Emitter['node']>[2],
   ): string
-  /** Adds an initializer and returns its name; equal small tensors share one. */
-  constant(tensor: HostTensor): string
+  /**
+   * Adds an initializer and returns its name; equal small tensors share one.
+   * @param name what to call it where that is known, such as a parameter's path
+   */
+  constant(tensor: HostTensor, name?: string): string
 }
 
 /** Input shapes, attributes and value range of one test case of an op. */

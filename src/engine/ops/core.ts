@@ -18,14 +18,15 @@ import { f32, int64s, onnx } from './emit.ts'
 /** A value, or a number that becomes a float32 constant. */
 export type Operand = Value | number
 
-const constantOp: Op<HostTensor> = {
+const constantOp: Op<HostTensor & { readonly name?: string }> = {
   name: 'constant',
-  infer: (_, tensor) => [tensor],
-  emit: (e, _, node) => [e.constant(node.attrs)],
+  infer: (_, { shape, dtype }) => [{ shape, dtype }],
+  emit: (e, _, { attrs }) => [e.constant(attrs, attrs.name)],
   samples: [{ inputs: [], attrs: float32([2], [1, -2]) }],
 }
-/** A tensor known at trace time. */
-export const constant = (tensor: HostTensor): Value => apply(constantOp, [], tensor)
+/** A tensor known at trace time. @param name what to call it in a model, such as a parameter's path */
+export const constant = (tensor: HostTensor, name?: string): Value =>
+  apply(constantOp, [], name === undefined ? tensor : { ...tensor, name })
 
 const lift = (x: Operand): Value => (typeof x === 'number' ? constant(float32([], [x])) : x)
 
