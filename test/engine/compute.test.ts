@@ -12,8 +12,8 @@ import { conv2d } from '../../src/engine/ops/conv.ts'
 import { mul, reduceSum } from '../../src/engine/ops/core.ts'
 import { linear } from '../../src/engine/ops/matmul.ts'
 import { CpuExecutable } from '../../src/engine/runtime/node/cpu.ts'
-import { serialQueue } from '../../src/engine/runtime/node/queue.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import { serialQueue } from '../../src/engine/runtime/ort/queue.ts'
 
 /** Numbers in (−1, 1) without a pattern. */
 const numbers = (shape: readonly number[], salt: number): HostTensor =>

@@ -109,7 +109,7 @@ export const updatedInPlace = (
 ): ReadonlySet<string> => {
   const readers = readersIn(program)
   const names = Object.entries(updates).filter(([name, output]) =>
-    mayOverwrite(program.inputs[name]!, program.outputs[output]!, readers),
+    mayOverwrite(program.inputs[name], program.outputs[output], readers),
   )
   return new Set(names.map(([name]) => name))
 }

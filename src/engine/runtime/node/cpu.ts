@@ -2,13 +2,14 @@
 import { type HostTensor, zeros } from '../../host/tensor.ts'
 import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
+import { explainRunError } from '../ort/errors.ts'
+import { expectHeld, expectTensor, gatherInputs, unknownName } from '../ort/inputs.ts'
+import { type Profiling, readProfile } from '../ort/profiling.ts'
+import type { Enqueue } from '../ort/queue.ts'
 import { updatedInPlace } from '../overwrite.ts'
 import type { DeviceState, Executable, KernelTime, Traffic } from '../runtime.ts'
 import { NativeSession, NativeTensor } from './capi.ts'
-import { explainRunError } from './errors.ts'
-import { expectTensor, gatherInputs, unknownName } from './inputs.ts'
-import { type Profiling, readProfile, startProfiling } from './profiling.ts'
-import type { Enqueue } from './queue.ts'
+import { startProfiling } from './profiling.ts'
 
 const copyOf = (t: HostTensor): HostTensor => ({ ...t, data: t.data.slice() })
 
@@ -122,6 +123,7 @@ export class CpuExecutable implements Executable {
     }
     try {
       const held = (name: string): NativeTensor | undefined => state?.tensor(name)
+      expectHeld(this.#program, this.#updates, held)
       const inputs = gatherInputs(this.#program, this.#model, feeds, held, wrap)
       const targets = new Map<string, NativeTensor>()
       for (const [name, output] of Object.entries(this.#updates)) {
