@@ -13,7 +13,7 @@ import {
   sizeOf,
 } from '../host/tensor.ts'
 import { apply, commonDType, type Emitter, expect, expectDType, type Op, type Value } from '../ir/graph.ts'
-import { f32, int64s, onnx } from './emit.ts'
+import { broadcastShape, f32, int64s, onnx } from './emit.ts'
 
 /** A value, or a number that becomes a float32 constant. */
 export type Operand = Value | number
@@ -29,20 +29,6 @@ export const constant = (tensor: HostTensor, name?: string): Value =>
   apply(constantOp, [], name === undefined ? tensor : { ...tensor, name })
 
 const lift = (x: Operand): Value => (typeof x === 'number' ? constant(float32([], [x])) : x)
-
-/** NumPy broadcasting of two shapes. @throws naming the axis that does not fit. */
-export const broadcastShape = (a: Shape, b: Shape): Shape => {
-  const rank = Math.max(a.length, b.length)
-  return Array.from({ length: rank }, (_, axis) => {
-    const m = a[axis - rank + a.length] ?? 1
-    const n = b[axis - rank + b.length] ?? 1
-    expect(
-      m === n || m === 1 || n === 1,
-      () => `${showShape(a)} and ${showShape(b)} do not broadcast at axis ${axis}`,
-    )
-    return m === 1 ? n : m
-  })
-}
 
 // ---- arithmetic with broadcasting -------------------------------------------------------------------------------
 
@@ -267,28 +253,6 @@ const stopGradientOp: Op<null> = {
 /** The same value, through which no gradient flows. */
 export const stopGradient = (x: Value): Value => apply(stopGradientOp, [x], null)
 
-const afterOp: Op<null> = {
-  name: 'after',
-  alias: 'maybe',
-  infer: ([x, d]) => {
-    expectDType([x!, d!], 'float32')
-    return [x!]
-  },
-  // x + 0·(one element of d): a dependence that the runtime cannot optimise away and that costs one pass over x.
-  emit: (e, [x, d]) => {
-    const [flat] = e.node('Reshape', [d!, e.constant(int64s([-1]))])
-    const [one] = e.node('Slice', [flat!, e.constant(int64s([0])), e.constant(int64s([1]))])
-    return e.node('Add', [x!, e.node('Mul', [one!, e.constant(float32([1], [0]))])[0]!])
-  },
-  vjp: ([dx]) => [dx!, null],
-  samples: [{ inputs: f32([2, 3], [3]), attrs: null }],
-}
-/**
- * x, but not before d is known: keeps recomputed parts of a graph from running early, and the runtime from finding that
- * they equal what was computed before. Not finite where d's first element is not.
- */
-export const after = (x: Value, d: Value): Value => apply(afterOp, [x, d], null)
-
 // ---- reductions -------------------------------------------------------------------------------------------------
 
 /** Axes (non-negative, ascending) of a reduction and whether they stay as size 1. */
@@ -446,7 +410,8 @@ const expandOp: Op<Shape> = {
 export const expand = (x: Value, shape: Shape): Value =>
   sameShape(x.shape, shape) ? x : apply(expandOp, [x], shape)
 
-export const ops: readonly Op<unknown>[] = [
+/** The op objects of this file. */
+export const coreOps: readonly Op<unknown>[] = [
   constantOp,
   addOp,
   subOp,
@@ -473,7 +438,6 @@ export const ops: readonly Op<unknown>[] = [
   whereOp,
   castOp,
   stopGradientOp,
-  afterOp,
   reduceSumOp,
   reduceSumSquareOp,
   reduceMaxOp,

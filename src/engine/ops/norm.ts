@@ -84,4 +84,5 @@ const softmaxOp: Op<null> = {
 /** eˣ / Σ eˣ over the last axis. */
 export const softmax = (x: Value): Value => apply(softmaxOp, [x], null)
 
-export const ops: readonly Op<unknown>[] = [layerNormOp, rmsNormOp, softmaxOp]
+/** The op objects of this file. */
+export const normOps: readonly Op<unknown>[] = [layerNormOp, rmsNormOp, softmaxOp]
