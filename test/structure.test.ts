@@ -40,7 +40,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'engine/onnx': ['engine/host', 'engine/ir'],
   'engine/nn': ['engine/host', 'engine/ir', 'engine/ops'],
   'engine/runtime': ['engine/host', 'engine/ir'],
-  'engine/runtime/node': ['engine/host', 'engine/ir', 'engine/onnx', 'engine/runtime'],
+  'engine/runtime/ort': ['engine/host', 'engine/ir', 'engine/onnx', 'engine/runtime'],
+  'engine/runtime/node': ['engine/host', 'engine/ir', 'engine/onnx', 'engine/runtime', 'engine/runtime/ort'],
   metrics: ['engine/host'],
   train: ['engine/autodiff', 'engine/host', 'engine/ir', 'engine/nn', 'engine/ops', 'engine/runtime'],
   'method/diffusion': ['engine/ir', 'engine/ops'],
@@ -184,7 +185,7 @@ const reachedFrom = (start: string): ReadonlySet<string> => {
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
   [...from].filter((file) => imports.get(file)!.packages.some(matches))
 
-const isNative = (name: string): boolean => name.startsWith('onnxruntime-node')
+const isNative = (name: string): boolean => name.startsWith('onnxruntime-')
 const isProtobuf = (name: string): boolean => name === 'onnx-buf' || name.startsWith('@bufbuild/')
 const isNode = (name: string): boolean => name.startsWith('node:')
 
@@ -231,7 +232,7 @@ describe('files of src/', () => {
 })
 
 describe('packages', () => {
-  it('onnxruntime-node is imported in engine/runtime/node alone', () => {
+  it('ONNX Runtime is imported in engine/runtime/node alone', () => {
     const found = filesThatImport(isNative)
     expect(new Set(found.map(folderOf))).toEqual(new Set(['engine/runtime/node']))
   })

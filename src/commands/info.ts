@@ -1,6 +1,6 @@
 /** @file `ul info`: what a run holds and costs, without training it. */
 import { describeModel, type ModelInfo } from '../stages/info.ts'
-import { type AddCommand, example, jsonOption, setOption } from './options.ts'
+import { type AddCommand, type DeviceFlags, deviceOption, example, jsonOption, setOption } from './options.ts'
 import { answer } from './print.ts'
 import { describedArgument, describedBy } from './sources.ts'
 
@@ -17,14 +17,14 @@ const infoText = (info: ModelInfo): string =>
     ),
   ].join('\n')
 
-interface InfoFlags {
+interface InfoFlags extends Pick<DeviceFlags, 'device'> {
   readonly set: readonly string[]
   readonly json?: boolean
 }
 
-const run = (source: string, { set, json }: InfoFlags): void => {
+const run = (source: string, { set, json, device }: InfoFlags): void => {
   const { config, classes } = describedBy(source, set)
-  const info = describeModel(config, classes)
+  const info = describeModel(config, classes, device)
   answer(json, { event: 'done', ...info }, infoText(info))
 }
 
@@ -35,6 +35,7 @@ export const infoCommand: AddCommand = (program) => {
     .description('parameters, GFLOPs, latent shape and memory of a run or preset')
     .argument(...describedArgument)
     .addOption(setOption())
+    .addOption(deviceOption())
     .addOption(jsonOption())
     .addHelpText('after', example('ul info imagenet512 --set train.batch=1'))
     .action(run)

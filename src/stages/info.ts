@@ -4,6 +4,7 @@ import { sizeOf } from '../engine/host/tensor.ts'
 import { bytesOf, peakIntermediateBytes } from '../engine/ir/cost.ts'
 import { type Node, nodesOf, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec, type Spec } from '../engine/nn/params.ts'
+import type { Device } from '../engine/runtime/runtime.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import { batchShape, elementsOf } from '../method/networks/shapes.ts'
 import type { Objective } from '../train/objective.ts'
@@ -29,11 +30,14 @@ export interface StageInfo {
   readonly stage: string
   readonly batch: number
   readonly gflopsPerStep: number
-  /** Parameters, two moments and the average. */
+  /**
+   * Parameters, two moments and the average. On a GPU twice: a step's next values lie beside the current ones until it
+   * has ended; the CPU updates them where they lie.
+   */
   readonly stateBytes: number
-  /** Intermediate tensors of a step as the runtime plans them. */
+  /** Intermediate tensors of a step as the runtime plans them; next values of the state are not among them. */
   readonly intermediateBytes: number
-  /** Peak resident memory of a process that trains this stage on the CPU. */
+  /** Peak memory of training: resident memory of the process on the CPU, device memory on a GPU. */
   readonly residentBytes: number
 }
 
@@ -72,13 +76,15 @@ const stageInfo = (
   objective: Objective,
   batch: number,
   flopsPerExample: number,
+  device: Device,
 ): StageInfo => {
   const { program, updates } = traceTrainStep(objective, optimizerOf(config))
   const nextStates = new Set(Object.values(updates).map((name) => program.outputs[name]!))
   const state = Object.values(program.inputs).filter((v: Value) =>
     /^(param|moment1|moment2|ema)\//.test(v.name),
   )
-  const stateBytes = state.reduce((sum, v) => sum + bytesOf(v), 0)
+  const onCpu = device === 'cpu'
+  const stateBytes = (onCpu ? 1 : 2) * state.reduce((sum, v) => sum + bytesOf(v), 0)
   const intermediateBytes = peakIntermediateBytes(Object.values(program.outputs), nextStates)
   return {
     stage: objective.name,
@@ -86,24 +92,30 @@ const stageInfo = (
     gflopsPerStep: (3 * flopsPerExample * batch) / 1e9,
     stateBytes,
     intermediateBytes,
-    residentBytes: processBytes + stateBytes + intermediateBytes,
+    residentBytes: (onCpu ? processBytes : 0) + stateBytes + intermediateBytes,
   }
 }
 
 /** Costs of a stage of a configuration. @param classes number of classes of the data */
-export const stageCost = (config: Config, stage: Stage, classes: number): StageInfo => {
+export const stageCost = (
+  config: Config,
+  stage: Stage,
+  classes: number,
+  device: Device = 'cpu',
+): StageInfo => {
   const model = modelConfig(config, classes)
   const { batch } = stage.settings(config)
   const flops = forwardFlopsByNetwork(stage.objective(model, 1))
   const perExample = stage.networks.reduce((n, network) => n + (flops.get(network) ?? 0), 0)
-  return stageInfo(config, stage.objective(model, batch), batch, perExample)
+  return stageInfo(config, stage.objective(model, batch), batch, perExample, device)
 }
 
 /**
  * Costs of a configuration, by tracing alone; nothing is allocated or run.
  * @param classes number of classes of the data
+ * @param device where it shall be trained, which decides how often the state is held
  */
-export const describeModel = (config: Config, classes: number): ModelInfo => {
+export const describeModel = (config: Config, classes: number, device: Device = 'cpu'): ModelInfo => {
   expectShapes(config)
   const model = modelConfig(config, classes)
   const networks = stages.flatMap((stage) => {
@@ -125,6 +137,6 @@ export const describeModel = (config: Config, classes: number): ModelInfo => {
     latentShape: batchShape(latent, 1).slice(1),
     compression: elementsOf(latent) / elementsOf(imageOf(model)),
     networks,
-    stages: stages.map((stage) => stageCost(config, stage, classes)),
+    stages: stages.map((stage) => stageCost(config, stage, classes, device)),
   }
 }

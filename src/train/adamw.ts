@@ -68,7 +68,7 @@ const lerp = (from: Value, to: Value, share: Value): Value => add(from, mul(shar
  * (1 − β), as running sums m/(1 − β₁) and v/(1 − β₂): two passes over memory fewer, the same update.
  *
  * A loss or global norm that is not finite leaves everything as it was. Because the clipping factor depends on every
- * gradient, next states may be written over current ones (see mayOverwrite).
+ * gradient, next states may be written over current ones (see updatedInPlace).
  * @param gradients scaled by `lossScale`
  * @param gradNorm global norm of the gradient before clipping, scalar
  */

@@ -36,7 +36,9 @@ export const traceFrozen = <N extends Networks, I extends InputSpecs, O extends 
   given: { readonly weights: Weights; readonly networks: N; readonly inputs: I },
   body: (networks: Bound<N>, inputs: Traced<I>) => Readonly<Record<O, Value>>,
 ): FrozenProgram<keyof I & string, O> => {
-  const constants = new Map(Object.entries(given.weights).map(([path, tensor]) => [path, constant(tensor)]))
+  const constants = new Map(
+    Object.entries(given.weights).map(([path, tensor]) => [path, constant(tensor, path)]),
+  )
   const program = trace(name, given.inputs, (inputs) =>
     body(bindNetworks(given.networks, lookUpIn(constants)), inputs as Traced<I>),
   )

@@ -3,7 +3,7 @@ import { randomUniform, randomWord, streamKey } from '../../src/engine/host/rand
 import { type DType, type HostTensor, type Shape, sizeOf, zeros } from '../../src/engine/host/tensor.ts'
 import type { EmissionTarget, Op, Sample, Value, ValueType } from '../../src/engine/ir/graph.ts'
 import type { Program } from '../../src/engine/ir/program.ts'
-import { allOps } from '../../src/engine/ops/index.ts'
+import { allOps } from '../../src/engine/ops/all.ts'
 import { runOnce } from '../method/support.ts'
 import { evaluate, fromHost, type RefTensor } from './reference.ts'
 

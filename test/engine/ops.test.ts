@@ -6,8 +6,10 @@ import { describe, expect, it } from 'vitest'
 import { gradient } from '../../src/engine/autodiff/gradient.ts'
 import { float32, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { applyAll, type EmissionTarget, input, type Value } from '../../src/engine/ir/graph.ts'
+import { allOps } from '../../src/engine/ops/all.ts'
 import { add, cast, mul, reduceSum, stopGradient } from '../../src/engine/ops/core.ts'
-import { allOps } from '../../src/engine/ops/index.ts'
+import * as emission from '../../src/engine/ops/emit.ts'
+import * as surface from '../../src/ops.ts'
 import { type Case, cases, differences, drawInputs, errorOf, runOrt } from './cases.ts'
 import { evaluate, fromHost, type RefTensor, rules } from './reference.ts'
 
@@ -84,7 +86,19 @@ it('only constants and comparisons lack a gradient', () => {
   expect(without).toEqual(['constant', 'greater', 'less', 'equal'])
 })
 
-describe.each(['cpu', 'any'] as const)('forward, emitted for %s', (target) => {
+it('the public surface is every family: functions, and the families’ lists of op objects', () => {
+  const lists = Object.entries(surface).flatMap(([name, exported]) =>
+    typeof exported === 'function' ? [] : [{ name, list: exported }],
+  )
+  expect(lists.map(({ name }) => name).filter((name) => !/^[a-z]+Ops$/.test(name))).toEqual([])
+  const inner = new Set(['after'])
+  expect(new Set(lists.flatMap(({ list }) => list))).toEqual(
+    new Set(allOps.filter(({ name }) => !inner.has(name))),
+  )
+  expect(Object.keys(surface).filter((name) => name in emission)).toEqual([])
+})
+
+describe.each(['cpu', 'any', 'standard'] as const)('forward, emitted for %s', (target) => {
   it.each(cases)('$name', async (c) => {
     const { outputs, tensors, feeds } = setUp(c)
     const expected = evaluate(outputs, feeds)

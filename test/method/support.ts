@@ -76,6 +76,7 @@ export const under = (tensors: Tensors, kind: string): Record<string, HostTensor
 const runtimes: Readonly<Record<EmissionTarget, NodeRuntime>> = {
   cpu: new NodeRuntime({ threads: 2 }),
   any: new NodeRuntime({ threads: 2, target: 'any' }),
+  standard: new NodeRuntime({ threads: 2, target: 'standard' }),
 }
 
 /** Checks, compiles and runs a program once. */

@@ -1,7 +1,8 @@
 /** @file Reverse mode: the gradient of a scalar as more graph. */
 import { showShape, zeros } from '../host/tensor.ts'
 import { applyAll, type Node, nodesOf, type Segment, scope, type Value } from '../ir/graph.ts'
-import { add, after, constant } from '../ops/core.ts'
+import { after } from '../ops/after.ts'
+import { add, constant } from '../ops/core.ts'
 import { filled } from '../ops/emit.ts'
 
 /** The nodes between `wrt` and `loss`: only these carry a cotangent. */

@@ -9,9 +9,6 @@ export const forwardFlops = (values: readonly Value[]): number =>
 /** Bytes of a value. */
 export const bytesOf = (v: Value): number => sizeOf(v.shape) * bytesPerElement[v.dtype]
 
-/** Ops whose outputs share their input's memory. */
-const views: ReadonlySet<string> = new Set(['reshape', 'stopGradient'])
-
 /** A piece of memory that values of one shape use in turn. */
 interface Buffer {
   readonly bytes: number
@@ -35,7 +32,7 @@ export const peakIntermediateBytes = (
   const ownerOf = (v: Value): Value => owner.get(v) ?? v
   const lastUse = new Map<Value, number>()
   for (const [i, node] of nodes.entries()) {
-    if (views.has(node.op.name)) owner.set(node.outputs[0]!, ownerOf(node.inputs[0]!))
+    if (node.op.alias === 'always') owner.set(node.outputs[0]!, ownerOf(node.inputs[0]!))
     for (const v of node.inputs) lastUse.set(ownerOf(v), i)
   }
   for (const v of outputs) lastUse.set(ownerOf(v), nodes.length)
@@ -53,7 +50,7 @@ export const peakIntermediateBytes = (
     idle.set(key, [...(idle.get(key) ?? []), buffer])
   }
   for (const [i, node] of nodes.entries()) {
-    if (views.has(node.op.name)) continue
+    if (node.op.alias === 'always') continue
     for (const v of node.outputs) {
       if (!lastUse.has(v) || elsewhere.has(v)) continue
       bufferOf.set(v, take(showShape(v.shape), bytesOf(v), i, lastUse.get(v)!))

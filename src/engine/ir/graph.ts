@@ -47,8 +47,11 @@ export type OnnxAttribute =
   | { readonly s: string }
   | { readonly is: readonly number[] }
 
-/** For whom ONNX is emitted: `cpu` may use forms that other providers lack or get wrong, `any` is portable. */
-export type EmissionTarget = 'cpu' | 'any'
+/**
+ * For whom ONNX is emitted: `cpu` may use forms that ONNX Runtime's other providers lack or get wrong, `any` suits them
+ * all, `standard` has no operator beside those of ONNX's own specification.
+ */
+export type EmissionTarget = 'cpu' | 'any' | 'standard'
 
 /** The element type of matrix products and convolutions: `float16` halves their operands, sums and results. */
 export type Compute = 'float32' | 'float16'
@@ -74,8 +77,11 @@ export interface Emitter {
     operands: readonly [string, string],
     options?: Parameters<Emitter['node']>[2],
   ): string
-  /** Adds an initializer and returns its name; equal small tensors share one. */
-  constant(tensor: HostTensor): string
+  /**
+   * Adds an initializer and returns its name; equal small tensors share one.
+   * @param name what to call it where that is known, such as a parameter's path
+   */
+  constant(tensor: HostTensor, name?: string): string
 }
 
 /** Input shapes, attributes and value range of one test case of an op. */
@@ -102,6 +108,17 @@ export interface Op<A> {
   flops?(node: Node<A>): number
   /** Bytes of the tensors that live inside the emission at once; 0 when absent. */
   scratch?(node: Node<A>): number
+  /**
+   * Whether the output is arithmetic on the operands' elements at the same place, in kernels that have read an element
+   * when they write it. Not for functions that the library fuses to kernels of several passes (Erf to Gelu, Sigmoid to
+   * QuickGelu), nor for those that it computes operand by operand (Max).
+   */
+  readonly elementwise?: true
+  /**
+   * For ops that move elements and compute nothing: whether the outputs share the input's memory, in its order, or a
+   * library might let their readers read the input instead, by a view or a fusion.
+   */
+  readonly alias?: 'always' | 'maybe'
   readonly samples: readonly Sample<A>[]
 }
 

@@ -1,6 +1,6 @@
 /** @file ONNX models that no program stands behind: networks converted from other formats. */
 import { create } from '@bufbuild/protobuf'
-import { GraphProtoSchema } from 'onnx-buf'
+import { type GraphProto, GraphProtoSchema } from 'onnx-buf'
 import type { DType, HostTensor } from '../host/tensor.ts'
 import { initializer, modelBytes, nodeProto, type OnnxNode, valueInfo } from './proto.ts'
 
@@ -22,14 +22,14 @@ export interface PlainGraph {
   readonly constants: Readonly<Record<string, HostTensor>>
 }
 
-/** The bytes of an ONNX model with this graph. */
-export const plainModel = ({ name, inputs, outputs, nodes, constants }: PlainGraph): Uint8Array =>
-  modelBytes(
-    create(GraphProtoSchema, {
-      name,
-      input: inputs.map((v) => valueInfo(v.name, v)),
-      output: outputs.map((v) => valueInfo(v.name, v)),
-      node: nodes.map(nodeProto),
-      initializer: Object.entries(constants).map(([key, tensor]) => initializer(key, tensor)),
-    }),
-  )
+const graphProto = ({ name, inputs, outputs, nodes, constants }: PlainGraph): GraphProto =>
+  create(GraphProtoSchema, {
+    name,
+    input: inputs.map((v) => valueInfo(v.name, v)),
+    output: outputs.map((v) => valueInfo(v.name, v)),
+    node: nodes.map(nodeProto),
+    initializer: Object.entries(constants).map(([key, tensor]) => initializer(key, tensor)),
+  })
+
+/** The bytes of an ONNX model with this graph. @throws when its weights exceed 2 GiB. */
+export const plainModel = (graph: PlainGraph): Uint8Array => modelBytes(graphProto(graph))

@@ -88,17 +88,35 @@ export const initializer = (name: string, tensor: HostTensor): TensorProto =>
     rawData: rawBytes(tensor),
   })
 
-/** The bytes of a model around a graph. */
-export const modelBytes = (graph: GraphProto): Uint8Array =>
-  toBinary(
+/** Protobuf's sizes are signed 32-bit numbers. */
+const mostBytes = 2 ** 31 - 1
+
+/** Version of every operator set besides ONNX's own; the runtime's library has one of each. */
+const extensionVersion = 1n
+
+/** The bytes of a model around a graph. @throws when its weights are more than protobuf can hold. */
+export const modelBytes = (graph: GraphProto): Uint8Array => {
+  const weights = graph.initializer.reduce((sum, { rawData }) => sum + rawData.length, 0)
+  if (weights > mostBytes) {
+    throw new Error(
+      `model ${graph.name}: ${weights} bytes of weights inside the model, expected at most ${mostBytes} as protobuf ` +
+        'holds no more; put them outside',
+    )
+  }
+  const domains = [...new Set(graph.node.map(({ domain }) => domain))]
+    .filter((domain) => domain !== '')
+    .sort()
+  const opsets = [
+    { domain: '', version: opset },
+    ...domains.map((domain) => ({ domain, version: extensionVersion })),
+  ]
+  return toBinary(
     ModelProtoSchema,
     create(ModelProtoSchema, {
       irVersion,
       producerName: 'unified-latents',
-      opsetImport: [
-        create(OperatorSetIdProtoSchema, { domain: '', version: opset }),
-        create(OperatorSetIdProtoSchema, { domain: 'com.microsoft', version: 1n }),
-      ],
+      opsetImport: opsets.map((set) => create(OperatorSetIdProtoSchema, set)),
       graph,
     }),
   )
+}

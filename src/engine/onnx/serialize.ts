@@ -1,10 +1,12 @@
 /** @file A program as the bytes of an ONNX model. */
 import { create } from '@bufbuild/protobuf'
 import { type GraphProto, GraphProtoSchema } from 'onnx-buf'
-import { type HostTensor, onnxElementType } from '../host/tensor.ts'
+import { type HostTensor, onnxElementType, showShape } from '../host/tensor.ts'
 import type { Compute, EmissionTarget, Emitter, Node, Value } from '../ir/graph.ts'
 import type { Program } from '../ir/program.ts'
+import { Names } from './names.ts'
 import { initializer, modelBytes, nodeProto, rawBytes, valueInfo } from './proto.ts'
+import { moveOutside, type Outside, type WeightsFile } from './weights.ts'
 
 /** Larger initializers are not worth comparing for equality. */
 const shareBelowBytes = 4096
@@ -12,18 +14,21 @@ const shareBelowBytes = 4096
 /** The serialised model, and how its names lead back to the program. */
 export interface OnnxModel {
   readonly bytes: Uint8Array
-  /** Program output name → name in the model. */
+  /** Program output name → name in the model: the same, unless an input has that name. */
   readonly outputs: Readonly<Record<string, string>>
   /** Program inputs that no node reads; the model does not declare them. */
   readonly unused: ReadonlySet<string>
   /** ONNX node name → the node of the program that it was emitted for. */
   readonly origin: ReadonlyMap<string, Node>
+  /** The weights that lie outside `bytes`; null when none were asked to. */
+  readonly weights: WeightsFile | null
 }
 
-/** For whom a program is emitted, and how it multiplies. */
+/** For whom a program is emitted, how it multiplies, and which weights lie outside the model. */
 export interface Emission {
   readonly target?: EmissionTarget
   readonly compute?: Compute
+  readonly outside?: Outside
 }
 
 class GraphEmitter implements Emitter {
@@ -31,24 +36,32 @@ class GraphEmitter implements Emitter {
   readonly compute: Compute
   readonly graph: GraphProto
   readonly origin = new Map<string, Node>()
-  current: Node | null = null
+  readonly #names: Names
   readonly #shared = new Map<string, string>()
   readonly #halves = new Map<string, string>()
-  #count = 0
+  #current: { readonly node: Node; readonly name: string } | null = null
 
-  constructor(name: string, { target = 'any', compute = 'float32' }: Emission) {
+  constructor(name: string, { target = 'any', compute = 'float32' }: Emission, names: Names) {
     this.target = target
     this.compute = compute
     this.graph = create(GraphProtoSchema, { name })
+    this.#names = names
+  }
+
+  /** Emits a node of the program under a name. */
+  emit(node: Node, name: string, inputs: readonly string[]): readonly string[] {
+    this.#current = { node, name }
+    const outputs = node.op.emit(this, inputs, node)
+    this.#current = null
+    return outputs
   }
 
   node(opType: string, inputs: readonly string[], options: Parameters<Emitter['node']>[2] = {}): string[] {
-    const serial = this.#count++
-    const name = `${this.current?.scope ?? ''}/${this.current?.op.name ?? opType}#${serial}`
-    const outputs = Array.from({ length: options.outputs ?? 1 }, (_, i) => `v${serial}.${i}`)
+    const name = this.#names.unique(this.#under(opType))
+    const outputs = Array.from({ length: options.outputs ?? 1 }, (_, i) => this.#names.unique(`${name}:${i}`))
     const { attrs, domain } = options
     this.graph.node.push(nodeProto({ name, opType, inputs, outputs, attrs, domain }))
-    if (this.current !== null) this.origin.set(name, this.current)
+    if (this.#current !== null) this.origin.set(name, this.#current.node)
     return outputs
   }
 
@@ -69,18 +82,28 @@ class GraphEmitter implements Emitter {
     return this.node('Cast', [name], { attrs: { to: { i: elementType } } })[0]!
   }
 
-  constant(tensor: HostTensor): string {
+  constant(tensor: HostTensor, asked?: string): string {
     const bytes = rawBytes(tensor)
     const key =
       bytes.length <= shareBelowBytes ? `${tensor.dtype}|${tensor.shape}|${latin1(bytes)}` : undefined
     const known = key === undefined ? undefined : this.#shared.get(key)
     if (known !== undefined) return known
-    const name = `c${this.graph.initializer.length}`
+    const name = this.#names.unique(asked ?? plainNumbers(tensor) ?? this.#under('constant'))
     this.graph.initializer.push(initializer(name, tensor))
     if (key !== undefined) this.#shared.set(key, name)
     return name
   }
+
+  #under(name: string): string {
+    return this.#current === null ? name : `${this.#current.name}/${name}`
+  }
 }
+
+/** Constants of up to this many numbers are called by them. */
+const mostNumbers = 6
+
+const plainNumbers = ({ dtype, shape, data }: HostTensor): string | undefined =>
+  data.length <= mostNumbers ? `${dtype}${showShape(shape)}=${Array.from<unknown>(data).join()}` : undefined
 
 const latin1 = (bytes: Uint8Array): string => {
   let text = ''
@@ -114,39 +137,77 @@ const listingOrder = (outputs: readonly Value[]): Node[] => {
   return order
 }
 
-/** Serialises a program. Inputs keep their names; unused inputs are left out (see `unused`). */
+/**
+ * Names of the program's nodes: model path, op, and a number among those of the same path and op, in the order of
+ * tracing. What is added elsewhere leaves them as they are.
+ */
+const nodeNames = (nodes: readonly Node[], names: Names): ReadonlyMap<Node, string> => {
+  const traced = [...nodes].sort((a, b) => a.id - b.id)
+  return new Map(
+    traced.map((node) => [
+      node,
+      names.unique(node.scope === '' ? node.op.name : `${node.scope}/${node.op.name}`),
+    ]),
+  )
+}
+
+/** Calls a value of the graph by another name wherever it occurs. */
+const rename = (graph: GraphProto, renamed: ReadonlyMap<string, string>): void => {
+  const own = (name: string): string => renamed.get(name) ?? name
+  for (const node of graph.node) {
+    node.input = node.input.map(own)
+    node.output = node.output.map(own)
+  }
+}
+
+/** Declares the program's outputs, each made by a node under its own name, and returns their names in the model. */
+const declareOutputs = (
+  program: Program,
+  emitter: GraphEmitter,
+  made: ReadonlyMap<Value, string>,
+  names: Names,
+): Record<string, string> => {
+  const { graph } = emitter
+  const computed = new Set(graph.node.flatMap(({ output }) => output))
+  const renamed = new Map<string, string>()
+  const outputs: Record<string, string> = {}
+  for (const [name, v] of Object.entries(program.outputs)) {
+    const source = made.get(v)!
+    outputs[name] = program.inputs[name] === undefined ? name : names.unique(`${name}/output`)
+    // A second output of the same value, and an input or constant that is passed on, need a copy.
+    const free = computed.has(source) && !renamed.has(source)
+    renamed.set(free ? source : emitter.node('Identity', [source])[0]!, outputs[name])
+    graph.output.push(valueInfo(outputs[name], v))
+  }
+  rename(graph, renamed)
+  return outputs
+}
+
+/**
+ * Serialises a program. Inputs and outputs keep their names, nodes are called by their place in the model, constants by
+ * the names that they were given; unused inputs are left out (see `unused`).
+ * @throws when the weights inside the model exceed protobuf's 2 GiB
+ */
 export const serialize = (program: Program, emission: Emission = {}): OnnxModel => {
-  const emitter = new GraphEmitter(program.name, emission)
-  const names = new Map<Value, string>()
+  const names = new Names([...Object.keys(program.inputs), ...Object.keys(program.outputs)])
+  const emitter = new GraphEmitter(program.name, emission, names)
+  const made = new Map<Value, string>()
   const nodes = listingOrder(Object.values(program.outputs))
+  const called = nodeNames(nodes, names)
   const read = new Set(nodes.flatMap((node) => node.inputs))
   for (const v of Object.values(program.outputs)) read.add(v)
   const unused = new Set<string>()
   for (const [name, v] of Object.entries(program.inputs)) {
-    names.set(v, name)
+    made.set(v, name)
     if (read.has(v)) emitter.graph.input.push(valueInfo(name, v))
     else unused.add(name)
   }
   for (const node of nodes) {
-    emitter.current = node
-    const outputs = node.op.emit(
-      emitter,
-      node.inputs.map((v) => names.get(v)!),
-      node,
-    )
-    for (const [i, v] of node.outputs.entries()) names.set(v, outputs[i]!)
+    const inputs = node.inputs.map((v) => made.get(v)!)
+    const outputs = emitter.emit(node, called.get(node)!, inputs)
+    for (const [i, v] of node.outputs.entries()) made.set(v, outputs[i]!)
   }
-  emitter.current = null
-  const outputs: Record<string, string> = {}
-  const taken = new Set(Object.keys(program.inputs))
-  for (const t of emitter.graph.initializer) taken.add(t.name)
-  for (const [name, v] of Object.entries(program.outputs)) {
-    // ONNX wants each graph output made by a node of its own name; a passed-through input or constant needs a copy.
-    const made = names.get(v)!
-    const own = taken.has(made) ? emitter.node('Identity', [made])[0]! : made
-    taken.add(own)
-    outputs[name] = own
-    emitter.graph.output.push(valueInfo(own, v))
-  }
-  return { bytes: modelBytes(emitter.graph), outputs, unused, origin: emitter.origin }
+  const outputs = declareOutputs(program, emitter, made, names)
+  const weights = emission.outside === undefined ? null : moveOutside(emitter.graph, emission.outside)
+  return { bytes: modelBytes(emitter.graph), outputs, unused, origin: emitter.origin, weights }
 }

@@ -4,9 +4,7 @@
  */
 import { type HostTensor, type Shape, showShape, sizeOf } from '../host/tensor.ts'
 import { apply, type Emitter, expect, expectDType, type Node, type Op, type Value } from '../ir/graph.ts'
-import { f32, filled, int64s } from './emit.ts'
-import { emitProduct } from './matmul.ts'
-import { cut } from './slice.ts'
+import { cut, emitProduct, f32, filled, int64s } from './emit.ts'
 
 const samePads = (kernel: Shape): number[] => [...kernel, ...kernel].map((k) => (k - 1) / 2)
 
@@ -49,6 +47,7 @@ const reversal = (n: number): HostTensor => {
 
 const adjointKernelOp: Op<null> = {
   name: 'adjointKernel',
+  alias: 'maybe',
   infer: ([w]) => {
     const [O, C, kh, kw] = w!.shape as [number, number, number, number]
     return [{ shape: [C, O, kh, kw], dtype: 'float32' }]
@@ -70,7 +69,7 @@ const adjointKernelOp: Op<null> = {
   ],
 }
 /** The kernel of the transposed convolution: taps reversed, channels swapped, [O,C,kh,kw] → [C,O,kh,kw]. */
-export const adjointKernel = (w: Value): Value => apply(adjointKernelOp, [w], null)
+const adjointKernel = (w: Value): Value => apply(adjointKernelOp, [w], null)
 
 /** Bytes of one example's images in `kernelProduct`: each padded, its runs, and the runs stacked; a single tap needs none. */
 const stackedBytes = (x: Value, d: Value, [kh, kw]: Shape): number => {
@@ -155,14 +154,14 @@ const convKernelGradOp: Op<Shape> = {
  * Gradient of conv2d with respect to its kernel, from x [B,C,H,W] and the output's cotangent d [B,O,H,W]. ORT has no
  * such operator; one large Conv runs at half the rate of this product of shifted images.
  */
-export const convKernelGrad = (x: Value, d: Value, kernel: Shape): Value =>
-  apply(convKernelGradOp, [x, d], kernel)
+const convKernelGrad = (x: Value, d: Value, kernel: Shape): Value => apply(convKernelGradOp, [x, d], kernel)
 
 const expectImage = (x: Value): void =>
   expect(x.shape.length === 4, () => `the layout must be [B,C,H,W], found ${showShape(x.shape)}`)
 
 const spaceToDepthOp: Op<number> = {
   name: 'spaceToDepth',
+  alias: 'maybe',
   infer: ([x], block) => {
     expectImage(x!)
     const [B, C, H, W] = x!.shape as [number, number, number, number]
@@ -186,6 +185,7 @@ export const spaceToDepth = (x: Value, block: number): Value => apply(spaceToDep
 
 const depthToSpaceOp: Op<number> = {
   name: 'depthToSpace',
+  alias: 'maybe',
   infer: ([x], block) => {
     expectImage(x!)
     const [B, C, H, W] = x!.shape as [number, number, number, number]
@@ -200,7 +200,8 @@ const depthToSpaceOp: Op<number> = {
 /** Inverse of spaceToDepth. */
 export const depthToSpace = (x: Value, block: number): Value => apply(depthToSpaceOp, [x], block)
 
-export const ops: readonly Op<unknown>[] = [
+/** The op objects of this file. */
+export const convOps: readonly Op<unknown>[] = [
   conv2dOp,
   adjointKernelOp,
   convKernelGradOp,

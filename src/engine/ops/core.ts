@@ -13,35 +13,22 @@ import {
   sizeOf,
 } from '../host/tensor.ts'
 import { apply, commonDType, type Emitter, expect, expectDType, type Op, type Value } from '../ir/graph.ts'
-import { f32, int64s, onnx } from './emit.ts'
+import { broadcastShape, f32, int64s, onnx } from './emit.ts'
 
 /** A value, or a number that becomes a float32 constant. */
 export type Operand = Value | number
 
-const constantOp: Op<HostTensor> = {
+const constantOp: Op<HostTensor & { readonly name?: string }> = {
   name: 'constant',
-  infer: (_, tensor) => [tensor],
-  emit: (e, _, node) => [e.constant(node.attrs)],
+  infer: (_, { shape, dtype }) => [{ shape, dtype }],
+  emit: (e, _, { attrs }) => [e.constant(attrs, attrs.name)],
   samples: [{ inputs: [], attrs: float32([2], [1, -2]) }],
 }
-/** A tensor known at trace time. */
-export const constant = (tensor: HostTensor): Value => apply(constantOp, [], tensor)
+/** A tensor known at trace time. @param name what to call it in a model, such as a parameter's path */
+export const constant = (tensor: HostTensor, name?: string): Value =>
+  apply(constantOp, [], name === undefined ? tensor : { ...tensor, name })
 
 const lift = (x: Operand): Value => (typeof x === 'number' ? constant(float32([], [x])) : x)
-
-/** NumPy broadcasting of two shapes. @throws naming the axis that does not fit. */
-export const broadcastShape = (a: Shape, b: Shape): Shape => {
-  const rank = Math.max(a.length, b.length)
-  return Array.from({ length: rank }, (_, axis) => {
-    const m = a[axis - rank + a.length] ?? 1
-    const n = b[axis - rank + b.length] ?? 1
-    expect(
-      m === n || m === 1 || n === 1,
-      () => `${showShape(a)} and ${showShape(b)} do not broadcast at axis ${axis}`,
-    )
-    return m === 1 ? n : m
-  })
-}
 
 // ---- arithmetic with broadcasting -------------------------------------------------------------------------------
 
@@ -72,10 +59,13 @@ const binary = (
   samples: binarySamples.map((s) => ({ ...s, range })),
 })
 
-const addOp = binary('add', 'Add', (d) => [d, d])
-const subOp = binary('sub', 'Sub', (d) => [d, neg(d)])
-const mulOp = binary('mul', 'Mul', (d, a, b) => [mul(d, b), mul(d, a)])
-const divOp = binary('div', 'Div', (d, _, b, y) => [div(d, b), neg(div(mul(d, y), b))], [0.5, 2])
+/** See `Op.elementwise`. */
+const arithmetic = <A>(op: Op<A>): Op<A> => ({ ...op, elementwise: true })
+
+const addOp = arithmetic(binary('add', 'Add', (d) => [d, d]))
+const subOp = arithmetic(binary('sub', 'Sub', (d) => [d, neg(d)]))
+const mulOp = arithmetic(binary('mul', 'Mul', (d, a, b) => [mul(d, b), mul(d, a)]))
+const divOp = arithmetic(binary('div', 'Div', (d, _, b, y) => [div(d, b), neg(div(mul(d, y), b))], [0.5, 2]))
 const maximumOp = binary('maximum', 'Max', (d, a, b) => [
   where(greater(a, b), d, 0),
   where(greater(a, b), 0, d),
@@ -118,20 +108,22 @@ const unary = (
   samples: [{ inputs: f32([2, 3]), attrs: null, range }],
 })
 
-const negOp = unary('neg', onnx('Neg'), (d) => neg(d))
-const absOp = unary('abs', onnx('Abs'), (d, x) => where(greater(x, 0), d, neg(d)), [0.1, 1])
+const negOp = arithmetic(unary('neg', onnx('Neg'), (d) => neg(d)))
+const absOp = arithmetic(unary('abs', onnx('Abs'), (d, x) => where(greater(x, 0), d, neg(d)), [0.1, 1]))
 const expOp = unary('exp', onnx('Exp'), (d, _, y) => mul(d, y))
 const logOp = unary('log', onnx('Log'), (d, x) => div(d, x), [0.3, 2])
-const sqrtOp = unary('sqrt', onnx('Sqrt'), (d, _, y) => div(mul(d, 0.5), y), [0.3, 2])
+const sqrtOp = arithmetic(unary('sqrt', onnx('Sqrt'), (d, _, y) => div(mul(d, 0.5), y), [0.3, 2]))
 const sinOp = unary('sin', onnx('Sin'), (d, x) => mul(d, cos(x)))
 const cosOp = unary('cos', onnx('Cos'), (d, x) => neg(mul(d, sin(x))))
 const tanhOp = unary('tanh', onnx('Tanh'), (d, _, y) => mul(d, sub(1, mul(y, y))))
 const sigmoidOp = unary('sigmoid', onnx('Sigmoid'), (d, _, y) => mul(d, mul(y, sub(1, y))))
 const softplusOp = unary('softplus', onnx('Softplus'), (d, x) => mul(d, sigmoid(x)), [-30, 30])
-const squareOp = unary(
-  'square',
-  (e, [x]) => e.node('Mul', [x!, x!]),
-  (d, x) => mul(mul(d, 2), x),
+const squareOp = arithmetic(
+  unary(
+    'square',
+    (e, [x]) => e.node('Mul', [x!, x!]),
+    (d, x) => mul(mul(d, 2), x),
+  ),
 )
 const erfOp = unary('erf', onnx('Erf'), (d, x) => mul(d, mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x))))))
 
@@ -218,6 +210,7 @@ const whereOp: Op<null> = {
     ]
   },
   emit: onnx('Where'),
+  elementwise: true,
   vjp: ([d], { inputs: [c, a, b] }) => [
     null,
     sumTo(where(c!, d!, 0), a!.shape),
@@ -234,6 +227,7 @@ export const where = (condition: Value, a: Operand, b: Operand): Value =>
 
 const castOp: Op<DType> = {
   name: 'cast',
+  alias: 'maybe',
   infer: ([x], dtype) => [{ shape: x!.shape, dtype }],
   emit: (e, inputs, node) => e.node('Cast', inputs, { attrs: { to: { i: onnxElementType[node.attrs] } } }),
   vjp: ([d], { inputs: [x], attrs }) => [
@@ -250,6 +244,7 @@ export const cast = (x: Value, dtype: DType): Value => (x.dtype === dtype ? x : 
 
 const stopGradientOp: Op<null> = {
   name: 'stopGradient',
+  alias: 'always',
   infer: ([x]) => [x!],
   emit: (_, inputs) => inputs,
   vjp: () => [null],
@@ -257,27 +252,6 @@ const stopGradientOp: Op<null> = {
 }
 /** The same value, through which no gradient flows. */
 export const stopGradient = (x: Value): Value => apply(stopGradientOp, [x], null)
-
-const afterOp: Op<null> = {
-  name: 'after',
-  infer: ([x, d]) => {
-    expectDType([x!, d!], 'float32')
-    return [x!]
-  },
-  // x + 0·(one element of d): a dependence that the runtime cannot optimise away and that costs one pass over x.
-  emit: (e, [x, d]) => {
-    const [flat] = e.node('Reshape', [d!, e.constant(int64s([-1]))])
-    const [one] = e.node('Slice', [flat!, e.constant(int64s([0])), e.constant(int64s([1]))])
-    return e.node('Add', [x!, e.node('Mul', [one!, e.constant(float32([1], [0]))])[0]!])
-  },
-  vjp: ([dx]) => [dx!, null],
-  samples: [{ inputs: f32([2, 3], [3]), attrs: null }],
-}
-/**
- * x, but not before d is known: keeps recomputed parts of a graph from running early, and the runtime from finding that
- * they equal what was computed before. Not finite where d's first element is not.
- */
-export const after = (x: Value, d: Value): Value => apply(afterOp, [x, d], null)
 
 // ---- reductions -------------------------------------------------------------------------------------------------
 
@@ -377,6 +351,7 @@ export const sumTo = (x: Value, shape: Shape): Value => {
 
 const reshapeOp: Op<Shape> = {
   name: 'reshape',
+  alias: 'always',
   infer: ([x], shape) => {
     expect(
       sizeOf(shape) === sizeOf(x!.shape),
@@ -398,6 +373,7 @@ export const reshape = (x: Value, shape: Shape): Value =>
 
 const transposeOp: Op<readonly number[]> = {
   name: 'transpose',
+  alias: 'maybe',
   infer: ([x], perm) => {
     const sorted = [...perm].sort((a, b) => a - b)
     expect(
@@ -420,6 +396,7 @@ export const transpose = (x: Value, perm: readonly number[]): Value => apply(tra
 
 const expandOp: Op<Shape> = {
   name: 'expand',
+  alias: 'maybe',
   infer: ([x], shape) => {
     const result = broadcastShape(x!.shape, shape)
     expect(sameShape(result, shape), () => `${showShape(x!.shape)} does not expand to ${showShape(shape)}`)
@@ -433,7 +410,8 @@ const expandOp: Op<Shape> = {
 export const expand = (x: Value, shape: Shape): Value =>
   sameShape(x.shape, shape) ? x : apply(expandOp, [x], shape)
 
-export const ops: readonly Op<unknown>[] = [
+/** The op objects of this file. */
+export const coreOps: readonly Op<unknown>[] = [
   constantOp,
   addOp,
   subOp,
@@ -460,7 +438,6 @@ export const ops: readonly Op<unknown>[] = [
   whereOp,
   castOp,
   stopGradientOp,
-  afterOp,
   reduceSumOp,
   reduceSumSquareOp,
   reduceMaxOp,

@@ -43,4 +43,5 @@ const scatterAddOp: Op<number> = {
 export const scatterAdd = (rows: Value, indices: Value, count: number): Value =>
   apply(scatterAddOp, [rows, indices], count)
 
-export const ops: readonly Op<unknown>[] = [gatherOp, scatterAddOp]
+/** The op objects of this file. */
+export const gatherOps: readonly Op<unknown>[] = [gatherOp, scatterAddOp]

@@ -1,15 +1,10 @@
 /** @file Matrix products, with transposition as a flag (never materialised) and an optional addend. */
 import { type Shape, sameShape, showShape, sizeOf } from '../host/tensor.ts'
-import { apply, type Emitter, expect, expectDType, type Op, type Value } from '../ir/graph.ts'
-import { broadcastShape, reshape, sumTo } from './core.ts'
-import { f32, filled } from './emit.ts'
+import { apply, expect, expectDType, type Op, type Value } from '../ir/graph.ts'
+import { reshape, sumTo } from './core.ts'
+import { broadcastShape, type EmittedOperand, emitProduct, f32, type MatmulFlags } from './emit.ts'
 
-/** How the operands enter: alpha · (A or Aᵀ)(B or Bᵀ), transposing the last two axes. */
-export interface MatmulFlags {
-  readonly transA: boolean
-  readonly transB: boolean
-  readonly alpha: number
-}
+export type { MatmulFlags } from './emit.ts'
 
 const matrixAxes = (shape: Shape, transposed: boolean): readonly [number, number] => {
   const [m, n] = shape.slice(-2) as [number, number]
@@ -31,44 +26,13 @@ const inferMatmul = (a: Value, b: Value, { transA, transB }: MatmulFlags): Shape
   return [...broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n]
 }
 
-/** A tensor inside an emission. */
-interface Operand {
-  readonly name: string
-  readonly rank: number
-}
-
-/**
- * Emits alpha·(A or Aᵀ)(B or Bᵀ). On the CPU the flags cost nothing; ORT's WebGPU provider (1.30, Node) has no
- * FusedMatMul and would copy both operands to the host and the product back.
- */
-export const emitProduct = (
-  e: Emitter,
-  a: Operand,
-  b: Operand,
-  { transA, transB, alpha }: MatmulFlags,
-): string => {
-  const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]!
-  const operands = [a.name, b.name] as const
-  if (!transA && !transB && alpha === 1) return e.product('MatMul', operands)
-  if (e.target === 'cpu') {
-    const attrs = { transA: { i: +transA }, transB: { i: +transB }, alpha: { f: alpha } }
-    return e.product('FusedMatMul', operands, { attrs, domain: 'com.microsoft' })
-  }
-  const turned = ({ name, rank }: Operand, transposed: boolean): string => {
-    const perm = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i))
-    return transposed ? one('Transpose', [name], { attrs: { perm: { is: perm } } }) : name
-  }
-  const product = e.product('MatMul', [turned(a, transA), turned(b, transB)])
-  return alpha === 1 ? product : one('Mul', [product, e.constant(filled([], alpha))])
-}
-
 const matmulOp: Op<MatmulFlags> = {
   name: 'matmul',
   infer: ([a, b], flags) => [{ shape: inferMatmul(a!, b!, flags), dtype: a!.dtype }],
   emit: (e, names, { inputs, attrs }) => {
-    const [a, b] = names.map((name, i): Operand => ({ name, rank: inputs[i]!.shape.length })) as [
-      Operand,
-      Operand,
+    const [a, b] = names.map((name, i): EmittedOperand => ({ name, rank: inputs[i]!.shape.length })) as [
+      EmittedOperand,
+      EmittedOperand,
     ]
     return [emitProduct(e, a, b, attrs)]
   },
@@ -150,4 +114,5 @@ export const linear = (x: Value, weight: Value, addend?: Value): Value => {
   return reshape(gemm(reshape(x, [rows, K]), weight, c), [...x.shape.slice(0, -1), N])
 }
 
-export const ops: readonly Op<unknown>[] = [matmulOp, gemmOp]
+/** The op objects of this file. */
+export const matmulOps: readonly Op<unknown>[] = [matmulOp, gemmOp]

@@ -42,7 +42,12 @@ const inverseRms = (e: Emitter, x: string, eps: number): string => {
 const rmsNormOp: Op<number> = {
   name: 'rmsNorm',
   infer: inferNorm,
+  // ORT's operator lies in ONNX's own domain, whose specification does not have it.
   emit: (e, [x], { inputs, attrs: eps }) => {
+    if (e.target === 'standard') {
+      const inverse = inverseRms(e, x!, eps)
+      return [e.node('Mul', [x!, inverse])[0]!, inverse]
+    }
     const ones = e.constant(filled(inputs[0]!.shape.slice(-1), 1))
     const attrs = { axis: { i: -1 }, epsilon: { f: eps } }
     const outputs = e.target === 'cpu' ? 2 : 1
@@ -79,4 +84,5 @@ const softmaxOp: Op<null> = {
 /** eˣ / Σ eˣ over the last axis. */
 export const softmax = (x: Value): Value => apply(softmaxOp, [x], null)
 
-export const ops: readonly Op<unknown>[] = [layerNormOp, rmsNormOp, softmaxOp]
+/** The op objects of this file. */
+export const normOps: readonly Op<unknown>[] = [layerNormOp, rmsNormOp, softmaxOp]

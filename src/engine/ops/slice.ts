@@ -1,8 +1,8 @@
 /** @file Parts of tensors: slice, pad, concat, split; each is the gradient of another. */
 import { showShape, zeros } from '../host/tensor.ts'
-import { apply, applyAll, commonDType, type Emitter, expect, type Op, type Value } from '../ir/graph.ts'
+import { apply, applyAll, commonDType, expect, type Op, type Value } from '../ir/graph.ts'
 import { constant } from './core.ts'
-import { f32, int64s } from './emit.ts'
+import { cut, f32, int64s } from './emit.ts'
 
 /** Half-open range [start, end) of every axis. */
 interface Box {
@@ -12,6 +12,7 @@ interface Box {
 
 const sliceOp: Op<Box> = {
   name: 'slice',
+  alias: 'maybe',
   infer: ([x], { starts, ends }) => {
     for (const [axis, d] of x!.shape.entries()) {
       const [s, e] = [starts[axis]!, ends[axis]!]
@@ -50,6 +51,7 @@ export const sliceBox = (x: Value, starts: readonly number[], ends: readonly num
 
 const padOp: Op<{ readonly before: readonly number[]; readonly after: readonly number[] }> = {
   name: 'pad',
+  alias: 'maybe',
   infer: ([x], { before, after }) => {
     expect(
       [...before, ...after].every((n) => n >= 0),
@@ -74,6 +76,7 @@ export const pad = (x: Value, before: readonly number[], after: readonly number[
 
 const concatOp: Op<{ readonly axis: number }> = {
   name: 'concat',
+  alias: 'maybe',
   infer: (inputs, { axis }) => {
     const [first] = inputs
     expect(first?.shape[axis] !== undefined, () => `axis ${axis} is not an axis of the values`)
@@ -102,24 +105,9 @@ export const concat = (values: readonly Value[], axis: number): Value =>
     ? values[0]!
     : apply(concatOp, values, { axis: axis < 0 ? axis + values[0]!.shape.length : axis })
 
-/** WebGPU guarantees eight storage buffers to a shader, and its Split binds one for every output and the input. */
-const portableParts = 7
-
-/** Emits the cut of x along an axis into parts of the given sizes. */
-export const cut = (e: Emitter, x: string, axis: number, sizes: readonly number[]): readonly string[] => {
-  const most = e.target === 'cpu' ? sizes.length : portableParts
-  const each = most ** Math.max(0, Math.ceil(Math.log(sizes.length) / Math.log(most) - 1e-9) - 1)
-  const groups = Array.from({ length: Math.ceil(sizes.length / each) }, (_, i) =>
-    sizes.slice(i * each, (i + 1) * each),
-  )
-  const totals = groups.map((group) => group.reduce((n, d) => n + d, 0))
-  const attrs = { axis: { i: axis } }
-  const parts = e.node('Split', [x, e.constant(int64s(totals))], { attrs, outputs: groups.length })
-  return parts.flatMap((part, i) => (groups[i]!.length === 1 ? [part] : cut(e, part, axis, groups[i]!)))
-}
-
 const splitOp: Op<{ readonly axis: number; readonly sizes: readonly number[] }> = {
   name: 'split',
+  alias: 'maybe',
   infer: ([x], { axis, sizes }) => {
     const total = sizes.reduce((n, d) => n + d, 0)
     expect(
@@ -146,4 +134,5 @@ export const split = (x: Value, axis: number, sizes: readonly number[]): readonl
     ? [x]
     : applyAll(splitOp, [x], { axis: axis < 0 ? axis + x.shape.length : axis, sizes })
 
-export const ops: readonly Op<unknown>[] = [sliceOp, padOp, concatOp, splitOp]
+/** The op objects of this file. */
+export const sliceOps: readonly Op<unknown>[] = [sliceOp, padOp, concatOp, splitOp]

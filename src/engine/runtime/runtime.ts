@@ -1,6 +1,6 @@
 /** @file The contract between programs and whatever runs them. Adapters live beside this file, one folder each. */
 import type { HostTensor } from '../host/tensor.ts'
-import { type Node, nodesOf, type Value } from '../ir/graph.ts'
+import type { Node } from '../ir/graph.ts'
 import type { Program } from '../ir/program.ts'
 
 /** Where a program runs. */
@@ -43,7 +43,7 @@ export interface Traffic {
 
 /** How to compile a program. */
 export interface CompileOptions {
-  /** State tensor name → name of the program output that becomes its next value. */
+  /** State tensor name → name of the program output that becomes its next value: of the same type, one for each. */
   readonly updates?: Readonly<Record<string, string>>
   /** Whether to time every kernel, see `Executable.profile`. */
   readonly profile?: boolean
@@ -63,18 +63,8 @@ export interface KernelTime {
 /** Runs programs on one device. */
 export interface Runtime {
   readonly device: Device
+  /** @throws one sentence when the device refuses the program, or an update does not fit. */
   compile(program: Program, options?: CompileOptions): Promise<Executable>
   /** Moves tensors to the device. */
   place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState>
-}
-
-/**
- * Whether output `next` may be written over input `current` while the program runs, under any order of execution that
- * respects data dependencies: every node that reads `current`, other than the one that makes `next`, must come before
- * `next`. Holds for optimiser state by construction, because the clipping factor depends on every gradient.
- */
-export const mayOverwrite = (program: Program, current: Value, next: Value): boolean => {
-  if (next.node === null) return false
-  const before = new Set(nodesOf([next]))
-  return nodesOf(Object.values(program.outputs)).every((n) => !n.inputs.includes(current) || before.has(n))
 }

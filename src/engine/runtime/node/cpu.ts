@@ -2,12 +2,14 @@
 import { type HostTensor, zeros } from '../../host/tensor.ts'
 import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
-import { type DeviceState, type Executable, type KernelTime, mayOverwrite, type Traffic } from '../runtime.ts'
+import { explainRunError } from '../ort/errors.ts'
+import { expectHeld, expectTensor, gatherInputs, unknownName } from '../ort/inputs.ts'
+import { type Profiling, readProfile } from '../ort/profiling.ts'
+import type { Enqueue } from '../ort/queue.ts'
+import { updatedInPlace } from '../overwrite.ts'
+import type { DeviceState, Executable, KernelTime, Traffic } from '../runtime.ts'
 import { NativeSession, NativeTensor } from './capi.ts'
-import { explainRunError } from './errors.ts'
-import { expectTensor, gatherInputs, unknownName } from './inputs.ts'
-import { type Profiling, readProfile, startProfiling } from './profiling.ts'
-import type { Enqueue } from './queue.ts'
+import { startProfiling } from './profiling.ts'
 
 const copyOf = (t: HostTensor): HostTensor => ({ ...t, data: t.data.slice() })
 
@@ -80,7 +82,6 @@ export class CpuExecutable implements Executable {
   readonly #profiling: Profiling | null
   readonly #session: NativeSession
   readonly traffic: Traffic = { toDevice: 0, toHost: 0 }
-  /** State tensors whose next value may be written over the current one (see mayOverwrite). */
   readonly #inPlace: ReadonlySet<string>
 
   /** @throws one sentence naming the op and the model path when ONNX Runtime refuses the model. */
@@ -104,10 +105,7 @@ export class CpuExecutable implements Executable {
     } catch (cause) {
       throw explainRunError(program, model, cause as Error)
     }
-    const safe = Object.entries(options.updates).filter(([name, output]) =>
-      mayOverwrite(program, program.inputs[name]!, program.outputs[output]!),
-    )
-    this.#inPlace = new Set(safe.map(([name]) => name))
+    this.#inPlace = updatedInPlace(program, options.updates)
   }
 
   run(feeds: Readonly<Record<string, HostTensor>>, state?: DeviceState): Promise<Record<string, HostTensor>> {
@@ -125,6 +123,7 @@ export class CpuExecutable implements Executable {
     }
     try {
       const held = (name: string): NativeTensor | undefined => state?.tensor(name)
+      expectHeld(this.#program, this.#updates, held)
       const inputs = gatherInputs(this.#program, this.#model, feeds, held, wrap)
       const targets = new Map<string, NativeTensor>()
       for (const [name, output] of Object.entries(this.#updates)) {

@@ -2,17 +2,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
+import type { Profiling } from '../ort/profiling.ts'
 import type { KernelTime } from '../runtime.ts'
-
-/** A profile being written to a folder of its own. */
-export interface Profiling {
-  /** Where ONNX Runtime shall write: it appends a date and `.json`. */
-  readonly prefix: string
-  /** Reads the finished profile and removes the folder. */
-  read(model: OnnxModel): readonly KernelTime[]
-}
 
 /** One line of ONNX Runtime's trace; only kernels have an operator and sizes. */
 interface TraceEvent {
@@ -49,18 +41,4 @@ export const startProfiling = (): Profiling => {
         .map((event) => kernelTime(event, model))
     },
   }
-}
-
-/** Ends a session's profile and reads it. @throws when the program was compiled without profiling. */
-export const readProfile = (
-  program: Program,
-  model: OnnxModel,
-  profiling: Profiling | null,
-  end: () => void,
-): readonly KernelTime[] => {
-  if (profiling === null) {
-    throw new Error(`program ${program.name}: it was compiled without profiling; pass { profile: true }`)
-  }
-  end()
-  return profiling.read(model)
 }

@@ -4,10 +4,14 @@ import type { HostTensor } from '../../host/tensor.ts'
 import type { Compute, EmissionTarget } from '../../ir/graph.ts'
 import type { Program } from '../../ir/program.ts'
 import { serialize } from '../../onnx/serialize.ts'
+import { GpuExecutable, placeOnGpu } from '../ort/gpu.ts'
+import type { OrtDevice } from '../ort/library.ts'
+import { type Enqueue, serialQueue } from '../ort/queue.ts'
+import { expectUpdates } from '../overwrite.ts'
 import type { CompileOptions, Device, DeviceState, Executable, Runtime } from '../runtime.ts'
 import { CpuExecutable, CpuState } from './cpu.ts'
-import { expectProvider, GpuExecutable, placeOnGpu } from './gpu.ts'
-import { type Enqueue, serialQueue } from './queue.ts'
+import { nodeGpu } from './gpu.ts'
+import { startProfiling } from './profiling.ts'
 
 /** Settings of the Node runtime. */
 export interface NodeRuntimeOptions {
@@ -29,6 +33,8 @@ export class NodeRuntime implements Runtime {
   readonly threads: number
   readonly compute: Compute
   readonly #target: EmissionTarget
+  /** Null on the CPU. */
+  readonly #gpu: OrtDevice | null
   readonly #enqueue: Enqueue = serialQueue()
 
   /** @throws when this build of ONNX Runtime has no provider for the device, or the device no such arithmetic. */
@@ -38,8 +44,8 @@ export class NodeRuntime implements Runtime {
     target = device === 'cpu' ? 'cpu' : 'any',
     compute = 'float32',
   }: NodeRuntimeOptions = {}) {
-    if (device !== 'cpu') expectProvider(device)
-    else if (compute === 'float16') {
+    this.#gpu = device === 'cpu' ? null : nodeGpu(device)
+    if (device === 'cpu' && compute === 'float16') {
       throw new Error(
         `compute float16: ONNX Runtime's CPU provider multiplies in float32 only; use --device webgpu or cuda`,
       )
@@ -54,14 +60,17 @@ export class NodeRuntime implements Runtime {
     program: Program,
     { updates = {}, profile = false }: CompileOptions = {},
   ): Promise<Executable> {
+    expectUpdates(program, updates)
     const model = serialize(program, { target: this.#target, compute: this.compute })
-    const options = { threads: this.threads, updates, profile, enqueue: this.#enqueue }
-    return this.device === 'cpu'
-      ? new CpuExecutable(program, model, options)
-      : GpuExecutable.compile(this.device, program, model, options)
+    const enqueue = this.#enqueue
+    if (this.#gpu === null) {
+      return new CpuExecutable(program, model, { threads: this.threads, updates, profile, enqueue })
+    }
+    const profiling = profile ? startProfiling() : null
+    return GpuExecutable.compile(this.#gpu, program, model, { updates, profiling, enqueue })
   }
 
   async place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState> {
-    return this.device === 'cpu' ? new CpuState(tensors) : placeOnGpu(this.device, tensors, this.#enqueue)
+    return this.#gpu === null ? new CpuState(tensors) : placeOnGpu(this.#gpu, tensors, this.#enqueue)
   }
 }

@@ -43,3 +43,16 @@ export const gatherInputs = <T>(
   }
   return inputs
 }
+
+/** Throws unless every tensor that a run updates is held. */
+export const expectHeld = (
+  program: Program,
+  updates: Readonly<Record<string, string>>,
+  held: (name: string) => unknown,
+): void => {
+  const missing = Object.keys(updates).find((name) => held(name) === undefined)
+  if (missing === undefined) return
+  throw new Error(
+    `program ${program.name}: the run updates '${missing}', which no state holds; pass the state that does`,
+  )
+}

@@ -2,7 +2,7 @@
 import { showShape } from '../../host/tensor.ts'
 import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
-import type { Device } from '../runtime.ts'
+import type { OrtDevice } from './library.ts'
 
 /** The error to show for a failed session creation or run. */
 export const explainRunError = (program: Program, model: OnnxModel, cause: Error): Error => {
@@ -26,14 +26,10 @@ export const explainRunError = (program: Program, model: OnnxModel, cause: Error
   return new Error(`program ${program.name}: ONNX Runtime failed: ${cause.message.trim()}`, { cause })
 }
 
-/** The error to show when a GPU's provider does not start. */
-export const explainDeviceError = (device: Device, cause: Error): Error => {
+/** The error to show when a device's provider does not start. */
+export const explainDeviceError = ({ device, advice }: OrtDevice, cause: Error): Error => {
   // ONNX Runtime puts its source file and the failed assertion in front of the reason.
   const reason = cause.message.replace(/^\/.* was false\. /s, '').trim()
-  const advice =
-    device === 'cuda'
-      ? 'install CUDA 12, cuDNN 9 and the provider (node node_modules/onnxruntime-node/script/install --onnxruntime-node-install) or use --device cpu'
-      : 'a Vulkan, Metal or D3D12 driver is needed; use --device cpu otherwise'
   return new Error(`device ${device}: ONNX Runtime could not start it (${reason.slice(0, 300)}); ${advice}`, {
     cause,
   })

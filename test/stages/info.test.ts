@@ -1,0 +1,55 @@
+/** @file The memory that `ul info` expects, in closed form, on the CPU and on GPUs. */
+import { describe, expect, it } from 'vitest'
+import { applySettings, presetByName } from '../../src/config/load.ts'
+import { modelConfig } from '../../src/config/schema.ts'
+import { sizeOf } from '../../src/engine/host/tensor.ts'
+import { bytesOf, peakIntermediateBytes } from '../../src/engine/ir/cost.ts'
+import { input } from '../../src/engine/ir/graph.ts'
+import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
+import { add, mul } from '../../src/engine/ops/core.ts'
+
+
+import { describeModel } from '../../src/stages/info.ts'
+
+const config = applySettings(presetByName('quickstart'), ['data.size=16', 'train.batch=2', 'prior.width=32'])
+const model = modelConfig(config, 3)
+
+const parametersIn = (spec: Spec): number =>
+  flattenSpec(spec).reduce((sum, { spec: { shape } }) => sum + sizeOf(shape), 0)
+
+describe('describeModel', () => {
+  // Parameters, two moments and the average, four bytes each.
+  const once = [stage1Objective(model, 1), stage2Objective(model, 1)].map(
+    ({ spec }) => 16 * parametersIn(spec),
+  )
+  const onCpu = describeModel(config, 3)
+
+  it('counts the state once on the CPU, which updates it in place, and the process', () => {
+    expect(onCpu).toEqual(describeModel(config, 3, 'cpu'))
+    expect(onCpu.stages.map(({ stateBytes }) => stateBytes)).toEqual(once)
+    for (const { stateBytes, intermediateBytes, residentBytes } of onCpu.stages) {
+      expect(residentBytes).toBe(150 * 2 ** 20 + stateBytes + intermediateBytes)
+    }
+  })
+
+  it.each(['webgpu', 'cuda'] as const)(
+    'counts current and next state on %s, and the device alone',
+    (device) => {
+      const { stages, ...rest } = describeModel(config, 3, device)
+      const { stages: cpuStages, ...cpuRest } = onCpu
+      expect(rest).toEqual(cpuRest)
+      for (const [i, stage] of stages.entries()) {
+        const { intermediateBytes } = cpuStages[i]!
+        const [stateBytes, residentBytes] = [2 * once[i]!, 2 * once[i]! + intermediateBytes]
+        expect(stage).toEqual({ ...cpuStages[i], stateBytes, residentBytes })
+      }
+    },
+  )
+
+  it('leaves next states to the state: they add nothing to the intermediates', () => {
+    const w = input('w', [10])
+    const next = add(w, mul(w, w))
+    expect(peakIntermediateBytes([next], new Set([next]))).toBe(bytesOf(w)) // the product alone
+    expect(peakIntermediateBytes([next])).toBe(2 * bytesOf(w))
+  })
+})
