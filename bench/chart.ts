@@ -2,7 +2,7 @@
 import sharp from 'sharp'
 import { escapeMarkup } from '../src/report/escape.ts'
 import { formatNumber, logTicks } from '../src/report/ticks.ts'
-import type { CaseResult, PeerResult } from './report.ts'
+import type { CaseResult, PeerResult } from './result.ts'
 
 const width = 1120
 const left = 400

@@ -12,7 +12,8 @@ import { type Participant, type Served, serve, start } from './peer.ts'
 import { serveJax } from './peers/jax.ts'
 import { serveTfjs } from './peers/tfjs.ts'
 import { ownLaunch, type Peer, peers } from './peers.ts'
-import { type CaseResult, type PeerResult, row, tableHead, writeReport } from './report.ts'
+import { row, tableHead, writeReport } from './report.ts'
+import type { CaseResult, PeerResult } from './result.ts'
 
 /** Largest relative difference of values between a peer and us. */
 const tolerance = 1e-3

@@ -2,35 +2,8 @@
 import { join } from 'node:path'
 import { writeFileAtomic } from '../src/files/atomic.ts'
 import { drawChart } from './chart.ts'
-import { quiet, type Spread } from './measure.ts'
-
-/** A peer's part of a case. */
-export interface PeerResult {
-  readonly name: string
-  readonly settings: string
-  /** Largest relative difference of its values from ours. */
-  readonly error: number
-  readonly seconds: Spread
-  /** Its time over ours: above 1 we are faster. */
-  readonly ratio: Spread
-  readonly peakBytes: number
-}
-
-/** One case. */
-export interface CaseResult {
-  readonly name: string
-  readonly title: string
-  readonly gflopsPerRun: number
-  readonly seconds: Spread
-  /** Our rate over the rate of the matrix product in the same rounds. */
-  readonly shareOfMatmul: Spread
-  readonly peakBytes: number
-  /** Share of the machine that other programs took meanwhile. */
-  readonly disturbance: number
-  readonly peers: readonly PeerResult[]
-  /** Why a peer is missing, by its name. */
-  readonly skipped: Readonly<Record<string, string>>
-}
+import { quiet } from './measure.ts'
+import type { CaseResult, PeerResult } from './result.ts'
 
 const columns = [46, 10, 9, 9, 9] as const
 const line = (cells: readonly string[], rest: string): string =>

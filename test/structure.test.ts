@@ -1,35 +1,30 @@
-/** @file The structure of src/: which folder may import which, no cycles, and who may reach Node and native packages. */
-import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
+/**
+ * @file The structure of the repository: which folder may import which, no cycles, and who may reach Node and native
+ * packages.
+ */
+import { builtinModules } from 'node:module'
+import { posix } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { type Imports, importsBelow, reachedFrom, sourceOf } from './sources.ts'
+import { training } from './tiers.ts'
 
-const root = fileURLToPath(new URL('../src', import.meta.url))
+const everything = importsBelow('src', 'bench', 'examples', 'test')
 
-/** Files relative to src/ with forward slashes. */
-const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
-  .map((name) => name.replaceAll('\\', '/'))
-  .filter((name) => name.endsWith('.ts'))
-  .sort()
+/** The files below a folder with their imports. */
+const below = (folder: string): [string, Imports][] =>
+  [...everything].filter(([file]) => file.startsWith(`${folder}/`))
 
-/** What a file imports or re-exports, types included: files relative to src/, and packages by their specifier. */
-const importsOf = (
-  file: string,
-): { readonly own: readonly string[]; readonly packages: readonly string[] } => {
-  const path = join(root, file)
-  const names = ts.preProcessFile(readFileSync(path, 'utf8')).importedFiles.map(({ fileName }) => fileName)
-  const own = names.filter((name) => name.startsWith('.'))
-  return {
-    own: own.map((name) => relative(root, resolve(dirname(path), name)).replaceAll('\\', '/')),
-    packages: names.filter((name) => !name.startsWith('.')),
-  }
-}
-
-const imports = new Map(files.map((file) => [file, importsOf(file)]))
+/** Files of src/ by their path there, as are the files that they import. */
+const imports: ReadonlyMap<string, Imports> = new Map(
+  below('src').map(([file, { own, packages }]) => [
+    posix.relative('src', file),
+    { own: own.map((name) => posix.relative('src', name)), packages },
+  ]),
+)
+const files = [...imports.keys()]
 
 /** `engine/ops/core.ts` → `engine/ops`; the entry points are folders of their own. */
-const folderOf = (file: string): string => (file.includes('/') ? dirname(file) : file)
+const folderOf = (file: string): string => (file.includes('/') ? posix.dirname(file) : file)
 
 /** Folder → folders it may import besides itself, from the bottom up; every entry is in use. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
@@ -175,13 +170,6 @@ const nodeOnly: ReadonlySet<string> = new Set([
   ...['use', 'measure', 'stages', 'studies', 'commands', 'node.ts'],
 ])
 
-/** Everything that a file reaches, itself included. */
-const reachedFrom = (start: string): ReadonlySet<string> => {
-  const seen = new Set([start])
-  for (const file of seen) for (const next of imports.get(file)?.own ?? []) seen.add(next)
-  return seen
-}
-
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
   [...from].filter((file) => imports.get(file)!.packages.some(matches))
 
@@ -216,18 +204,63 @@ describe('folders of src/', () => {
   })
 })
 
-describe('files of src/', () => {
-  it('do not import each other in a cycle', () => {
-    const cyclic = files.filter((file) =>
-      imports.get(file)!.own.some((next) => next === file || reachedFrom(next).has(file)),
+describe('folders beside src/', () => {
+  /** Files and packages that files of a folder import and must not, with who does. */
+  const refused = (folder: string, isAllowed: (name: string) => boolean): string[] =>
+    below(folder).flatMap(([file, { own, packages }]) =>
+      [...own, ...packages].filter((name) => !isAllowed(name)).map((name) => `${file} → ${name}`),
+    )
+  const isOf = (folders: readonly string[], name: string): boolean =>
+    folders.some((folder) => name.startsWith(`${folder}/`))
+  const isFile = (name: string): boolean => /^(src|bench|examples|test|tools)\//.test(name)
+
+  it('bench is built on src and itself, and on nothing of tests', () => {
+    expect(below('bench').length).toBeGreaterThan(10)
+    expect(refused('bench', (name) => !isFile(name) || isOf(['src', 'bench'], name))).toEqual([])
+  })
+
+  it('examples use the package as anybody else: by its name, and Node', () => {
+    const { exports } = JSON.parse(sourceOf('package.json')) as { exports: object }
+    const entries = Object.keys(exports).map((key) => posix.join('unified-latents', key))
+    expect(refused('examples', (name) => entries.includes(name) || isNode(name))).toEqual([])
+  })
+
+  it('tests do not import what is built', () => {
+    const leftOut = (name: string): boolean => name.startsWith('dist/')
+    expect(refused('test', (name) => !leftOut(name))).toEqual([])
+  })
+
+  it('the tiers of tests name modules that there are', () => {
+    expect([...training].filter((name) => !everything.has(name))).toEqual([])
+  })
+
+  it("the package's name is its source for the compiler and tests, entry by entry as it is published", () => {
+    const { exports } = JSON.parse(sourceOf('package.json')) as {
+      exports: Readonly<Record<string, { readonly default: string }>>
+    }
+    const { compilerOptions } = JSON.parse(sourceOf('tsconfig.json')) as {
+      compilerOptions: { readonly paths: object }
+    }
+    const wanted = Object.entries(exports).map(([key, { default: built }]) => [
+      posix.join('unified-latents', key),
+      [built.replace('./dist/', './src/').replace(/\.mjs$/, '.ts')],
+    ])
+    expect(compilerOptions.paths).toEqual(Object.fromEntries(wanted))
+  })
+})
+
+describe('files', () => {
+  it('of src, bench, examples and test do not import each other in a cycle', () => {
+    const cyclic = [...everything.keys()].filter((file) =>
+      reachedFrom(everything, everything.get(file)!.own).has(file),
     )
     expect(cyclic).toEqual([])
   })
 
   it('name packages as Node does: node:fs, not fs', () => {
-    const builtin =
-      /^(assert|buffer|child_process|crypto|events|fs|module|os|path|stream|url|util|worker_threads)\b/
-    expect(filesThatImport((name) => builtin.test(name))).toEqual([])
+    const bare = (name: string): boolean => builtinModules.includes(name)
+    const found = [...everything].filter(([, { packages }]) => packages.some(bare)).map(([file]) => file)
+    expect(found).toEqual([])
   })
 })
 
@@ -255,7 +288,7 @@ describe('src/index.ts and src/ops.ts', () => {
     ['index.ts', 20],
     ['ops.ts', 10],
   ])('%s reaches nothing that needs Node', (entry, least) => {
-    const reached = reachedFrom(entry)
+    const reached = reachedFrom(imports, [entry])
     expect(reached.size).toBeGreaterThan(least)
     const native = (name: string): boolean => isNode(name) || isNative(name) || name === 'sharp'
     expect(filesThatImport(native, reached)).toEqual([])
@@ -263,7 +296,7 @@ describe('src/index.ts and src/ops.ts', () => {
   })
 
   it('would be caught if it did: src/node.ts reaches all three', () => {
-    const reached = [...reachedFrom('node.ts')]
+    const reached = [...reachedFrom(imports, ['node.ts'])]
     expect(filesThatImport(isNode, reached)).not.toEqual([])
     expect(filesThatImport(isNative, reached)).not.toEqual([])
   })

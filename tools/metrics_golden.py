@@ -5,7 +5,7 @@ python3-scipy python3-skimage python3-pil; made with PyTorch 1.13, SciPy 1.10, s
 
     /usr/bin/python3 tools/metrics_golden.py
 
-Inputs are drawn here, rounded to float32 and stored in test/golden/metrics.safetensors beside resized pictures;
+Inputs are drawn here, rounded to float32 and stored in test/golden/metrics.safetensors beside resized images;
 numbers are stored as float64 in test/golden/metrics.json. The feature network is walked layer by layer as its
 topology file lists them, in float64, without folding normalisation into weights.
 """
@@ -182,7 +182,7 @@ def main():
     numbers["ssim"] = ssim(original, changed)
 
     picture = np.random.default_rng(5).integers(0, 256, (17, 13, 3))
-    tensors["resize/picture"] = picture
+    tensors["resize/image"] = picture
     for height, width in ((7, 9), (23, 31), (17, 13), (23, 6)):
         for rule, resize in (("bilinear-tf1", tf1), ("bilinear", half_pixel), ("bicubic-antialias", pil_bicubic)):
             tensors[f"resize/{rule}/{height}x{width}"] = resize(picture, height, width)

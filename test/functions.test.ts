@@ -1,0 +1,103 @@
+/** @file How src/ is written: short functions of few parameters, and types that are not talked around. */
+import ts from 'typescript'
+import { describe, expect, it } from 'vitest'
+import { filesBelow, sourceOf } from './sources.ts'
+
+/** Longest function, in lines from its first to its last, and most parameters. */
+const [mostLines, mostParameters] = [80, 6]
+
+/** What is over the limits today. Both lists may only shrink: a function that is none of them any more is taken out. */
+const longFunctions: readonly string[] = [
+  'src/commands/training.ts trainingCommands',
+  'src/commands/using.ts usingCommands',
+  'src/measure/quality.ts measureQuality',
+  'src/stages/stage.ts runStage',
+]
+const manyParameters: readonly string[] = [
+  'src/method/evaluate.ts evaluateStage1',
+  'src/method/networks/decoder.ts decoderV',
+  'src/metrics/linearAlgebra.ts addRowPair', // the innermost loop: an object for each call would cost its speed
+]
+/** Casts by way of unknown: inputs of a traced function are named by what traces it. This list, too, may only shrink. */
+const castsByUnknown: readonly string[] = [
+  'src/method/codec.ts step as unknown as StepInputs',
+  'src/method/evaluate.ts inputs as unknown as Stage1Inputs',
+  'src/method/evaluate.ts inputs as unknown as Stage2Inputs',
+  'src/method/generator.ts inputs as unknown as StepInputs',
+  'src/method/generator.ts step as unknown as StepInputs',
+  'src/method/stage1.ts inputs as unknown as Stage1Inputs',
+  'src/method/stage2.ts inputs as unknown as Stage2Inputs',
+]
+
+interface Found {
+  readonly long: string[]
+  readonly wide: string[]
+  readonly casts: string[]
+  readonly any: string[]
+}
+
+const nameOf = (node: ts.SignatureDeclaration): string => {
+  const named = node.name ?? (ts.isVariableDeclaration(node.parent) ? node.parent.name : undefined)
+  return (
+    named?.getText() ??
+    `a function in line ${node.getSourceFile().getLineAndCharacterOfPosition(node.pos).line + 1}`
+  )
+}
+
+/** What of a source is over the limits, each with the file's name before it. */
+const examine = (file: string, text: string): Found => {
+  const found: Found = { long: [], wide: [], casts: [], any: [] }
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
+  const lineAt = (position: number): number => source.getLineAndCharacterOfPosition(position).line + 1
+  const visit = (node: ts.Node): void => {
+    if (ts.isFunctionLike(node)) {
+      const lines = lineAt(node.end) - lineAt(node.getStart()) + 1
+      if (lines > mostLines) found.long.push(`${file} ${nameOf(node)}`)
+      if (node.parameters.length > mostParameters) found.wide.push(`${file} ${nameOf(node)}`)
+    }
+    if (ts.isAsExpression(node) && ts.isAsExpression(node.expression))
+      found.casts.push(`${file} ${node.getText()}`)
+    if (node.kind === ts.SyntaxKind.AnyKeyword) found.any.push(`${file} line ${lineAt(node.getStart())}`)
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+const examined = filesBelow('src').map((file) => examine(file, sourceOf(file)))
+const all = (part: keyof Found): string[] => examined.flatMap((found) => found[part])
+
+describe('src/', () => {
+  it(`has no function over ${mostLines} lines but the known ones`, () => {
+    expect(all('long')).toEqual(longFunctions)
+  })
+
+  it(`has no function of more than ${mostParameters} parameters but the known ones`, () => {
+    expect(all('wide')).toEqual(manyParameters)
+  })
+
+  it('casts by way of unknown where it is known to, and nowhere else', () => {
+    expect(all('casts')).toEqual(castsByUnknown)
+  })
+
+  it('uses any nowhere', () => {
+    expect(all('any')).toEqual([])
+  })
+})
+
+describe('each of them would be found:', () => {
+  const nothing: Found = { long: [], wide: [], casts: [], any: [] }
+  const parameters = 'a, b, c, d, e, f, g'
+
+  it.each<[string, string, Partial<Found>]>([
+    ['a line too many', `const own = () => {\n${'x()\n'.repeat(79)}}`, { long: ['it.ts own'] }],
+    ['no line too many', `const own = () => {\n${'x()\n'.repeat(78)}}`, {}],
+    ['a method', `class Box {\n method(${parameters}) {} }`, { wide: ['it.ts method'] }],
+    ['a type', `\ntype Wide = (${parameters}) => void`, { wide: ['it.ts a function in line 2'] }],
+    ['a double cast', 'const b = a as unknown as string', { casts: ['it.ts a as unknown as string'] }],
+    ['a single cast', 'const b = a as unknown', {}],
+    ['any', 'const any = 1\nlet b: readonly any[]', { any: ['it.ts line 2'] }],
+  ])('%s', (_, text, expected) => {
+    expect(examine('it.ts', text)).toEqual({ ...nothing, ...expected })
+  })
+})
