@@ -1,11 +1,12 @@
 /** @file What a case is, and the numbers that all cases draw. */
 import { fillNormal, streamKey } from '../src/engine/host/random.ts'
-import { type HostTensor, type Shape, zeros } from '../src/engine/host/tensor.ts'
+import { float32, floats, type HostTensor, type Shape, zeros } from '../src/engine/host/tensor.ts'
 import { forwardFlops } from '../src/engine/ir/cost.ts'
 import type { Value } from '../src/engine/ir/graph.ts'
 import { flattenSpec, initialParams, type Spec } from '../src/engine/nn/params.ts'
 import type { Runtime } from '../src/engine/runtime/runtime.ts'
-import type { ModelConfig } from '../src/method/config.ts'
+import { imageOf, type ModelConfig } from '../src/method/config.ts'
+import { batchShape } from '../src/method/networks/shapes.ts'
 
 export type Tensors = Readonly<Record<string, HostTensor>>
 
@@ -54,9 +55,11 @@ export const normal = (shape: Shape, name: string): HostTensor => {
   return tensor
 }
 
-/** Images in (−1, 1), flat. */
-export const drawnImages = (model: ModelConfig, B: number): Float32Array =>
-  (normal(imageShape(model, B), 'images').data as Float32Array).map(Math.tanh)
+/** Images [B, 3, H, W] in (−1, 1). */
+export const drawnImages = (model: ModelConfig, B: number): HostTensor => {
+  const images = normal(batchShape(imageOf(model), B), 'images')
+  return float32(images.shape, floats(images).map(Math.tanh))
+}
 
 export const gflopsOf = (outputs: Readonly<Record<string, Value>>): number =>
   forwardFlops(Object.values(outputs)) / 1e9

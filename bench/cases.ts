@@ -3,6 +3,7 @@ import { presetByName } from '../src/config/load.ts'
 import type { Config } from '../src/config/schema.ts'
 import { trace } from '../src/engine/ir/program.ts'
 import { matmul } from '../src/engine/ops/matmul.ts'
+import { stages } from '../src/stages/list.ts'
 import { attentionBlock, blockCase, residualBlock } from './blocks.ts'
 import { type Case, gflopsOf, normal, type Tensors } from './case.ts'
 import { codecCase } from './codec.ts'
@@ -44,8 +45,7 @@ export const matmulCase: Case = {
 /** All cases in the order of the table. */
 export const allCases = (): Case[] => [
   matmulCase,
-  ...configs().map((config) => trainingCase('stage1', config)),
-  ...configs().map((config) => trainingCase('stage2', config)),
+  ...stages.flatMap((stage) => configs().map((config) => trainingCase(stage, config))),
   ...(['decode', 'reconstruct', 'encode'] as const).flatMap((kind) =>
     configs().map((config) => codecCase(kind, config)),
   ),

@@ -1,11 +1,14 @@
 /** @file The frozen stage 1 in use as cases: encoder, decoder sampling, reconstruction. */
 import { type Config, modelConfig } from '../src/config/schema.ts'
-import type { StepInputs } from '../src/method/chain.ts'
+import type { HostTensor } from '../src/engine/host/tensor.ts'
+import { autoencoderObjective } from '../src/method/autoencoder.ts'
 
-import { createCodec } from '../src/method/codec.ts'
+import { createCodec, tracedDecoderStep, tracedEncoder } from '../src/method/codec.ts'
+import { imageOf, latentOf } from '../src/method/config.ts'
+import { numberedNoise } from '../src/method/diffusion/draws.ts'
 import { samplerSteps } from '../src/method/diffusion/sampler.ts'
+import { batchShape } from '../src/method/networks/shapes.ts'
 import { decoderSchedule } from '../src/method/objective/schedules.ts'
-import { traceFrozen } from '../src/train/frozen.ts'
 
 import { type Case, classes, drawnImages, drawnParams, gflopsOf, normal, seed } from './case.ts'
 
@@ -26,44 +29,31 @@ export const codecCase = (kind: 'encode' | 'decode' | 'reconstruct', config: Con
     prepare: async (runtime, handOver) => {
       const model = modelConfig(config, classes)
       const sampler = { kind: 'ddim', steps, variance: 0 } as const
-      const spec = stage1Spec(model)
+      const { spec } = autoencoderObjective(model, 1)
       const params = drawnParams(spec)
       const codec = createCodec(runtime, model, params, B)
+      const [images, latents] = [batchShape(imageOf(model), B), batchShape(latentOf(model), B)]
       const x = drawnImages(model, B)
-      const z0 = normal(latentShape(model, B), 'z0')
-      const output = async (): Promise<Float32Array> => {
-        if (kind === 'decode') return codec.decode(z0.data as Float32Array, seed, sampler)
+      const z0 = normal(latents, 'z0')
+      const output = async (): Promise<HostTensor> => {
+        if (kind === 'decode') return codec.decode(z0, seed, sampler)
         const z = await codec.encode(x)
         return kind === 'encode' ? z : codec.decode(codec.addNoise(z, seed), seed, sampler)
       }
-      const grid = latentGrid(model)
-      const images = imageShape(model, B)
       handOver({
         params,
         inputs: {
-          x: { dtype: 'float32', shape: images, data: x },
+          x,
           z0,
-          z0Eps: batchNoise(latentShape(model, B), seed, 'z0', 0),
-          xTEps: batchNoise(images, seed, 'decode', 0),
+          z0Eps: numberedNoise(latents, seed, 'z0', 0),
+          xTEps: numberedNoise(images, seed, 'decode', 0),
         },
-        expected: {
-          output: {
-            dtype: 'float32',
-            shape: kind === 'encode' ? [B, model.latent.channels, grid, grid] : images,
-            data: await output(),
-          },
-        },
-        info: { kind, config: model, steps: samplerSteps(decoderSchedule(model), sampler, 'clean') },
+        expected: { output: await output() },
+        info: { kind, config: model, steps: samplerSteps(decoderSchedule(imageOf(model)), sampler, 'clean') },
       })
-      const encoder = traceFrozen('encode', params, { x: { shape: images } }, (lookUp, inputs) => ({
-        z: zClean(model, lookUp, inputs.x!),
-      }))
-      const specs = { z0: { shape: latentShape(model, B) }, ...stepSpecs(images) }
-      const decoder = traceFrozen('decode', params, specs, (lookUp, { z0: z, ...step }) => ({
-        x: decoderStep(model, lookUp, z!, step as unknown as StepInputs),
-      }))
-      const once = kind === 'decode' ? 0 : gflopsOf(encoder.outputs)
-      return { gflops: once + (kind === 'encode' ? 0 : steps * gflopsOf(decoder.outputs)), run: output }
+      const once = kind === 'decode' ? 0 : gflopsOf(tracedEncoder(model, params, B).program.outputs)
+      const each = kind === 'encode' ? 0 : gflopsOf(tracedDecoderStep(model, params, B).program.outputs)
+      return { gflops: once + steps * each, run: output }
     },
   }
 }

@@ -5,41 +5,9 @@ import { type HostTensor, scalar, zeros } from '../src/engine/host/tensor.ts'
 import type { ModelConfig } from '../src/method/config.ts'
 import { optimizerOf } from '../src/stages/runStage.ts'
 
-import type { Objective } from '../src/train/objective.ts'
+import type { Stage } from '../src/stages/stage.ts'
 import { initialState, slabsOf, traceTrainStep } from '../src/train/step.ts'
-import { type Case, classes, drawnImages, drawnParams, gflopsOf, normal, seed, type Tensors } from './case.ts'
-
-interface Training {
-  readonly batch: number
-  readonly lr: number
-  readonly emaDecay: number
-  objective(model: ModelConfig): Objective
-  /** What is fed at each step; images and latents stay the same. */
-  feeds(model: ModelConfig): (step: number) => Tensors
-}
-
-const stage1 = ({ train }: Config): Training => ({
-  batch: train.batch,
-  lr: train.lr,
-  emaDecay: train.stage1.emaDecay,
-  objective: (model) => stage1Objective(model, train.batch),
-  feeds: (model) => {
-    const images = drawnImages(model, train.batch)
-    return (step) => stage1Feeds(model, images, seed, step, 1)
-  },
-})
-
-const stage2 = ({ train: { stage2 } }: Config): Training => ({
-  batch: stage2.batch,
-  lr: stage2.lr,
-  emaDecay: stage2.emaDecay,
-  objective: (model) => stage2Objective(model, stage2.batch),
-  feeds: (model) => {
-    const latents = normal(latentShape(model, stage2.batch), 'latents').data as Float32Array
-    const labels = Int32Array.from({ length: stage2.batch }, (_, i) => i % classes)
-    return (step) => stage2Feeds(model, latents, labels, seed, step)
-  },
-})
+import { type Case, classes, drawnParams, gflopsOf, seed, type Tensors } from './case.ts'
 
 const withoutDropout = (model: ModelConfig): ModelConfig => ({
   ...model,
@@ -50,26 +18,27 @@ const withoutDropout = (model: ModelConfig): ModelConfig => ({
 /** Steps on one batch whose losses must agree: the second and third show that the updates agree too. */
 const checkedSteps = 3
 
-export const trainingCase = (kind: 'stage1' | 'stage2', config: Config): Case => {
-  const training = (kind === 'stage1' ? stage1 : stage2)(config)
+/** Training steps of a stage on one batch. */
+export const trainingCase = (stage: Stage, config: Config): Case => {
+  const { batch, lr, emaDecay } = stage.settings(config)
   const optimizer = optimizerOf(config)
   const scalarsAt = (step: number): Tensors => ({
-    lr: scalar(training.lr),
+    lr: scalar(lr),
     correction1: scalar(1 / (1 - optimizer.beta1 ** (step + 1))),
     correction2: scalar(1 / (1 - optimizer.beta2 ** (step + 1))),
-    emaDecay: scalar(training.emaDecay),
+    emaDecay: scalar(emaDecay),
   })
   return {
-    name: `${kind}/${config.name}`,
-    title: `${config.name} ${kind === 'stage1' ? 'stage 1' : 'stage 2'} step, batch ${training.batch}`,
+    name: `${stage.name}/${config.name}`,
+    title: `${config.name} stage ${stage.flag} step, batch ${batch}`,
     prepare: async (runtime, handOver) => {
       const model = modelConfig(config, classes)
-      const { spec } = training.objective(model)
+      const { spec } = stage.objective(model, batch)
       const params = drawnParams(spec)
-      const feedsAt = training.feeds(model)
+      const feedsAt = stage.madeUpFeeds(model, batch, seed)
       const inputs = feedsAt(0)
       const compile = async (own: ModelConfig) => {
-        const { program, updates } = traceTrainStep(training.objective(own), optimizer)
+        const { program, updates } = traceTrainStep(stage.objective(own, batch), optimizer)
         return {
           executable: await runtime.compile(program, { updates }),
           gflops: 3 * gflopsOf({ loss: program.outputs.loss! }),
@@ -86,12 +55,11 @@ export const trainingCase = (kind: 'stage1' | 'stage2', config: Config): Case =>
       losses.forEach((l, i) => {
         loss.data[i] = l.data[0] as number
       })
-      const { lr, emaDecay } = training
       handOver({
         params,
         inputs,
         expected: { loss },
-        info: { kind, config: model, optimizer: { ...optimizer, lr, emaDecay } },
+        info: { kind: stage.name, config: model, optimizer: { ...optimizer, lr, emaDecay } },
       })
       const dropsOut = JSON.stringify(model) !== JSON.stringify(withoutDropout(model))
       if (dropsOut) await still.executable.dispose()

@@ -4,9 +4,15 @@ import pc from 'picocolors'
 import { ConfigError } from '../config/load.ts'
 import { measureRun } from '../measure/measureRun.ts'
 import { evaluate } from '../measure/reconstruct.ts'
-import { partsOfVariant } from '../method/objective/variants.ts'
+import { partsOfVariant } from '../method/variants.ts'
 import type { FeatureComparison } from '../metrics/compareFeatures.ts'
-import type { ClipFigures, ClipScore, Evaluation, Quality } from '../metrics/figures.ts'
+import {
+  type ClipFigures,
+  type ClipScore,
+  type Evaluation,
+  measuredEntries,
+  type Quality,
+} from '../metrics/figures.ts'
 import { writeQuality } from '../runs/results.ts'
 import { openRun } from '../use/openRun.ts'
 import {
@@ -41,13 +47,11 @@ const clipLines = ({ reconstructions, originals, samples, originalsByClass }: Cl
 
 /** Figures of `ul evaluate`, and by features where they were asked for. */
 export const evaluationText = (figures: Evaluation | null, quality: Quality | null): string => {
-  const lines = Object.entries(figures ?? {}).flatMap(
-    ([name, value]: [string, Evaluation[keyof Evaluation]]) =>
-      value === null || value === undefined
-        ? []
-        : typeof value === 'number'
-          ? [`${name}  ${value.toPrecision(5)}`]
-          : [`${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`],
+  const entries = figures === null ? [] : measuredEntries(figures)
+  const lines = entries.map(([name, value]) =>
+    typeof value === 'number'
+      ? `${name}  ${value.toPrecision(5)}`
+      : `${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`,
   )
   if (quality === null) return lines.join('\n')
   const { protocol, reconstruction, generation, clip } = quality

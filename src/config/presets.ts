@@ -1,6 +1,6 @@
 /** @file The presets, one literal table each. */
 
-import { noVariant } from '../method/objective/variants.ts'
+import { noVariant } from '../method/variants.ts'
 import { type Config, configVersion } from './schema.ts'
 
 const training: Config['train'] = {

@@ -4,14 +4,7 @@ import { conditionNames } from '../method/conditions/list.ts'
 import type { BaseSettings, DecoderSettings, ModelConfig } from '../method/config.ts'
 import { type SamplerKind, samplerKinds } from '../method/diffusion/sampler.ts'
 import type { EncoderSizes, LatentConfig, TransformerSizes } from '../method/networks/config.ts'
-import {
-  distortions,
-  noVariant,
-  posteriors,
-  rates,
-  spaces,
-  type VariantConfig,
-} from '../method/objective/variants.ts'
+import { distortions, noVariant, posteriors, rates, spaces, type VariantConfig } from '../method/variants.ts'
 
 /** Which images, and how they are drawn. */
 export interface DataConfig {

@@ -18,8 +18,8 @@ import type { ImportTransformers } from '../features/transformers.ts'
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
 import { imageOf } from '../method/config.ts'
 import { describeSampler, type Guidance } from '../method/diffusion/sampler.ts'
-import { partsOfVariant } from '../method/objective/variants.ts'
 import { batchFor, type ImageSet } from '../method/programs.ts'
+import { partsOfVariant } from '../method/variants.ts'
 import { compareFeatureSets } from '../metrics/compareFeatures.ts'
 import { type FeatureSet, featureSet } from '../metrics/featureSet.ts'
 import type { Quality } from '../metrics/figures.ts'
@@ -27,7 +27,7 @@ import { type Conditioned, factsLike, generatesByClass } from '../use/facts.ts'
 import { evenly } from '../use/images.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { decoderSampler, latentSampler } from '../use/samplers.ts'
-import { openClipScores } from './clipScores.ts'
+import { type ClipScores, openClipScores } from './clipScores.ts'
 
 /** What to measure and how. */
 export interface QualityOptions {
@@ -170,92 +170,108 @@ const chosen = (set: FeatureSet, indices: readonly number[]): FeatureSet =>
     set.dimension,
   )
 
+/** Which images of a source are reconstructed, and like which samples are drawn: classes as often as the data has them. */
+const indicesOf = (source: ImageSource, samples: number) => ({
+  positions: evenly(samples, source.count),
+  sampled: Array.from({ length: samples }, (_, i) => Math.floor((i * source.count) / samples)),
+})
+
+/** What of a run is measured: its configuration decides whether there is something to reconstruct. */
+interface Measuring {
+  readonly run: OpenedRun
+  readonly source: ImageSource
+  readonly options: QualityOptions & { readonly atOnce: number }
+}
+
+/** CLIP scores of what is measured, where they are asked for. */
+const openClip = ({ run, source, options }: Measuring): Promise<ClipScores> | null => {
+  const { clip, importer, reconstructs, generates, samples, atOnce } = options
+  if (clip === undefined) return null
+  const { positions, sampled } = indicesOf(source, samples)
+  const showsClasses = generates && generatesByClass(run.config, run.model.classes)
+  return openClipScores(source, {
+    model: clip === true ? undefined : clip,
+    importer,
+    positions: reconstructs ? positions : [],
+    // Samples without classes show nothing that a class name says.
+    sampled: showsClasses ? sampled : [],
+    atOnce,
+  })
+}
+
+/** Distances of reconstructions and of samples, whose bytes `clip` sees as they pass. */
+const distances = async (
+  { run, source, options }: Measuring,
+  { network, identity }: NamedNetwork,
+  clip: ClipScores | null,
+): Promise<Pick<Quality, 'reconstruction' | 'generation'>> => {
+  const { samples, seed, guidance, fitBias, reconstructs, generates, atOnce } = options
+  const { positions, sampled } = indicesOf(source, samples)
+  const batch = batchFor(samples, imageOf(run.model))
+  const codec = run.codec(batch)
+  const [sampler, decoder] = [latentSampler(run.config), decoderSampler(run.config)]
+  const key = hashOf(identity, network.describe(), source.fingerprint)
+  const reconstruct = async (first: number, n: number): Promise<HostTensor> => {
+    const images = await readImages(source, positions.slice(first, first + n))
+    const z0 = codec.addNoise(await codec.encode(images, seed, first), seed, first)
+    return codec.decode(z0, seed, decoder, first)
+  }
+  const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
+  try {
+    const real = await sourceFeatures(network, key, source, atOnce)
+    const all = { count: positions.length, atOnce }
+    const reconstruction = !reconstructs
+      ? null
+      : compare(chosen(real, positions), await featuresOf(network, all, reconstruct, clip?.reconstructed))
+    if (!generates) return { reconstruction, generation: null }
+    const facts = sampled.map((i) => factsLike(run, source, i))
+    const generator = run.generator(batch)
+    const generate = async (first: number, n: number): Promise<HostTensor> => {
+      const own = facts.slice(first, first + n)
+      const z0 = await generator.generate({ facts: own, seed, sampler, guidance, first })
+      return codec.decode(z0, seed + 1, decoder, first)
+    }
+    const made = await featuresOf(network, { count: samples, atOnce }, generate, clip?.generated)
+    await generator.dispose()
+    return { reconstruction, generation: compare(real, made) }
+  } finally {
+    await codec.dispose()
+  }
+}
+
+/** What was compared with what, and how it was made. */
+const protocolOf = ({ run, source, options }: Measuring, network: FeatureNetwork): Quality['protocol'] => {
+  const { samples, reconstructs, generates } = options
+  const { positions } = indicesOf(source, samples)
+  const by = run.config.sampler.generator
+  const against = `${samples} samples by the ${by} model against all ${source.count} images of ${source.name}`
+  return {
+    network: network.describe(),
+    quantiser: quantiserName,
+    ...(reconstructs ? { reconstructionsOf: `${positions.length} images of ${source.name}` } : {}),
+    ...(generates ? { samplesAgainst: against } : {}),
+    ...samplingOf(run, options),
+  }
+}
+
 /** @param source training images: 291 held-out ones, say, are too few for a covariance */
 export const measureQuality = async (
   run: OpenedRun,
   source: ImageSource,
-  options: QualityOptions,
+  given: QualityOptions,
 ): Promise<Quality> => {
-  const { config, model } = run
-  const { samples, seed, guidance, fitBias, atOnce = 256 } = options
-  const reconstructs = options.reconstructs && partsOfVariant(model.variant).space.isLearned
-  const positions = evenly(samples, source.count)
-  // Classes are drawn as often as the training images have them, which samples are compared with.
-  const sampled = Array.from({ length: samples }, (_, i) => Math.floor((i * source.count) / samples))
-  const { network, identity } = await openFeatures(options.features, options.importer)
-  const clip =
-    options.clip === undefined
-      ? null
-      : await openClipScores(source, {
-          model: options.clip === true ? undefined : options.clip,
-          importer: options.importer,
-          positions: reconstructs ? positions : [],
-          // Samples without classes show nothing that a class name says.
-          sampled: options.generates && generatesByClass(config, model.classes) ? sampled : [],
-          atOnce,
-        }).catch(async (error: unknown) => {
-          await network.dispose()
-          throw error
-        })
-  const batch = batchFor(samples, imageOf(model))
-  const codec = run.codec(batch)
-  const [chain, decoder] = [latentSampler(config), decoderSampler(config)]
+  const { isLearned } = partsOfVariant(run.model.variant).space
+  const reconstructs = given.reconstructs && isLearned
+  const measuring = { run, source, options: { atOnce: 256, ...given, reconstructs } }
+  const named = await openFeatures(given.features, given.importer)
+  let clip: ClipScores | null = null
   try {
-    const real = await sourceFeatures(
-      network,
-      hashOf(identity, network.describe(), source.fingerprint),
-      source,
-      atOnce,
-    )
-    const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
-    const reconstruct = async (first: number, n: number): Promise<HostTensor> => {
-      const images = await readImages(source, positions.slice(first, first + n))
-      const z0 = codec.addNoise(await codec.encode(images, seed, first), seed, first)
-      return codec.decode(z0, seed, decoder, first)
-    }
-    const reconstruction = !reconstructs
-      ? null
-      : compare(
-          chosen(real, positions),
-          await featuresOf(network, { count: positions.length, atOnce }, reconstruct, clip?.reconstructed),
-        )
-    const facts = sampled.map((i) => factsLike(run, source, i))
-    const generator = options.generates ? run.generator(batch) : null
-    const generation =
-      generator &&
-      compare(
-        real,
-        await featuresOf(
-          network,
-          { count: samples, atOnce },
-          async (first, n) => {
-            const own = facts.slice(first, first + n)
-            const z0 = await generator.generate({ facts: own, seed, sampler: chain, guidance, first })
-            return codec.decode(z0, seed + 1, decoder, first)
-          },
-          clip?.generated,
-        ),
-      )
-    await generator?.dispose()
-    return {
-      protocol: {
-        network: network.describe(),
-        quantiser: quantiserName,
-        ...(reconstructs ? { reconstructionsOf: `${positions.length} images of ${source.name}` } : {}),
-        ...(options.generates
-          ? {
-              samplesAgainst: `${samples} samples by the ${config.sampler.generator} model against all ${source.count} images of ${source.name}`,
-            }
-          : {}),
-        ...samplingOf(run, options),
-      },
-      reconstruction,
-      generation,
-      ...(clip === null ? {} : { clip: await clip.figures() }),
-    }
+    clip = await openClip(measuring)
+    const found = await distances(measuring, named, clip)
+    const protocol = protocolOf(measuring, named.network)
+    return { protocol, ...found, ...(clip === null ? {} : { clip: await clip.figures() }) }
   } finally {
-    await codec.dispose()
-    await network.dispose()
+    await named.network.dispose()
     await clip?.dispose()
   }
 }

@@ -28,7 +28,7 @@ import {
   type RateTerms,
 } from './objective/parts.ts'
 import { elboLevels } from './objective/schedules.ts'
-import { partsOfVariant } from './objective/variants.ts'
+import { partsOfVariant } from './variants.ts'
 
 /** Inputs of the objective; what noises and levels are of: see RateInputs and DistortionInputs. */
 export type AutoencoderInputs = RateInputs & Omit<DistortionInputs, 'dropout'> & { readonly z0Eps: Value }

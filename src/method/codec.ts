@@ -1,22 +1,24 @@
 /** @file The frozen stage 1 in use: images to clean latents, noisy latents to images. Always the averaged weights. */
+
 import { countOf, float32, floats, type HostTensor, paddedExamples, zeros } from '../engine/host/tensor.ts'
+import type { Value } from '../engine/ir/graph.ts'
 import { depthToSpace, spaceToDepth } from '../engine/ops/conv.ts'
 import { constant } from '../engine/ops/core.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import { traceFrozen, type Weights } from '../train/frozen.ts'
+import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { encoderNetwork } from './autoencoder.ts'
-import { predicted, runChain, stepInputs, stepUpdates, takeStep } from './chain.ts'
+import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
 import { imageOf, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { numberedNoise } from './diffusion/draws.ts'
 import { type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from './diffusion/schedule.ts'
-import { decoderNetwork } from './networks/decoder.ts'
+import { type Decoder, decoderNetwork } from './networks/decoder.ts'
 import { batchShape } from './networks/shapes.ts'
 import { drawnLatent } from './objective/parts.ts'
 import { decoderSchedule, filled } from './objective/schedules.ts'
 import { clipPixels } from './objective/spaces.ts'
-import { partsOfVariant } from './objective/variants.ts'
 import { compiledOnUse, inBatches } from './programs.ts'
+import { partsOfVariant } from './variants.ts'
 
 /** Encoder and decoder ready to run. Examples are numbered from `first` (0 when absent), so that parts of a set draw on. */
 export interface Codec {
@@ -72,41 +74,57 @@ const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTenso
   )
 }
 
+/** One step of the decoder towards the image, from z_0 [B, c, h, w]; x̂ is clipped to the pixels' range [−1, 1]. */
+export const decoderStep = (
+  model: ModelConfig,
+  decoder: Decoder,
+  z0: Value,
+  step: StepInputs,
+): ReturnType<typeof takeStep> => {
+  const { xT, logSnr } = step
+  const z0LogSnr = constant(filled(z0.shape[0]!, model.latent.logSnr0))
+  return takeStep(step, clipPixels(predicted(step, decoder({ xT, z0, logSnr, z0LogSnr }))))
+}
+
+/** The encoder as a program: images `x` and the noise `zDraw` of a learned variance to clean latents `z`. */
+export const tracedEncoder = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+): FrozenProgram<'x' | 'zDraw', 'z'> => {
+  const inputs = {
+    x: { shape: batchShape(imageOf(model), B) },
+    zDraw: { shape: batchShape(latentOf(model), B) },
+  }
+  const networks = { encoder: encoderNetwork(model) }
+  return traceFrozen('encode', { weights, networks, inputs }, ({ encoder }, { x, zDraw }) => ({
+    z: drawnLatent(encoder(x), zDraw),
+  }))
+}
+
+/** A step of the decoder as a program, given noisy latents `z0`. */
+export const tracedDecoderStep = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+): FrozenProgram<'z0' | keyof StepInputs, 'x' | 'xHat'> => {
+  const inputs = {
+    z0: { shape: batchShape(latentOf(model), B) },
+    ...stepInputs(batchShape(imageOf(model), B)),
+  }
+  const networks = { decoder: decoderNetwork(partConfig(model).decoder) }
+  return traceFrozen('decode', { weights, networks, inputs }, ({ decoder }, { z0, ...step }) =>
+    decoderStep(model, decoder, z0, step),
+  )
+}
+
 /** The codec of a trained encoder and decoder. */
 const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Codec => {
   const [images, latents] = [batchShape(imageOf(model), B), batchShape(latentOf(model), B)]
   const { isOneStep } = partsOfVariant(model.variant).distortion
   const draws = model.variant.variance === 'learned'
-  const encoder = compiledOnUse(runtime, () =>
-    traceFrozen(
-      'encode',
-      {
-        weights,
-        networks: { encoder: encoderNetwork(model) },
-        inputs: { x: { shape: images }, zDraw: { shape: latents } },
-      },
-      (networks, { x, zDraw }) => ({ z: drawnLatent(networks.encoder(x), zDraw) }),
-    ),
-  )
-  const decoder = compiledOnUse(
-    runtime,
-    () =>
-      traceFrozen(
-        'decode',
-        {
-          weights,
-          networks: { decoder: decoderNetwork(partConfig(model).decoder) },
-          inputs: { z0: { shape: latents }, ...stepInputs(images) },
-        },
-        (networks, { z0, ...step }) => {
-          const z0LogSnr = constant(filled(B, model.latent.logSnr0))
-          const { xT, logSnr } = step
-          const vHat = networks.decoder({ xT, z0, logSnr, z0LogSnr })
-          return takeStep(step, clipPixels(predicted(step, vHat)))
-        },
-      ),
-    stepUpdates,
-  )
+  const encoder = compiledOnUse(runtime, () => tracedEncoder(model, weights, B))
+  const decoder = compiledOnUse(runtime, () => tracedDecoderStep(model, weights, B), stepUpdates)
   return {
     encode: (x, seed = 0, first = 0) =>
       inBatches(countOf(x), B, async (from) => {

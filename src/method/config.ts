@@ -12,7 +12,7 @@ import type {
 import type { EncoderConfig } from './networks/encoder.ts'
 import { type Extent, imageChannels, imageExtent } from './networks/shapes.ts'
 import type { PartConfig } from './objective/parts.ts'
-import { posteriors, type VariantConfig } from './objective/variants.ts'
+import { posteriors, type VariantConfig } from './variants.ts'
 
 /** The decoder and its objective. */
 export interface DecoderSettings extends DecoderSizes {
@@ -50,23 +50,18 @@ export interface ModelConfig {
   readonly recompute: boolean
 }
 
-/** What an image measures. */
-export const imageOf = ({ size, frames }: Pick<ModelConfig, 'size' | 'frames'>): Extent =>
-  imageExtent(size, frames)
+/** What an image measures, or one frame of a clip: networks have no time axis yet. */
+export const imageOf = ({ size }: Pick<ModelConfig, 'size'>): Extent => imageExtent(size)
 
 /** What a latent measures. @throws when the sizes do not divide. */
-export const latentOf = ({
-  size,
-  frames,
-  latent,
-}: Pick<ModelConfig, 'size' | 'frames' | 'latent'>): Extent => {
+export const latentOf = ({ size, latent }: Pick<ModelConfig, 'size' | 'latent'>): Extent => {
   const { channels, downsample } = latent
   if (size % downsample !== 0) {
     throw new Error(
       `data.size ${size} is not a multiple of latent.downsample ${downsample}; change one of them`,
     )
   }
-  const { height, width } = imageOf({ size, frames })
+  const { frames, height, width } = imageOf({ size })
   return { channels, frames, height: height / downsample, width: width / downsample }
 }
 

@@ -4,10 +4,10 @@ import type { InputSpec } from '../engine/ir/program.ts'
 import type { Draw } from './diffusion/draws.ts'
 
 /** Inputs that drive dropout in training. */
-export const dropoutInputs = {
+export const dropoutInputs: Readonly<Record<'seed' | 'firstExample', InputSpec>> = {
   seed: { shape: [], dtype: 'int32' },
   firstExample: { shape: [], dtype: 'int32' },
-} as const satisfies Readonly<Record<string, InputSpec>>
+}
 
 /** The step, and the number of the part's first example: a part of a batch draws what the whole would. */
 export const dropoutFeeds = ({

@@ -14,8 +14,8 @@ import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
 import { batchShape } from './networks/shapes.ts'
 import { latentSchedule } from './objective/schedules.ts'
-import { partsOfVariant } from './objective/variants.ts'
 import { compiledOnUse, inBatches } from './programs.ts'
+import { partsOfVariant } from './variants.ts'
 
 /** Which network generates: the base model of stage 2, or the prior of stage 1 (Appendix B; it is told nothing). */
 export type GeneratorKind = 'base' | 'prior'

@@ -31,8 +31,17 @@ export interface Evaluation {
   /** Reconstructions (encode, then all decoder steps) per second, compiling not counted. */
   readonly imagesPerSecond: number
   /** Every other metric of reconstructions (reconstruction.ts), by its key. */
-  readonly [metric: string]: Measured | number | null | undefined
+  readonly [metric: string]: unknown
 }
+
+const isMeasured = (value: unknown): value is Measured =>
+  typeof value === 'object' && value !== null && 'mean' in value && 'error' in value
+
+/** What was measured, by name: numbers, and means with their errors. */
+export const measuredEntries = (evaluation: Evaluation): [string, Measured | number][] =>
+  Object.entries(evaluation).flatMap(([name, value]): [string, Measured | number][] =>
+    typeof value === 'number' || isMeasured(value) ? [[name, value]] : [],
+  )
 
 /** Distances with what they depend on. */
 export interface Quality {

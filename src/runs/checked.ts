@@ -14,6 +14,7 @@ export const evaluationSchema: z.ZodType<Evaluation> = z
   .object({
     count: z.number(),
     psnr: measured,
+    ssim: measured.nullable().exactOptional(),
     gridPsnr: measured,
     bitsPerPixel: measured,
     bitsPerDim: measured,
@@ -24,7 +25,7 @@ export const evaluationSchema: z.ZodType<Evaluation> = z
     latentRms: z.number(),
     imagesPerSecond: z.number(),
   })
-  .catchall(z.union([measured, z.number()]).nullable())
+  .catchall(z.unknown())
 
 const comparison: z.ZodType<FeatureComparison> = z.looseObject({
   frechet: z.number(),

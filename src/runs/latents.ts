@@ -5,7 +5,7 @@
  */
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { float32, type HostTensor, type Shape, sizeOf } from '../engine/host/tensor.ts'
+import { float32, type HostTensor, type Shape, sameShape, showShape, sizeOf } from '../engine/host/tensor.ts'
 import { readPieces } from '../files/pieces.ts'
 import { inspectSafetensors, writeSafetensors } from '../files/safetensors.ts'
 
@@ -73,8 +73,16 @@ const isValid = ({ path, length }: Shard, { key, shape, mirrored }: LatentsReque
 }
 
 const writeShard = async ({ path, first, length }: Shard, request: LatentsRequest): Promise<void> => {
-  const { key, mirrored, encode } = request
-  const tensor = (flip: boolean): Promise<HostTensor> => encode(first, length, flip)
+  const { key, shape, mirrored, encode } = request
+  const tensor = async (flip: boolean): Promise<HostTensor> => {
+    const made = await encode(first, length, flip)
+    if (!sameShape(made.shape, [length, ...shape])) {
+      throw new Error(
+        `${path}: the encoder gave ${showShape(made.shape)}, expected ${showShape([length, ...shape])}; remove the file's folder and train again`,
+      )
+    }
+    return made
+  }
   const plain = { z: await tensor(false) }
   writeSafetensors(path, mirrored ? { ...plain, mirrored: await tensor(true) } : plain, { key })
 }

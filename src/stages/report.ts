@@ -4,7 +4,7 @@ import { showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 
 import { writeFileAtomic } from '../files/atomic.ts'
-import type { Evaluation } from '../metrics/figures.ts'
+import { type Evaluation, measuredEntries } from '../metrics/figures.ts'
 import type { Curve } from '../report/curve.ts'
 import { renderReport, type SummaryItem } from '../report/html.ts'
 import { type MetricRecord, readMetrics } from '../runs/metrics.ts'
@@ -85,12 +85,10 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
   const samples = `${rows} ${kind}, ${steps} steps; decoder ${config.sampler.decoderKind}, ${config.sampler.decoderSteps} steps; averaged weights.`
   const table = {
     head: ['validation figure', 'mean', 'standard error'],
-    rows: Object.entries(evaluation ?? {}).flatMap(([name, value]): string[][] =>
-      value === null || value === undefined
-        ? []
-        : typeof value === 'number'
-          ? [[name, value.toPrecision(5), '']]
-          : [[name, value.mean.toPrecision(5), value.error.toPrecision(2)]],
+    rows: (evaluation === null ? [] : measuredEntries(evaluation)).map(([name, value]) =>
+      typeof value === 'number'
+        ? [name, value.toPrecision(5), '']
+        : [name, value.mean.toPrecision(5), value.error.toPrecision(2)],
     ),
   }
   const html = renderReport({

@@ -1,6 +1,6 @@
 /** @file Finished runs of the plain method, which laws of the rate are fitted to. */
 import type { Config } from '../config/schema.ts'
-import { noVariant } from '../method/objective/variants.ts'
+import { noVariant } from '../method/variants.ts'
 import type { Quality } from '../metrics/figures.ts'
 import { runFiles } from '../runs/files.ts'
 import { findRuns } from '../runs/findRuns.ts'

@@ -1,7 +1,7 @@
 /** @file The values that comparisons show of a run: a new one is a row here, and nothing else. */
 import type { Config } from '../config/schema.ts'
-import { spaces } from '../method/objective/variants.ts'
-import type { Evaluation, Measured, Quality } from '../metrics/figures.ts'
+import { spaces } from '../method/variants.ts'
+import { type Evaluation, measuredEntries, type Quality } from '../metrics/figures.ts'
 import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import type { ModelInfo } from '../stages/info.ts'
 
@@ -36,10 +36,6 @@ const trainingFlops = ({ cost }: MeasuredRun, stage: string, steps: number): num
 const usesBase = ({ config, quality }: MeasuredRun): boolean =>
   quality.generation !== null && config.sampler.generator === 'base'
 
-/** The mean of a measured value. */
-const meanOf = (value: Measured | number | null | undefined): number | undefined =>
-  typeof value === 'number' ? value : value?.mean
-
 /**
  * In the order in which they are shown. rFD and gFD are Fréchet distances of reconstructions and samples by the network
  * that the protocol names: FIDs only with Inception's features.
@@ -57,7 +53,10 @@ export const runValues: readonly RunValue[] = [
       name,
       better,
       digits,
-      of: ({ evaluation }) => meanOf(evaluation?.[key]),
+      of: ({ evaluation }) => {
+        const found = evaluation && measuredEntries(evaluation).find(([name]) => name === key)?.[1]
+        return typeof found === 'number' ? found : found?.mean
+      },
     }),
   ),
   { name: 'rFD', better: 'lower', digits: 1, of: ({ quality }) => quality.reconstruction?.frechet },

@@ -86,7 +86,6 @@ describe('--set', () => {
     ['train.batch=1.5', "'train.batch'"],
     ['train.batch=many', "'train.batch'"],
     ['train.lr=-1', "'train.lr'"],
-    ['data.source=video', "'data.source'"],
     ['data.flip=maybe', "'data.flip'"],
     ['encoder.channels=[]', "'encoder.channels'"],
     ['encoder.channels=[8, x]', "'encoder.channels.1'"],
@@ -210,11 +209,15 @@ describe('presets', () => {
   )
 })
 
+/** Keys without which a configuration is whole. */
+const mayBeLeftOut: readonly string[] = ['base.conditions', 'train.stages']
+
 describe('explainConfig', () => {
   it('says of every key what it is, and reads back', () => {
     expect([...configDescriptions].filter(([, text]) => text === undefined)).toEqual([])
     const shown = explainConfig(presetByName('quickstart'))
-    for (const text of configDescriptions.values()) expect(shown).toContain(`# ${text}`)
+    for (const [key, text] of configDescriptions)
+      if (!mayBeLeftOut.includes(key)) expect(shown).toContain(`# ${text}`)
     const { data, ...rest } = presetByName('quickstart')
     expect(parseConfig(shown, 'shown.yaml')).toEqual({ ...rest, data: { ...data, path: null } })
   })

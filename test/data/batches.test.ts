@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import { batchPlan, epochOrder, openBatchReader, readImages, toNchw } from '../../src/data/batches.ts'
+import {
+  type BatchPlan,
+  batchPlan,
+  epochOrder,
+  openBatchReader,
+  plannedExamples,
+  readImages,
+  toNchw,
+} from '../../src/data/batches.ts'
 import type { ImageSource } from '../../src/data/images/source.ts'
+import { wholeBatch } from '../../src/engine/host/part.ts'
+import { floats, type HostTensor } from '../../src/engine/host/tensor.ts'
 
 /** Image i is a 2×2 of bytes i·12 .. i·12+11. */
 const memorySource = (labels: readonly number[], read?: ImageSource['read']): ImageSource => ({
@@ -22,6 +32,12 @@ const source = memorySource(labels)
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
+/** Images of a whole batch, and which of them are mirrored. */
+const indicesOf = (plan: BatchPlan, step: number, batch: number): number[] =>
+  plannedExamples(plan, step, wholeBatch(batch)).map(({ index }) => index)
+const flipsOf = (plan: BatchPlan, step: number, batch: number): boolean[] =>
+  plannedExamples(plan, step, wholeBatch(batch)).map(({ mirrored }) => mirrored)
+
 describe('order', () => {
   test('an epoch is a permutation; seeds and epochs differ', () => {
     const orders = [0, 1, 2].map((epoch) => epochOrder(100, 7, epoch))
@@ -41,7 +57,7 @@ describe('order', () => {
   test('every image once an epoch, whatever the batch size', () => {
     const plan = batchPlan(source, { seed: 1 })
     const stream = (batch: number): number[] =>
-      Array.from({ length: 60 / batch }, (_, step) => [...batchIndices(plan, step, batch)]).flat()
+      Array.from({ length: 60 / batch }, (_, step) => indicesOf(plan, step, batch)).flat()
     expect(stream(4)).toEqual(stream(6))
     for (let epoch = 0; epoch < 6; epoch++)
       expect(
@@ -53,15 +69,15 @@ describe('order', () => {
 
   test.each([false, true])('a step depends on seed and step alone (balance %s)', (balance) => {
     const plan = batchPlan(source, { seed: 5, balance, flip: true })
-    const forward = Array.from({ length: 40 }, (_, step) => batchIndices(plan, step, 3))
+    const forward = Array.from({ length: 40 }, (_, step) => indicesOf(plan, step, 3))
     for (const step of [39, 3, 17, 0, 39]) {
       const fresh = batchPlan(source, { seed: 5, balance, flip: true })
-      expect(batchIndices(fresh, step, 3)).toEqual(forward[step])
-      expect(batchIndices(plan, step, 3)).toEqual(forward[step])
-      expect(batchFlips(fresh, step, 3)).toEqual(batchFlips(plan, step, 3))
+      expect(indicesOf(fresh, step, 3)).toEqual(forward[step])
+      expect(indicesOf(plan, step, 3)).toEqual(forward[step])
+      expect(flipsOf(fresh, step, 3)).toEqual(flipsOf(plan, step, 3))
     }
     const other = batchPlan(source, { seed: 6, balance })
-    expect(Array.from({ length: 40 }, (_, step) => batchIndices(other, step, 3))).not.toEqual(forward)
+    expect(Array.from({ length: 40 }, (_, step) => indicesOf(other, step, 3))).not.toEqual(forward)
   })
 
   test('balanced: classes equally often, images of a class equally often', () => {
@@ -78,11 +94,28 @@ describe('order', () => {
 
   test('half of the examples are mirrored, independently of epochs', () => {
     const plan = batchPlan(source, { seed: 2, flip: true })
-    const flips = batchFlips(plan, 0, 10_000)
+    const flips = flipsOf(plan, 0, 10_000)
     expect(Math.abs(flips.filter(Boolean).length - 5000)).toBeLessThan(250)
-    expect(batchFlips(batchPlan(source, { seed: 2 }), 0, 100)).not.toContain(true)
+    expect(flipsOf(batchPlan(source, { seed: 2 }), 0, 100)).not.toContain(true)
     const changes = flips.filter((flip, i) => i > 0 && flip !== flips[i - 1]).length
     expect(Math.abs(changes - 5000)).toBeLessThan(250)
+  })
+
+  test.each([false, true])('parts of a batch are what the whole has there (balance %s)', (balance) => {
+    const plan = batchPlan(source, { seed: 4, balance, flip: true })
+    for (const [step, cuts] of [
+      [0, [1, 5]],
+      [7, [2, 2, 2]],
+      [23, [4, 1, 1]],
+    ] as const) {
+      let first = 0
+      const parts = cuts.flatMap((count) => {
+        const part = plannedExamples(plan, step, { first, count, of: 6 })
+        first += count
+        return part
+      })
+      expect(parts).toEqual(plannedExamples(plan, step, wholeBatch(6)))
+    }
   })
 
   test('refuses what cannot be drawn', () => {
@@ -96,16 +129,16 @@ describe('toNchw', () => {
   const unit = (bytes: readonly number[]): number[] => [...Float32Array.from(bytes, (x) => x / 127.5 - 1)]
 
   test('planes and range', () => {
-    const out = toNchw(pixels, 2)
+    const out = floats(toNchw(pixels, 2))
     expect([...out.subarray(0, 12)]).toEqual(unit([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]))
-    expect([...toNchw(Uint8Array.from([0, 255, 51]), 1)]).toEqual(unit([0, 255, 51]))
-    expect([...toNchw(Uint8Array.from([0, 255, 0]), 1)]).toEqual([-1, 1, -1])
+    expect([...floats(toNchw(Uint8Array.from([0, 255, 51]), 1))]).toEqual(unit([0, 255, 51]))
+    expect([...floats(toNchw(Uint8Array.from([0, 255, 0]), 1))]).toEqual([-1, 1, -1])
   })
 
   test('mirrors left to right only where asked', () => {
-    const out = toNchw(pixels, 2, [true, false])
+    const out = floats(toNchw(pixels, 2, [true, false]))
     expect([...out.subarray(0, 12)]).toEqual(unit([3, 0, 9, 6, 4, 1, 10, 7, 5, 2, 11, 8]))
-    expect(out.subarray(12)).toEqual(toNchw(pixels, 2).subarray(12))
+    expect(out.subarray(12)).toEqual(floats(toNchw(pixels, 2)).subarray(12))
   })
 
   test('readImages', async () => {
@@ -117,8 +150,8 @@ describe('toNchw', () => {
 
 describe('openBatchReader', () => {
   const plan = batchPlan(source, { seed: 4, flip: true })
-  const imagesOf = async (step: number): Promise<Float32Array> =>
-    toNchw(await source.read([...batchIndices(plan, step, 3)]), 2, batchFlips(plan, step, 3))
+  const imagesOf = async (step: number): Promise<HostTensor> =>
+    toNchw(await source.read(indicesOf(plan, step, 3)), 2, flipsOf(plan, step, 3))
 
   test('the right batch for each step even when later reads end first', async () => {
     let call = 0
@@ -140,8 +173,7 @@ describe('openBatchReader', () => {
       return source.read(indices)
     })
     const reader = openBatchReader({ source: counting, plan, batch: 2, ahead: 2 })
-    const steps = (...list: number[]): string[] =>
-      list.map((step) => String([...batchIndices(plan, step, 2)]))
+    const steps = (...list: number[]): string[] => list.map((step) => String(indicesOf(plan, step, 2)))
     await reader.next(0)
     expect(asked).toEqual(steps(0, 1, 2))
     await reader.next(1)
@@ -151,7 +183,7 @@ describe('openBatchReader', () => {
 
   test('a failed read rejects its batch only, and can be repeated', async () => {
     let broken = true
-    const bad = String([...batchIndices(plan, 2, 3)])
+    const bad = String(indicesOf(plan, 2, 3))
     const failing = memorySource(labels, async (indices) => {
       if (broken && String(indices) === bad) throw new Error('disk gone')
       return source.read(indices)

@@ -16,7 +16,7 @@ import { temporaryFolder, writeFiles } from './temporary.ts'
 /** A data set and what it holds. */
 interface Case {
   readonly title: string
-  readonly source: DataSource
+  readonly source: string
   readonly path?: () => string | Promise<string>
   readonly size: number
   /** Images of both sides together, or of each when the data has its own split. */

@@ -14,13 +14,13 @@ import { temporaryFolder } from './temporary.ts'
 /** A container and the files that are left whole beside it. */
 interface Case {
   readonly title: string
-  readonly source: DataSource
+  readonly source: string
   readonly file: () => string | Promise<string>
   readonly beside?: readonly string[]
 }
 
 const golden = (
-  source: DataSource,
+  source: string,
   title: string,
   folder: string,
   file: string,
@@ -56,7 +56,7 @@ const cases: readonly Case[] = [
 ]
 
 /** Opens and reads everything; the message of what was thrown, or null. Longer than 10 s counts as a hang. */
-const outcome = async (source: DataSource, file: string, packBytes: number): Promise<string | null> => {
+const outcome = async (source: string, file: string, packBytes: number): Promise<string | null> => {
   const readAll = async (): Promise<null> => {
     const data = await openData({ source, path: file, size: 8, packBytes, cacheDir: path.dirname(file) })
     for (const half of [data.train, data.validation])

@@ -15,11 +15,7 @@ import { type DataOptions, openData } from '../../src/data/open.ts'
 import { goldenData, goldenImage, goldenPng, tar } from './golden.ts'
 import { temporaryFolder, writeFiles } from './temporary.ts'
 
-const open = async (
-  source: DataSource,
-  where: string,
-  options: Partial<DataOptions> = {},
-): Promise<DataSplit> =>
+const open = async (source: string, where: string, options: Partial<DataOptions> = {}): Promise<DataSplit> =>
   openData({ source, path: where, size: 8, cacheDir: await temporaryFolder(), ...options })
 
 const failure = (attempt: Promise<unknown>): Promise<string> =>

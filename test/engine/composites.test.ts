@@ -131,7 +131,7 @@ describe('dropout', () => {
   const shape = [64, 128]
   const size = 64 * 128
   const uniform = (seed: number, site: string): Promise<RefTensor> =>
-    run({ seed: int32([], [seed]) }, (i) => seededUniform(i.seed!, site, shape))
+    run({ seed: int32([], [seed]) }, (i) => seededUniform({ seed: i.seed! }, site, shape))
 
   it('draws uniform numbers: mean 1/2, variance 1/12, flat deciles, no correlation of neighbours', async () => {
     const { data } = await uniform(3, 'decoder/0')
@@ -167,7 +167,7 @@ describe('dropout', () => {
 
   it('zeroes the given share and scales the rest so that the mean stays', async () => {
     const feeds = { x: float32([4096], new Float32Array(4096).fill(2)), seed: int32([], [11]) }
-    const { data } = await run(feeds, (i) => dropout(i.x!, 0.25, i.seed!, 'site'))
+    const { data } = await run(feeds, (i) => dropout(i.x!, 0.25, { seed: i.seed! }, 'site'))
     const kept = data.filter((v) => v !== 0)
     expect(Math.abs(kept.length - 0.75 * 4096)).toBeLessThan(5 * Math.sqrt(4096 * 0.25 * 0.75))
     for (const v of kept) expect(v).toBeCloseTo(2 / 0.75, 5)

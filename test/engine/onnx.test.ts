@@ -8,6 +8,8 @@ import { gradient } from '../../src/engine/autodiff/gradient.ts'
 import { float32, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { applyAll, input, scope, type Value } from '../../src/engine/ir/graph.ts'
 import { type Program, trace } from '../../src/engine/ir/program.ts'
+import { networkOf } from '../../src/engine/nn/network.ts'
+import { param } from '../../src/engine/nn/params.ts'
 import { plainModel } from '../../src/engine/onnx/plain.ts'
 import { type Emission, serialize } from '../../src/engine/onnx/serialize.ts'
 import { offsetsOf } from '../../src/engine/onnx/weights.ts'
@@ -15,11 +17,10 @@ import { add, constant, exp, mul, reduceSum, reshape, silu, tanh } from '../../s
 import { gemm, linear, matmul } from '../../src/engine/ops/matmul.ts'
 import { rmsNorm } from '../../src/engine/ops/norm.ts'
 import { openOnnxFile } from '../../src/engine/runtime/node/onnxFile.ts'
-
+import { traceFrozen } from '../../src/train/frozen.ts'
 import { temporaryFolder } from '../data/temporary.ts'
 import { normal, runOnce } from '../method/support.ts'
 import { cases } from './cases.ts'
-import { traceFrozen } from '../../src/train/frozen.ts'
 
 const decode = (bytes: Uint8Array): ModelProto => fromBinary(ModelProtoSchema, bytes)
 const graphOf = (program: Program, emission: Emission = {}): GraphProto =>
@@ -132,9 +133,11 @@ describe('names', () => {
 
   it('of constants are a parameter’s path, or their numbers, or where they are used', () => {
     const weights = { 'encoder.in.weight': normal('w', [50, 50]), 'encoder.in.bias': normal('b', [50]) }
-    const program = traceFrozen('frozen', weights, { x: { shape: [50, 2, 25] } }, (lookUp, { x }) => {
-      const flat = scope('encoder', () => reshape(x!, [50, 50]))
-      const y = gemm(flat, lookUp('encoder.in.weight'), lookUp('encoder.in.bias'))
+    const layer = networkOf({ in: { weight: param([50, 50], 1), bias: param([50], 0) } }, (p) => p.in)
+    const given = { weights, networks: { encoder: layer }, inputs: { x: { shape: [50, 2, 25] } } }
+    const { program } = traceFrozen('frozen', given, ({ encoder }, { x }) => {
+      const flat = scope('encoder', () => reshape(x, [50, 50]))
+      const y = gemm(flat, encoder.weight, encoder.bias)
       return {
         y: add(
           mul(y, 0.5),
@@ -170,8 +173,12 @@ describe('weights outside the model', () => {
     odd: normal('odd', [30, 7]),
     small: normal('small', [7]),
   }
-  const frozen = traceFrozen('frozen', weights, { x: { shape: [5, 100] } }, (lookUp, { x }) => ({
-    y: linear(matmul(x!, lookUp('large')), lookUp('odd'), lookUp('small')),
+  const frozen = trace('frozen', { x: { shape: [5, 100] } }, ({ x }) => ({
+    y: linear(
+      matmul(x, constant(weights.large, 'large')),
+      constant(weights.odd, 'odd'),
+      constant(weights.small, 'small'),
+    ),
   }))
   const outside = { file: 'weights.bin', above: 100 }
 

@@ -36,7 +36,7 @@ import { concat, pad, slice, split } from '../../src/engine/ops/slice.ts'
 import type { CpuState } from '../../src/engine/runtime/node/cpu.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { updatedInPlace } from '../../src/engine/runtime/overwrite.ts'
-
+import { autoencoderObjective } from '../../src/method/autoencoder.ts'
 import { traceTrainStep } from '../../src/train/step.ts'
 import { normal } from '../method/support.ts'
 
@@ -216,7 +216,7 @@ describe('updatedInPlace', () => {
       ...{ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay, clipNorm: 1 },
     }))
     for (const optimizer of optimizers) {
-      const objective = stage1Objective(modelConfig(config, 9), 2)
+      const objective = autoencoderObjective(modelConfig(config, 9), 2)
       const { program, updates, slabs } = traceTrainStep(objective, optimizer)
       expect(Object.keys(updates)).toHaveLength(4 * slabs.length)
       expect(updatedInPlace(program, updates)).toEqual(new Set(Object.keys(updates)))

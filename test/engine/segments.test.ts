@@ -10,7 +10,7 @@ import { add, exp, mul, reduceSum, sin } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { ModelConfig } from '../../src/method/config.ts'
 import { describeModel } from '../../src/stages/info.ts'
-import { readGolden, tinyConfig, under } from '../method/support.ts'
+import { readGolden, stage1Spec, stage1Terms, tinyConfig, under } from '../method/support.ts'
 
 const runtime = new NodeRuntime({ threads: 1 })
 
@@ -70,7 +70,7 @@ describe('the stage-1 step with recomputed blocks', () => {
     const paths = flattenSpec(stage1Spec(config)).map(({ path }) => path)
     return trace('step', feeds, (inputs: Readonly<Record<string, Value>>) => {
       const lookUp = (path: string): Value => inputs[path]!
-      const terms = stage1Terms(config, lookUp, inputs as unknown as Stage1Inputs)
+      const terms = stage1Terms(config, lookUp, inputs)
       const loss = reduceSum(terms.totalNats)
       const gradients = gradient(loss, paths.map(lookUp))
       return { loss, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }

@@ -5,12 +5,12 @@
  */
 import {
   applySettings,
+  autoencoderFeeds,
+  autoencoderObjective,
   float32,
   modelConfig,
   presetByName,
   smokeForm,
-  stage1Feeds,
-  stage1Objective,
   trace,
   traceTrainStep,
   trainLoop,
@@ -23,7 +23,7 @@ const settings = ['data.size=16', 'decoder.dropout=0', 'encoder.channels=[8, 16]
 const config = applySettings(smokeForm(presetByName('quickstart')), settings)
 const model = modelConfig(config, 0)
 const optimizer = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1, clipNorm: 1 }
-const { program, updates } = traceTrainStep(stage1Objective(model, batch), optimizer)
+const { program, updates } = traceTrainStep(autoencoderObjective(model, batch), optimizer)
 
 /** Numbers in (−1, 1) without a pattern, the same in every process. */
 const numbers = (count, salt) =>
@@ -41,12 +41,20 @@ const initialState = () =>
     }),
   )
 
-const images = numbers(batch * 3 * model.size ** 2, 0.5)
+const images = float32([batch, 3, model.size, model.size], numbers(batch * 3 * model.size ** 2, 0.5))
+/** What stage 1 is fed at a step. */
+const drawn = (step) =>
+  autoencoderFeeds(
+    model,
+    images,
+    { seed: 0, purpose: 'training', step, part: { first: 0, count: batch, of: batch } },
+    1,
+  )
 
 const one = (x) => float32([], [x])
 /** Every input of a step besides the state. */
 const feedsOf = (step) => ({
-  ...stage1Feeds(model, images, 0, step, 1),
+  ...drawn(step),
   lr: one(1e-3),
   correction1: one(1),
   correction2: one(1),
@@ -68,7 +76,7 @@ const trainOn = async (device) => {
     optimizer,
     rate: { lr: 1e-3, warmupSteps: 1, finalFraction: 1 },
     emaDecay: 0.9,
-    feeds: async (step) => stage1Feeds(model, images, 0, step, 1),
+    feeds: async (step) => drawn(step),
     onStep: async ({ loss, gradNorm }) => {
       losses.push(loss, gradNorm)
       locations.push(locationsOf())
@@ -87,8 +95,8 @@ const trainOn = async (device) => {
     written.every((x, i) => x === sent[i]) &&
     others.every((x, i) => x === all['ema/0'].data[i])
   const { traffic } = executable
-  // Dropout is off, so the program does not read its seed; loss, norm and latent size are scalars, three terms have [B].
-  const { seed: _, ...read } = feedsOf(0)
+  // Dropout is off, so the program does not read what drives it; loss, norm and latent size are scalars, three terms have [B].
+  const { seed: _, firstExample: __, ...read } = feedsOf(0)
   const bytes = Object.values(read).reduce((sum, { data }) => sum + data.byteLength, 0)
   const expected = device === 'cpu' ? null : { toDevice: steps * bytes, toHost: steps * 4 * (3 + 3 * batch) }
   await executable.dispose()

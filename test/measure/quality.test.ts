@@ -5,6 +5,7 @@ import { readImages } from '../../src/data/batches.ts'
 import type { ImageSource } from '../../src/data/images/source.ts'
 import { openData } from '../../src/data/open.ts'
 import { quantiseImages } from '../../src/engine/host/pixels.ts'
+import { floats, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { openHubNetwork } from '../../src/features/hub.ts'
 import { openFeatureNetwork } from '../../src/features/network.ts'
 import { measureQuality, type QualityOptions } from '../../src/measure/quality.ts'
@@ -12,7 +13,7 @@ import { baseRate } from '../../src/measure/reconstruct.ts'
 import { compareFeatureSets, type FeatureComparison } from '../../src/metrics/compareFeatures.ts'
 import { type FeatureSet, featureSet } from '../../src/metrics/featureSet.ts'
 import type { Evaluation, Quality } from '../../src/metrics/figures.ts'
-import { generatesByClass } from '../../src/use/facts.ts'
+import { choicesOf, factsLike, generatesByClass, gridFacts } from '../../src/use/facts.ts'
 import { evenly } from '../../src/use/images.ts'
 import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
 import { decoderSampler, latentSampler } from '../../src/use/samplers.ts'
@@ -47,9 +48,9 @@ const measure = (changes: Partial<QualityOptions> = {}) =>
     ...changes,
   })
 
-const featuresOf = async (images: Float32Array): Promise<FeatureSet> => {
+const featuresOf = async (images: HostTensor): Promise<FeatureSet> => {
   const network = await openFeatureNetwork(features)
-  const rows = await network.features(quantiseImages(images, side), side)
+  const rows = await network.features(quantiseImages(images), side)
   await network.dispose()
   return featureSet(rows, 12)
 }
@@ -98,7 +99,7 @@ describe('measureQuality', () => {
     await codec.dispose()
     const [real, fake] = [await featuresOf(images), await featuresOf(reconstructed)]
     // Means of the first quarter by hand: the network sees the images, in [0, 1].
-    const quarter = Array.from({ length: 64 }, (_, i) => images[Math.floor(i / 8) * 16 + (i % 8)]!)
+    const quarter = Array.from({ length: 64 }, (_, i) => floats(images)[Math.floor(i / 8) * 16 + (i % 8)]!)
     const mean = quarter.reduce((a, b) => a + b, 0) / 64
     expect(real.data[0]).toBeCloseTo((mean + 1) / 2, 5)
     const wanted = compareFeatureSets(real, fake, { seed: 3, fitBias: false })
@@ -109,16 +110,19 @@ describe('measureQuality', () => {
   })
 
   it('compares samples, classes as often as there, with all images', async () => {
-    const labels = Int32Array.from({ length: 11 }, (_, i) =>
-      source.label(Math.floor((i * source.count) / 11)),
-    )
+    const labels = Array.from({ length: 11 }, (_, i) => source.label(Math.floor((i * source.count) / 11)))
     for (const label of [0, 1]) {
       const there = Array.from({ length: source.count }, (_, i) => source.label(i)).filter((l) => l === label)
       const here = labels.filter((l) => l === label)
       expect(Math.abs(here.length / 11 - there.length / source.count)).toBeLessThan(1 / 11)
     }
     const [generator, codec] = [run.generator(11), run.codec(11)]
-    const z0 = await generator.generate(labels, 3, latentSampler(run.config), guidance)
+    const z0 = await generator.generate({
+      facts: labels.map((label) => ({ label })),
+      seed: 3,
+      sampler: latentSampler(run.config),
+      guidance,
+    })
     const samples = await codec.decode(z0, 4, decoderSampler(run.config))
     await Promise.all([generator.dispose(), codec.dispose()])
     const all = await readImages(
@@ -166,13 +170,16 @@ describe('measureQuality', () => {
     const [whole, own] = [openRun(runDir('measured'), runtime), runDir('no classes')]
     await trainTiny('no classes', tinyConfigOf('base.labelDropout=1'))
     const blind = openRun(own, runtime)
-    const rows = (of: OpenedRun): number[] => [...gridLabels(of, 2)]
-    expect(rows(whole)).toEqual([0, 0, 1, 1])
-    expect(rows(blind)).toEqual([2, 2]) // the null label
-    expect([0, source.count - 1].map((i) => labelLike(whole, source, i))).toEqual([0, 1])
-    expect([0, source.count - 1].map((i) => labelLike(blind, source, i))).toEqual([2, 2])
+    expect(gridFacts(whole, 2).map((facts) => facts?.label)).toEqual([0, 0, 1, 1])
+    expect(gridFacts(blind, 2)).toEqual([null, null])
+    expect(choicesOf(whole).map(({ name }) => name)).toEqual(whole.info.classes)
+    expect([0, source.count - 1].map((i) => factsLike(whole, source, i))).toEqual([
+      { label: 0 },
+      { label: 1 },
+    ])
+    expect([0, source.count - 1].map((i) => factsLike(blind, source, i))).toEqual([null, null])
     // Its class embeddings are as they were drawn: rates that used them would differ.
-    const asked = { count: 5, seed: 0, draws: 2 }
+    const asked = { count: 5, seed: 0 }
     const rate = await baseRate(blind, runtime, source, asked)
     const unlabelled = { ...source, label: () => -1 }
     expect(await baseRate(blind, runtime, unlabelled, asked)).toEqual(rate)

@@ -1,10 +1,10 @@
 /** @file The rate of latents by the base model, where it has a closed form: a base that predicts nothing. */
 import { describe, expect, it } from 'vitest'
+import { float32 } from '../../src/engine/host/tensor.ts'
 import { initialParams } from '../../src/engine/nn/params.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { baseNatsOf } from '../../src/method/evaluate.ts'
-
-import { tinyConfig } from './support.ts'
+import { latentShape, stage2Spec, tinyConfig } from './support.ts'
 
 const { channels, logSnr0, logSnr1 } = tinyConfig.latent
 const elements = channels * (tinyConfig.size / tinyConfig.latent.downsample) ** 2
@@ -25,8 +25,10 @@ describe('baseNatsOf', () => {
       new NodeRuntime({ threads: 1 }),
       tinyConfig,
       weights,
-      new Float32Array(count * elements).fill(z),
-      Int32Array.from({ length: count }, (_, i) => (i % 4) - 1),
+      {
+        z: float32(latentShape(tinyConfig, count), new Float32Array(count * elements).fill(z)),
+        facts: Array.from({ length: count }, (_, i) => ({ label: (i % 4) - 1 })),
+      },
       { draws, batch, seed: 3 },
     )
 

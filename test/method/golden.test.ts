@@ -4,26 +4,35 @@
  */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { gradient } from '../../src/engine/autodiff/gradient.ts'
-import { float32, floats, type HostTensor, int32, scalar } from '../../src/engine/host/tensor.ts'
+import { float32, floats, type HostTensor, int32, scalar, zeros } from '../../src/engine/host/tensor.ts'
 import { input, type Value } from '../../src/engine/ir/graph.ts'
 import type { Program } from '../../src/engine/ir/program.ts'
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import { mul, reduceMean } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { StepInputs } from '../../src/method/chain.ts'
+import { decoderStep } from '../../src/method/codec.ts'
 import { type SamplerConfig, type Step, samplerSteps } from '../../src/method/diffusion/sampler.ts'
 import { cosineSchedule, linearSchedule, resolutionShift } from '../../src/method/diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight } from '../../src/method/diffusion/weighting.ts'
+import { guidedStep } from '../../src/method/generator.ts'
 import { type AdamWConfig, adamW, globalNorm, lossScale, type OptimizerState } from '../../src/train/adamw.ts'
 import type { Objective } from '../../src/train/objective.ts'
 import { emaDecayAt } from '../../src/train/rates.ts'
 import { initialState, traceTrainStep, unpackState } from '../../src/train/step.ts'
 import {
+  baseOf,
+  decoderOf,
   evaluate,
   mismatches,
   readGolden,
   relativeError,
   runOnce,
+  stage1Spec,
+  stage1Terms,
+  stage2Nats,
+  stage2Spec,
+  stepOf,
   type Tensors,
   tinyConfig,
   under,
@@ -55,7 +64,7 @@ const lossAndGradients = (
 }
 
 const stage1Loss = (lookUp: (path: string) => Value, inputs: Readonly<Record<string, Value>>) => {
-  const terms = stage1Terms(tinyConfig, lookUp, inputs as unknown as Stage1Inputs)
+  const terms = stage1Terms(tinyConfig, lookUp, inputs)
   return { terms: { ...terms }, loss: mul(reduceMean(terms.totalNats), 1 / pixels) }
 }
 
@@ -188,7 +197,7 @@ describe('stage 2', () => {
     const params = under(golden, 'param')
     expect(shapesIn(params)).toEqual(shapesOf(spec))
     const ours = await evaluate(spec, params, under(golden, 'input'), (lookUp, inputs) => {
-      const nats = stage2Nats(tinyConfig, lookUp, inputs as unknown as Stage2Inputs)
+      const nats = stage2Nats(tinyConfig, lookUp, inputs)
       return lossAndGradients(spec, lookUp, reduceMean(nats), { nats })
     })
     for (const [i, nats] of floats(golden['output/nats']!).entries()) {
@@ -216,28 +225,28 @@ describe('sampling steps', () => {
     xT,
     eps,
     logSnr: float32([B], new Float32Array(B).fill(step.logSnr)),
+    before: zeros(xT.shape),
     keep: scalar(step.keep),
     clean: scalar(step.clean),
+    past: scalar(step.past),
     noise: scalar(step.noise),
   })
   const base = async (step: Step): Promise<HostTensor> => {
     const own = {
       labels: golden.labels!,
-      nullLabels: int32([B], Array(B).fill(tinyConfig.classes) as number[]),
+      'null/labels': int32([B], Array(B).fill(tinyConfig.classes) as number[]),
       guidance: golden.guidance!,
     }
     const feeds = { ...feedsOf(golden.zT!, golden.zEps!, step), ...own }
-    const { xS } = await evaluate(stage2Spec(tinyConfig), params, feeds, (lookUp, inputs) => {
-      const { labels, nullLabels, guidance } = inputs
-      const given = inputs as unknown as StepInputs
-      return { xS: guidedBaseStep(tinyConfig, lookUp, labels!, nullLabels!, guidance!, given) }
-    })
+    const { xS } = await evaluate(stage2Spec(tinyConfig), params, feeds, (lookUp, inputs) => ({
+      xS: guidedStep(tinyConfig, baseOf(tinyConfig, lookUp), stepOf(inputs)).x,
+    }))
     return xS!
   }
   const decoder = async (step: Step): Promise<HostTensor> => {
     const feeds = { ...feedsOf(golden.xT!, golden.xEps!, step), z0: golden.z0! }
     const { xS } = await evaluate(stage1Spec(tinyConfig), params, feeds, (lookUp, inputs) => ({
-      xS: decoderStep(tinyConfig, lookUp, inputs.z0!, inputs as unknown as StepInputs),
+      xS: decoderStep(tinyConfig, decoderOf(tinyConfig, lookUp), inputs.z0!, stepOf(inputs)).x,
     }))
     return xS!
   }
@@ -268,7 +277,7 @@ describe('sampling steps', () => {
 
   it('ends a pixel chain with the clipped prediction', async () => {
     const last = decoderSteps({ kind: 'ancestral', variance: 0 })[3]!
-    expect(last).toEqual({ logSnr: 5, keep: 0, clean: 1, noise: 0 })
+    expect(last).toEqual({ logSnr: 5, keep: 0, clean: 1, past: 0, noise: 0 })
     const xS = await decoder({ ...last, logSnr: 0 }) // at the level of the golden step
     expect(relativeError(xS, golden['decoder/clean']!)).toBeLessThan(tolerance)
     expect(floats(golden['decoder/clean']!).some((v) => Math.abs(v) === 1)).toBe(true)

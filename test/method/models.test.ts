@@ -20,18 +20,25 @@ import {
   type Spec,
 } from '../../src/engine/nn/params.ts'
 import { blockSpec, stack, stackSpec } from '../../src/engine/nn/transformer.ts'
-import type { ModelConfig } from '../../src/method/config.ts'
+import { conditionedBase, conditionFeeds } from '../../src/method/baseModel.ts'
+import { latentOf, type ModelConfig } from '../../src/method/config.ts'
 import { baseSpec, baseV } from '../../src/method/networks/base.ts'
 import { halvings, stageChannels } from '../../src/method/networks/config.ts'
 import { decoderSpec, decoderV } from '../../src/method/networks/decoder.ts'
 import { encode, encoderSpec } from '../../src/method/networks/encoder.ts'
 import { priorSpec, priorV } from '../../src/method/networks/prior.ts'
 import {
+  baseOf,
   evaluate,
+  imageShape,
+  latentShape,
+  networkConfigs,
   normal,
   paperConfig,
   randomParams,
   relativeError,
+  stage1Spec,
+  stage2Spec,
   type Tensors,
   tinyConfig,
 } from './support.ts'
@@ -41,9 +48,11 @@ const countParams = (spec: Spec): number =>
   flattenSpec(spec).reduce((n, { spec: { shape } }) => n + sizeOf(shape), 0)
 
 const B = 2
-const grid = latentGrid(tinyConfig)
-const latentShape = [B, tinyConfig.latent.channels, grid, grid]
-const imageShape = [B, 3, tinyConfig.size, tinyConfig.size]
+const tiny = networkConfigs(tinyConfig)
+const paper = networkConfigs(paperConfig)
+const grid = latentOf(tinyConfig).height
+const latents = latentShape(tinyConfig, B)
+const images = imageShape(tinyConfig, B)
 const logSnr = float32([B], [-1.5, 2])
 
 /** Runs a network on its own parameters and returns its only output. */
@@ -60,46 +69,49 @@ const outputOf = async <S extends Spec>(
 }
 
 const prior = (params: Tensors): Promise<HostTensor> =>
-  outputOf(priorSpec(tinyConfig), params, { zT: normal('zT', latentShape), logSnr }, (p, { zT, logSnr }) =>
-    priorV(p, tinyConfig, zT!, logSnr!),
+  outputOf(priorSpec(tiny.prior), params, { zT: normal('zT', latents), logSnr }, (p, { zT, logSnr }) =>
+    priorV(p, tiny.prior, zT!, logSnr!),
   )
 
-const base = (params: Tensors): Promise<HostTensor> => {
-  const feeds = { zT: normal('zT', latentShape), logSnr, labels: int32([B], [1, nullLabel(tinyConfig)]) }
-  return outputOf(baseSpec(tinyConfig), params, feeds, (p, { zT, logSnr, labels }) =>
-    baseV(p, tinyConfig, zT!, logSnr!, labels!),
-  )
+const base = async (params: Tensors): Promise<HostTensor> => {
+  const feeds = { zT: normal('zT', latents), logSnr, ...conditionFeeds(tinyConfig, [{ label: 1 }, null]) }
+  const { y } = await evaluate(stage2Spec(tinyConfig), params, feeds, (lookUp, inputs) => ({
+    y: baseOf(tinyConfig, lookUp)({ zT: inputs.zT!, logSnr: inputs.logSnr!, conditions: inputs }),
+  }))
+  return y!
 }
 
 /** @param seed none at evaluation */
 const decoder = (params: Tensors, config: ModelConfig = tinyConfig, seed?: number): Promise<HostTensor> => {
-  const feeds = { xT: normal('xT', imageShape), z0: normal('z0', latentShape), logSnr }
+  const feeds = { xT: normal('xT', images), z0: normal('z0', latents), logSnr }
   const seeds: Tensors = seed === undefined ? {} : { seed: int32([], [seed]) }
-  return outputOf(decoderSpec(config), params, { ...feeds, ...seeds }, (p, { xT, z0, logSnr, seed }) =>
-    decoderV(p, config, xT!, z0!, logSnr!, logSnr!, seed),
+  const { decoder: sizes } = networkConfigs(config)
+  return outputOf(decoderSpec(sizes), params, { ...feeds, ...seeds }, (p, { xT, z0, logSnr, seed }) =>
+    decoderV(p, sizes, {
+      xT: xT!,
+      z0: z0!,
+      logSnr: logSnr!,
+      z0LogSnr: logSnr!,
+      dropout: seed && { seed },
+    }),
   )
 }
 
 describe('before training', () => {
   it('prior, decoder and base predict exactly zero', async () => {
     const outputs = await Promise.all([
-      prior(initialParams(priorSpec(tinyConfig), 1)),
-      decoder(initialParams(decoderSpec(tinyConfig), 1)),
-      base(initialParams(baseSpec(tinyConfig), 1)),
+      prior(initialParams(priorSpec(tiny.prior), 1)),
+      decoder(initialParams(decoderSpec(tiny.decoder), 1)),
+      base(initialParams(stage2Spec(tinyConfig), 1)),
     ])
     for (const y of outputs) expect(floats(y).every((v) => v === 0)).toBe(true)
-    expect(outputs.map(({ shape }) => shape)).toEqual([latentShape, imageShape, latentShape])
+    expect(outputs.map(({ shape }) => shape)).toEqual([latents, images, latents])
   })
 
   it('the encoder does not: its output has about unit variance', async () => {
-    const spec = encoderSpec(tinyConfig)
+    const spec = encoderSpec(tiny.encoder)
     const x = normal('x', [16, 3, tinyConfig.size, tinyConfig.size], 0.5)
-    const z = await outputOf(
-      spec,
-      initialParams(spec, 1),
-      { x },
-      (p, { x }) => encode(p, tinyConfig, x!).mean,
-    )
+    const z = await outputOf(spec, initialParams(spec, 1), { x }, (p, { x }) => encode(p, tiny.encoder, x!))
     expect(z.shape).toEqual([16, tinyConfig.latent.channels, grid, grid])
     const data = floats(z)
     const variance = data.reduce((a, b) => a + b * b, 0) / data.length
@@ -153,7 +165,7 @@ const redrawn = (params: Tensors, pattern: RegExp): Tensors =>
 
 describe('a level adds only what the levels below it changed', () => {
   it('decoder: where the inner level changes nothing, the way up from it does not matter', async () => {
-    const params = randomParams(decoderSpec(tinyConfig))
+    const params = randomParams(decoderSpec(tiny.decoder))
     expect(
       relativeError(await decoder(redrawn(params, /^levels\.0\.up$/)), await decoder(params)),
     ).toBeGreaterThan(1e-2)
@@ -166,15 +178,17 @@ describe('a level adds only what the levels below it changed', () => {
   })
 
   it('base: where the second level changes nothing, the ways down and up do not matter', async () => {
-    const params = randomParams(baseSpec(tinyConfig))
-    expect(relativeError(await base(redrawn(params, /^down\./)), await base(params))).toBeGreaterThan(1e-3)
-    const still = zeroed(params, /^middle\.\d+\.(attended|out)$/)
+    const params = randomParams(stage2Spec(tinyConfig))
+    expect(relativeError(await base(redrawn(params, /^base\.down\./)), await base(params))).toBeGreaterThan(
+      1e-3,
+    )
+    const still = zeroed(params, /^base\.middle\.\d+\.(attended|out)$/)
     const y = await base(still)
-    expect(await base(redrawn(still, /^(up\.weight|down\.)/))).toEqual(y)
+    expect(await base(redrawn(still, /^base\.(up\.weight|down\.)/))).toEqual(y)
   })
 
   it('decoder: the latent is heard, by every pixel', async () => {
-    const params = randomParams(decoderSpec(tinyConfig))
+    const params = randomParams(decoderSpec(tiny.decoder))
     const [y, other] = await Promise.all([decoder(params), decoder(zeroed(params, /^latent\.weight$/))])
     const [a, b] = [floats(y), floats(other)]
     expect(a.every((v, i) => v !== b[i]!)).toBe(true)
@@ -202,9 +216,9 @@ describe('sizes', () => {
     const ways = 4 * 128 * 256 + 4 * 256 * 512 + 4 * 512 * 512
     const ends = 12 * 9 * 128 + 128 + 2 * 512 + 512 * 9 * c + c
     const inside = stages.reduce((n, C, i) => n + blocks[i]! * plainBlock(C), 0)
-    expect(countParams(encoderSpec(paperConfig))).toBe(inside + ways + ends)
+    expect(countParams(encoderSpec(paper.encoder))).toBe(inside + ways + ends)
     const around = (c + 1) * 1024 + (1024 + 1) * 2 * 1024 + (1024 + 1) * c
-    expect(countParams(priorSpec(paperConfig))).toBe(logSnrLayers(1024) + around + 8 * block(1024, 1024))
+    expect(countParams(priorSpec(paper.prior))).toBe(logSnrLayers(1024) + around + 8 * block(1024, 1024))
   })
 
   it("of the paper's decoder and base", () => {
@@ -215,10 +229,10 @@ describe('sizes', () => {
       [512, 1024],
     ].reduce((n, [C, below]) => n + 2 * 2 * filmBlock(C!, E) + 4 * C! * below! + below! * 4 * C!, 0)
     const ends = 12 * 9 * 128 + 128 + (c + 1) * E + 2 * 128 + 128 * 9 * 12 + 12
-    expect(countParams(decoderSpec(paperConfig))).toBe(logSnrLayers(E) + levels + 8 * block(E, E) + ends)
+    expect(countParams(decoderSpec(paper.decoder))).toBe(logSnrLayers(E) + levels + 8 * block(E, E) + ends)
     const outer = (c + 1) * 512 + (4 * 512 + 1) * E + (E + 1) * 4 * 512 + (E + 1) * 2 * 512 + (512 + 1) * c
     const inside = 6 * block(512, E) + 16 * block(E, E)
-    expect(countParams(baseSpec(paperConfig))).toBe(logSnrLayers(E) + 1001 * E + outer + inside)
+    expect(countParams(conditionedBase(paperConfig).spec)).toBe(logSnrLayers(E) + 1001 * E + outer + inside)
   })
 
   /** Traces a network on inputs of these shapes; nothing runs. */
@@ -229,17 +243,22 @@ describe('sizes', () => {
 
   it("of the paper's latent: 512² pixels to 32×32×32, and back", () => {
     const x = input('x', [4, 3, 512, 512])
-    expect(latentGrid(paperConfig)).toBe(32)
-    const latent = shapeOf(encoderSpec(paperConfig), (p) => encode(p, paperConfig, x).mean)
+    expect(latentOf(paperConfig)).toEqual({ channels: 32, frames: 1, height: 32, width: 32 })
+    const latent = shapeOf(encoderSpec(paper.encoder), (p) => encode(p, paper.encoder, x))
     expect(latent).toEqual([4, 32, 32, 32])
     const z = input('z', latent)
     const level = input('logSnr', [4])
-    const labels = input('labels', [4], 'int32')
-    expect(shapeOf(priorSpec(paperConfig), (p) => priorV(p, paperConfig, z, level))).toEqual(latent)
-    expect(shapeOf(decoderSpec(paperConfig), (p) => decoderV(p, paperConfig, x, z, level, level))).toEqual(
-      x.shape,
-    )
-    expect(shapeOf(baseSpec(paperConfig), (p) => baseV(p, paperConfig, z, level, labels))).toEqual(latent)
+    expect(shapeOf(priorSpec(paper.prior), (p) => priorV(p, paper.prior, z, level))).toEqual(latent)
+    expect(
+      shapeOf(decoderSpec(paper.decoder), (p) =>
+        decoderV(p, paper.decoder, { xT: x, z0: z, logSnr: level, z0LogSnr: level }),
+      ),
+    ).toEqual(x.shape)
+    expect(
+      shapeOf(baseSpec(paper.base), (p) =>
+        baseV(p, paper.base, [], { zT: z, logSnr: level, conditions: {} }),
+      ),
+    ).toEqual(latent)
   })
 
   it.each([
@@ -250,16 +269,12 @@ describe('sizes', () => {
   ])('of the latent of %d² pixels at %d× are %d', (size, downsample, expected) => {
     const config = { ...paperConfig, size, latent: { ...paperConfig.latent, downsample } }
     const x = input('x', [1, 3, size, size])
-    expect(shapeOf(encoderSpec(config), (p) => encode(p, config, x).mean)).toEqual([
-      1,
-      32,
-      expected,
-      expected,
-    ])
+    const { encoder } = networkConfigs(config)
+    expect(shapeOf(encoderSpec(encoder), (p) => encode(p, encoder, x))).toEqual([1, 32, expected, expected])
   })
 
   it('that do not divide are refused in words', () => {
-    expect(() => latentGrid({ ...paperConfig, size: 500 })).toThrow(/data\.size 500 .* latent\.downsample 16/)
+    expect(() => latentOf({ ...paperConfig, size: 500 })).toThrow(/data\.size 500 .* latent\.downsample 16/)
     expect(() => halvings(2, 12)).toThrow(/power of two/)
     expect(() => halvings(4, 2)).toThrow(/power of two/)
     expect([halvings(2, 16), halvings(2, 2), halvings(1, 8)]).toEqual([3, 0, 3])
@@ -305,7 +320,7 @@ describe('parameters', () => {
     const [one, again, other] = [1, 1, 2].map((seed) => initialParams(specs.stage1!, seed))
     expect(one).toEqual(again)
     expect(one!['encoder.in.weight']).not.toEqual(other!['encoder.in.weight'])
-    const alone = initialParams({ encoder: encoderSpec(tinyConfig) }, 1)
+    const alone = initialParams({ encoder: encoderSpec(tiny.encoder) }, 1)
     for (const [path, tensor] of Object.entries(alone)) expect(one![path]).toEqual(tensor)
     expect(one!['prior.blocks.0.query']).not.toEqual(one!['prior.blocks.0.key'])
   })
@@ -324,7 +339,7 @@ describe('parameters', () => {
 
 describe('dropout in the decoder', () => {
   const config: ModelConfig = { ...tinyConfig, decoder: { ...tinyConfig.decoder, dropout: 0.5 } }
-  const params = randomParams(decoderSpec(config))
+  const params = randomParams(decoderSpec(networkConfigs(config).decoder))
 
   it('is a function of the seed, and absent without one', async () => {
     const [a, again, other, none, plain] = await Promise.all([

@@ -1,17 +1,18 @@
 /** @file Measuring stage 1 in parts: how many images are in memory at a time changes no bit of any figure. */
 import { expect, it } from 'vitest'
+import { examplesOf, floats, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { createCodec } from '../../src/method/codec.ts'
-import type { ModelConfig } from '../../src/method/config.ts'
+import { imageOf, type ModelConfig } from '../../src/method/config.ts'
 import { evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../../src/method/evaluate.ts'
-import type { VariantConfig } from '../../src/method/objective/variants.ts'
+import { elementsOf } from '../../src/method/networks/shapes.ts'
 import { partsOf } from '../../src/method/programs.ts'
-import { normal, randomParams, tinyConfig } from './support.ts'
+import type { VariantConfig } from '../../src/method/variants.ts'
+import { imageShape, normal, randomParams, stage1Spec, tinyConfig } from './support.ts'
 
 const runtime = new NodeRuntime({ threads: 1 })
 const [count, batch] = [7, 2]
-const each = 3 * tinyConfig.size ** 2
-const images = normal('images', [count * each], 0.5).data as Float32Array
+const images = normal('images', imageShape(tinyConfig, count), 0.5)
 
 /** Figures but for the speed, and everything that passed. */
 const measured = async (
@@ -21,23 +22,21 @@ const measured = async (
   const weights = randomParams(stage1Spec(config))
   const codec = createCodec(runtime, config, weights, batch)
   const reads: number[] = []
-  const read = async (first: number, n: number): Promise<Float32Array> => {
+  const read = async (first: number, n: number): Promise<HostTensor> => {
     reads.push(n)
-    return images.slice(first * each, (first + n) * each)
+    return examplesOf(images, first, n)
   }
   const passed: number[][] = [[], [], []]
   const look = (part: MeasuredPart): void => {
-    expect(part.first * each).toBe(passed[0]!.length)
-    for (const [i, own] of [part.images, part.reconstructions, part.rateElements].entries())
-      passed[i]!.push(...own)
+    expect(part.first * elementsOf(imageOf(config))).toBe(passed[0]!.length)
+    const seen = [floats(part.images), floats(part.reconstructions), part.rateElements]
+    for (const [i, own] of seen.entries()) passed[i]!.push(...own)
   }
   const sampler = { kind: 'ancestral', steps: 2, variance: 0.5 } as const
   const options = { draws: 2, batch, seed: 3, sampler, atOnce }
   const { figures, ...result } = await evaluateStage1(
     runtime,
-    config,
-    weights,
-    codec,
+    { model: config, weights, codec },
     { count, read },
     options,
     look,
@@ -52,7 +51,7 @@ it.each<Partial<VariantConfig>>([{}, { variance: 'learned' }, { priorBias: 1 }])
     const config = { ...tinyConfig, variant: { ...tinyConfig.variant, ...variant } }
     const whole = await measured(config, count + batch)
     expect(whole.reads).toEqual([batch, count])
-    expect(whole.passed[0]).toEqual([...images])
+    expect(whole.passed[0]).toEqual([...floats(images)])
     for (const [atOnce, reads] of [
       [1, [2, 2, 2, 1]],
       [5, [4, 3]],

@@ -1,14 +1,32 @@
 /** @file What the method's tests share: the tiny configuration of tools/golden.py, golden files and running a program once. */
 import { fileURLToPath } from 'node:url'
+import { wholeBatch } from '../../src/engine/host/part.ts'
 import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
 import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/engine/host/tensor.ts'
 import type { EmissionTarget, Value } from '../../src/engine/ir/graph.ts'
 import { checkProgram, type InputSpec, type Program, trace } from '../../src/engine/ir/program.ts'
+import { bindNetworks, type LookUp } from '../../src/engine/nn/network.ts'
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { readSafetensors } from '../../src/files/safetensors.ts'
-import type { ModelConfig } from '../../src/method/config.ts'
-import { noVariant } from '../../src/method/objective/variants.ts'
+import { autoencoderNetworks, autoencoderObjective, autoencoderTerms } from '../../src/method/autoencoder.ts'
+import { baseObjective, conditionedBase } from '../../src/method/baseModel.ts'
+import type { StepInputs } from '../../src/method/chain.ts'
+import {
+  baseConfig,
+  encoderConfig,
+  imageOf,
+  latentOf,
+  type ModelConfig,
+  partConfig,
+} from '../../src/method/config.ts'
+import type { Draw } from '../../src/method/diffusion/draws.ts'
+import type { Base, BaseConfig } from '../../src/method/networks/base.ts'
+import { type Decoder, decoderNetwork } from '../../src/method/networks/decoder.ts'
+import type { EncoderConfig } from '../../src/method/networks/encoder.ts'
+import { batchShape } from '../../src/method/networks/shapes.ts'
+import type { PartConfig } from '../../src/method/objective/parts.ts'
+import { noVariant } from '../../src/method/variants.ts'
 
 /** Two convolutional levels, two blocks per transformer: the smallest model in which every part occurs. */
 export const tinyConfig: ModelConfig = {
@@ -162,3 +180,102 @@ export const integrate = (f: (t: number) => number, intervals = 4000): number =>
   for (let i = 1; i < intervals; i++) sum += (i % 2 === 1 ? 4 : 2) * f(i / intervals)
   return sum / (3 * intervals)
 }
+
+/** The sizes of all four networks of a model. */
+export const networkConfigs = (
+  model: ModelConfig,
+): Pick<PartConfig, 'prior' | 'decoder'> & {
+  readonly encoder: EncoderConfig
+  readonly base: BaseConfig
+} => {
+  const { prior, decoder } = partConfig(model)
+  return { prior, decoder, encoder: encoderConfig(model), base: baseConfig(model) }
+}
+
+/** Parameters of stage 1 and of stage 2. */
+export const stage1Spec = (model: ModelConfig): Spec => autoencoderObjective(model, 1).spec
+export const stage2Spec = (model: ModelConfig): Spec => baseObjective(model, 1).spec
+
+/** Shapes of B images and of B latents. */
+export const imageShape = (model: ModelConfig, B: number): Shape => batchShape(imageOf(model), B)
+export const latentShape = (model: ModelConfig, B: number): Shape => batchShape(latentOf(model), B)
+
+/** Draws of a whole batch in training. */
+export const wholeDraw = (seed: number, step: number, B: number): Draw => ({
+  seed,
+  step,
+  purpose: 'training',
+  part: wholeBatch(B),
+})
+
+/** A tensor of a record that must be there. */
+const held = <T>(record: Readonly<Record<string, T>>, name: string): T => {
+  const found = record[name]
+  if (found === undefined) throw new Error(`there is no '${name}' among ${Object.keys(record).join(', ')}`)
+  return found
+}
+
+/** Terms of the stage-1 objective per example, in nats. */
+export type Stage1Terms = Readonly<
+  Record<'priorNats' | 'terminalNats' | 'decoderNats' | 'totalNats' | 'rateElements' | 'z', Value>
+>
+
+/** The stage-1 objective without dropout; an encoder without a variance of its own reads no `zDraw`. */
+export const stage1Terms = (
+  model: ModelConfig,
+  lookUp: LookUp,
+  inputs: Readonly<Record<string, Value>>,
+): Stage1Terms => {
+  const { rate, distortion, total, z } = autoencoderTerms(bindNetworks(autoencoderNetworks(model), lookUp), {
+    x: held(inputs, 'x'),
+    zEps: held(inputs, 'zEps'),
+    z0Eps: held(inputs, 'z0Eps'),
+    xEps: held(inputs, 'xEps'),
+    zDraw: inputs.zDraw ?? held(inputs, 'zEps'),
+    z0LogSnr: held(inputs, 'z0LogSnr'),
+    zLogSnr: held(inputs, 'zLogSnr'),
+    zWeight: held(inputs, 'zWeight'),
+    xLogSnr: held(inputs, 'xLogSnr'),
+    xWeight: held(inputs, 'xWeight'),
+    encoderShare: held(inputs, 'encoderShare'),
+  })
+  return {
+    priorNats: rate.diffusion,
+    terminalNats: rate.rest,
+    decoderNats: distortion,
+    totalNats: total,
+    rateElements: rate.elements,
+    z,
+  }
+}
+
+/** The stage-2 objective per example, in nats. */
+export const stage2Nats = (
+  model: ModelConfig,
+  lookUp: LookUp,
+  inputs: Readonly<Record<string, Value>>,
+): Value =>
+  held(baseObjective(model, held(inputs, 'z').shape[0] ?? 1).trace(lookUp, inputs).report, 'baseNats')
+
+/** The inputs of a denoising step among others. */
+export const stepOf = (
+  inputs: Readonly<Record<string, Value>>,
+): StepInputs & Readonly<Record<string, Value>> => ({
+  ...inputs,
+  xT: held(inputs, 'xT'),
+  before: held(inputs, 'before'),
+  eps: held(inputs, 'eps'),
+  logSnr: held(inputs, 'logSnr'),
+  keep: held(inputs, 'keep'),
+  clean: held(inputs, 'clean'),
+  past: held(inputs, 'past'),
+  noise: held(inputs, 'noise'),
+})
+
+/** The decoder of stage 1, v̂ of the image. */
+export const decoderOf = (model: ModelConfig, lookUp: LookUp): Decoder =>
+  decoderNetwork(networkConfigs(model).decoder).bind(lookUp, 'decoder')
+
+/** The base model with its conditions. */
+export const baseOf = (model: ModelConfig, lookUp: LookUp): Base =>
+  conditionedBase(model).bind(lookUp, 'base')

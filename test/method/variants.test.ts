@@ -4,32 +4,50 @@
  */
 import { describe, expect, it } from 'vitest'
 import { gradient } from '../../src/engine/autodiff/gradient.ts'
-import { float32, floats, type HostTensor, int32, scalar, zeros } from '../../src/engine/host/tensor.ts'
+import {
+  examplesOf,
+  float32,
+  floats,
+  type HostTensor,
+  int32,
+  scalar,
+  stacked,
+  zeros,
+} from '../../src/engine/host/tensor.ts'
 import type { Value } from '../../src/engine/ir/graph.ts'
-import { bindParams, flattenSpec, initialParams } from '../../src/engine/nn/params.ts'
+import { flattenSpec, initialParams } from '../../src/engine/nn/params.ts'
 import { add, reduceSum } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
-import type { Executable, Runtime } from '../../src/engine/runtime/runtime.ts'
-import type { StepInputs } from '../../src/method/chain.ts'
+import type { DeviceState, Executable, Runtime } from '../../src/engine/runtime/runtime.ts'
+import { autoencoderFeeds, encoderNetwork, measuredFeeds } from '../../src/method/autoencoder.ts'
 import { createCodec } from '../../src/method/codec.ts'
 import type { ModelConfig } from '../../src/method/config.ts'
+import { type Draw, numberedNoise } from '../../src/method/diffusion/draws.ts'
 import type { Guidance, SamplerConfig } from '../../src/method/diffusion/sampler.ts'
 import { alphaOf, linearSchedule, sigmaOf, sigmoid } from '../../src/method/diffusion/schedule.ts'
 import { drawnLeastNoise, elboWeight } from '../../src/method/diffusion/weighting.ts'
 import { createTermsEstimator } from '../../src/method/evaluate.ts'
-import { createGenerator } from '../../src/method/generator.ts'
-import { decoderSpec, decoderV } from '../../src/method/networks/decoder.ts'
-import { encode, encoderSpec } from '../../src/method/networks/encoder.ts'
-import { noVariant, type VariantConfig } from '../../src/method/objective/variants.ts'
+import { createGenerator, guidedStep, plainStep } from '../../src/method/generator.ts'
+import { noVariant, type VariantConfig } from '../../src/method/variants.ts'
 import {
+  baseOf,
+  decoderOf,
   evaluate,
+  imageShape,
   integrate,
+  latentShape,
   mismatches,
   normal,
   randomParams,
   relativeError,
+  type Stage1Terms,
+  stage1Spec,
+  stage1Terms,
+  stage2Spec,
+  stepOf,
   type Tensors,
   tinyConfig,
+  wholeDraw,
 } from './support.ts'
 
 const B = 3
@@ -41,13 +59,18 @@ const withVariant = (variant: Partial<VariantConfig>): ModelConfig => ({
   ...tinyConfig,
   variant: { ...noVariant, ...variant },
 })
-const images = floats(normal('images', imageShape(tinyConfig, B), 0.5))
+const imageTensor = normal('images', imageShape(tinyConfig, B), 0.5)
+const images = floats(imageTensor)
 /** Parameters of stage 1 that depend on their paths alone: variants share those that they both have. */
 const paramsOf = (config: ModelConfig): Record<string, HostTensor> => randomParams(stage1Spec(config))
 
 const feedsOf = (config: ModelConfig, step = 4): Record<string, HostTensor> => {
-  const { seed: _, ...feeds } = stage1Feeds(config, images, 7, step, 1)
-  return Object.fromEntries(Object.entries(feeds).filter(([, tensor]) => tensor !== undefined))
+  const {
+    seed: _,
+    firstExample: __,
+    ...feeds
+  } = autoencoderFeeds(config, imageTensor, wholeDraw(7, step, B), 1)
+  return feeds
 }
 
 type Run = {
@@ -64,7 +87,7 @@ const run = async (
 ): Promise<Run> => {
   const spec = stage1Spec(config)
   const outputs = await evaluate(spec, paramsOf(config), feeds, (lookUp, inputs) => {
-    const terms = stage1Terms(config, lookUp, inputs as unknown as Stage1Inputs)
+    const terms = stage1Terms(config, lookUp, inputs)
     const paths = flattenSpec(spec).map(({ path }) => path)
     const gradients = gradient(reduceSum(charge(terms)), paths.map(lookUp))
     return { ...terms, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
@@ -100,12 +123,15 @@ const combined = (a: number, x: Tensors, b: number, y: Tensors): Tensors =>
 const posterior = async (
   config: ModelConfig,
 ): Promise<{ readonly mean: number[]; readonly variance: number[] }> => {
-  const x = float32(imageShape(config, B), images)
-  const outputs = await evaluate(stage1Spec(config), paramsOf(config), { x }, (lookUp, inputs) => {
-    const encoder = bindParams(encoderSpec(config), lookUp, 'encoder')
-    const { mean, logVariance } = encode(encoder, config, inputs.x!)
-    return { mean, ...(logVariance && { logVariance }) } as Record<string, Value>
-  })
+  const outputs = await evaluate(
+    stage1Spec(config),
+    paramsOf(config),
+    { x: imageTensor },
+    (lookUp, inputs): Record<string, Value> => {
+      const { mean, logVariance } = encoderNetwork(config).bind(lookUp, 'encoder')(inputs.x!)
+      return { mean, ...(logVariance && { logVariance }) }
+    },
+  )
   const mean = [...floats(outputs.mean!)]
   const { logVariance } = outputs
   return { mean, variance: logVariance ? [...floats(logVariance)].map(Math.exp) : mean.map(() => 0) }
@@ -251,7 +277,7 @@ describe('an MSE decoder', () => {
       logSnr: float32([B], Array(B).fill(least) as number[]),
     }
     const { v } = await evaluate(stage1Spec(config), params, inputs, (lookUp, { xT, z0, logSnr }) => ({
-      v: decoderV(bindParams(decoderSpec(config), lookUp, 'decoder'), config, xT!, z0!, logSnr!, logSnr!),
+      v: decoderOf(config, lookUp)({ xT: xT!, z0: z0!, logSnr: logSnr!, z0LogSnr: logSnr! }),
     }))
     return { z0, xHat: [...floats(v!)].map((value) => -sigmaOf(least) * value) }
   }
@@ -267,7 +293,9 @@ describe('an MSE decoder', () => {
   it('decodes to that prediction, clipped, whatever the steps and the seed', async () => {
     const { z0, xHat } = await prediction()
     const codec = createCodec(runtime, config, params, 2)
-    const decode = (seed: number, sampler: SamplerConfig) => codec.decode(z0, seed, sampler)
+    const latents = float32(latentShape(config, B), z0)
+    const decode = async (seed: number, sampler: SamplerConfig) =>
+      floats(await codec.decode(latents, seed, sampler))
     const images = await decode(1, { kind: 'ddim', steps: 1, variance: 0 })
     const clipped = xHat.map((v) => Math.min(1, Math.max(-1, v)))
     expectClose(images, clipped, 1e-5)
@@ -348,7 +376,7 @@ describe('a weighted prior', () => {
 
   it('tells the decoder how noisy the latent is, and only it', async () => {
     const decoded = async (config: ModelConfig, level: number): Promise<HostTensor> => {
-      const spec = decoderSpec(config)
+      const spec = stage1Spec(config)
       const feeds = {
         xT: normal('xT', imageShape(config, B)),
         z0: normal('z0', latentShape(config, B)),
@@ -360,7 +388,7 @@ describe('a weighted prior', () => {
         randomParams(spec),
         feeds,
         (lookUp, { xT, z0, logSnr, z0LogSnr }) => ({
-          v: decoderV(bindParams(spec, lookUp), config, xT!, z0!, logSnr!, z0LogSnr!),
+          v: decoderOf(config, lookUp)({ xT: xT!, z0: z0!, logSnr: logSnr!, z0LogSnr: z0LogSnr! }),
         }),
       )
       return v!
@@ -377,15 +405,16 @@ describe('a weighted prior', () => {
 
   it('is measured from λ(0) for every image, by the plain ELBO', async () => {
     const [weighted, plain] = [withVariant({ priorBias: 1 }), tinyConfig]
-    const levels = rateLevels(weighted, B, 7, 0)
-    expect([...floats(levels.z0LogSnr)]).toEqual(Array(B).fill(logSnr0))
-    expect(levels).toEqual(rateLevels(plain, B, 7, 0))
+    const draw: Draw = { ...wholeDraw(7, 0, B), purpose: 'measuring' }
+    const levels = measuredFeeds(weighted, imageTensor, draw)
+    expect([...floats(levels.z0LogSnr!)]).toEqual(Array(B).fill(logSnr0))
+    expect(levels).toEqual(measuredFeeds(plain, imageTensor, draw))
     expect(floats(feedsOf(weighted, 0).z0LogSnr!).every((v) => v < logSnr0)).toBe(true)
     const estimator = createTermsEstimator(runtime, weighted, paramsOf(weighted), B)
-    const measured = await estimator.terms(images, { first: 0, count: B, of: B }, { draws: 1, seed: 7 })
+    const measured = await estimator.terms(imageTensor, { first: 0, count: B, of: B }, { draws: 1, seed: 7 })
     await estimator.dispose()
-    // With the feeds of the method, which know of no drawn noise.
-    const { terms } = await run(weighted, undefined, feedsOf(plain, 0))
+    // The feeds know of no drawn noise.
+    const { terms } = await run(weighted, undefined, levels)
     for (const name of ['priorNats', 'terminalNats', 'decoderNats', 'rateElements'] as const) {
       expectClose(Array.from(measured[name]), terms[name], 1e-5)
     }
@@ -439,20 +468,39 @@ const samplers: readonly SamplerConfig[] = [
 
 /** Runs every step with x̂ = the given latents instead of a network's prediction. */
 const knowing = (x: Float32Array): Runtime => {
-  const executable: Partial<Executable> = {
-    run: async ({ xT, eps, keep, clean, noise }) => {
-      const [a, b, c] = [keep!, clean!, noise!].map((t) => floats(t)[0]!)
-      const [from, random] = [floats(xT!), floats(eps!)]
-      return {
-        x: float32(
-          xT!.shape,
-          from.map((v, i) => a! * v + b! * x[i]! + c! * random[i]!),
-        ),
-      }
-    },
+  const held = new Map<string, HostTensor>()
+  const state: DeviceState = {
+    names: ['xT', 'before'],
+    read: async () => Object.fromEntries(held),
+    write: async () => undefined,
     dispose: async () => undefined,
   }
-  return { compile: async () => executable as Executable } as unknown as Runtime
+  const executable: Executable = {
+    run: async ({ eps, keep, clean, noise }) => {
+      const [a, b, c] = [keep!, clean!, noise!].map((t) => floats(t)[0]!)
+      const xT = held.get('xT')!
+      const [from, random] = [floats(xT), floats(eps!)]
+      held.set(
+        'xT',
+        float32(
+          xT.shape,
+          from.map((v, i) => a! * v + b! * x[i]! + c! * random[i]!),
+        ),
+      )
+      return {}
+    },
+    traffic: { toDevice: 0, toHost: 0 },
+    profile: async () => [],
+    dispose: async () => undefined,
+  }
+  return {
+    device: 'cpu',
+    compile: async () => executable,
+    place: async (tensors) => {
+      for (const [name, tensor] of Object.entries(tensors)) held.set(name, tensor)
+      return state
+    },
+  }
 }
 
 describe('pixels as latents', () => {
@@ -464,31 +512,34 @@ describe('pixels as latents', () => {
 
   it('come back bit by bit, and a latent holds one block', async () => {
     const codec = createCodec(runtime, config, {}, 2)
-    const z = await codec.encode(images)
+    const z = await codec.encode(imageTensor)
     const { size } = config
-    const shape = latentShape(config, B)
-    expect(z.length).toBe(shape.reduce((a, b) => a * b))
-    const block = (channel: number) => z[((channel * size) / 2 / 2) * size]! // position (0, 0) of the grid
+    expect(z.shape).toEqual(latentShape(config, B))
+    const block = (channel: number) => floats(z)[((channel * size) / 2 / 2) * size]! // position (0, 0) of the grid
     const pixel = (c: number, y: number, x: number) => images[(c * size + y) * size + x]!
     const wanted = [0, 1].flatMap((y) => [0, 1].flatMap((x) => [0, 1, 2].map((c) => pixel(c, y, x))))
     expect(Array.from({ length: 12 }, (_, channel) => block(channel))).toEqual(wanted)
     const z0 = codec.addNoise(z, 3)
-    expect(z0).not.toBe(z)
-    expect(await codec.decode(z0, 3, samplers[0]!)).toEqual(images)
+    expect(z0).toEqual(z)
+    expect(await codec.decode(z0, 3, samplers[0]!)).toEqual(imageTensor)
     await codec.dispose()
   })
 
   it.each(samplers)('are generated to the end without noise: $kind', async (sampler) => {
     const x = floats(normal('known', latentShape(config, B)))
-    const labels = new Int32Array(B)
+    const facts = Array.from({ length: B }, () => ({ label: 0 }))
     const weights = initialParams(stage2Spec(config), 1)
     const clean = createGenerator(knowing(x), config, weights, B)
-    expect(await clean.generate(labels, 1, sampler, unguided)).toEqual(x)
+    const request = { facts, seed: 1, guidance: unguided }
+    expect(floats(await clean.generate({ ...request, sampler }))).toEqual(x)
     // Latents proper stop at λ(0): α₀·x and noise of σ₀ are left, with the posterior's own variance exactly that.
     const exact = { ...sampler, variance: 0 }
     const latents: ModelConfig = { ...config, variant: noVariant }
-    const noisy = await createGenerator(knowing(x), latents, weights, B).generate(labels, 1, exact, unguided)
-    const rest = noisy.map((v, i) => (v - alphaOf(logSnr0) * x[i]!) / sigmaOf(logSnr0))
+    const noisy = await createGenerator(knowing(x), latents, weights, B).generate({
+      ...request,
+      sampler: exact,
+    })
+    const rest = floats(noisy).map((v, i) => (v - alphaOf(logSnr0) * x[i]!) / sigmaOf(logSnr0))
     const deviation = Math.sqrt(rest.reduce((sum, v) => sum + v * v, 0) / rest.length)
     expect(deviation).toBeGreaterThan(0.9)
     expect(deviation).toBeLessThan(1.1)
@@ -497,10 +548,11 @@ describe('pixels as latents', () => {
   it('are what DDIM makes of a base that predicts v = 0, clipped to the range of pixels', async () => {
     const generator = createGenerator(runtime, config, initialParams(stage2Spec(config), 1), B)
     const sampler: SamplerConfig = { kind: 'ddim', steps: 3, variance: 0 }
-    const x = await generator.generate(new Int32Array(B), 1, sampler, unguided)
+    const facts = Array.from({ length: B }, () => ({ label: 0 }))
+    const x = floats(await generator.generate({ facts, seed: 1, sampler, guidance: unguided }))
     await generator.dispose()
     const levels = [0, 1, 2].map((i) => linearSchedule(logSnr0, logSnr1).logSnr(1 - i / 3))
-    const expected = floats(batchNoise(latentShape(config, B), 1, 'generate', 0)).map((noise) =>
+    const expected = floats(numberedNoise(latentShape(config, B), 1, 'generate', 0)).map((noise) =>
       levels.reduce((xT, t, i) => {
         const xHat = Math.max(-1, Math.min(1, alphaOf(t) * xT))
         const s = levels[i + 1]
@@ -516,55 +568,54 @@ describe('pixels as latents', () => {
 describe('a set in two parts', () => {
   const config = withVariant({ variance: 'learned' })
   const [count, batch] = [7, 4]
-  const images = floats(normal('set', imageShape(config, count), 0.5))
-  const [perImage, perLatent] = [imageShape(config, 1), latentShape(config, 1)].map((s) =>
-    s.reduce((a, b) => a * b),
-  ) as [number, number]
+  const set = normal('set', imageShape(config, count), 0.5)
 
-  /** What `of` makes of the whole, after comparing it with what it makes of the parts. */
+  /** What `of` makes of the examples from `first` on, numbered so, after comparing the whole with what it makes of parts. */
   const inParts = async (
-    input: Float32Array | Int32Array,
-    each: number,
-    of: (part: Float32Array & Int32Array, first?: number) => Promise<Float32Array> | Float32Array,
-  ): Promise<Float32Array> => {
-    const whole = await of(input as Float32Array & Int32Array)
+    of: (from: number, to: number, first?: number) => Promise<HostTensor> | HostTensor,
+  ): Promise<HostTensor> => {
+    const whole = await of(0, count)
     for (const cut of [1, 3, 4, 5]) {
-      const head = await of(input.slice(0, cut * each) as Float32Array & Int32Array)
-      const tail = await of(input.slice(cut * each) as Float32Array & Int32Array, cut)
-      expectClose([...head, ...tail], whole, 1e-6)
+      const parts = stacked([await of(0, cut), await of(cut, count, cut)])
+      expectClose(floats(parts), floats(whole), 1e-6)
     }
     // It is the numbers that matter: without them the second part draws the first one's noise.
-    const unnumbered = await of(input.slice(3 * each) as Float32Array & Int32Array)
-    const rest = whole.slice((whole.length / count) * 3)
-    expect(relativeError(unnumbered, rest)).toBeGreaterThan(1e-4)
+    const unnumbered = await of(3, count)
+    expect(relativeError(unnumbered, examplesOf(whole, 3, count - 3))).toBeGreaterThan(1e-4)
     return whole
   }
+  const cut = (tensor: HostTensor, from: number, to: number): HostTensor =>
+    examplesOf(tensor, from, to - from)
 
   it('is encoded, made noisy and decoded as the whole', async () => {
     const codec = createCodec(runtime, config, paramsOf(config), batch)
-    const z = await inParts(images, perImage, (part, first) => codec.encode(part, 5, first))
-    const z0 = await inParts(z, perLatent, (part, first) => codec.addNoise(part, 5, first))
+    const z = await inParts((from, to, first) => codec.encode(cut(set, from, to), 5, first))
+    const z0 = await inParts((from, to, first) => codec.addNoise(cut(z, from, to), 5, first))
     for (const sampler of samplers) {
-      await inParts(z0, perLatent, (part, first) => codec.decode(part, 5, sampler, first))
+      await inParts((from, to, first) => codec.decode(cut(z0, from, to), 5, sampler, first))
     }
     await codec.dispose()
   })
 
+  const facts = [0, 1, 2, -1, 2, 1, 0].map((label) => ({ label }))
+  const request = { seed: 5, sampler: samplers[0]! }
+
   it.each([unguided, { ...unguided, scale: 2 }])('is generated as the whole: $scale', async (guidance) => {
     const generator = createGenerator(runtime, config, randomParams(stage2Spec(config)), batch)
-    const labels = Int32Array.of(0, 1, 2, 3, 2, 1, 0)
-    await inParts(labels, 1, (part, first) => generator.generate(part, 5, samplers[0]!, guidance, first))
+    await inParts((from, to, first = 0) =>
+      generator.generate({ ...request, facts: facts.slice(from, to), guidance, first }),
+    )
     await generator.dispose()
   })
 
-  it('is generated by the prior as the whole, and guidance and labels change nothing', async () => {
+  it('is generated by the prior as the whole, and guidance and classes change nothing', async () => {
     const generator = createGenerator(runtime, config, paramsOf(config), batch, 'prior')
-    const labels = Int32Array.of(0, 1, 2, 3, 2, 1, 0)
     const strong = { ...unguided, scale: 3 }
-    const whole = await inParts(labels, 1, (part, first) =>
-      generator.generate(part, 5, samplers[0]!, strong, first),
+    const whole = await inParts((from, to, first = 0) =>
+      generator.generate({ ...request, facts: facts.slice(from, to), guidance: strong, first }),
     )
-    expect(await generator.generate(new Int32Array(count), 5, samplers[0]!, unguided)).toEqual(whole)
+    const nothing = facts.map(() => null)
+    expect(await generator.generate({ ...request, facts: nothing, guidance: unguided })).toEqual(whole)
     await generator.dispose()
   })
 })
@@ -575,28 +626,26 @@ it('guidance 1 is the base model alone', async () => {
     xT: normal('xT', shape),
     eps: normal('eps', shape),
     logSnr: float32([B], [2, -1, -6]),
+    before: normal('before', shape),
     keep: scalar(0.7),
     clean: scalar(0.4),
+    past: scalar(0.1),
     noise: scalar(0.2),
     labels: int32([B], [0, 2, 1]),
-    nullLabels: int32([B], Array(B).fill(tinyConfig.classes) as number[]),
+    'null/labels': int32([B], Array(B).fill(tinyConfig.classes) as number[]),
     guidance: scalar(1),
   }
   const spec = stage2Spec(tinyConfig)
   const step = (guidance: number) =>
-    evaluate(
-      spec,
-      randomParams(spec),
-      { ...feeds, guidance: scalar(guidance) },
-      (lookUp, { labels, nullLabels, guidance, ...rest }) => {
-        const inputs = rest as unknown as StepInputs
-        return {
-          plain: baseStep(tinyConfig, lookUp, labels!, inputs),
-          none: baseStep(tinyConfig, lookUp, nullLabels!, inputs),
-          guided: guidedBaseStep(tinyConfig, lookUp, labels!, nullLabels!, guidance!, inputs),
-        }
-      },
-    )
+    evaluate(spec, randomParams(spec), { ...feeds, guidance: scalar(guidance) }, (lookUp, inputs) => {
+      const base = baseOf(tinyConfig, lookUp)
+      const step = stepOf(inputs)
+      return {
+        plain: plainStep(tinyConfig, base, step).x,
+        none: plainStep(tinyConfig, base, { ...step, labels: inputs['null/labels']! }).x,
+        guided: guidedStep(tinyConfig, base, step).x,
+      }
+    })
   const { plain, guided, none } = await step(1)
   expectClose(floats(guided!), floats(plain!), 1e-5)
   const { guided: strong } = await step(2)

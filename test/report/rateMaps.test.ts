@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import sharp from 'sharp'
 import { expect, test } from 'vitest'
+import { float32, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { type RateMapsInput, rateMapsPng, ratesOf } from '../../src/report/rateMaps.ts'
 
 const latentShape = fc.tuple(
@@ -55,12 +56,15 @@ const tile = size * scale
 
 /** Image n is one grey, its reconstruction another. */
 const input = (count: number, latent: RateMapsInput['latent'], rateElements: Float64Array): RateMapsInput => {
-  const flat = (of: (n: number) => number): Float32Array =>
-    Float32Array.from(
-      { length: count * 3 * size ** 2 },
-      (_, i) => of(Math.floor(i / (3 * size ** 2))) / 127.5 - 1,
+  const flat = (of: (n: number) => number): HostTensor =>
+    float32(
+      [count, 3, size, size],
+      Float32Array.from(
+        { length: count * 3 * size ** 2 },
+        (_, i) => of(Math.floor(i / (3 * size ** 2))) / 127.5 - 1,
+      ),
     )
-  return { images: flat((n) => 10 * n), reconstructions: flat((n) => 10 * n + 5), rateElements, size, latent }
+  return { images: flat((n) => 10 * n), reconstructions: flat((n) => 10 * n + 5), rateElements, latent }
 }
 
 interface Drawn {

@@ -40,7 +40,7 @@ const trial = (dir: string, changes: Partial<LatentsRequest> = {}): Trial => {
   const calls: [number, number, boolean][] = []
   const encode: LatentsRequest['encode'] = async (first, n, mirrored) => {
     calls.push([first, n, mirrored])
-    return Float32Array.from(Array.from({ length: n }, (_, i) => latentOf(first + i, mirrored)).flat())
+    return float32([n, ...shape], Array.from({ length: n }, (_, i) => latentOf(first + i, mirrored)).flat())
   }
   return { request: { dir, key: 'a', count, shape, mirrored: true, encode, ...changes }, calls }
 }
@@ -61,11 +61,10 @@ const open = async (dir: string, changes: Partial<LatentsRequest> = {}): Promise
 const indices = [9191, 0, 4095, 4096, 4096, 8191, 8192, 17, 5000, 0, 9190]
 
 const checkRows = (latents: Latents, mirrored: boolean): void => {
-  const flips = indices.map((_, i) => mirrored && i % 3 !== 0)
-  const wanted = indices.flatMap((index, i) => latentOf(index, flips[i]!))
-  expect([...latents.read(indices, flips)]).toEqual(wanted)
-  expect([...latents.read(Int32Array.from(indices), flips)]).toEqual(wanted)
-  expect(latents.read([], [])).toEqual(new Float32Array(0))
+  const examples = indices.map((index, i) => ({ index, mirrored: mirrored && i % 3 !== 0 }))
+  const wanted = examples.flatMap((example) => latentOf(example.index, example.mirrored))
+  expect(latents.read(examples)).toEqual(float32([examples.length, ...shape], wanted))
+  expect(latents.read([])).toEqual(float32([0, ...shape], []))
 }
 
 const shards = [
@@ -116,11 +115,11 @@ describe('openLatents', () => {
       shape: [2 ** 22],
       encode: async (first, n, mirrored) => {
         calls.push([first, n, mirrored])
-        return new Float32Array(n * 2 ** 22).fill(first)
+        return float32([n, 2 ** 22], new Float32Array(n * 2 ** 22).fill(first))
       },
     })
     const latents = await openLatents(request)
-    expect(latents.read([2], [true]).every((v) => v === 2)).toBe(true)
+    expect(floats(latents.read([{ index: 2, mirrored: true }])).every((v) => v === 2)).toBe(true)
     latents.close()
     expect(calls).toEqual([[0, 2, false], [0, 2, true], [2, 1, false], [2, 1, true]]) // biome-ignore format: one line
   })
@@ -197,8 +196,8 @@ describe('openLatents', () => {
 
   it('refuses latents that are too few, and leaves no shard of them', async () => {
     const dir = newFolder()
-    const { request } = trial(dir, { encode: async () => new Float32Array(3) })
-    await expect(openLatents(request)).rejects.toThrow(/3 elements do not fill \[4096,1,1,2\]/)
+    const { request } = trial(dir, { encode: async () => float32([3, ...shape], new Float32Array(6)) })
+    await expect(openLatents(request)).rejects.toThrow(/\[3,1,1,2\], expected \[4096,1,1,2\]/)
     expect(readdirSync(dir)).toEqual([])
   })
 
@@ -207,7 +206,9 @@ describe('openLatents', () => {
     const { request } = trial(dir)
     const latents = await openLatents(request)
     for (const index of [request.count, -1]) {
-      expect(() => latents.read([index], [false])).toThrow(`there is no image ${index}; ask for 0 to`)
+      expect(() => latents.read([{ index, mirrored: false }])).toThrow(
+        `there is no image ${index}; ask for 0 to`,
+      )
     }
     latents.close()
   })
@@ -216,8 +217,10 @@ describe('openLatents', () => {
     const dir = newFolder()
     const latents = await openLatents(trial(dir).request)
     truncateSync(shardPath(dir, 1), 1000)
-    expect(() => latents.read([8191], [false])).toThrow(/latents-00001\.safetensors: ends before byte \d+/)
-    expect([...latents.read([0], [true])]).toEqual(latentOf(0, true))
+    expect(() => latents.read([{ index: 8191, mirrored: false }])).toThrow(
+      /latents-00001\.safetensors: ends before byte \d+/,
+    )
+    expect([...floats(latents.read([{ index: 0, mirrored: true }]))]).toEqual(latentOf(0, true))
     latents.close()
   })
 })

@@ -8,8 +8,8 @@ import { input } from '../../src/engine/ir/graph.ts'
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import { add, mul } from '../../src/engine/ops/core.ts'
 
-
 import { describeModel } from '../../src/stages/info.ts'
+import { stages } from '../../src/stages/list.ts'
 
 const config = applySettings(presetByName('quickstart'), ['data.size=16', 'train.batch=2', 'prior.width=32'])
 const model = modelConfig(config, 3)
@@ -19,9 +19,7 @@ const parametersIn = (spec: Spec): number =>
 
 describe('describeModel', () => {
   // Parameters, two moments and the average, four bytes each.
-  const once = [stage1Objective(model, 1), stage2Objective(model, 1)].map(
-    ({ spec }) => 16 * parametersIn(spec),
-  )
+  const once = stages.map((stage) => 16 * parametersIn(stage.objective(model, 1).spec))
   const onCpu = describeModel(config, 3)
 
   it('counts the state once on the CPU, which updates it in place, and the process', () => {
@@ -35,10 +33,10 @@ describe('describeModel', () => {
   it.each(['webgpu', 'cuda'] as const)(
     'counts current and next state on %s, and the device alone',
     (device) => {
-      const { stages, ...rest } = describeModel(config, 3, device)
+      const { stages: onDevice, ...rest } = describeModel(config, 3, device)
       const { stages: cpuStages, ...cpuRest } = onCpu
       expect(rest).toEqual(cpuRest)
-      for (const [i, stage] of stages.entries()) {
+      for (const [i, stage] of onDevice.entries()) {
         const { intermediateBytes } = cpuStages[i]!
         const [stateBytes, residentBytes] = [2 * once[i]!, 2 * once[i]! + intermediateBytes]
         expect(stage).toEqual({ ...cpuStages[i], stateBytes, residentBytes })

@@ -5,12 +5,31 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { applySettings, presetByName } from '../../src/config/load.ts'
 import { prepareRun } from '../../src/runs/runDirectory.ts'
-import { expectRunnable } from '../../src/stages/possible.ts'
+import { expectData, expectRunnable, expectTrainable } from '../../src/stages/possible.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'unified-latents-possible-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const config = presetByName('study')
+
+describe('expectData', () => {
+  it('refuses a kind of data that there is not, naming those there are', () => {
+    const data = { ...config.data, source: 'video', path: 'clips' }
+    expect(() => expectData(data)).toThrow(
+      /^data\.source: .*"video" is unknown; pass one of "emoji", .*"npy"/,
+    )
+  })
+})
+
+describe('expectTrainable', () => {
+  it('refuses settings of a stage that there is not', () => {
+    const own = { steps: 1, emaDecay: 0, batch: 1, lr: 1 }
+    const other = { ...config, train: { ...config.train, stages: { stage9: own } } }
+    expect(() => expectTrainable(other)).toThrow(
+      /study: train\.stages has 'stage9'.*stages are stage1, .*stage2/,
+    )
+  })
+})
 
 describe('expectRunnable', () => {
   const planned = (name: string, ...settings: string[]) => ({

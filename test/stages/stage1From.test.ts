@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
 import { floats } from '../../src/engine/host/tensor.ts'
 import { readSafetensors, writeSafetensors } from '../../src/files/safetensors.ts'
-import { createGenerator } from '../../src/method/generator.ts'
+import { createGenerator, type GenerationRequest } from '../../src/method/generator.ts'
 import { latestCheckpoint, loadCheckpoint } from '../../src/runs/checkpoint.ts'
 import type { JobEvent } from '../../src/runs/events.ts'
 import { prepareRun, readRunInfo, writeRunInfo } from '../../src/runs/runDirectory.ts'
@@ -26,12 +26,18 @@ const latentFiles = (name: string): [string, string][] => {
   return readdirSync(dir).map((file) => [file, readFileSync(join(dir, file)).toString('base64')])
 }
 
-const labels = Int32Array.of(0, 1, 2)
+/** What to generate with a run. */
+const requestOf = ({ config }: OpenedRun): GenerationRequest => ({
+  facts: [0, 1, 2].map((label) => ({ label })),
+  seed: 3,
+  sampler: latentSampler(config),
+  guidance: configGuidance(config),
+})
 const generated = async (run: OpenedRun): Promise<Float32Array> => {
   const generator = run.generator(2)
-  const z0 = await generator.generate(labels, 3, latentSampler(run.config), configGuidance(run.config))
+  const z0 = await generator.generate(requestOf(run))
   await generator.dispose()
-  return z0
+  return floats(z0)
 }
 
 const notes = (events: Awaited<ReturnType<typeof trainTiny>>['events']): string[] =>
@@ -62,7 +68,7 @@ describe('train.stage1.from', () => {
     expect(latentFiles('whole')).toEqual(before)
     const [whole, borrowing] = [opened('whole'), opened('borrowing')]
     expect(borrowing.stage1Directory).toBe(runDir('whole'))
-    expect(borrowing.stage1()).toEqual(whole.stage1())
+    expect(borrowing.autoencoder()).toEqual(whole.autoencoder())
     expect(stage2('borrowing')).toEqual(stage2('whole'))
     expect(await generated(borrowing)).toEqual(await generated(whole))
     const evaluation = { ...result.evaluation, imagesPerSecond: 0 }
@@ -80,7 +86,7 @@ describe('train.stage1.from', () => {
     const { events } = await trainTiny(`other ${name}`, config)
     expect(notes(events).filter((text) => text.includes('encoding'))).toEqual([])
     expect(latentFiles('whole')).toEqual(before)
-    expect(opened(`other ${name}`).stage1()).toEqual(opened('whole').stage1())
+    expect(opened(`other ${name}`).autoencoder()).toEqual(opened('whole').autoencoder())
   })
 
   it('draws the latents of a learned variance by the seed', async () => {
@@ -199,7 +205,7 @@ describe('train.stage1.from', () => {
   it('follows a run that has its stage 1 from another, and ends where runs name each other', () => {
     const third = bare('third', bare('second', runDir('whole')))
     expect(openRun(third, runtime).stage1Directory).toBe(runDir('whole'))
-    expect(openRun(third, runtime).stage1()).toEqual(opened('whole').stage1())
+    expect(openRun(third, runtime).autoencoder()).toEqual(opened('whole').autoencoder())
     for (const last of ['itself', 'ring b']) bare(last, runDir(last === 'itself' ? last : 'ring a'))
     bare('ring a', runDir('ring b'))
     for (const name of ['itself', 'ring a', 'ring b']) {
@@ -228,20 +234,15 @@ describe('sampler.generator=prior', () => {
     expect(existsSync(join(runDir('prior'), 'samples', 'samples.png'))).toBe(true)
     const run = opened('prior')
     // Stage 1 does not depend on what generates.
-    expect(run.stage1()).toEqual(opened('whole').stage1())
+    expect(run.autoencoder()).toEqual(opened('whole').autoencoder())
     const z0 = await generated(run)
-    const generator = createGenerator(runtime, run.model, run.stage1(), 3, 'prior')
-    const own = await generator.generate(labels, 3, latentSampler(run.config), configGuidance(run.config))
+    const generator = createGenerator(runtime, run.model, run.autoencoder(), 3, 'prior')
+    const own = floats(await generator.generate(requestOf(run)))
     await generator.dispose()
     expect(Math.max(...z0.map((v, i) => Math.abs(v - own[i]!)))).toBeLessThan(1e-5)
     const base = await generated(opened('whole'))
     expect(Math.max(...z0.map((v, i) => Math.abs(v - base[i]!)))).toBeGreaterThan(1e-3)
-    const images = await sample(run, labels, {
-      seed: 3,
-      sampler: latentSampler(run.config),
-      guidance: configGuidance(run.config),
-      decoder: decoderSampler(run.config),
-    })
+    const images = await sample(run, { ...requestOf(run), decoder: decoderSampler(run.config) })
     expect(floats(images).every((v) => v >= -1 && v <= 1)).toBe(true)
   })
 

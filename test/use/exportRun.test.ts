@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
-import { floats } from '../../src/engine/host/tensor.ts'
+import { float32, floats } from '../../src/engine/host/tensor.ts'
 import type { Quality } from '../../src/metrics/figures.ts'
 import { runFiles } from '../../src/runs/files.ts'
 import { evaluationIn, provenanceIn, qualityIn, writeQuality } from '../../src/runs/results.ts'
@@ -13,6 +13,7 @@ import type { Weights } from '../../src/train/frozen.ts'
 import { exportRun } from '../../src/use/exportRun.ts'
 import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../../src/use/samplers.ts'
+import { hasNetwork } from '../../src/use/weights.ts'
 import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny } from '../stages/tinyRun.ts'
 
 const opened = (name: string): OpenedRun => openRun(runDir(name), runtime)
@@ -60,15 +61,21 @@ const greatest = (a: Float32Array, b: Float32Array): number => {
 
 /** What a run encodes, decodes and generates, with the same noise. */
 const used = async (run: OpenedRun): Promise<Record<'z' | 'image' | 'sample', Float32Array>> => {
-  const images = Float32Array.from({ length: 2 * 3 * 16 ** 2 }, (_, i) => Math.sin(i / 9))
+  const pixels = Float32Array.from({ length: 2 * 3 * 16 ** 2 }, (_, i) => Math.sin(i / 9))
+  const images = float32([2, 3, 16, 16], pixels)
   const [codec, generator] = [run.codec(2), run.generator(2)]
   const z = await codec.encode(images, 3)
   const image = await codec.decode(codec.addNoise(z, 3), 3, decoderSampler(run.config))
   const chain = latentSampler(run.config)
-  const sample = await generator.generate(Int32Array.of(0, 1), 3, chain, configGuidance(run.config))
+  const sample = await generator.generate({
+    facts: [{ label: 0 }, { label: 1 }],
+    seed: 3,
+    sampler: chain,
+    guidance: configGuidance(run.config),
+  })
   await codec.dispose()
   await generator.dispose()
-  return { z, image, sample }
+  return { z: floats(z), image: floats(image), sample: floats(sample) }
 }
 
 /** Every file below a directory with its bytes. */
@@ -84,10 +91,10 @@ describe('exportRun', () => {
     const { path, parameters, bytes } = exported('whole', 'model')
     expect(path).toBe(join(runDir('model'), weightsFile))
     const [whole, model] = [opened('whole'), opened('model')]
-    expectHalved(model.stage1(), whole.stage1())
-    expectHalved(model.stage2(), whole.stage2())
+    expectHalved(model.autoencoder(), whole.autoencoder())
+    expectHalved(model.base(), whole.base())
     expect([model.config, model.info, model.model]).toEqual([whole.config, whole.info, whole.model])
-    const all = [...Object.values(whole.stage1()), ...Object.values(whole.stage2())]
+    const all = [...Object.values(whole.autoencoder()), ...Object.values(whole.base())]
     expect(parameters).toBe(all.reduce((sum, { data }) => sum + data.length, 0))
     expect(bytes - 2 * parameters).toBeGreaterThan(0)
     expect(bytes - 2 * parameters).toBeLessThan(200 * all.length)
@@ -136,11 +143,11 @@ describe('exportRun', () => {
     expect(card('alone')).toMatch(/trained on other data: source folder, .*balance true/)
     expect(card('model')).not.toContain('other data')
     expect(alone.stage1Directory).toBe(runDir('alone'))
-    expectHalved(alone.stage1(), opened('whole').stage1())
-    expectHalved(alone.stage2(), opened('borrowing').stage2())
+    expectHalved(alone.autoencoder(), opened('whole').autoencoder())
+    expectHalved(alone.base(), opened('borrowing').base())
     // Wherever it is copied to.
     cpSync(runDir('alone'), runDir('elsewhere/alone'), { recursive: true })
-    expect(opened('elsewhere/alone').stage1()).toEqual(alone.stage1())
+    expect(opened('elsewhere/alone').autoencoder()).toEqual(alone.autoencoder())
   })
 
   it('serves as the stage 1 of another run', async () => {
@@ -148,7 +155,7 @@ describe('exportRun', () => {
     const { result } = await trainTiny('on export', tinyConfigOf(`train.stage1.from=${runDir('model')}`))
     expect(result.finished).toBe(true)
     expect(stagesSaved('on export')).toEqual(['stage2'])
-    expect(opened('on export').stage1()).toEqual(opened('model').stage1())
+    expect(opened('on export').autoencoder()).toEqual(opened('model').autoencoder())
     // The latents lie with the run that trains on them.
     expect(contents(runDir('model'))).toEqual(before)
     expect(readdirSync(join(runDir('on export'), 'latents')).length).toBeGreaterThan(0)
@@ -157,12 +164,12 @@ describe('exportRun', () => {
   it('of an export is the same again, and leaves no figures of another run behind', () => {
     exported('model', 'again')
     const [model, again] = [opened('model'), opened('again')]
-    expect(again.stage1()).toEqual(model.stage1())
-    expect(again.stage2()).toEqual(model.stage2())
+    expect(again.autoencoder()).toEqual(model.autoencoder())
+    expect(again.base()).toEqual(model.base())
     expect(existsSync(join(runDir('again'), runFiles.quality))).toBe(true)
     exported('borrowing', 'again')
     expect(existsSync(join(runDir('again'), runFiles.quality))).toBe(false)
-    expectHalved(opened('again').stage2(), opened('borrowing').stage2())
+    expectHalved(opened('again').base(), opened('borrowing').base())
     expect(card('again')).not.toContain('KID')
   })
 
@@ -172,13 +179,16 @@ describe('exportRun', () => {
     exported('first', 'first model')
     expect(card('first model')).toContain('\nNot measured.\n')
     const run = opened('first model')
-    expect([hasStage(runDir('first model'), 'stage1'), hasStage(runDir('first model'), 'stage2')]).toEqual([
+    const networks = ['encoder', 'prior', 'decoder', 'base']
+    expect(networks.map((network) => hasNetwork(runDir('first model'), network))).toEqual([
+      true,
+      true,
       true,
       false,
     ])
-    expectHalved(run.stage1(), opened('first').stage1())
+    expectHalved(run.autoencoder(), opened('first').autoencoder())
     expect(() => run.generator(1)).toThrow(
-      `${runDir('first model')}: it was exported without stage2; train that, `,
+      `${runDir('first model')}: it was exported without its base; train that, `,
     )
   })
 
@@ -188,7 +198,7 @@ describe('exportRun', () => {
     expect(() => exported('nothing', 'no model')).toThrow(/there is no config\.yaml/)
     await trainTiny('untrained', config).catch(() => undefined)
     expect(() => exported('untrained', 'no model')).toThrow(
-      /there is no checkpoint of stage1; train it first/,
+      /there is no checkpoint of its encoder; train it first/,
     )
     expect(existsSync(runDir('no model'))).toBe(false)
   })

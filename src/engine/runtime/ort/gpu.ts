@@ -161,6 +161,17 @@ export const placeOnGpu = async (
   return state
 }
 
+/** A program and the session that runs it. */
+interface CompiledProgram {
+  readonly ort: OrtLibrary
+  readonly program: Program
+  readonly model: OnnxModel
+  readonly updates: Readonly<Record<string, string>>
+  readonly enqueue: Enqueue
+  readonly session: OrtSession
+  readonly profiling: Profiling | null
+}
+
 /** A program compiled for a GPU. */
 export class GpuExecutable implements Executable {
   readonly #ort: OrtLibrary
@@ -172,22 +183,14 @@ export class GpuExecutable implements Executable {
   readonly #profiling: Profiling | null
   #traffic: Traffic = { toDevice: 0, toHost: 0 }
 
-  private constructor(
-    ort: OrtLibrary,
-    program: Program,
-    model: OnnxModel,
-    updates: Readonly<Record<string, string>>,
-    enqueue: Enqueue,
-    session: OrtSession,
-    profiling: Profiling | null,
-  ) {
-    this.#ort = ort
-    this.#program = program
-    this.#model = model
-    this.#updates = updates
-    this.#enqueue = enqueue
-    this.#session = session
-    this.#profiling = profiling
+  private constructor(compiled: CompiledProgram) {
+    this.#ort = compiled.ort
+    this.#program = compiled.program
+    this.#model = compiled.model
+    this.#updates = compiled.updates
+    this.#enqueue = compiled.enqueue
+    this.#session = compiled.session
+    this.#profiling = compiled.profiling
   }
 
   /** Compiles. @throws what to install or use instead when the device does not start. */
@@ -204,7 +207,7 @@ export class GpuExecutable implements Executable {
     const { updates, profiling, enqueue } = options
     const stays = new Set(Object.values(updates))
     const session = await startSession(on, model, (output) => stays.has(output), profiling)
-    return new GpuExecutable(on.ort, program, model, updates, enqueue, session, profiling)
+    return new GpuExecutable({ ort: on.ort, program, model, updates, enqueue, session, profiling })
   }
 
   get traffic(): Traffic {

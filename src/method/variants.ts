@@ -2,17 +2,17 @@
  * @file Departures from the method, one table for each part of it, one line for each choice. The first of each is the
  * method itself; the others are the comparisons that the paper makes (Tables 5 and 6, Figure 4, Appendix B).
  */
-import { diffusion as diffusionDistortion } from './distortions/diffusion.ts'
-import { mse } from './distortions/mse.ts'
-import type { DistortionPart, PosteriorPart, RatePart } from './parts.ts'
-import { fixed } from './posteriors/fixed.ts'
-import { learned } from './posteriors/learned.ts'
-import { diffusion } from './rates/diffusion.ts'
-import { normal } from './rates/normal.ts'
-import { penalised } from './rates/penalised.ts'
-import { detached, shaping } from './rates/shaping.ts'
-import { weighted } from './rates/weighted.ts'
-import { pixels, resnet, type Space } from './spaces.ts'
+import { diffusion as diffusionDistortion } from './objective/distortions/diffusion.ts'
+import { mse } from './objective/distortions/mse.ts'
+import type { DistortionPart, PosteriorPart, RatePart } from './objective/parts.ts'
+import { fixed } from './objective/posteriors/fixed.ts'
+import { learned } from './objective/posteriors/learned.ts'
+import { diffusion } from './objective/rates/diffusion.ts'
+import { normal } from './objective/rates/normal.ts'
+import { penalised } from './objective/rates/penalised.ts'
+import { detached, shaping } from './objective/rates/shaping.ts'
+import { weighted } from './objective/rates/weighted.ts'
+import { pixels, resnet, type Space } from './objective/spaces.ts'
 
 /** Where latents live (Figure 4). */
 export const spaces: Readonly<Record<'resnet' | 'pixels', Space>> = { resnet, pixels }
