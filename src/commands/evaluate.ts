@@ -13,6 +13,7 @@ import {
   measuredEntries,
   type Quality,
 } from '../metrics/figures.ts'
+import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import { writeQuality } from '../runs/results.ts'
 import { openRun } from '../use/openRun.ts'
 import {
@@ -101,7 +102,7 @@ export const evaluateCommand: AddCommand = (program) => {
   program
     .command('evaluate')
     .description(
-      'held-out PSNR, SSIM, bits/pixel with standard error, loss terms; with --samples also Fréchet distances of reconstructions and samples, KID, precision and recall',
+      `held-out ${reconstructionMetrics.map(({ name }) => name).join(', ')}, bits/pixel with standard error, loss terms; with --samples also Fréchet distances of reconstructions and samples, KID, precision and recall`,
     )
     .argument('<run>', runArgument)
     .addOption(new Option('--count <n>', 'validation images at most').argParser(wholeNumber(1)).default(1024))

@@ -166,7 +166,9 @@ const variant = z
     stopGradient: z.boolean().describe('the prior does not shape the latent (Table 6 A)'),
     klWeight: z.number().nonnegative().describe("weight of the latent's KL to N(0, I)"),
     priorBias: z.number().nullable().describe('bias of a weighted prior, null for the ELBO (Appendix B 2)'),
-    decoder: z.enum(namesOf(distortions)).describe('mse: one prediction from the latent alone (Table 5)'),
+    decoder: z
+      .enum(namesOf(distortions))
+      .describe('all but diffusion: one prediction from the latent alone, by that error (Table 5)'),
   })
   .default(noVariant)
 
