@@ -268,25 +268,36 @@ interface Moments {
   readonly variance: number
 }
 
-/** A linear Gaussian chain keeps its distribution Gaussian, so mean and variance follow exactly. */
-const follow = (steps: readonly Step[], target: Moments): Moments =>
-  steps.reduce<Moments>(
-    ({ mean, variance }, { logSnr, keep, clean, noise }) => {
-      const gain = denoiser(logSnr, target.variance)
-      const alpha = alphaOf(logSnr)
-      return {
-        mean: keep * mean + clean * (target.mean + gain * (mean - alpha * target.mean)),
-        variance: (keep + clean * gain) ** 2 * variance + noise ** 2,
-      }
-    },
-    { mean: 0, variance: 1 },
-  )
+/**
+ * A linear Gaussian chain keeps its distribution Gaussian, so mean and variance follow exactly: of x_t and of the prediction
+ * before it, which are both affine in the start and, as a step either adds noise or looks back, in nothing else then.
+ */
+const follow = (steps: readonly Step[], target: Moments): Moments => {
+  // x_t = mean + scale·x_1 with noise of variance `noisy` on top; likewise x̂ of the step before, without the noise.
+  let x = { mean: 0, scale: 1, noisy: 0 }
+  let before = { mean: 0, scale: 0 }
+  for (const { logSnr, keep, clean, past, noise } of steps) {
+    const gain = denoiser(logSnr, target.variance)
+    const xHat = {
+      mean: target.mean + gain * (x.mean - alphaOf(logSnr) * target.mean),
+      scale: gain * x.scale,
+    }
+    x = {
+      mean: keep * x.mean + clean * xHat.mean + past * before.mean,
+      scale: keep * x.scale + clean * xHat.scale + past * before.scale,
+      noisy: (keep + clean * gain) ** 2 * x.noisy + noise ** 2,
+    }
+    before = xHat
+  }
+  return { mean: x.mean, variance: x.scale ** 2 + x.noisy }
+}
 
 const configs: readonly SamplerConfig[] = [
   { kind: 'ancestral', steps: 4000, variance: 0 },
   { kind: 'ancestral', steps: 4000, variance: 0.5 },
   { kind: 'ancestral', steps: 4000, variance: 1 },
   { kind: 'ddim', steps: 4000, variance: 0 },
+  { kind: 'dpmpp2m', steps: 4000, variance: 0 },
 ]
 
 describe.each(configs)('the sampler $kind with variance $variance', (config) => {
@@ -353,6 +364,36 @@ describe('one step', () => {
     for (const i of lower!.keys()) {
       expect(Math.log(middle![i]!)).toBeCloseTo(0.75 * Math.log(lower![i]!) + 0.25 * Math.log(upper![i]!), 9)
       expect(lower![i]!).toBeLessThan(upper![i]!)
+    }
+  })
+
+  it('follows the flow of the exact denoiser to first order by DDIM, to second by DPM-Solver++', () => {
+    const target: Moments = { mean: 0, variance: 0.3 }
+    // The probability flow multiplies a Gaussian by the ratio of its deviations.
+    const deviation = (logSnr: number): number =>
+      Math.sqrt(sigmoid(logSnr) * target.variance + sigmoid(-logSnr))
+    const exact = (deviation(4) / deviation(-4)) ** 2
+    const miss = (kind: SamplerConfig['kind'], steps: number): number =>
+      Math.abs(
+        follow(samplerSteps(linearSchedule(4, -4), { kind, steps, variance: 0 }, 'noisy'), target).variance -
+          exact,
+      )
+    for (const steps of [64, 128, 256]) {
+      expect(miss('ddim', steps) / miss('ddim', 2 * steps)).toBeCloseTo(2, 0)
+      expect(miss('dpmpp2m', steps) / miss('dpmpp2m', 2 * steps)).toBeCloseTo(4, 0)
+    }
+    expect(miss('dpmpp2m', 16)).toBeLessThan(miss('ddim', 16) / 4)
+  })
+
+  it('of DPM-Solver++ extrapolates from two predictions, on equal steps by 3/2 and −1/2', () => {
+    // With steps of equal length r is 1: D = 3/2·x̂ − 1/2·x̂_before.
+    const steps = samplerSteps(linearSchedule(4, -4), { kind: 'dpmpp2m', steps: 4, variance: 0 }, 'noisy')
+    const plain = samplerSteps(linearSchedule(4, -4), { kind: 'ddim', steps: 4, variance: 0 }, 'noisy')
+    expect(steps[0]).toEqual({ ...plain[0], past: expect.closeTo(0, 12) })
+    for (const i of [1, 2, 3]) {
+      expect(steps[i]!.clean).toBeCloseTo(1.5 * plain[i]!.clean, 12)
+      expect(steps[i]!.past).toBeCloseTo(-0.5 * plain[i]!.clean, 12)
+      expect(steps[i]!.keep).toBe(plain[i]!.keep)
     }
   })
 

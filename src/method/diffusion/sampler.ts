@@ -52,11 +52,24 @@ const ddim: Sampler = {
   describe: ({ steps }) => `ddim, ${steps} steps`,
 }
 
+/**
+ * DPM-Solver++ of second order, multistep (Lu et al. 2022, algorithm 2): a DDIM step towards x̂ extrapolated from the last two
+ * predictions, D = (1 + 1/2r)·x̂ − 1/2r·x̂_before, r the last step over this one in λ. Its first step is DDIM's.
+ */
+const multistep: Sampler = {
+  step: ({ t, s, before }, variance) => {
+    const { keep, clean } = ddim.step({ t, s, before }, variance)
+    const extrapolation = before === undefined ? 0 : (s - t) / (2 * (t - before))
+    return { keep, clean: clean * (1 + extrapolation), past: -clean * extrapolation, noise: 0 }
+  },
+  describe: ({ steps }) => `dpm-solver++(2M), ${steps} steps`,
+}
+
 /** Names of all samplers, as configurations give them. */
-export type SamplerKind = 'ancestral' | 'ddim'
+export type SamplerKind = 'ancestral' | 'ddim' | 'dpmpp2m'
 
 /** All samplers, one line each. */
-const samplers: Readonly<Record<SamplerKind, Sampler>> = { ancestral, ddim }
+const samplers: Readonly<Record<SamplerKind, Sampler>> = { ancestral, ddim, dpmpp2m: multistep }
 
 /** Names of all samplers. */
 export const samplerKinds: readonly SamplerKind[] = Object.keys(samplers) as SamplerKind[]
