@@ -4,7 +4,17 @@ import type { Shape } from '../../src/engine/host/tensor.ts'
 import { input, scope, type Value } from '../../src/engine/ir/graph.ts'
 import { attention } from '../../src/engine/ops/attention.ts'
 import { conv2d, depthToSpace, spaceToDepth } from '../../src/engine/ops/conv.ts'
-import { add, cast, exp, expand, reduceSum, reshape, transpose, where } from '../../src/engine/ops/core.ts'
+import {
+  add,
+  cast,
+  clip,
+  exp,
+  expand,
+  reduceSum,
+  reshape,
+  transpose,
+  where,
+} from '../../src/engine/ops/core.ts'
 import { gather, scatterAdd } from '../../src/engine/ops/gather.ts'
 import { gemm, linear, matmul } from '../../src/engine/ops/matmul.ts'
 import { concat, pad, slice, split } from '../../src/engine/ops/slice.ts'
@@ -285,6 +295,13 @@ const rows: readonly Row[] = [
     'spaceToDepth',
     'the layout must be [B,C,H,W], found [3,4,4]',
     'float32[3,4,4]',
+  ],
+  [
+    'clip: bounds',
+    () => clip(f(2), 1, -1),
+    'clip',
+    'the bounds must be in order, found 1 and -1; swap them',
+    'float32[2]',
   ],
 ]
 

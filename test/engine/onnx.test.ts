@@ -29,7 +29,7 @@ const graphOf = (program: Program, emission: Emission = {}): GraphProto =>
 /** What ONNX's specification of opset 21 defines, of what is emitted. */
 const standard = new Set(
   (
-    'Abs Add Cast Concat Conv Cos DepthToSpace Div Equal Erf Exp Expand Gather Gemm Greater Identity LayerNormalization ' +
+    'Abs Add Cast Clip Concat Conv Cos DepthToSpace Div Equal Erf Exp Expand Gather Gemm Greater Identity LayerNormalization ' +
     'Less Log MatMul Max Min Mul Neg Pad Reciprocal ReduceMax ReduceMean ReduceSum ReduceSumSquare Reshape ScatterND ' +
     'Sigmoid Sin Slice Softmax Softplus Split Sqrt Sub Tanh Transpose Where'
   ).split(' '),

@@ -10,6 +10,7 @@ import { rawBytes } from '../../src/engine/onnx/proto.ts'
 import {
   abs,
   add,
+  clip,
   div,
   exp,
   expand,
@@ -286,6 +287,7 @@ const growths: readonly Growth[] = [
   (pick) => sigmoid(pick(0)),
   (pick) => mul(pick(0), sigmoid(pick(0))),
   (pick) => gelu(pick(0)),
+  (pick) => clip(pick(0), -0.5, 0.5),
   (pick) => maximum(pick(0), pick(1)),
   (pick) => tame(matmul(pick(0), pick(1))),
   (pick) => matmul(tame(pick(0)), softmax(pick(1)), { transB: true }),

@@ -6,6 +6,7 @@ import { input, type Node, nodesOf, scope, type Value } from '../../src/engine/i
 import { checkProgram, printProgram, trace } from '../../src/engine/ir/program.ts'
 import {
   add,
+  clip,
   constant,
   exp,
   greater,
@@ -227,7 +228,7 @@ describe('gradient', () => {
     expect(numbersOf(gradient(reduceSum(mul(swapped, y)), [x])[0]!, [xs, ys])).toEqual([-11, 5, 7])
   })
 
-  it('follows the documented rule on ties: b of a maximum, a of a minimum, every tied element of a reduction', () => {
+  it('follows the documented rule on ties: b of a maximum, a of a minimum, every tied element of a reduction, clip at its bounds', () => {
     const ties = [x, [1, 2, 2]] as const
     const other = [y, [1, 5, 0]] as const
     const [dx, dy] = gradient(reduceSum(maximum(x, y)), [x, y])
@@ -237,6 +238,7 @@ describe('gradient', () => {
     expect(numbersOf(ex!, [ties, other])).toEqual([1, 1, 0])
     expect(numbersOf(ey!, [ties, other])).toEqual([0, 0, 1])
     expect(numbersOf(gradient(reduceMax(x), [x])[0]!, [ties])).toEqual([0, 1, 1])
+    expect(numbersOf(gradient(reduceSum(clip(x, 1, 1.5)), [x])[0]!, [ties])).toEqual([1, 0, 0])
   })
 
   it('applied three times gives the third derivative: x⁴ → 24x', () => {

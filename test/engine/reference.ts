@@ -289,6 +289,10 @@ export const rules: Readonly<Record<string, Rule>> = {
   softplus: elementwise((x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))),
   square: elementwise((x) => x * x),
   erf: elementwise(erf),
+  clip: ([x], attrs) => {
+    const { low, high } = attrs as { low: number; high: number }
+    return [{ shape: x!.shape, data: x!.data.map((v) => Math.min(Math.max(v, low), high)) }]
+  },
   silu: ([x]) => [
     { shape: x!.shape, data: x!.data.map((v) => v * sigmoid(v)) },
     { shape: x!.shape, data: x!.data.map(sigmoid) },

@@ -152,6 +152,28 @@ export const erf = (x: Value): Value => apply(erfOp, [x], null)
 /** x² */
 export const square = (x: Value): Value => apply(squareOp, [x], null)
 
+/** Bounds of `clip`. */
+interface Interval {
+  readonly low: number
+  readonly high: number
+}
+
+/** Its gradient passes where x is left as it is, at the bounds themselves too. */
+const clipOp: Op<Interval> = arithmetic({
+  name: 'clip',
+  infer: ([x], { low, high }) => {
+    expectDType([x!], 'float32')
+    expect(low <= high, () => `the bounds must be in order, found ${low} and ${high}; swap them`)
+    return [x!]
+  },
+  emit: (e, [x], { attrs: { low, high } }) =>
+    e.node('Clip', [x!, e.constant(float32([], [low])), e.constant(float32([], [high]))]),
+  vjp: ([d], { inputs: [x], outputs: [y] }) => [where(equal(x!, y!), d!, 0)],
+  samples: [{ inputs: f32([2, 3]), attrs: { low: -0.5, high: 0.25 } }],
+})
+/** x kept between two numbers. */
+export const clip = (x: Value, low: number, high: number): Value => apply(clipOp, [x], { low, high })
+
 /**
  * SiLU, x·sigmoid(x). Composed so that the backward pass reuses the sigmoid and the product:
  * dx = d·(s + y − y·s), four element-wise passes.
@@ -431,6 +453,7 @@ export const coreOps: readonly Op<unknown>[] = [
   softplusOp,
   squareOp,
   erfOp,
+  clipOp,
   siluOp,
   greaterOp,
   lessOp,
