@@ -1,9 +1,9 @@
 /** @file Where latents live: what an encoder learns, or the pixels themselves. */
 import type { Value } from '../../engine/ir/graph.ts'
-import { maximum, minimum } from '../../engine/ops/core.ts'
+import { clip } from '../../engine/ops/core.ts'
 
 /** x̂ of pixels lies in [−1, 1]. */
-export const clipPixels = (x: Value): Value => minimum(maximum(x, -1), 1)
+export const clipPixels = (x: Value): Value => clip(x, -1, 1)
 
 /** A space of latents. */
 export interface Space {

@@ -1,6 +1,6 @@
 /** @file An encoder that predicts a variance, too (Table 6, row D; Eq. 5). */
 import type { Value } from '../../../engine/ir/graph.ts'
-import { maximum, minimum, sub } from '../../../engine/ops/core.ts'
+import { clip, sub } from '../../../engine/ops/core.ts'
 import { split } from '../../../engine/ops/slice.ts'
 import type { PosteriorPart } from '../parts.ts'
 
@@ -12,6 +12,6 @@ export const learned: PosteriorPart = {
   outputs: 2,
   posterior: (out, { channels, logSnr0 }) => {
     const [mean, raw] = split(out, 1, [channels, channels]) as [Value, Value]
-    return { mean, logVariance: minimum(maximum(sub(raw, logSnr0), least), most) }
+    return { mean, logVariance: clip(sub(raw, logSnr0), least, most) }
   },
 }
