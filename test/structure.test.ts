@@ -62,6 +62,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'method/objective/posteriors': ['engine/ir', 'engine/ops', 'method/objective'],
   'method/objective/distortions': [
     'engine/host',
+    'engine/ir',
     'engine/nn',
     'engine/ops',
     'method/diffusion',
