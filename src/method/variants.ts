@@ -2,6 +2,7 @@
  * @file Departures from the method, one table for each part of it, one line for each choice. The first of each is the
  * method itself; the others are the comparisons that the paper makes (Tables 5 and 6, Figure 4, Appendix B).
  */
+import { absolute } from './objective/distortions/absolute.ts'
 import { diffusion as diffusionDistortion } from './objective/distortions/diffusion.ts'
 import { mse } from './objective/distortions/mse.ts'
 import type { DistortionPart, PosteriorPart, RatePart } from './objective/parts.ts'
@@ -24,9 +25,10 @@ export const posteriors: Readonly<Record<'fixed' | 'learned', PosteriorPart>> = 
 export const rates: Readonly<Record<'diffusion' | 'normal', RatePart>> = { diffusion, normal }
 
 /** By what the decoder is trained (Table 5). */
-export const distortions: Readonly<Record<'diffusion' | 'mse', DistortionPart>> = {
+export const distortions: Readonly<Record<'diffusion' | 'mse' | 'absolute', DistortionPart>> = {
   diffusion: diffusionDistortion,
   mse,
+  absolute,
 }
 
 /** Which choices a configuration makes. */
@@ -43,7 +45,7 @@ export interface VariantConfig {
   readonly klWeight: number
   /** Bias b of a sigmoid weight for the prior, null for the plain ELBO (Appendix B, second variant). */
   readonly priorBias: number | null
-  /** `mse`: one prediction of the image from the latent alone, a Gaussian of precision e^b (Table 5). */
+  /** One prediction of the image from the latent alone, by squared error (`mse`, Table 5) or by absolute. */
   readonly decoder: keyof typeof distortions
 }
 

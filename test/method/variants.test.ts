@@ -260,8 +260,14 @@ describe.each(['fixed', 'learned'] as const)('stopGradient with %s variance', (v
   })
 })
 
-describe('an MSE decoder', () => {
-  const config = withVariant({ decoder: 'mse' })
+/** Nats of an error by its distribution's density, but for the constant. */
+const charges = {
+  mse: (error: number, bias: number) => 0.5 * Math.exp(bias) * error ** 2,
+  absolute: (error: number, bias: number) => Math.abs(error) / (Math.exp(-bias / 2) / Math.SQRT2),
+} as const
+
+describe.each(['mse', 'absolute'] as const)('a decoder by one prediction, %s', (decoder) => {
+  const config = withVariant({ decoder })
   const feeds = feedsOf(config)
   const params = { ...paramsOf(config) }
   const least = -10
@@ -282,10 +288,10 @@ describe('an MSE decoder', () => {
     return { z0, xHat: [...floats(v!)].map((value) => -sigmaOf(least) * value) }
   }
 
-  it('is charged as a Gaussian of precision e^b around one prediction', async () => {
+  it('is charged as a distribution of precision e^b around one prediction', async () => {
     const { xHat } = await prediction()
     const { bias, lossFactor } = config.decoder
-    const nats = xHat.map((v, i) => 0.5 * lossFactor * Math.exp(bias) * (images[i]! - v) ** 2)
+    const nats = xHat.map((v, i) => lossFactor * charges[decoder](images[i]! - v, bias))
     const { terms } = await run(config, undefined, feeds)
     expectClose(terms.decoderNats, sumsPerExample(nats), 1e-5)
   })
