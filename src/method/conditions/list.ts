@@ -1,9 +1,10 @@
 /** @file The conditions that a base model may have: one line each. */
 import { classCondition } from './classes.ts'
 import type { Condition } from './condition.ts'
+import { mirrorCondition } from './mirror.ts'
 
 /** Names of all conditions, as configurations give them. */
-export type ConditionName = 'classes'
+export type ConditionName = 'classes' | 'mirror'
 
 /** What conditions are made from. */
 export interface ConditionedModel {
@@ -16,6 +17,7 @@ export interface ConditionedModel {
 /** All conditions, one line each. */
 const makers: Readonly<Record<ConditionName, (model: ConditionedModel) => Condition>> = {
   classes: ({ classes }) => classCondition(classes),
+  mirror: () => mirrorCondition,
 }
 
 /** Names of all conditions. */
