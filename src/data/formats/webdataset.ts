@@ -12,6 +12,7 @@ import { IMAGE_FORMATS } from '../images/scan.ts'
 import type { DataSplit, SkippedFile } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { listContainers, readClassNames } from './containers.ts'
+import { factsInJson, labelOf, oneLine } from './jsonFacts.ts'
 import {
   filesFingerprint,
   openRecords,
@@ -172,28 +173,6 @@ interface Sample {
   fault?: string
 }
 
-const LABEL_KEYS = ['label', 'cls', 'class', 'class_id', 'label_id', 'target']
-const NAME_KEYS = ['class_name', 'label_name', 'classname']
-const CAPTION_KEYS = ['caption', 'text', 'description', 'prompt']
-
-/** The first of the keys that holds a text, or a whole number where those are wanted. */
-const pick = (object: object, keys: readonly string[], numbers: boolean): string | number | undefined => {
-  for (const key of keys) {
-    const value = (object as Readonly<Record<string, unknown>>)[key]
-    if (typeof value === 'string' && value !== '') return value
-    if (numbers && Number.isInteger(value)) return value as number
-  }
-  return undefined
-}
-
-/** `7` is the number of a class, anything else its name. */
-const labelOf = (given: string): number | string => {
-  const trimmed = given.trim()
-  return /^-?\d{1,9}$/.test(trimmed) ? Number(trimmed) : trimmed
-}
-
-const oneLine = (given: string): string => given.replace(/\s+/g, ' ').trim()
-
 const readJson = (sample: Sample, content: string): void => {
   let value: unknown
   try {
@@ -203,10 +182,9 @@ const readJson = (sample: Sample, content: string): void => {
     return
   }
   if (typeof value !== 'object' || value === null) return
-  const label = pick(value, NAME_KEYS, false) ?? pick(value, LABEL_KEYS, true)
-  if (label !== undefined) sample.label ??= typeof label === 'string' ? labelOf(label) : label
-  const caption = pick(value, CAPTION_KEYS, false)
-  if (caption !== undefined && sample.caption === '') sample.caption = oneLine(String(caption))
+  const { label, caption } = factsInJson(value)
+  sample.label ??= label ?? null
+  if (sample.caption === '') sample.caption = caption ?? ''
 }
 
 const addMember = async (
