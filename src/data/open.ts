@@ -4,6 +4,7 @@ import { openCifar } from './formats/cifar.ts'
 import { openEmoji } from './formats/emoji.ts'
 import { openFolder } from './formats/folder.ts'
 import { openIdxImages } from './formats/idx.ts'
+import { openManifest } from './formats/manifest.ts'
 import { openNpyImages } from './formats/npy.ts'
 import { openParquetImages } from './formats/parquet.ts'
 import type { ReaderOptions } from './formats/records.ts'
@@ -23,6 +24,7 @@ interface DataKind {
 const kinds: Readonly<Record<string, DataKind>> = {
   emoji: { usualClasses: 9 },
   folder: { open: openFolder, usualClasses: 1000 },
+  manifest: { open: openManifest, usualClasses: 1000 },
   webdataset: { open: openWebDataset, usualClasses: 1000 },
   parquet: { open: openParquetImages, usualClasses: 1000 },
   cifar: { open: openCifar, usualClasses: 10 },

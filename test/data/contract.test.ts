@@ -49,6 +49,25 @@ const folderOfImages = async (): Promise<string> => {
   return folder
 }
 
+/** train/metadata.jsonl with class names, test/metadata.jsonl with numbers of classes. */
+const listsOfImages = async (): Promise<string> => {
+  const folder = await temporaryFolder()
+  for (const [half, from, count] of [
+    ['train', 0, 24],
+    ['test', 24, 6],
+  ] as const) {
+    const lines: string[] = []
+    for (let i = from; i < from + count; i++) {
+      await writeFiles(folder, { [`${half}/images/${i}.png`]: await goldenPng(i) })
+      const known = half === 'train' ? { class_name: goldenNames[i % 3] } : { label: i % 3 }
+      lines.push(JSON.stringify({ file_name: `images/${i}.png`, text: `image\n${i}`, ...known }))
+    }
+    await writeFiles(folder, { [`${half}/metadata.jsonl`]: `${lines.join('\n')}\n` })
+  }
+  await writeFiles(folder, { 'classes.txt': goldenNames.join('\n') })
+  return folder
+}
+
 const shards = async (): Promise<string> => {
   const folder = path.join(await temporaryFolder(), 'shards')
   await writeShards(folder)
@@ -84,6 +103,15 @@ const cases: readonly Case[] = [
     counts: 30,
     classes: goldenNames,
     reference: (id) => golden(last(id), `number ${last(id)}`),
+  },
+  {
+    title: 'manifest: lists of JSON lines beside the images',
+    source: 'manifest',
+    path: listsOfImages,
+    size: 8,
+    counts: [24, 6],
+    classes: goldenNames,
+    reference: (id) => golden(last(id), `image ${last(id)}`),
   },
   {
     title: 'webdataset: shards by GNU tar',

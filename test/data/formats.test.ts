@@ -399,3 +399,58 @@ describe('random access', () => {
     expect(await failure(openBytes(path.join(folder, 'none')))).toMatch(/does not exist/)
   })
 })
+
+describe('a manifest', () => {
+  const written = async (lines: readonly string[]): Promise<string> => {
+    const folder = await temporaryFolder()
+    await writeFiles(folder, { 'a.png': await goldenPng(0), 'sub/b.png': await goldenPng(1) })
+    await writeFiles(folder, { 'list.jsonl': lines.join('\r\n') })
+    return path.join(folder, 'list.jsonl')
+  }
+
+  test('takes what lines can be used and names the others', async () => {
+    const list = await written([
+      '\uFEFF{"file_name": "a.png", "label": "cat"}',
+      '',
+      '{"path": "./sub/b.png", "target": "7", "prompt": " two  words "}',
+      '{"file_name": "a.png", "label": "dog"}',
+      '{"file_name": "../secret.png", "label": 1}',
+      '{"file_name": "/etc/passwd"}',
+      '{"caption": "nothing"}',
+      '"a.png"',
+      '{"file_name": "gone.png", "label": "cat"}',
+      '{"file_name": "a.p',
+    ])
+    const split = await open('manifest', list)
+    expect(images(split)).toEqual([
+      { id: 'list.jsonl/./sub/b.png', label: '7', caption: 'two words' },
+      { id: 'list.jsonl/a.png', label: 'cat', caption: '' },
+    ])
+    expect(split.skipped.map(({ file, reason }) => `${file} ${reason}`)).toEqual([
+      'list.jsonl/a.png is listed twice',
+      'list.jsonl/../secret.png lies outside the folder',
+      'list.jsonl//etc/passwd lies outside the folder',
+      'list.jsonl:7 names no file (file_name, file, path, image)',
+      'list.jsonl:8 is no object of JSON',
+      'list.jsonl:10 is no JSON',
+      expect.stringMatching(/^list\.jsonl\/gone\.png .+/),
+    ])
+  })
+
+  test('without one such line says what it found first', async () => {
+    expect(await failure(open('manifest', await written(['nothing', '{}'])))).toMatch(
+      /list\.jsonl: found no line that names an image \(first: list\.jsonl:1 is no JSON\), expected objects with file_name; pass another list$/,
+    )
+    expect(await failure(open('manifest', await written([])))).toMatch(
+      /found no line that names an image, expected/,
+    )
+  })
+
+  test('is read again when an image of it changes', async () => {
+    const list = await written(['{"file_name": "a.png"}', '{"file_name": "sub/b.png"}'])
+    const before = await open('manifest', list)
+    await writeFile(path.join(path.dirname(list), 'a.png'), await goldenPng(5))
+    const after = await open('manifest', list)
+    expect(after.train.fingerprint).not.toBe(before.train.fingerprint)
+  })
+})
