@@ -1,22 +1,13 @@
 /** @file Stage 1: encoder, prior and decoder trained together, with the encoder's warm-up and reconstructions at intervals. */
-import { join } from 'node:path'
 import type { Config, TrainConfig } from '../config/schema.ts'
-import { batchPlan, openBatchReader } from '../data/batches.ts'
 import { wholeBatch } from '../engine/host/part.ts'
-import { countOf, examplesOf, type HostTensor } from '../engine/host/tensor.ts'
-import { writeFileAtomic } from '../files/atomic.ts'
+import { examplesOf } from '../engine/host/tensor.ts'
 import { autoencoderFeeds, autoencoderObjective } from '../method/autoencoder.ts'
-import { createCodec } from '../method/codec.ts'
 import { imageOf } from '../method/config.ts'
 import { numberedNoise } from '../method/diffusion/draws.ts'
 import { batchShape, positionsOf } from '../method/networks/shapes.ts'
-import { batchFor } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
-import { mean } from '../metrics/mean.ts'
-import { psnr } from '../metrics/psnr.ts'
-import { pairGrid } from '../report/grid.ts'
-import type { Weights } from '../train/frozen.ts'
-import { decoderSampler } from '../use/samplers.ts'
+import { reconstructShown, stepImages } from './images.ts'
 import { meanOf, type OpenStage, type Stage, type StageContext } from './stage.ts'
 
 /**
@@ -45,38 +36,6 @@ const collapseWarning = (rms: number, bits: number, step: number): string =>
   `stage1 step ${step}: the latent is collapsing (rms ${rms.toFixed(3)}, ${bits.toFixed(4)} bits/pixel); ` +
   `raise decoder.lossFactor or train.stage1.encoderHold`
 
-/** Reconstructs the shown images, draws them below the originals and returns their PSNR. */
-const reconstructShown = async (
-  { config, model, runtime, dir, shown, listen }: StageContext,
-  weights: Weights,
-  step: number,
-): Promise<number> => {
-  const codec = createCodec(runtime, model, weights, batchFor(countOf(shown), imageOf(model)))
-  const z0 = codec.addNoise(await codec.encode(shown), config.seed)
-  const reconstructed = await codec.decode(z0, config.seed, decoderSampler(config))
-  await codec.dispose()
-  const meanPsnr = mean(psnr(shown, reconstructed))
-  listen({ event: 'validation', stage: 'stage1', step, psnr: meanPsnr })
-  const path = join(dir, 'samples', `reconstructions-${String(step).padStart(9, '0')}.png`)
-  writeFileAtomic(path, await pairGrid(shown, reconstructed, 8, { scale: 2 }))
-  return meanPsnr
-}
-
-/** The images of a step, read once for all its parts. */
-const stepImages = ({ config, source }: StageContext, batch: number) => {
-  const { flip, balance } = config.data
-  const plan = batchPlan(source, { seed: config.seed, balance, flip })
-  const reader = openBatchReader({ source, plan, batch })
-  let last: { readonly step: number; readonly images: Promise<HostTensor> } | undefined
-  return {
-    read: (step: number): Promise<HostTensor> => {
-      if (last?.step !== step) last = { step, images: reader.next(step) }
-      return last.images
-    },
-    close: () => reader.close(),
-  }
-}
-
 const open = async (context: StageContext): Promise<OpenStage> => {
   const { config, model } = context
   const { stage1, batch } = config.train
@@ -95,7 +54,9 @@ const open = async (context: StageContext): Promise<OpenStage> => {
     }),
     warning: ({ latentRms = 0, bitsPerPixel = 0 }, step) =>
       latentRms < collapsedRms ? collapseWarning(latentRms, bitsPerPixel, step) : null,
-    inspect: async (weights, step) => ({ psnr: await reconstructShown(context, weights, step) }),
+    inspect: async (weights, step) => ({
+      psnr: await reconstructShown(context, weights, { stage: 'stage1', step }),
+    }),
     close: () => images.close(),
   }
 }

@@ -1,5 +1,4 @@
 /** @file Stage 2: the base model trained on the frozen encoder's latents, which are kept on disk. */
-import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { batchPlan, plannedExamples, toNchw } from '../data/batches.ts'
@@ -8,7 +7,7 @@ import { wholeBatch } from '../engine/host/part.ts'
 import { type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseFeeds, baseObjective } from '../method/baseModel.ts'
-import { type Codec, encodingStream } from '../method/codec.ts'
+import type { Codec } from '../method/codec.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import { numberedNoise } from '../method/diffusion/draws.ts'
 import { createGenerator } from '../method/generator.ts'
@@ -22,6 +21,7 @@ import type { Weights } from '../train/frozen.ts'
 import { gridFacts } from '../use/facts.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
+import { encoderKey } from './encoderKey.ts'
 import { meanOf, type OpenStage, type Stage, type StageContext } from './stage.ts'
 
 /** Samples of each row in the grids made while training. */
@@ -29,18 +29,6 @@ const shownPerRow = 8
 
 /** Images read and encoded at a time. */
 const readAtOnce = 64
-
-/** Hash of what the latent of an image depends on: networks that encode, their weights, the draw if any. */
-const encoderKey = ({ model, config, autoencoder }: OpenedRun): string => {
-  const hash = createHash('sha256')
-  const draw = model.variant.variance === 'learned' ? [encodingStream, config.seed] : null
-  hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, draw]))
-  for (const [path, { data }] of Object.entries(autoencoder())) {
-    if (!path.startsWith('encoder.')) continue
-    hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-  }
-  return hash.digest('hex')
-}
 
 /** Encodes images `first` to `first + n − 1` of a source. */
 const encodeImages = async (

@@ -118,7 +118,8 @@ export const stageCost = (
 export const describeModel = (config: Config, classes: number, device: Device = 'cpu'): ModelInfo => {
   expectShapes(config)
   const model = modelConfig(config, classes)
-  const networks = stages.flatMap((stage) => {
+  const own = stages.filter((stage) => stage.applies(config))
+  const networks = own.flatMap((stage) => {
     const one = stage.objective(model, 1)
     const flops = forwardFlopsByNetwork(one)
     return stage.networks.map((network) => {
@@ -137,6 +138,6 @@ export const describeModel = (config: Config, classes: number, device: Device = 
     latentShape: batchShape(latent, 1).slice(1),
     compression: elementsOf(latent) / elementsOf(imageOf(model)),
     networks,
-    stages: stages.map((stage) => stageCost(config, stage, classes, device)),
+    stages: own.map((stage) => stageCost(config, stage, classes, device)),
   }
 }

@@ -133,7 +133,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   if (from >= steps) return true
   const state = await runtime.place(
     checkpoint === null
-      ? initialState(train.slabs, initialParams(objective.spec, config.seed))
+      ? initialState(train.slabs, opened.start ?? initialParams(objective.spec, config.seed))
       : packState(train.slabs, loadCheckpoint(checkpoint.path).tensors),
   )
   listen({ event: 'note', text: from === 0 ? `${name}: starting` : `${name}: resuming after step ${from}` })

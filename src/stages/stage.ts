@@ -47,6 +47,8 @@ export interface StageCurve {
 export interface OpenStage {
   /** Hash of what it is trained on besides the configuration, where that can change under it. */
   readonly trainedOn?: string
+  /** What its networks start from, where that is not drawn anew. */
+  readonly start?: Weights
   /** What is fed for a part of a step's batch: a pure function of both. */
   feeds(step: number, part: Part): Promise<Feeds>
   /** Metrics of one step from what its objective reports, averaged until the next line of progress. */

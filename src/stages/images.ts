@@ -1,0 +1,52 @@
+/** @file What stages that learn from images share: the images of a step, and reconstructions shown at intervals. */
+import { join } from 'node:path'
+import { batchPlan, openBatchReader } from '../data/batches.ts'
+import { countOf, type HostTensor } from '../engine/host/tensor.ts'
+import { writeFileAtomic } from '../files/atomic.ts'
+import { createCodec } from '../method/codec.ts'
+import { imageOf } from '../method/config.ts'
+import { batchFor } from '../method/programs.ts'
+import { mean } from '../metrics/mean.ts'
+import { psnr } from '../metrics/psnr.ts'
+import { pairGrid } from '../report/grid.ts'
+import type { Weights } from '../train/frozen.ts'
+import { decoderSampler } from '../use/samplers.ts'
+import type { StageContext } from './stage.ts'
+
+/** Reconstructs the shown images, draws them below the originals and returns their PSNR. @param at stage and step */
+export const reconstructShown = async (
+  { config, model, runtime, dir, shown, listen }: StageContext,
+  weights: Weights,
+  { stage, step }: { readonly stage: string; readonly step: number },
+): Promise<number> => {
+  const codec = createCodec(runtime, model, weights, batchFor(countOf(shown), imageOf(model)))
+  const z0 = codec.addNoise(await codec.encode(shown), config.seed)
+  const reconstructed = await codec.decode(z0, config.seed, decoderSampler(config))
+  await codec.dispose()
+  const meanPsnr = mean(psnr(shown, reconstructed))
+  listen({ event: 'validation', stage, step, psnr: meanPsnr })
+  const path = join(dir, 'samples', `reconstructions-${String(step).padStart(9, '0')}.png`)
+  writeFileAtomic(path, await pairGrid(shown, reconstructed, 8, { scale: 2 }))
+  return meanPsnr
+}
+
+/** Images [B, 3, H, W] of steps. */
+export interface StepImages {
+  read(step: number): Promise<HostTensor>
+  close(): Promise<void>
+}
+
+/** The images of a step, read once for all its parts. */
+export const stepImages = ({ config, source }: StageContext, batch: number): StepImages => {
+  const { flip, balance } = config.data
+  const plan = batchPlan(source, { seed: config.seed, balance, flip })
+  const reader = openBatchReader({ source, plan, batch })
+  let last: { readonly step: number; readonly images: Promise<HostTensor> } | undefined
+  return {
+    read: (step: number): Promise<HostTensor> => {
+      if (last?.step !== step) last = { step, images: reader.next(step) }
+      return last.images
+    },
+    close: () => reader.close(),
+  }
+}
