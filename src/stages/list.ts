@@ -1,10 +1,11 @@
 /** @file The stages of training in their order: one line each. */
 import { autoencoder } from './autoencoder.ts'
 import { baseModel } from './baseModel.ts'
+import { decoderAlone } from './decoderAlone.ts'
 import type { Stage } from './stage.ts'
 
 /** All stages. */
-export const stages: readonly Stage[] = [autoencoder, baseModel]
+export const stages: readonly Stage[] = [autoencoder, decoderAlone, baseModel]
 
 /** Which stages to train: one by its flag, or all. */
 export type StageChoice = string

@@ -19,7 +19,9 @@ const parametersIn = (spec: Spec): number =>
 
 describe('describeModel', () => {
   // Parameters, two moments and the average, four bytes each.
-  const once = stages.map((stage) => 16 * parametersIn(stage.objective(model, 1).spec))
+  const once = stages
+    .filter((stage) => stage.applies(config))
+    .map((stage) => 16 * parametersIn(stage.objective(model, 1).spec))
   const onCpu = describeModel(config, 3)
 
   it('counts the state once on the CPU, which updates it in place, and the process', () => {
