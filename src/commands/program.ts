@@ -14,6 +14,7 @@ import { profileCommand } from './profile.ts'
 import { reconstructCommand } from './reconstruct.ts'
 import { reportCommand } from './report.ts'
 import { resultsCommand } from './results.ts'
+import { runsCommand } from './runs.ts'
 import { sampleCommand } from './sample.ts'
 import { sweepCommand } from './sweep.ts'
 import { trainCommand } from './train.ts'
@@ -22,6 +23,7 @@ import { trainCommand } from './train.ts'
 const commands: readonly AddCommand[] = [
   trainCommand,
   sweepCommand,
+  runsCommand,
   reportCommand,
   resultsCommand,
   planCommand,

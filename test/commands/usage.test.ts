@@ -18,6 +18,7 @@ const commands = [
   'data',
   'info',
   'profile',
+  'runs',
   'plan',
   'features',
 ]
