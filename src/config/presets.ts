@@ -91,6 +91,19 @@ const study: Config = {
   sampler: { ...quickstart.sampler, steps: 30, guidance: 1 },
 }
 
+/** Fashion-MNIST, as Debian's package dataset-fashion-mnist installs it: 60,000 grey images of clothes for comparisons. */
+const fashion: Config = {
+  ...study,
+  name: 'fashion',
+  data: {
+    ...study.data,
+    source: 'idx',
+    path: '/usr/share/datasets/fashion-mnist',
+    flip: false,
+    balance: false,
+  },
+}
+
 /** About 35 hours on two cores (docs/results.md has the time of a step): 64×64 emoji. */
 const emoji64: Config = {
   ...quickstart,
@@ -177,6 +190,7 @@ const kinetics600: Config = {
 export const presets: Readonly<Record<string, Config>> = {
   quickstart,
   study,
+  fashion,
   emoji64,
   imagenet512,
   kinetics600,

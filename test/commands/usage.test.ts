@@ -163,7 +163,7 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['tain'], "unknown command 'tain'"],
     [['train', 'quickstart', '--stpes', '3'], "unknown option '--stpes'"],
     [['train'], "missing required argument 'preset or file.yaml'"],
-    [['train', 'quickstart', '--stage', '3'], 'Allowed choices are 1, 2, all.'],
+    [['train', 'quickstart', '--stage', '3'], 'Allowed choices are 1, decoder, 2, all.'],
     [['train', 'quickstart', '--steps', '0'], 'expected a whole number from 1 on.'],
     [['plan'], "missing required argument 'dir'"],
     [['plan', 'runs', '--bits-per-pixel', 'many'], 'expected a number.'],
