@@ -7,8 +7,8 @@ import { add, constant, cos, mul, reshape, silu, sin, transpose } from '../ops/c
 import { filled } from '../ops/emit.ts'
 import { linear } from '../ops/matmul.ts'
 import { groupNorm, rmsNorm } from '../ops/norm.ts'
-import { split } from '../ops/slice.ts'
-import { type Params, param, type Spec } from './params.ts'
+import { concat, pad, slice, split } from '../ops/slice.ts'
+import { type ParamSpec, type Params, param, type Spec } from './params.ts'
 
 // ---- linear and convolution -------------------------------------------------------------------------------------
 
@@ -158,6 +158,31 @@ export const down = (weight: Value, x: Value): Value => conv2d(spaceToDepth(x, 2
 /** [B, C, H, W] → [B, cOut, 2H, 2W]: 1×1, then channels into patches of 2×2. */
 export const upSpec = (cIn: number, cOut: number): ReturnType<typeof param> => convSpec(cIn, 4 * cOut, 1)
 export const up = (weight: Value, x: Value): Value => depthToSpace(conv2d(x, weight), 2)
+
+// ---- time -------------------------------------------------------------------------------------------------------
+
+/** Kernel of a convolution over the last `size` frames: [cOut, size·cIn, 1, 1], the oldest frame's channels first. */
+export const timeConvSpec = (cIn: number, cOut: number, size: number, gain: Gain = 1): ParamSpec =>
+  convSpec(size * cIn, cOut, 1, gain)
+
+/**
+ * A convolution over time at every position: frame t sees itself and the frames before it, of which those before the first are
+ * zero. Causal, so a clip's beginning does not depend on its end, and one frame alone is an image.
+ * @param x [B, T, C, H, W]
+ * @returns [B, T, cOut, H, W]
+ */
+export const timeConv = (weight: Value, x: Value): Value => {
+  const [B, T, C, H, W] = x.shape as [number, number, number, number, number]
+  const [cOut, seen] = weight.shape as [number, number]
+  const size = seen / C
+  const none = [0, 0, 0, 0, 0]
+  const padded = pad(x, none.with(1, size - 1), none)
+  const shifted = Array.from({ length: size }, (_, i) => slice(padded, 1, i, i + T)) // x_{t − size + 1 + i}
+  const maps = reshape(concat(shifted, 2), [B * T, size * C, H, W])
+  return reshape(conv2d(maps, weight), [B, T, cOut, H, W])
+}
+
+// ---- tokens -----------------------------------------------------------------------------------------------------
 
 /** [B, C, H, W] → [B, H·W, C] */
 export const toTokens = (x: Value): Value => {
