@@ -86,7 +86,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'train',
   ],
   files: ['engine/host'],
-  config: ['method', 'method/conditions', 'method/diffusion', 'method/networks'],
+  config: ['method', 'method/conditions', 'method/diffusion'],
   'data/images': [],
   'data/formats': ['data/images', 'engine/host'],
   data: ['data/formats', 'data/images', 'engine/host'],

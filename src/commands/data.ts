@@ -4,7 +4,7 @@ import { applySettings, presetByName } from '../config/load.ts'
 import { dataSources } from '../data/open.ts'
 import { expectData } from '../stages/possible.ts'
 import { type DataDescription, type DataOptions, describeData } from '../use/describeData.ts'
-import { type AddCommand, example, jsonOption, setOption, wholeNumber } from './options.ts'
+import { type AddCommand, example, option, wholeNumber } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer } from './print.ts'
 import { terminalListener } from './progress.ts'
@@ -73,8 +73,8 @@ export const dataCommand: AddCommand = (program) => {
     .option('--path <path>', 'file or folder of the data')
     .addOption(new Option('--size <n>', 'height and width in pixels').argParser(wholeNumber(4)))
     .option('--out <file>', 'PNG to write: training images, a row for each class')
-    .addOption(setOption())
-    .addOption(jsonOption())
+    .addOption(option.set())
+    .addOption(option.json())
     .addHelpText('after', example('ul data webdataset --path shards/ --out sheet.png'))
     .action(run)
 }

@@ -7,18 +7,7 @@ import { decodeFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import { messageOf } from './exit.ts'
-import {
-  type AddCommand,
-  computeOption,
-  type DeviceFlags,
-  deviceOption,
-  example,
-  jsonOption,
-  runtimeOf,
-  seedOption,
-  stepsOption,
-  withSteps,
-} from './options.ts'
+import { type AddCommand, type DeviceFlags, example, option, runtimeOf, withSteps } from './options.ts'
 import { expectFolder, writeOutput } from './output.ts'
 import { answer, warn } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
@@ -67,11 +56,11 @@ export const decodeCommand: AddCommand = (program) => {
     .argument('<run>', runArgument)
     .argument('<latents>', 'safetensors written by ul encode')
     .requiredOption('--out <dir>', 'directory for the PNG files')
-    .addOption(stepsOption('decoder steps'))
-    .addOption(seedOption())
-    .addOption(deviceOption())
-    .addOption(computeOption())
-    .addOption(jsonOption())
+    .addOption(option.steps('decoder steps'))
+    .addOption(option.seed())
+    .addOption(option.device())
+    .addOption(option.compute())
+    .addOption(option.json())
     .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
     .action(run)
 }

@@ -2,16 +2,7 @@
 import { loadImages } from '../use/images.ts'
 import { encodeToFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
-import {
-  type AddCommand,
-  computeOption,
-  type DeviceFlags,
-  deviceOption,
-  example,
-  jsonOption,
-  runtimeOf,
-  seedOption,
-} from './options.ts'
+import { type AddCommand, type DeviceFlags, example, option, runtimeOf } from './options.ts'
 import { expectFile, makeFolderOf } from './output.ts'
 import { answer, tellSkipped, warn } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
@@ -45,10 +36,10 @@ export const encodeCommand: AddCommand = (program) => {
     .argument('<run>', runArgument)
     .argument('<image or folder...>', 'images')
     .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
-    .addOption(seedOption())
-    .addOption(deviceOption())
-    .addOption(computeOption())
-    .addOption(jsonOption())
+    .addOption(option.seed())
+    .addOption(option.device())
+    .addOption(option.compute())
+    .addOption(option.json())
     .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
     .action(run)
 }

@@ -16,18 +16,7 @@ import {
 import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import { writeQuality } from '../runs/results.ts'
 import { openRun } from '../use/openRun.ts'
-import {
-  type AddCommand,
-  computeOption,
-  type DeviceFlags,
-  deviceOption,
-  example,
-  guidanceOption,
-  jsonOption,
-  runtimeOf,
-  seedOption,
-  wholeNumber,
-} from './options.ts'
+import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer, warn } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
@@ -119,12 +108,12 @@ export const evaluateCommand: AddCommand = (program) => {
       '--clip [model]',
       'with --samples: also CLIP scores by captions and class names (default ViT-B/32)',
     )
-    .addOption(guidanceOption(' of the samples'))
+    .addOption(option.guidance(' of the samples'))
     .option('--no-bias', 'do not fit what the small number of samples adds to distances')
-    .addOption(seedOption())
-    .addOption(deviceOption())
-    .addOption(computeOption())
-    .addOption(jsonOption())
+    .addOption(option.seed())
+    .addOption(option.device())
+    .addOption(option.compute())
+    .addOption(option.json())
     .addHelpText('after', example('ul evaluate runs/quickstart --json'))
     .action(run)
 }

@@ -1,7 +1,7 @@
 /** @file `ul export`: a run as a model to hand on. */
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
 import { exportRun } from '../use/exportRun.ts'
-import { type AddCommand, example, jsonOption } from './options.ts'
+import { type AddCommand, example, option } from './options.ts'
 import { expectFolder } from './output.ts'
 import { answer } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
@@ -34,7 +34,7 @@ export const exportCommand: AddCommand = (program) => {
       'directory to write; sample, reconstruct and the others take it like a run',
     )
     .option('--licence <text>', 'licence of the weights, for the card')
-    .addOption(jsonOption())
+    .addOption(option.json())
     .addHelpText('after', example('ul export runs/mine --out models/mine --licence CC-BY-4.0'))
     .action(run)
 }

@@ -1,7 +1,7 @@
 /** @file `ul features build`: writes the usual feature network. */
 import { buildMixed5 } from '../features/mixed5.ts'
 import { openFeatureNetwork } from '../features/network.ts'
-import { type AddCommand, example, jsonOption } from './options.ts'
+import { type AddCommand, example, option } from './options.ts'
 import { expectFile } from './output.ts'
 import { answer } from './print.ts'
 
@@ -31,7 +31,7 @@ export const featuresCommand: AddCommand = (program) => {
       '--out <file.onnx>',
       'ONNX file to write, its description beside it (default in the cache folder)',
     )
-    .addOption(jsonOption())
+    .addOption(option.json())
     .addHelpText('after', example('ul features build --out mixed5.onnx'))
     .action(build)
 }

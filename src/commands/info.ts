@@ -1,6 +1,6 @@
 /** @file `ul info`: what a run holds and costs, without training it. */
 import { describeModel, type ModelInfo } from '../stages/info.ts'
-import { type AddCommand, type DeviceFlags, deviceOption, example, jsonOption, setOption } from './options.ts'
+import { type AddCommand, type DeviceFlags, example, option } from './options.ts'
 import { answer } from './print.ts'
 import { describedArgument, describedBy } from './sources.ts'
 
@@ -34,9 +34,9 @@ export const infoCommand: AddCommand = (program) => {
     .command('info')
     .description('parameters, GFLOPs, latent shape and memory of a run or preset')
     .argument(...describedArgument)
-    .addOption(setOption())
-    .addOption(deviceOption())
-    .addOption(jsonOption())
+    .addOption(option.set())
+    .addOption(option.device())
+    .addOption(option.json())
     .addHelpText('after', example('ul info imagenet512 --set train.batch=1'))
     .action(run)
 }

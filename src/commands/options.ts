@@ -38,41 +38,34 @@ export const positiveNumber = (text: string): number => {
 /** Keeps every value of an option that may be repeated. */
 export const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
 
-/** `--json`. */
-export const jsonOption = (): Option => new Option('--json', 'one JSON object per line on stdout')
-
-/** `--set`, for `applySettings`. */
-export const setOption = (): Option =>
-  new Option('--set <key=value>', 'change one configuration key; may be repeated')
-    .argParser(collect)
-    .default([])
-
-/** `--seed` of commands that draw noise. */
-export const seedOption = (): Option =>
-  new Option('--seed <n>', 'seed of all noise').argParser(wholeNumber(0)).default(0)
-
-/** `--guidance`. @param whose what is generated, as in 'guidance scale of the samples' */
-export const guidanceOption = (whose = ''): Option =>
-  new Option('--guidance <g>', `guidance scale${whose}; 1 is none`).argParser(realNumber)
-
-/** `--steps` of a sampler. @param of what takes them */
-export const stepsOption = (of: string): Option => new Option('--steps <n>', of).argParser(wholeNumber(1))
+/** Options that several commands have, by name; each makes its own, since a command may set another default. */
+export const option = {
+  json: (): Option => new Option('--json', 'one JSON object per line on stdout'),
+  /** For `applySettings`. */
+  set: (): Option =>
+    new Option('--set <key=value>', 'change one configuration key; may be repeated')
+      .argParser(collect)
+      .default([]),
+  /** Of commands that draw noise. */
+  seed: (): Option => new Option('--seed <n>', 'seed of all noise').argParser(wholeNumber(0)).default(0),
+  /** @param whose what is generated, as in 'guidance scale of the samples' */
+  guidance: (whose: string = ''): Option =>
+    new Option('--guidance <g>', `guidance scale${whose}; 1 is none`).argParser(realNumber),
+  /** @param of what takes them */
+  steps: (of: string): Option => new Option('--steps <n>', of).argParser(wholeNumber(1)),
+  device: (): Option =>
+    new Option('--device <device>', 'where to run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
+  compute: (): Option =>
+    new Option('--compute <type>', 'how products are computed; float16 on webgpu and cuda')
+      .choices(['float32', 'float16'])
+      .default('float32'),
+} as const
 
 /** A sampler with the steps of `--steps`, where that is given. */
 export const withSteps = <Sampler extends { readonly steps: number }>(
   sampler: Sampler,
   steps: number | undefined,
 ): Sampler => ({ ...sampler, steps: steps ?? sampler.steps })
-
-/** `--device`. */
-export const deviceOption = (): Option =>
-  new Option('--device <device>', 'where to run').choices(['cpu', 'webgpu', 'cuda']).default('cpu')
-
-/** `--compute`. */
-export const computeOption = (): Option =>
-  new Option('--compute <type>', 'how products are computed; float16 on webgpu and cuda')
-    .choices(['float32', 'float16'])
-    .default('float32')
 
 /** What `--device` and `--compute` say. */
 export interface DeviceFlags {

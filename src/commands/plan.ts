@@ -1,7 +1,7 @@
 /** @file `ul plan`: the law of the rate by finished runs, and the setting for a wanted rate. */
 import { Option } from 'commander'
 import { type Plan, planRuns, type RateEstimate } from '../studies/plan.ts'
-import { type AddCommand, example, jsonOption, positiveNumber, realNumber } from './options.ts'
+import { type AddCommand, example, option, positiveNumber, realNumber } from './options.ts'
 import { answer } from './print.ts'
 
 const short = (value: number): string => String(Number(value.toPrecision(4)))
@@ -129,7 +129,7 @@ export const planCommand: AddCommand = (program) => {
       ).argParser(positiveNumber),
     )
     .option('--check <dir...>', 'predict these runs and compare; they are left out of the fit')
-    .addOption(jsonOption())
+    .addOption(option.json())
     .addHelpText('after', example('ul plan runs/ --bits-per-pixel 0.3 --check runs/try'))
     .action(run)
 }

@@ -2,17 +2,7 @@
 import { Option } from 'commander'
 import { stageCalled, stageFlags } from '../stages/list.ts'
 import { type Profile, type ProfileRow, profileStep } from '../stages/profile.ts'
-import {
-  type AddCommand,
-  computeOption,
-  type DeviceFlags,
-  deviceOption,
-  example,
-  jsonOption,
-  runtimeOf,
-  setOption,
-  wholeNumber,
-} from './options.ts'
+import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer } from './print.ts'
 import { describedArgument, describedBy } from './sources.ts'
 
@@ -56,10 +46,10 @@ export const profileCommand: AddCommand = (program) => {
     .argument(...describedArgument)
     .addOption(new Option('--stage <stage>', 'which stage').choices(stageFlags).default('1'))
     .addOption(new Option('--steps <n>', 'steps to average over').argParser(wholeNumber(1)).default(5))
-    .addOption(setOption())
-    .addOption(deviceOption())
-    .addOption(computeOption())
-    .addOption(jsonOption())
+    .addOption(option.set())
+    .addOption(option.device())
+    .addOption(option.compute())
+    .addOption(option.json())
     .addHelpText('after', example('ul profile quickstart --stage 2'))
     .action(run)
 }

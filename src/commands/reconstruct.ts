@@ -8,18 +8,7 @@ import { rateMapsPng } from '../report/rateMaps.ts'
 import { type LoadedImages, loadImages } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { decoderSampler } from '../use/samplers.ts'
-import {
-  type AddCommand,
-  computeOption,
-  type DeviceFlags,
-  deviceOption,
-  example,
-  jsonOption,
-  runtimeOf,
-  seedOption,
-  stepsOption,
-  withSteps,
-} from './options.ts'
+import { type AddCommand, type DeviceFlags, example, option, runtimeOf, withSteps } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer, tellSkipped, warn } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
@@ -105,13 +94,13 @@ export const reconstructCommand: AddCommand = (program) => {
     .description('encode and decode images; print PSNR and latent bits/pixel for each and overall')
     .argument('<run>', runArgument)
     .argument('<image or folder...>', 'images')
-    .addOption(stepsOption('decoder steps'))
-    .addOption(seedOption())
+    .addOption(option.steps('decoder steps'))
+    .addOption(option.seed())
     .option('--out <file>', 'PNG with originals above reconstructions')
     .option('--maps <file>', 'PNG that also shows where the bits are: by latent position and by channel')
-    .addOption(deviceOption())
-    .addOption(computeOption())
-    .addOption(jsonOption())
+    .addOption(option.device())
+    .addOption(option.compute())
+    .addOption(option.json())
     .addHelpText('after', example('ul reconstruct runs/quickstart photos/ --out pairs.png'))
     .action(run)
 }

@@ -1,6 +1,6 @@
 /** @file `ul report`: one page about finished runs. */
 import { compareReport } from '../studies/compareReport.ts'
-import { type AddCommand, example, jsonOption } from './options.ts'
+import { type AddCommand, example, option } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer } from './print.ts'
 import { readSweep } from './sources.ts'
@@ -38,7 +38,7 @@ export const reportCommand: AddCommand = (program) => {
     .option('--out <file>', 'HTML to write', 'comparison.html')
     .option('--csv <file>', 'CSV to write')
     .option('--png <file>', 'the curves as an image')
-    .addOption(jsonOption())
+    .addOption(option.json())
     .addHelpText('after', example('ul report runs/rates --csv rates.csv'))
     .action(run)
 }

@@ -1,7 +1,7 @@
 /** @file `ul results`: what reports and plans read of many runs, in one file to keep. */
 import { findRuns } from '../runs/findRuns.ts'
 import { commonDirectory, resultLines } from '../runs/resultLines.ts'
-import { type AddCommand, example, jsonOption } from './options.ts'
+import { type AddCommand, example, option } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer } from './print.ts'
 import { readSweep } from './sources.ts'
@@ -30,7 +30,7 @@ export const resultsCommand: AddCommand = (program) => {
     .argument('<path...>', 'run directories, directories above them, or such files')
     .requiredOption('--out <file.jsonl>', 'file to write')
     .option('--experiment <file.yaml>', 'the sweep that made the runs: its arms and base models are named')
-    .addOption(jsonOption())
+    .addOption(option.json())
     .addHelpText(
       'after',
       example(

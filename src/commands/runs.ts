@@ -6,7 +6,7 @@ import { findRuns } from '../runs/findRuns.ts'
 import type { Run } from '../runs/run.ts'
 import { weightsFile } from '../runs/runDirectory.ts'
 import { stages } from '../stages/list.ts'
-import { type AddCommand, example, jsonOption } from './options.ts'
+import { type AddCommand, example, option } from './options.ts'
 import { answer, warn } from './print.ts'
 
 /** What is told of a run; a number is null where it was not measured. */
@@ -100,7 +100,7 @@ export const runsCommand: AddCommand = (program) => {
     .command('runs')
     .description('the runs below directories: how far each has come, and what was measured of it')
     .argument('[path...]', 'run directories, directories above them, or files of results (.jsonl)', ['runs'])
-    .addOption(jsonOption())
+    .addOption(option.json())
     .addHelpText('after', example('ul runs runs/loss-factor'))
     .action(run)
 }

@@ -8,15 +8,10 @@ import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import {
   type AddCommand,
-  computeOption,
   type DeviceFlags,
-  deviceOption,
   example,
-  guidanceOption,
-  jsonOption,
+  option,
   runtimeOf,
-  seedOption,
-  stepsOption,
   wholeNumber,
   withSteps,
 } from './options.ts'
@@ -72,13 +67,13 @@ export const sampleCommand: AddCommand = (program) => {
     .argument('<run>', runArgument)
     .addOption(new Option('-n <n>', 'number of images').argParser(wholeNumber(1)).default(16))
     .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
-    .addOption(guidanceOption())
-    .addOption(stepsOption('steps of the latent chain'))
-    .addOption(seedOption())
+    .addOption(option.guidance())
+    .addOption(option.steps('steps of the latent chain'))
+    .addOption(option.seed())
     .option('--out <file>', 'PNG to write', 'samples.png')
-    .addOption(deviceOption())
-    .addOption(computeOption())
-    .addOption(jsonOption())
+    .addOption(option.device())
+    .addOption(option.compute())
+    .addOption(option.json())
     .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
     .action(run)
 }

@@ -11,13 +11,10 @@ import { untilInterrupted } from './exit.ts'
 import {
   type AddCommand,
   collect,
-  computeOption,
   type DeviceFlags,
-  deviceOption,
   example,
-  jsonOption,
+  option,
   runtimeOf,
-  setOption,
   wholeNumber,
 } from './options.ts'
 import { expectFolder } from './output.ts'
@@ -109,7 +106,7 @@ export const sweepCommand: AddCommand = (program) => {
     )
     .addOption(new Option('--seeds <n>', 'runs of each setting').argParser(wholeNumber(1)))
     .addOption(new Option('--samples <n>', 'images for distances').argParser(wholeNumber(8)))
-    .addOption(setOption())
+    .addOption(option.set())
     .option('--features <network>', 'ONNX feature network with its JSON, or hub:<model> (default: FD-mixed5)')
     .option('--out <dir>', 'directory of the runs (default runs/<name>)')
     .addOption(
@@ -118,9 +115,9 @@ export const sweepCommand: AddCommand = (program) => {
       ),
     )
     .option('--dry-run', 'list the runs and which of them are done, and stop')
-    .addOption(deviceOption())
-    .addOption(computeOption())
-    .addOption(jsonOption())
+    .addOption(option.device())
+    .addOption(option.compute())
+    .addOption(option.json())
     .addHelpText(
       'after',
       example('ul sweep study --grid decoder.lossFactor=1.5,2,3,4 --seeds 3 --out runs/rates'),

@@ -8,18 +8,7 @@ import { type StageChoice, stageFlags } from '../stages/list.ts'
 import { expectTrainable } from '../stages/possible.ts'
 import { train } from '../stages/train.ts'
 import { untilInterrupted } from './exit.ts'
-import {
-  type AddCommand,
-  computeOption,
-  type DeviceFlags,
-  deviceOption,
-  example,
-  jsonOption,
-  runtimeOf,
-  setOption,
-  stepsOption,
-  wholeNumber,
-} from './options.ts'
+import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { expectFolder } from './output.ts'
 import { terminalListener } from './progress.ts'
 import { loadConfig } from './sources.ts'
@@ -82,15 +71,15 @@ export const trainCommand: AddCommand = (program) => {
     .argument('<preset or file.yaml>', `${Object.keys(presets).join(', ')}, or a configuration file`)
     .option('--out <dir>', 'run directory (default runs/<name>)')
     .addOption(new Option('--stage <stage>', 'which stage').choices([...stageFlags, 'all']).default('all'))
-    .addOption(stepsOption('steps of both stages'))
-    .addOption(setOption())
-    .addOption(deviceOption())
-    .addOption(computeOption())
+    .addOption(option.steps('steps of both stages'))
+    .addOption(option.set())
+    .addOption(option.device())
+    .addOption(option.compute())
     .addOption(new Option('--seed <n>', 'seed of weights, order and noise').argParser(wholeNumber(0)))
     .option('--stage1-from <run>', "use that run's stage 1 instead of training one")
     .option('--smoke', 'the same job shrunk to about a minute')
     .option('--dry-run', 'print the resolved configuration and stop')
-    .addOption(jsonOption())
+    .addOption(option.json())
     .addHelpText('after', example('ul train quickstart --set decoder.lossFactor=2 --out runs/try'))
     .action(run)
 }

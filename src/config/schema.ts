@@ -1,10 +1,9 @@
 /** @file The configuration of a run: every key, its unit, its bounds. Derived values are computed, never stored. */
 import { z } from 'zod'
 import { conditionNames } from '../method/conditions/list.ts'
-import type { BaseSettings, DecoderSettings, ModelConfig } from '../method/config.ts'
+import type { ModelConfig } from '../method/config.ts'
 import { type SamplerKind, samplerKinds } from '../method/diffusion/sampler.ts'
-import type { EncoderSizes, LatentConfig, TransformerSizes } from '../method/networks/config.ts'
-import { distortions, noVariant, posteriors, rates, spaces, type VariantConfig } from '../method/variants.ts'
+import { distortions, noVariant, posteriors, rates, spaces } from '../method/variants.ts'
 
 /** Which images, and how they are drawn. */
 export interface DataConfig {
@@ -69,17 +68,12 @@ export interface SamplingConfig {
 }
 
 /** A resolved configuration. */
-export interface Config {
+export interface Config
+  extends Pick<ModelConfig, 'latent' | 'encoder' | 'prior' | 'decoder' | 'base' | 'variant'> {
   readonly version: 1
   readonly name: string
   readonly seed: number
   readonly data: DataConfig
-  readonly latent: LatentConfig
-  readonly encoder: EncoderSizes
-  readonly prior: TransformerSizes
-  readonly decoder: DecoderSettings
-  readonly base: BaseSettings
-  readonly variant: VariantConfig
   readonly train: TrainConfig
   readonly sampler: SamplingConfig
 }

@@ -8,7 +8,7 @@ import type { RawImage } from '../images/decode.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers, readClassNames } from './containers.ts'
-import { filesFingerprint, type ImageRecord, openRecords, type ReaderOptions } from './records.ts'
+import { type ImageRecord, openLabelled, type ReaderOptions } from './records.ts'
 
 const SIDE = 32
 const PLANE = SIDE * SIDE
@@ -119,20 +119,16 @@ export const openCifar = async (options: ReaderOptions): Promise<DataSplit> => {
       `${path.join(beside, variant.namesFiles[0])}: found ${names.length} names, expected ${variant.classes}, one a line; correct or remove the file`,
     )
   }
-  return openRecords(
+  return openLabelled(
     {
       source: 'cifar',
       name,
-      place: `data "${path.resolve(options.path)}"`,
       expected: 'whole records',
       halves: { train: 'the training files', validation: 'the test file' },
-      fingerprint: await filesFingerprint(
-        folder,
-        containers.map((container) => container.path),
-      ),
-      classes: names ?? Array.from({ length: variant.classes }, (_, i) => String(i)),
+      folder,
+      files: containers.map((container) => container.path),
+      names: names ?? Array.from({ length: variant.classes }, (_, i) => String(i)),
       records,
-      skipped: [],
     },
     options,
   )

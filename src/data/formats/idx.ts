@@ -6,13 +6,7 @@ import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged } from './bytes.ts'
 import { listContainers, readClassNames } from './containers.ts'
 import { openMaybeGzipped } from './gzip.ts'
-import {
-  filesFingerprint,
-  openRecords,
-  type ReaderOptions,
-  type UnlabelledRecord,
-  withClasses,
-} from './records.ts'
+import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 /** Unsigned bytes, by the third byte of the magic number. */
 const UBYTE = 8
@@ -124,17 +118,14 @@ export const openIdxImages = async (options: ReaderOptions): Promise<DataSplit> 
       })
     }
   }
-  const names = await readClassNames(folder, ['classes.txt', 'classnames.txt'])
-  const labelled = withClasses(records, names)
-  return openRecords(
+  return openLabelled(
     {
       source: 'idx',
       name,
-      place: `data "${path.resolve(options.path)}"`,
       expected: 'whole images',
       halves: { train: 'the train files', validation: 'the test files' },
-      fingerprint: await filesFingerprint(folder, files),
-      ...labelled,
+      ...{ folder, files, records },
+      names: await readClassNames(folder, ['classes.txt', 'classnames.txt']),
     },
     options,
   )

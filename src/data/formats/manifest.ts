@@ -9,13 +9,7 @@ import { IMAGE_FORMATS } from '../images/scan.ts'
 import type { DataSplit, SkippedFile } from '../images/source.ts'
 import { type Container, listContainers, readClassNames } from './containers.ts'
 import { factsInJson } from './jsonFacts.ts'
-import {
-  filesFingerprint,
-  openRecords,
-  type ReaderOptions,
-  type UnlabelledRecord,
-  withClasses,
-} from './records.ts'
+import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 const FILE_KEYS = ['file_name', 'file', 'path', 'image'] as const
 
@@ -96,18 +90,15 @@ export const openManifest = async (options: ReaderOptions): Promise<DataSplit> =
       `${place}: found no line that names an image${first}, expected objects with ${FILE_KEYS[0]}; pass another list`,
     )
   }
-  const labelled = withClasses(records, await readClassNames(folder, ['classnames.txt', 'classes.txt']))
-  const files = [...containers.map((container) => container.path), ...lists.flatMap((list) => list.files)]
-  return openRecords(
+  return openLabelled(
     {
       source: 'manifest',
       name,
-      place: `data "${place}"`,
       expected: `intact ${IMAGE_FORMATS} files`,
       halves: { train: 'the train list', validation: 'the validation list' },
-      fingerprint: await filesFingerprint(folder, files),
-      ...labelled,
-      skipped: [...skipped, ...labelled.skipped],
+      files: [...containers.map((container) => container.path), ...lists.flatMap((list) => list.files)],
+      ...{ folder, records, skipped },
+      names: await readClassNames(folder, ['classnames.txt', 'classes.txt']),
     },
     options,
   )

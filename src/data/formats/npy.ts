@@ -7,13 +7,7 @@ import type { ImageInput } from '../images/decode.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { listContainers, readClassNames, withHalves } from './containers.ts'
-import {
-  filesFingerprint,
-  openRecords,
-  type ReaderOptions,
-  type UnlabelledRecord,
-  withClasses,
-} from './records.ts'
+import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 import { openZip } from './zip.ts'
 
 /** Longest header that is read; NumPy's own are a few hundred bytes. */
@@ -313,16 +307,14 @@ export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> 
       records.push({ id: `${key}/${i}`, label, caption: '', half, load })
     }
   }
-  const names = await readClassNames(folder, ['classes.txt', 'classnames.txt'])
-  return openRecords(
+  return openLabelled(
     {
       source: 'npy',
       name,
-      place,
       expected: 'uint8 or floats from 0 to 1',
       halves: { train: 'the train array', validation: 'the test array' },
-      fingerprint: await filesFingerprint(folder, files),
-      ...withClasses(records, names),
+      ...{ folder, files, records },
+      names: await readClassNames(folder, ['classes.txt', 'classnames.txt']),
     },
     options,
   )

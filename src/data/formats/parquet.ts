@@ -26,13 +26,7 @@ import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers } from './containers.ts'
 import { type ColumnChunk, checkPages } from './parquetPages.ts'
-import {
-  filesFingerprint,
-  openRecords,
-  type ReaderOptions,
-  type UnlabelledRecord,
-  withClasses,
-} from './records.ts'
+import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 /** Largest row group that is decoded at once: 1 GiB. */
 const GROUP_BYTES = 2 ** 30
@@ -429,18 +423,14 @@ export const openParquetImages = async (options: ReaderOptions): Promise<DataSpl
   if (records.length === 0) {
     throw new Error(`${path.resolve(options.path)}: found no rows, expected images; pass other files`)
   }
-  return openRecords(
+  return openLabelled(
     {
       source: 'parquet',
       name,
-      place: `data "${path.resolve(options.path)}"`,
       expected: `intact ${IMAGE_FORMATS} images`,
       halves: { train: 'the train files', validation: 'the validation files' },
-      fingerprint: await filesFingerprint(
-        folder,
-        containers.map((container) => container.path),
-      ),
-      ...withClasses(records, names),
+      files: containers.map((container) => container.path),
+      ...{ folder, records, names },
     },
     options,
   )

@@ -7,6 +7,7 @@ import { constants } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import path from 'node:path'
 import { decodeImage, type ImageInput, isUndecodable } from '../images/decode.ts'
 import { type ImageItem, type OnProgress, openPack } from '../images/packed.ts'
 import { packedSource } from '../images/packedSource.ts'
@@ -190,6 +191,32 @@ export const openRecords = async (set: RecordSet, options: RecordOptions): Promi
   const bytes = set.records.length * size * size * 3
   const fits = bytes <= Math.min(packBytes, constants.MAX_LENGTH)
   return fits ? openPacked(set, options) : openStreaming(set, options)
+}
+
+/** Records as files have them: labels are numbers or names, and which images they are is told by the files. */
+export interface LabelledFiles extends Pick<RecordSet, 'source' | 'name' | 'expected' | 'halves'> {
+  readonly folder: string
+  /** Absolute paths of everything that the images depend on. */
+  readonly files: readonly string[]
+  readonly records: readonly UnlabelledRecord[]
+  /** Names of the classes that numbers stand for; null where there are none. */
+  readonly names: readonly string[] | null
+  /** What was left out so far. */
+  readonly skipped?: readonly SkippedFile[]
+}
+
+/** Opens records with labels as their files have them (see withClasses, openRecords). */
+export const openLabelled = async (
+  { folder, files, records, names, skipped = [], ...set }: LabelledFiles,
+  options: ReaderOptions,
+): Promise<DataSplit> => {
+  const labelled = withClasses(records, names)
+  const fingerprint = await filesFingerprint(folder, files)
+  const place = `data "${path.resolve(options.path)}"`
+  return openRecords(
+    { ...set, ...labelled, place, fingerprint, skipped: [...skipped, ...labelled.skipped] },
+    options,
+  )
 }
 
 const openPacked = async (

@@ -13,14 +13,7 @@ import type { DataSplit, SkippedFile } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { listContainers, readClassNames } from './containers.ts'
 import { factsInJson, labelOf, oneLine } from './jsonFacts.ts'
-import {
-  filesFingerprint,
-  openRecords,
-  type ReaderOptions,
-  readEncoded,
-  type UnlabelledRecord,
-  withClasses,
-} from './records.ts'
+import { openLabelled, type ReaderOptions, readEncoded, type UnlabelledRecord } from './records.ts'
 
 const BLOCK = 512
 /** Read at once while scanning: labels and captions mostly lie in the same piece as the next header. */
@@ -260,21 +253,15 @@ export const openWebDataset = async (options: ReaderOptions): Promise<DataSplit>
       `${path.resolve(options.path)}: found ${others + skipped.length} keys without a usable image, expected ${IMAGE_FORMATS} members; pass other shards`,
     )
   }
-  const names = await readClassNames(folder, ['classnames.txt', 'classes.txt'])
-  const labelled = withClasses(records, names)
-  return openRecords(
+  return openLabelled(
     {
       source: 'webdataset',
       name,
-      place: `data "${path.resolve(options.path)}"`,
       expected: `intact ${IMAGE_FORMATS} members`,
       halves: { train: 'the train shards', validation: 'the validation shards' },
-      fingerprint: await filesFingerprint(
-        folder,
-        containers.map((container) => container.path),
-      ),
-      ...labelled,
-      skipped: [...skipped, ...labelled.skipped],
+      files: containers.map((container) => container.path),
+      ...{ folder, records, skipped },
+      names: await readClassNames(folder, ['classnames.txt', 'classes.txt']),
     },
     options,
   )
