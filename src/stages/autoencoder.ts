@@ -2,7 +2,6 @@
 import { join } from 'node:path'
 import type { Config, TrainConfig } from '../config/schema.ts'
 import { batchPlan, openBatchReader } from '../data/batches.ts'
-import { wholeBatch } from '../engine/host/part.ts'
 import { countOf, examplesOf, type HostTensor } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { autoencoderFeeds, autoencoderObjective } from '../method/autoencoder.ts'
@@ -17,7 +16,7 @@ import { psnr } from '../metrics/psnr.ts'
 import { pairGrid } from '../report/grid.ts'
 import type { Weights } from '../train/frozen.ts'
 import { decoderSampler } from '../use/samplers.ts'
-import { meanOf, type OpenStage, type Stage, type StageContext } from './stage.ts'
+import { meanOf, type OpenStage, rmsOf, type Stage, type StageContext } from './stage.ts'
 
 /**
  * Share of the rate's gradient that reaches the encoder: a floor while held, then a linear ramp to 1. Without it a
@@ -91,7 +90,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
     metrics: ({ priorNats, terminalNats, decoderNats, latentRms }) => ({
       bitsPerPixel: (meanOf(priorNats!) + meanOf(terminalNats!)) / (pixels * Math.LN2),
       decoderNatsPerPixel: meanOf(decoderNats!) / pixels,
-      latentRms: meanOf(latentRms!),
+      latentRms: rmsOf(latentRms),
     }),
     warning: ({ latentRms = 0, bitsPerPixel = 0 }, step) =>
       latentRms < collapsedRms ? collapseWarning(latentRms, bitsPerPixel, step) : null,
@@ -118,8 +117,10 @@ export const autoencoder: Stage = {
   objective: autoencoderObjective,
   madeUpFeeds: (model, batch, seed) => {
     const x = numberedNoise(batchShape(imageOf(model), batch), 0, 'data', 0)
-    return (step) =>
-      autoencoderFeeds(model, x, { seed, purpose: 'training', step, part: wholeBatch(batch) }, 1)
+    return (step, part) => {
+      const own = examplesOf(x, part.first, part.count)
+      return autoencoderFeeds(model, own, { seed, purpose: 'training', step, part }, 1)
+    }
   },
   curves: [
     { title: 'Latent rate', metric: 'bitsPerPixel', unit: 'bits/pixel' },

@@ -11,6 +11,7 @@ import { partsOfVariant } from '../method/variants.ts'
 import { expectSameRun } from '../runs/runDirectory.ts'
 import type { Objective } from '../train/objective.ts'
 import { stages } from './list.ts'
+import { partsPerBatch } from './stageStep.ts'
 
 /** The loss of an objective, traced and not run. @throws when the shapes of its networks do not fit. */
 export const traceLoss = (objective: Objective): Value => {
@@ -78,6 +79,7 @@ const expectStages = ({ name, train }: Config): void => {
 export const expectTrainable = (config: Config): void => {
   const { name, data, latent, variant, sampler } = config
   expectStages(config)
+  for (const stage of stages) partsPerBatch(config, stage)
   if (data.frames > 1) {
     throw new ConfigError(
       `${name}: data.frames is ${data.frames}, but only images train so far; set data.frames=1`,
