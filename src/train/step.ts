@@ -80,9 +80,6 @@ const differentiate = (
   return { inputs, loss, report, gradients: named }
 }
 
-const packAll = (slabs: readonly Slab[], tensors: ReadonlyMap<string, Value>): Value[] =>
-  slabs.map((slab) => packSlab(slab, tensors))
-
 /** Traces one training step. Outputs: `loss`, `gradNorm` and the objective's report. */
 export const traceTrainStep = (objective: Objective, rule: UpdateRule): TrainProgram => {
   const layout = layoutOf(objective.spec, rule.optimizer)
@@ -93,7 +90,7 @@ export const traceTrainStep = (objective: Objective, rule: UpdateRule): TrainPro
   const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, lossScale)
   const { next, gradNorm } = scope('optimizer', () => {
     const gradNorm = globalNorm([...gradients.values()])
-    const packed = packAll(slabs, gradients)
+    const packed = slabs.map((slab) => packSlab(slab, gradients))
     return { next: update(rule, { slabs, states, gradients: packed, gradNorm, loss, scalars }), gradNorm }
   })
   const traced = stateProgram(objective.name, {
@@ -119,7 +116,7 @@ export const traceAccumulation = (objective: Objective, layout: Layout, parts: n
   // The share is read twice, so that the library fuses nothing that makes it with the sum, which is then made in place.
   const added = (sum: Value, share: Value): Value => where(begins, share, add(sum, share))
   const next: Sums = scope('accumulate', () => ({
-    gradients: packAll(slabs, gradients).map((share, i) => added(sums.gradients[i], share)),
+    gradients: slabs.map((slab, i) => added(sums.gradients[i], packSlab(slab, gradients))),
     loss: added(sums.loss, mul(loss, 1 / parts)),
   }))
   return stateProgram(objective.name, {
