@@ -1,13 +1,14 @@
 /** @file Training steps as cases. */
 import { type Config, modelConfig } from '../src/config/schema.ts'
-import { type HostTensor, scalar, zeros } from '../src/engine/host/tensor.ts'
-
+import { partsOf, wholeBatch } from '../src/engine/host/part.ts'
+import { scalar, zeros } from '../src/engine/host/tensor.ts'
 import type { ModelConfig } from '../src/method/config.ts'
-import { optimizerOf } from '../src/stages/runStage.ts'
-
 import type { Stage } from '../src/stages/stage.ts'
-import { initialState, slabsOf, traceTrainStep } from '../src/train/step.ts'
-import { type Case, classes, drawnParams, gflopsOf, seed, type Tensors } from './case.ts'
+import { adamWOf, partsPerBatch, stageStep, updateRuleOf } from '../src/stages/stageStep.ts'
+import { initialState } from '../src/train/state.ts'
+import { compileStep, placeState } from '../src/train/trainStep.ts'
+import { stepFeeds } from '../src/train/update.ts'
+import { type Case, classes, drawnParams, seed, type Tensors } from './case.ts'
 
 const withoutDropout = (model: ModelConfig): ModelConfig => ({
   ...model,
@@ -21,11 +22,11 @@ const checkedSteps = 3
 /** Training steps of a stage on one batch. */
 export const trainingCase = (stage: Stage, config: Config): Case => {
   const { batch, lr, emaDecay } = stage.settings(config)
-  const optimizer = optimizerOf(config)
+  const { optimizer, clipNorm } = updateRuleOf(config)
+  // The peers keep both rates as they are.
+  const schedule = { rate: { lr, warmupSteps: 0, finalFraction: 1 }, emaDecay, steps: 1 }
   const scalarsAt = (step: number): Tensors => ({
-    lr: scalar(lr),
-    correction1: scalar(1 / (1 - optimizer.beta1 ** (step + 1))),
-    correction2: scalar(1 / (1 - optimizer.beta2 ** (step + 1))),
+    ...stepFeeds(optimizer, schedule, step),
     emaDecay: scalar(emaDecay),
   })
   return {
@@ -33,41 +34,41 @@ export const trainingCase = (stage: Stage, config: Config): Case => {
     title: `${config.name} stage ${stage.flag} step, batch ${batch}`,
     prepare: async (runtime, handOver) => {
       const model = modelConfig(config, classes)
-      const { spec } = stage.objective(model, batch)
-      const params = drawnParams(spec)
+      const parts = partsOf(batch, partsPerBatch(config, stage))
       const feedsAt = stage.madeUpFeeds(model, batch, seed)
-      const inputs = feedsAt(0)
       const compile = async (own: ModelConfig) => {
-        const { program, updates } = traceTrainStep(stage.objective(own, batch), optimizer)
-        return {
-          executable: await runtime.compile(program, { updates }),
-          gflops: 3 * gflopsOf({ loss: program.outputs.loss! }),
-        }
+        const { step } = stageStep(config, own, stage)
+        return { step, trainStep: await compileStep(runtime, step) }
       }
-      const state = await runtime.place(initialState(slabsOf(spec), params))
       // Masks of dropout differ from peer to peer, so losses are compared without.
       const still = await compile(withoutDropout(model))
-      const losses: HostTensor[] = []
-      for (let step = 0; step < checkedSteps; step++) {
-        losses.push((await still.executable.run({ ...inputs, ...scalarsAt(step) }, state)).loss!)
-      }
+      const params = drawnParams(stage.objective(model, batch).spec)
+      const state = await placeState(runtime, still.step, initialState(still.step.layout, params))
       const loss = zeros([checkedSteps])
-      losses.forEach((l, i) => {
-        loss.data[i] = l.data[0] as number
-      })
+      for (let step = 0; step < checkedSteps; step++) {
+        const outputs = await still.trainStep.run(
+          async (part) => feedsAt(0, parts[part]),
+          scalarsAt(step),
+          state,
+        )
+        loss.data[step] = outputs.loss.data[0]
+      }
       handOver({
         params,
-        inputs,
+        inputs: feedsAt(0, wholeBatch(batch)),
         expected: { loss },
-        info: { kind: stage.name, config: model, optimizer: { ...optimizer, lr, emaDecay } },
+        info: { kind: stage.name, config: model, optimizer: { ...adamWOf(config), clipNorm, lr, emaDecay } },
       })
       const dropsOut = JSON.stringify(model) !== JSON.stringify(withoutDropout(model))
-      if (dropsOut) await still.executable.dispose()
-      const { executable, gflops } = dropsOut ? await compile(model) : still
-      let step = checkedSteps
+      if (dropsOut) await still.trainStep.dispose()
+      const { step: traced, trainStep } = dropsOut ? await compile(model) : still
+      let taken = checkedSteps
       return {
-        gflops,
-        run: () => executable.run({ ...feedsAt(step), ...scalarsAt(step++) }, state),
+        gflops: traced.flops / 1e9,
+        run: () => {
+          const step = taken++
+          return trainStep.run(async (part) => feedsAt(step, parts[part]), scalarsAt(step), state)
+        },
       }
     },
   }

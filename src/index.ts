@@ -54,6 +54,10 @@ export {
   type RatePoint,
 } from './studies/law/rateLaw.ts'
 export { type AdamWConfig, adamW } from './train/adamw.ts'
-export { trainLoop } from './train/loop.ts'
+export { type LoopOptions, type StepReport, trainLoop } from './train/loop.ts'
 export type { Objective } from './train/objective.ts'
-export { traceTrainStep } from './train/step.ts'
+export type { Optimizer, OptimizerState, OptimizerStep, StepValues } from './train/optimizer.ts'
+export { initialState, type Layout } from './train/state.ts'
+export { type StateProgram, type TrainProgram, traceTrainStep } from './train/step.ts'
+export { compileStep, placeState, type TracedStep, type TrainStep, traceStep } from './train/trainStep.ts'
+export { type Schedule, stepFeeds, type UpdateRule } from './train/update.ts'

@@ -6,13 +6,14 @@
  */
 import { performance } from 'node:perf_hooks'
 import {
+  adamW,
+  autoencoderObjective,
   compareFeatureSets,
   featureSet,
   featureStatistics,
   frechetDistance,
   modelConfig,
   presetByName,
-  stage1Objective,
   traceTrainStep,
 } from 'unified-latents'
 import { NodeRuntime } from 'unified-latents/node'
@@ -29,9 +30,9 @@ const runtime = new NodeRuntime(process.argv[2] === undefined ? {} : { threads: 
 for (const name of ['quickstart', 'emoji64']) {
   const config = presetByName(name)
   const { beta1, beta2, weightDecay, clipNorm, batch } = config.train
-  const optimizer = { beta1, beta2, epsilon: 1e-8, weightDecay, clipNorm }
+  const rule = { optimizer: adamW({ beta1, beta2, epsilon: 1e-8, weightDecay }), clipNorm }
   const { program, updates } = await timed(`${name}: tracing`, () =>
-    traceTrainStep(stage1Objective(modelConfig(config, 9), batch), optimizer),
+    traceTrainStep(autoencoderObjective(modelConfig(config, 9), batch), rule),
   )
   const executable = await timed(`${name}: session`, () => runtime.compile(program, { updates }))
   await executable.dispose()

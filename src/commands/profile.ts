@@ -1,6 +1,6 @@
 /** @file `ul profile`: where a training step spends its time. */
 import { Option } from 'commander'
-import { stageCalled, stageFlags } from '../stages/list.ts'
+import { stageFlags, stageOf } from '../stages/list.ts'
 import { type Profile, type ProfileRow, profileStep } from '../stages/profile.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer } from './print.ts'
@@ -34,7 +34,13 @@ interface ProfileFlags extends DeviceFlags {
 
 const run = async (source: string, flags: ProfileFlags): Promise<void> => {
   const { config, classes } = describedBy(source, flags.set)
-  const profile = await profileStep(runtimeOf(flags), config, stageCalled(flags.stage), classes, flags.steps)
+  const profile = await profileStep(
+    runtimeOf(flags),
+    config,
+    stageOf(config, flags.stage),
+    classes,
+    flags.steps,
+  )
   answer(flags.json, { event: 'done', ...profile }, profileText(profile))
 }
 

@@ -202,6 +202,19 @@ const smokeSize = ({ data, latent }: Config): number => {
   return Math.min(data.size, Math.max(pair, 64 - (64 % pair)))
 }
 
+const greatestDivisor = (a: number, b: number): number => (b === 0 ? a : greatestDivisor(b, a % b))
+
+/** At most 16 images and 32 latents a step, in as many of the run's parts as divide both. */
+const smokeBatches = ({ batch, stage2, accumulate }: Config['train']) => {
+  const [images, latents] = [Math.min(batch, 16), Math.min(stage2.batch, 32)]
+  const parts = accumulate && [images, latents].reduce(greatestDivisor, accumulate)
+  return {
+    batch: images,
+    stage2: { ...stage2, steps: 40, batch: latents },
+    ...(parts && { accumulate: parts }),
+  }
+}
+
 /** The same run shrunk to about a minute: tiny networks and images, few steps, everything exercised. */
 export const smokeForm = (config: Config): Config => ({
   ...config,
@@ -212,11 +225,10 @@ export const smokeForm = (config: Config): Config => ({
   base: { ...config.base, widths: [64, 64], blocks: [2, 1], headWidth: 32 },
   train: {
     ...config.train,
-    batch: Math.min(config.train.batch, 16),
+    ...smokeBatches(config.train),
     logEvery: 10,
     checkpointEvery: 20,
     stage1: { ...config.train.stage1, steps: 60 },
-    stage2: { ...config.train.stage2, steps: 40, batch: Math.min(config.train.stage2.batch, 32) },
   },
   sampler: { ...config.sampler, steps: 8, decoderSteps: 4 },
 })

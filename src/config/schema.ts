@@ -38,6 +38,7 @@ export interface TrainConfig {
   readonly keepCheckpoints: number
   readonly sampleEvery: number
   readonly recompute: boolean
+  readonly accumulate?: number | undefined
   readonly stage1: StageConfig & {
     readonly encoderHold: number
     readonly encoderRamp: number
@@ -180,6 +181,9 @@ const train = z.strictObject({
   keepCheckpoints: count.describe('newest checkpoints kept of each stage'),
   sampleEvery: count.describe('steps between sample and reconstruction grids'),
   recompute: z.boolean().describe('compute blocks again in the backward pass: less memory, more time'),
+  accumulate: count
+    .optional()
+    .describe('equal parts that every batch is worked through in, one after the other; 1 where left out'),
   stage1: z.strictObject({
     ...stage,
     encoderHold: share.describe('share of the steps in which the encoder feels almost no prior gradient'),

@@ -14,10 +14,11 @@ export type { RunInfo } from './runInfo.ts'
 
 /**
  * Keys of `train` that may change between two invocations of the same run: they affect what is shown and how much memory is used,
- * not what is trained (recomputation changes rounding only).
+ * not what is trained (recomputation and the parts of a batch change rounding only).
  */
 export const freeKeys: ReadonlySet<string> = new Set([
   'recompute',
+  'accumulate',
   'logEvery',
   'checkpointEvery',
   'keepCheckpoints',

@@ -1,6 +1,5 @@
 /** @file Stage 1: encoder, prior and decoder trained together, with the encoder's warm-up and reconstructions at intervals. */
 import type { Config, TrainConfig } from '../config/schema.ts'
-import { wholeBatch } from '../engine/host/part.ts'
 import { examplesOf } from '../engine/host/tensor.ts'
 import { autoencoderFeeds, autoencoderObjective } from '../method/autoencoder.ts'
 import { imageOf } from '../method/config.ts'
@@ -8,7 +7,7 @@ import { numberedNoise } from '../method/diffusion/draws.ts'
 import { batchShape, positionsOf } from '../method/networks/shapes.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import { reconstructShown, stepImages } from './images.ts'
-import { meanOf, type OpenStage, type Stage, type StageContext } from './stage.ts'
+import { meanOf, type OpenStage, rmsOf, type Stage, type StageContext } from './stage.ts'
 
 /**
  * Share of the rate's gradient that reaches the encoder: a floor while held, then a linear ramp to 1. Without it a
@@ -50,7 +49,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
     metrics: ({ priorNats, terminalNats, decoderNats, latentRms }) => ({
       bitsPerPixel: (meanOf(priorNats!) + meanOf(terminalNats!)) / (pixels * Math.LN2),
       decoderNatsPerPixel: meanOf(decoderNats!) / pixels,
-      latentRms: meanOf(latentRms!),
+      latentRms: rmsOf(latentRms),
     }),
     warning: ({ latentRms = 0, bitsPerPixel = 0 }, step) =>
       latentRms < collapsedRms ? collapseWarning(latentRms, bitsPerPixel, step) : null,
@@ -79,8 +78,10 @@ export const autoencoder: Stage = {
   objective: autoencoderObjective,
   madeUpFeeds: (model, batch, seed) => {
     const x = numberedNoise(batchShape(imageOf(model), batch), 0, 'data', 0)
-    return (step) =>
-      autoencoderFeeds(model, x, { seed, purpose: 'training', step, part: wholeBatch(batch) }, 1)
+    return (step, part) => {
+      const own = examplesOf(x, part.first, part.count)
+      return autoencoderFeeds(model, own, { seed, purpose: 'training', step, part }, 1)
+    }
   },
   curves: [
     { title: 'Latent rate', metric: 'bitsPerPixel', unit: 'bits/pixel' },

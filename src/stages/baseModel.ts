@@ -3,8 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { batchPlan, plannedExamples, toNchw } from '../data/batches.ts'
 import type { ImageSource } from '../data/images/source.ts'
-import { wholeBatch } from '../engine/host/part.ts'
-import { type HostTensor, stacked } from '../engine/host/tensor.ts'
+import { examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseFeeds, baseObjective } from '../method/baseModel.ts'
 import type { Codec } from '../method/codec.ts'
@@ -148,7 +147,13 @@ export const baseModel: Stage = {
     const facts = Array.from({ length: batch }, (_, i) => ({
       label: model.classes === 0 ? -1 : i % model.classes,
     }))
-    return (step) => baseFeeds(model, z, facts, { seed, purpose: 'training', step, part: wholeBatch(batch) })
+    return (step, part) => {
+      const [own, ownFacts] = [
+        examplesOf(z, part.first, part.count),
+        facts.slice(part.first, part.first + part.count),
+      ]
+      return baseFeeds(model, own, ownFacts, { seed, purpose: 'training', step, part })
+    }
   },
   curves: [
     { title: 'Base model loss', metric: 'loss', unit: 'nats per latent element' },

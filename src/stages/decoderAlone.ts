@@ -3,7 +3,7 @@
  * they are, and every step costs what a decoder costs. `train.stages.stage1decoder` asks for it.
  */
 import type { Config } from '../config/schema.ts'
-import { type Part, wholeBatch } from '../engine/host/part.ts'
+import type { Part } from '../engine/host/part.ts'
 import { examplesOf, type HostTensor } from '../engine/host/tensor.ts'
 import { mul, reduceSum } from '../engine/ops/core.ts'
 import { imageOf, latentOf, type ModelConfig, partConfig } from '../method/config.ts'
@@ -113,7 +113,10 @@ export const decoderAlone: Stage = {
   madeUpFeeds: (model, batch, seed) => {
     const x = numberedNoise(batchShape(imageOf(model), batch), 0, 'data', 0)
     const z = numberedNoise(batchShape(latentOf(model), batch), 0, 'latent', 0)
-    return (step) => feedsOf(model, x, z, { seed, purpose: 'training', step, part: wholeBatch(batch) })
+    return (step, part: Part) => {
+      const own = (given: HostTensor): HostTensor => examplesOf(given, part.first, part.count)
+      return feedsOf(model, own(x), own(z), { seed, purpose: 'training', step, part })
+    }
   },
   curves: [
     { title: 'Decoder loss', metric: 'decoderNatsPerPixel', unit: 'nats/pixel', logY: true },

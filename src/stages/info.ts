@@ -2,18 +2,18 @@
 import { type Config, modelConfig } from '../config/schema.ts'
 import { sizeOf } from '../engine/host/tensor.ts'
 import { bytesOf, peakIntermediateBytes } from '../engine/ir/cost.ts'
-import { type Node, nodesOf, type Value } from '../engine/ir/graph.ts'
+import { type Node, nodesOf } from '../engine/ir/graph.ts'
 import { flattenSpec, type Spec } from '../engine/nn/params.ts'
 import type { Device } from '../engine/runtime/runtime.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import { batchShape, elementsOf } from '../method/networks/shapes.ts'
 import type { Objective } from '../train/objective.ts'
-
-import { traceTrainStep } from '../train/step.ts'
-import { stages } from './list.ts'
+import type { StateProgram } from '../train/step.ts'
+import { programsOf } from '../train/trainStep.ts'
+import { stagesOf } from './list.ts'
 import { expectShapes, traceLoss } from './possible.ts'
-import { optimizerOf } from './runStage.ts'
 import type { Stage } from './stage.ts'
+import { stageStep } from './stageStep.ts'
 
 /** Cost of one network. */
 export interface NetworkInfo {
@@ -31,11 +31,14 @@ export interface StageInfo {
   readonly batch: number
   readonly gflopsPerStep: number
   /**
-   * Parameters, two moments and the average. On a GPU twice: a step's next values lie beside the current ones until it
-   * has ended; the CPU updates them where they lie.
+   * Parameters, what the optimiser keeps of them, the average, and the sums of a batch that comes in parts. On a GPU
+   * next values lie beside the current ones until a program has ended; the CPU updates them where they lie.
    */
   readonly stateBytes: number
-  /** Intermediate tensors of a step as the runtime plans them; next values of the state are not among them. */
+  /**
+   * Intermediate tensors of a step as the runtime plans them; next values of the state are not among them. Each of its
+   * programs keeps its own.
+   */
   readonly intermediateBytes: number
   /** Peak memory of training: resident memory of the process on the CPU, device memory on a GPU. */
   readonly residentBytes: number
@@ -71,29 +74,17 @@ const countUnder = (spec: Spec, network: string): number =>
     .filter(({ path }) => path.startsWith(`${network}.`))
     .reduce((sum, entry) => sum + sizeOf(entry.spec.shape), 0)
 
-const stageInfo = (
-  config: Config,
-  objective: Objective,
-  batch: number,
-  flopsPerExample: number,
-  device: Device,
-): StageInfo => {
-  const { program, updates } = traceTrainStep(objective, optimizerOf(config))
-  const nextStates = new Set(Object.values(updates).map((name) => program.outputs[name]!))
-  const state = Object.values(program.inputs).filter((v: Value) =>
-    /^(param|moment1|moment2|ema)\//.test(v.name),
+/** Bytes of the state of a step that is held, and of the most that is replaced at once. */
+const stateOf = (programs: readonly StateProgram[]): Readonly<Record<'held' | 'replaced', number>> => {
+  const bytes = programs.map(({ program, updates }) =>
+    Object.keys(updates).reduce((sum, name) => sum + bytesOf(program.inputs[name]), 0),
   )
-  const onCpu = device === 'cpu'
-  const stateBytes = (onCpu ? 1 : 2) * state.reduce((sum, v) => sum + bytesOf(v), 0)
-  const intermediateBytes = peakIntermediateBytes(Object.values(program.outputs), nextStates)
-  return {
-    stage: objective.name,
-    batch,
-    gflopsPerStep: (3 * flopsPerExample * batch) / 1e9,
-    stateBytes,
-    intermediateBytes,
-    residentBytes: (onCpu ? processBytes : 0) + stateBytes + intermediateBytes,
-  }
+  return { held: bytes.reduce((a, b) => a + b), replaced: Math.max(...bytes) }
+}
+
+const intermediateBytesOf = ({ program, updates }: StateProgram): number => {
+  const nextStates = new Set(Object.values(updates).map((name) => program.outputs[name]))
+  return peakIntermediateBytes(Object.values(program.outputs), nextStates)
 }
 
 /** Costs of a stage of a configuration. @param classes number of classes of the data */
@@ -107,7 +98,19 @@ export const stageCost = (
   const { batch } = stage.settings(config)
   const flops = forwardFlopsByNetwork(stage.objective(model, 1))
   const perExample = stage.networks.reduce((n, network) => n + (flops.get(network) ?? 0), 0)
-  return stageInfo(config, stage.objective(model, batch), batch, perExample, device)
+  const programs = programsOf(stageStep(config, model, stage).step)
+  const { held, replaced } = stateOf(programs)
+  const onCpu = device === 'cpu'
+  const stateBytes = held + (onCpu ? 0 : replaced)
+  const intermediateBytes = programs.reduce((sum, program) => sum + intermediateBytesOf(program), 0)
+  return {
+    stage: stage.name,
+    batch,
+    gflopsPerStep: (3 * perExample * batch) / 1e9,
+    stateBytes,
+    intermediateBytes,
+    residentBytes: (onCpu ? processBytes : 0) + stateBytes + intermediateBytes,
+  }
 }
 
 /**
@@ -118,7 +121,7 @@ export const stageCost = (
 export const describeModel = (config: Config, classes: number, device: Device = 'cpu'): ModelInfo => {
   expectShapes(config)
   const model = modelConfig(config, classes)
-  const own = stages.filter((stage) => stage.applies(config))
+  const own = stagesOf(config)
   const networks = own.flatMap((stage) => {
     const one = stage.objective(model, 1)
     const flops = forwardFlopsByNetwork(one)

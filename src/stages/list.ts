@@ -1,4 +1,6 @@
 /** @file The stages of training in their order: one line each. */
+import { ConfigError } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
 import { autoencoder } from './autoencoder.ts'
 import { baseModel } from './baseModel.ts'
 import { decoderAlone } from './decoderAlone.ts'
@@ -20,6 +22,19 @@ export const stageCalled = (given: string): Stage => {
     throw new Error(`stage ${given}: there is none of that name; give one of ${stageFlags.join(', ')}`)
   }
   return found
+}
+
+/** The stages that a configuration has. */
+export const stagesOf = (config: Config): readonly Stage[] => stages.filter((stage) => stage.applies(config))
+
+/** A stage of a configuration by its flag or name. @throws ConfigError when the configuration has none of that name */
+export const stageOf = (config: Config, given: string): Stage => {
+  const stage = stageCalled(given)
+  if (stage.applies(config)) return stage
+  const own = stagesOf(config).map(({ name }) => name)
+  throw new ConfigError(
+    `${config.name}: it has no ${stage.name}, its stages are ${own.join(', ')}; give one of these, or settings of that one (train.stages)`,
+  )
 }
 
 /** The stages that a choice names. */

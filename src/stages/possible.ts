@@ -10,7 +10,8 @@ import { imageChannels } from '../method/networks/shapes.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import { expectSameRun } from '../runs/runDirectory.ts'
 import type { Objective } from '../train/objective.ts'
-import { stages } from './list.ts'
+import { stages, stagesOf } from './list.ts'
+import { partsPerBatch } from './stageStep.ts'
 
 /** The loss of an objective, traced and not run. @throws when the shapes of its networks do not fit. */
 export const traceLoss = (objective: Objective): Value => {
@@ -36,7 +37,7 @@ export const expectShapes = (config: Config): void => {
   expectSize(data.size)
   const model = modelConfig(config, 1) // the number of classes changes no other shape
   try {
-    for (const stage of stages) if (stage.applies(config)) traceLoss(stage.objective(model, 1))
+    for (const stage of stagesOf(config)) traceLoss(stage.objective(model, 1))
   } catch (cause) {
     throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause })
   }
@@ -78,6 +79,7 @@ const expectStages = ({ name, train }: Config): void => {
 export const expectTrainable = (config: Config): void => {
   const { name, data, latent, variant, sampler } = config
   expectStages(config)
+  for (const stage of stagesOf(config)) partsPerBatch(config, stage)
   if (data.frames > 1) {
     throw new ConfigError(
       `${name}: data.frames is ${data.frames}, but only images train so far; set data.frames=1`,

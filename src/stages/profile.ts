@@ -98,7 +98,7 @@ export const profileStep = async (
   await plain.dispose()
   const profiled = await singleStep(runtime, config, stage, classes, { profile: true })
   await timed(steps, (i) => profiled.run(i))
-  const times = await profiled.executable.profile()
+  const times = (await Promise.all(profiled.executables.map((executable) => executable.profile()))).flat()
   await profiled.dispose()
   return {
     stage: stage.flag,

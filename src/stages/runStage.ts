@@ -1,26 +1,15 @@
 /** @file Trains one stage of a run: builds or resumes its state, drives the loop, logs, saves. Every stage is trained by this. */
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
-import { wholeBatch } from '../engine/host/part.ts'
-import { forwardFlops } from '../engine/ir/cost.ts'
 import { initialParams } from '../engine/nn/params.ts'
 import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from '../runs/checkpoint.ts'
 import { openMetrics } from '../runs/metrics.ts'
 import { openEvents } from '../runs/tensorboard.ts'
-import type { AdamWConfig } from '../train/adamw.ts'
 import { type StepReport, trainLoop } from '../train/loop.ts'
-import { averagesIn, initialState, packState, traceTrainStep, unpackState } from '../train/step.ts'
+import { initialState, packState, readAverages, readState } from '../train/state.ts'
+import { compileStep, placeState } from '../train/trainStep.ts'
 import type { OpenStage, Stage, StageContext } from './stage.ts'
-
-/** AdamW as the configuration sets it. */
-export const optimizerOf = ({ train }: Config): AdamWConfig => ({
-  beta1: train.beta1,
-  beta2: train.beta2,
-  epsilon: 1e-8,
-  weightDecay: train.weightDecay,
-  clipNorm: train.clipNorm,
-})
+import { stageStep } from './stageStep.ts'
 
 /** Sums named metrics and gives their means. */
 const averager = () => {
@@ -125,25 +114,25 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const { config, model, runtime, dir, listen, signal } = context
   const { steps, batch, lr, emaDecay } = stage.settings(config)
   const { name } = stage
-  const optimizer = optimizerOf(config)
-  const objective = stage.objective(model, batch)
-  const train = traceTrainStep(objective, optimizer)
+  const { step: traced, spec } = stageStep(config, model, stage)
+  const { layout } = traced
   const checkpoint = found(context, name, opened.trainedOn)
   const from = checkpoint?.step ?? 0
   if (from >= steps) return true
-  const state = await runtime.place(
+  const state = await placeState(
+    runtime,
+    traced,
     checkpoint === null
-      ? initialState(train.slabs, opened.start ?? initialParams(objective.spec, config.seed))
-      : packState(train.slabs, loadCheckpoint(checkpoint.path).tensors),
+      ? initialState(layout, opened.start ?? initialParams(spec, config.seed))
+      : packState(layout, loadCheckpoint(checkpoint.path).tensors),
   )
   listen({ event: 'note', text: from === 0 ? `${name}: starting` : `${name}: resuming after step ${from}` })
-  const executable = await runtime.compile(train.program, { updates: train.updates })
+  const trainStep = await compileStep(runtime, traced)
   const log = openLog(dir, name, from)
-  const flopsPerStep = 3 * forwardFlops([train.program.outputs.loss!])
-  const line = progress(context, { stage: name, steps, batch, flopsPerStep })
+  const line = progress(context, { stage: name, steps, batch, flopsPerStep: traced.flops })
   let saved = from
   const save = async (step: number): Promise<void> => {
-    const tensors = unpackState(train.slabs, await state.read())
+    const tensors = await readState(layout, state)
     const { trainedOn } = opened
     const own = { images: step * batch, configHash: context.configHash }
     const meta = trainedOn === undefined ? own : { ...own, trainedOn }
@@ -159,14 +148,14 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const { logEvery, sampleEvery, checkpointEvery, warmupSteps, finalLrFraction } = config.train
   try {
     const done = await trainLoop({
-      executable,
+      trainStep,
       state,
+      batch,
       from,
       steps,
-      optimizer,
       rate: { lr, warmupSteps, finalFraction: finalLrFraction },
       emaDecay,
-      feeds: (step) => opened.feeds(step, wholeBatch(batch)),
+      feeds: opened.feeds,
       shouldStop: () => signal.aborted,
       onStep: async (report) => {
         const { step, loss, gradNorm } = report
@@ -175,7 +164,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
         if (step % logEvery === 0 || last) tell(report)
         if (step % sampleEvery === 0 && !last) {
           await line.aside(async () =>
-            log.record(step, await opened.inspect(await averagesIn(train.slabs, state), step)),
+            log.record(step, await opened.inspect(await readAverages(layout, state), step)),
           )
         }
         if (step % checkpointEvery === 0 || last) await save(step)
@@ -186,7 +175,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
     return done === steps
   } finally {
     log.close()
-    await executable.dispose()
+    await trainStep.dispose()
     await state.dispose()
   }
 }

@@ -1,26 +1,29 @@
 /** @file One training step of a configuration on made-up data, for measuring: profiles, benchmarks, memory. */
 import { type Config, modelConfig } from '../config/schema.ts'
-import { type HostTensor, scalar } from '../engine/host/tensor.ts'
-import { forwardFlops } from '../engine/ir/cost.ts'
+import { partsOf } from '../engine/host/part.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
 import { initialParams } from '../engine/nn/params.ts'
 import type { Executable, Runtime } from '../engine/runtime/runtime.ts'
-
-import { initialState, traceTrainStep } from '../train/step.ts'
-import { optimizerOf } from './runStage.ts'
+import { initialState } from '../train/state.ts'
+import { compileStep, placeState } from '../train/trainStep.ts'
+import { stepFeeds } from '../train/update.ts'
 import type { Stage } from './stage.ts'
+import { stageStep } from './stageStep.ts'
 
 /** A compiled training step with its state in place. */
 export interface SingleStep {
   /** 10⁹ floating-point operations of one step (method.md section 6). */
   readonly gflops: number
   readonly batch: number
-  readonly executable: Executable
-  /** Inputs of step `i` besides the state: a pure function of it. */
-  feeds(i: number): Readonly<Record<string, HostTensor>>
+  /** What it runs. */
+  readonly executables: readonly Executable[]
   /** Takes step `i` and returns the step's outputs. */
-  run(i: number): Promise<Record<string, HostTensor>>
+  run(i: number): Promise<Readonly<Record<string, HostTensor>>>
   dispose(): Promise<void>
 }
+
+/** Any schedule does: what it says changes no time. */
+const schedule = { rate: { lr: 1e-4, warmupSteps: 0, finalFraction: 1 }, emaDecay: 0.99, steps: 1 }
 
 /** Builds the training step of a stage with initial parameters. @param classes number of classes of the data */
 export const singleStep = async (
@@ -32,26 +35,19 @@ export const singleStep = async (
 ): Promise<SingleStep> => {
   const model = modelConfig(config, classes)
   const { batch } = stage.settings(config)
-  const objective = stage.objective(model, batch)
-  const { program, updates, slabs } = traceTrainStep(objective, optimizerOf(config))
-  const executable = await runtime.compile(program, { updates, ...options })
-  const state = await runtime.place(initialState(slabs, initialParams(objective.spec, config.seed)))
+  const { step, spec } = stageStep(config, model, stage)
+  const trainStep = await compileStep(runtime, step, options)
+  const state = await placeState(runtime, step, initialState(step.layout, initialParams(spec, config.seed)))
   const madeUp = stage.madeUpFeeds(model, batch, config.seed)
-  const scalars = {
-    lr: scalar(1e-4),
-    correction1: scalar(1),
-    correction2: scalar(1),
-    emaDecay: scalar(0.99),
-  }
-  const feeds = (i: number): Readonly<Record<string, HostTensor>> => ({ ...madeUp(i), ...scalars })
+  const parts = partsOf(batch, step.parts)
   return {
-    gflops: (3 * forwardFlops([program.outputs.loss!])) / 1e9,
+    gflops: step.flops / 1e9,
     batch,
-    executable,
-    feeds,
-    run: (i) => executable.run(feeds(i), state),
+    executables: trainStep.executables,
+    run: (i) =>
+      trainStep.run(async (part) => madeUp(i, parts[part]), stepFeeds(step.optimizer, schedule, i), state),
     dispose: async () => {
-      await executable.dispose()
+      await trainStep.dispose()
       await state.dispose()
     },
   }

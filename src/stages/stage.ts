@@ -74,8 +74,8 @@ export interface Stage {
   trains(config: Config): boolean
   settings(config: Config): StageSettings
   objective(model: ModelConfig, batch: number): Objective
-  /** Feeds of a step on made-up data, for measuring what a step costs. */
-  madeUpFeeds(model: ModelConfig, batch: number, seed: number): (step: number) => Feeds
+  /** Feeds of a part of a step's batch on made-up data, for measuring what a step costs. */
+  madeUpFeeds(model: ModelConfig, batch: number, seed: number): (step: number, part: Part) => Feeds
   /** What the report shows of it. */
   readonly curves: readonly StageCurve[]
   /** Makes it ready for a run; earlier stages are trained by then. @throws when one of them was never saved */
@@ -86,4 +86,10 @@ export interface Stage {
 export const meanOf = (tensor: HostTensor): number => {
   const data = floats(tensor)
   return data.reduce((a, b) => a + b, 0) / data.length
+}
+
+/** Root mean square of the whole batch from those of its parts, one number for each. */
+export const rmsOf = (tensor: HostTensor): number => {
+  const data = floats(tensor)
+  return Math.sqrt(data.reduce((sum, rms) => sum + rms * rms, 0) / data.length)
 }

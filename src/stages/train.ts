@@ -22,7 +22,7 @@ import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '..
 import { openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
-import { chosenStages, type StageChoice, stages } from './list.ts'
+import { chosenStages, type StageChoice, stageCalled, stages } from './list.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import { runStage } from './runStage.ts'
@@ -197,6 +197,11 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
     signal,
   }
   const chosen = chosenStages(request.stage)
+  if (request.stage !== 'all' && !stageCalled(request.stage).applies(config))
+    listen({
+      event: 'warning',
+      text: `--stage ${request.stage}: this configuration has no such stage, nothing is trained`,
+    })
   for (const stage of chosen) {
     if (stage.trains(config) && !(await runStage(context, stage)))
       return { finished: false, evaluation: null }

@@ -26,7 +26,9 @@ const finished = (run: Run): FinishedRun[] => {
   const quality = run.quality()
   if (quality === null) return []
   const [config, { config: stage1Config }] = [run.config(), run.stage1()]
-  const asTrained = { ...config, train: { ...config.train, batch: stage1Config.train.batch } }
+  // In one part: the run's own number of parts need not divide that batch.
+  const { accumulate: _, ...own } = config.train
+  const asTrained = { ...config, train: { ...own, batch: stage1Config.train.batch } }
   const cost = describeModel(asTrained, run.info().classes.length)
   const { quality: measured, evaluation } = run.provenance()
   const by = measured ?? evaluation

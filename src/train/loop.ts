@@ -1,9 +1,9 @@
 /** @file The one training loop: any objective, any batches, any runtime; what it reports goes through callbacks. */
+import { type Part, partsOf } from '../engine/host/part.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
-import { scalar } from '../engine/host/tensor.ts'
-import type { DeviceState, Executable } from '../engine/runtime/runtime.ts'
-import type { AdamWConfig } from './adamw.ts'
-import { emaDecayAt, learningRate, type RateConfig } from './rates.ts'
+import type { DeviceState } from '../engine/runtime/runtime.ts'
+import type { TrainStep } from './trainStep.ts'
+import { type Schedule, stepFeeds } from './update.ts'
 
 /** Steps in a row without a finite gradient after which training stops. */
 const maxSkipped = 20
@@ -22,17 +22,15 @@ export interface StepReport {
 }
 
 /** A training run from `from` to `steps`. */
-export interface LoopOptions {
-  readonly executable: Executable
+export interface LoopOptions extends Schedule {
+  readonly trainStep: TrainStep
   readonly state: DeviceState
+  /** Examples of a step, which `trainStep` takes in as many parts as it was traced for. */
+  readonly batch: number
   /** Steps already done. */
   readonly from: number
-  readonly steps: number
-  readonly optimizer: AdamWConfig
-  readonly rate: RateConfig
-  readonly emaDecay: number
-  /** The objective's inputs at a step (from 0): a pure function of it. */
-  feeds(step: number): Promise<Readonly<Record<string, HostTensor>>>
+  /** The objective's inputs for a part of a step's batch (steps from 0): a pure function of both. */
+  feeds(step: number, part: Part): Promise<Readonly<Record<string, HostTensor>>>
   /** Called after every step; awaited, so that it may evaluate, sample and save. */
   onStep(report: StepReport): Promise<void>
   /** Whether to stop before the next step. */
@@ -42,16 +40,6 @@ export interface LoopOptions {
 /** Twenty updates in a row were skipped; the last checkpoint is intact. */
 export class DivergedError extends Error {}
 
-const stepScalars = (options: LoopOptions, step: number): Record<string, HostTensor> => {
-  const { optimizer, rate, steps, emaDecay } = options
-  return {
-    lr: scalar(learningRate(rate, step, steps)),
-    correction1: scalar(1 / (1 - optimizer.beta1 ** (step + 1))),
-    correction2: scalar(1 / (1 - optimizer.beta2 ** (step + 1))),
-    emaDecay: scalar(emaDecayAt(emaDecay, step)),
-  }
-}
-
 const first = (tensor: HostTensor): number => Number(tensor.data[0])
 
 /**
@@ -59,20 +47,24 @@ const first = (tensor: HostTensor): number => Number(tensor.data[0])
  * @throws DivergedError after 20 steps in a row whose loss or gradient was not finite.
  */
 export const trainLoop = async (options: LoopOptions): Promise<number> => {
-  const { executable, state, from, steps } = options
+  const { trainStep, state, from, steps } = options
+  const parts = partsOf(options.batch, trainStep.parts)
   let skipped = 0
   let skippedInARow = 0
   for (let step = from; step < steps; step++) {
     if (options.shouldStop()) return step
-    const feeds = await options.feeds(step)
-    const scalars = stepScalars(options, step)
-    const { loss, gradNorm, ...outputs } = await executable.run({ ...feeds, ...scalars }, state)
-    const report = { loss: first(loss!), gradNorm: first(gradNorm!) }
-    // The program itself left the state alone when this is not finite (see adamW).
+    const scalars = stepFeeds(trainStep.optimizer, options, step)
+    const { loss, gradNorm, ...outputs } = await trainStep.run(
+      (part) => options.feeds(step, parts[part]),
+      scalars,
+      state,
+    )
+    const report = { loss: first(loss), gradNorm: first(gradNorm) }
+    // The program itself left the state alone when this is not finite (see update).
     const finite = Number.isFinite(report.gradNorm + report.loss)
     skippedInARow = finite ? 0 : skippedInARow + 1
     skipped += finite ? 0 : 1
-    await options.onStep({ step: step + 1, ...report, lr: first(scalars.lr!), skipped, outputs })
+    await options.onStep({ step: step + 1, ...report, lr: first(scalars.lr), skipped, outputs })
     if (skippedInARow >= maxSkipped) {
       throw new DivergedError(
         `training: the last ${maxSkipped} steps up to ${step + 1} had no finite gradient (loss ${report.loss}); ` +

@@ -8,7 +8,7 @@ import { reshape } from '../engine/ops/core.ts'
 import { concat, split } from '../engine/ops/slice.ts'
 
 /** A named tensor inside a slab. */
-interface SlabEntry {
+export interface SlabEntry {
   readonly path: string
   readonly shape: Shape
 }
@@ -22,17 +22,23 @@ export interface Slab {
 /** Elements of a slab: 1 MiB of float32, so that a pass over it stays in the second-level cache. */
 const slabElements = 2 ** 18
 
-/** Packs tensors in order into slabs. */
-export const planSlabs = (entries: readonly SlabEntry[]): Slab[] => {
+/** Packs tensors in order into slabs. @param standsAlone whether a tensor has a slab to itself whatever its size */
+export const planSlabs = (
+  entries: readonly SlabEntry[],
+  standsAlone: (entry: SlabEntry) => boolean = () => false,
+): Slab[] => {
   const slabs: { size: number; entries: SlabEntry[] }[] = []
+  let open: (typeof slabs)[number] | undefined
   for (const entry of entries) {
     const n = sizeOf(entry.shape)
-    const last = slabs.at(-1)
-    if (last !== undefined && last.size + n <= slabElements) {
-      last.size += n
-      last.entries.push(entry)
+    const alone = standsAlone(entry)
+    if (open !== undefined && !alone && open.size + n <= slabElements) {
+      open.size += n
+      open.entries.push(entry)
     } else {
-      slabs.push({ size: n, entries: [entry] })
+      const slab = { size: n, entries: [entry] }
+      slabs.push(slab)
+      if (!alone) open = slab
     }
   }
   return slabs
@@ -55,16 +61,25 @@ export const packSlab = (slab: Slab, tensors: ReadonlyMap<string, Value>): Value
     0,
   )
 
-/** Copies host tensors into the flat vector of a slab. @throws when a tensor is missing or has another shape. */
-export const packHost = (slab: Slab, tensors: Readonly<Record<string, HostTensor>>): HostTensor => {
+/**
+ * Copies host tensors into the flat vector of a slab.
+ * @param prefix what their names have before the path
+ * @throws when a tensor is missing or has another shape.
+ */
+export const packHost = (
+  slab: Slab,
+  tensors: Readonly<Record<string, HostTensor | undefined>>,
+  prefix = '',
+): HostTensor => {
   const data = new Float32Array(slab.size)
   let offset = 0
   for (const { path, shape } of slab.entries) {
-    const tensor = tensors[path]
+    const name = `${prefix}${path}`
+    const tensor = tensors[name]
     if (tensor === undefined || sizeOf(tensor.shape) !== sizeOf(shape)) {
       const found = tensor === undefined ? 'nothing' : `[${tensor.shape}]`
       throw new Error(
-        `parameters: '${path}' should be [${shape}], found ${found}; was it saved with another configuration?`,
+        `parameters: '${name}' should be [${shape}], found ${found}; was it saved with another configuration?`,
       )
     }
     data.set(tensor.data as Float32Array, offset)

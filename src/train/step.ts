@@ -1,157 +1,144 @@
 /**
- * @file A training step as one program: objective, its gradient, clipped AdamW and weight averages over slabs. Knows
- * nothing of what it trains; the objective comes as a function of parameters and inputs.
+ * @file A training step as one program, or as two: one that adds the gradient of a part of the batch to sums, and one
+ * that updates by them. Knows nothing of what it trains; the objective comes as a function of parameters and inputs.
  */
 import { gradient } from '../engine/autodiff/gradient.ts'
-import { type HostTensor, zeros } from '../engine/host/tensor.ts'
 import { input, scope, type Value } from '../engine/ir/graph.ts'
 import type { Program } from '../engine/ir/program.ts'
-import { flattenSpec, type Spec } from '../engine/nn/params.ts'
-import { mul } from '../engine/ops/core.ts'
-import type { DeviceState } from '../engine/runtime/runtime.ts'
-import { type AdamWConfig, adamW, globalNorm, lossScale } from './adamw.ts'
-import type { Weights } from './frozen.ts'
-import type { Objective } from './objective.ts'
-import { packHost, packSlab, planSlabs, type Slab, unpackHost, unpackSlab } from './slabs.ts'
+import { add, mul, where } from '../engine/ops/core.ts'
+import { lookUpIn } from './frozen.ts'
+import type { Objective, Traces } from './objective.ts'
+import { packSlab, type Slab, unpackSlab } from './slabs.ts'
+import {
+  type Layout,
+  layoutOf,
+  namedParams,
+  namedStates,
+  namedSums,
+  paramInputs,
+  type Sums,
+  stateInputs,
+  sumInputs,
+} from './state.ts'
+import { globalNorm, lossScale, type StepScalars, stepInputs, type UpdateRule, update } from './update.ts'
 
-/** The four copies that a slab has during training. */
-const copies = ['param', 'moment1', 'moment2', 'ema'] as const
-
-/** A traced training step and how its state is laid out. */
-export interface TrainProgram {
+/** A program that replaces tensors of a state. */
+export interface StateProgram {
   readonly program: Program
   /** State tensor → program output that replaces it. */
   readonly updates: Readonly<Record<string, string>>
-  readonly slabs: readonly Slab[]
 }
 
-const stateName = (copy: string, slab: number): string => `${copy}/${slab}`
+/** A traced training step and how its state is laid out. */
+export interface TrainProgram extends StateProgram {
+  readonly layout: Layout
+}
 
-/** The slabs of a parameter tree. */
-export const slabsOf = (spec: Spec): Slab[] =>
-  planSlabs(flattenSpec(spec).map(({ path, spec: { shape } }) => ({ path, shape })))
+type Values = Readonly<Record<string, Value>>
 
-/** The parameters in the given slab values, by path. */
-const unpackAll = (slabs: readonly Slab[], values: readonly Value[]): ReadonlyMap<string, Value> =>
-  new Map(slabs.flatMap((slab, i) => [...scope('unpack', () => unpackSlab(slab, values[i]!))]))
-
-const lookUpIn =
-  (params: ReadonlyMap<string, Value>) =>
-  (path: string): Value => {
-    const value = params.get(path)
-    if (value === undefined)
-      throw new Error(`parameters: there is no '${path}'; were they saved with another configuration?`)
-    return value
-  }
-
-/** Traces one training step. Outputs: `loss`, `gradNorm` and the objective's report. */
-export const traceTrainStep = (objective: Objective, config: AdamWConfig): TrainProgram => {
-  const slabs = slabsOf(objective.spec)
-  const states = slabs.map(({ size }, i) => ({
-    param: input(stateName('param', i), [size]),
-    moment1: input(stateName('moment1', i), [size]),
-    moment2: input(stateName('moment2', i), [size]),
-    ema: input(stateName('ema', i), [size]),
-  }))
-  const inputs = Object.fromEntries(
-    Object.entries(objective.inputs).map(([name, { shape, dtype }]) => [name, input(name, shape, dtype)]),
-  )
-  const scalars = {
-    lr: input('lr', []),
-    correction1: input('correction1', []),
-    correction2: input('correction2', []),
-    emaDecay: input('emaDecay', []),
-  }
-  const params = unpackAll(
-    slabs,
-    states.map((s) => s.param),
-  )
-  const { loss, report } = objective.trace(lookUpIn(params), inputs)
-  const gradients = gradient(mul(loss, lossScale), [...params.values()])
-  const { next, gradNorm } = scope('optimizer', () => {
-    const gradNorm = globalNorm(gradients)
-    const byPath = new Map([...params.keys()].map((path, i) => [path, gradients[i]!]))
-    const packed = slabs.map((slab) => packSlab(slab, byPath))
-    return { next: adamW(states, packed, gradNorm, loss, scalars, config), gradNorm }
-  })
-  const stateInputs: Record<string, Value> = {}
-  const stateOutputs: Record<string, Value> = {}
-  const updates: Record<string, string> = {}
-  for (const copy of copies) {
-    for (const i of slabs.keys()) {
-      const name = stateName(copy, i)
-      stateInputs[name] = states[i]![copy]
-      stateOutputs[`next:${name}`] = next[i]![copy]
-      updates[name] = `next:${name}`
-    }
-  }
+/** A program that replaces state by the next values of the same names. */
+const stateProgram = (
+  name: string,
+  { inputs, next, outputs }: Readonly<Record<'inputs' | 'next' | 'outputs', Values>>,
+): StateProgram => {
+  const renamed = Object.entries(next).map(([name, v]) => [name, `next:${name}`, v] as const)
   return {
     program: {
-      name: objective.name,
-      inputs: { ...stateInputs, ...inputs, ...scalars },
-      outputs: { loss, gradNorm, ...report, ...stateOutputs },
+      name,
+      inputs,
+      outputs: { ...outputs, ...Object.fromEntries(renamed.map(([, output, v]) => [output, v])) },
     },
-    updates,
-    slabs,
+    updates: Object.fromEntries(renamed.map(([name, output]) => [name, output])),
   }
 }
 
-/** The averaged weights in a training state. */
-export const averagesIn = async (slabs: readonly Slab[], state: DeviceState): Promise<Weights> => {
-  const held = await state.read(slabs.map((_, i) => stateName('ema', i)))
-  return Object.assign({}, ...slabs.map((slab, i) => unpackHost(slab, held[stateName('ema', i)]!)))
-}
-
-/** The state before the first step: initial parameters, zero moments, averages equal to the parameters. */
-export const initialState = (
-  slabs: readonly Slab[],
-  params: Readonly<Record<string, HostTensor>>,
-): Record<string, HostTensor> => {
-  const state: Record<string, HostTensor> = {}
-  for (const [i, slab] of slabs.entries()) {
-    state[stateName('param', i)] = packHost(slab, params)
-    state[stateName('moment1', i)] = zeros([slab.size])
-    state[stateName('moment2', i)] = zeros([slab.size])
-    state[stateName('ema', i)] = packHost(slab, params)
-  }
-  return state
-}
-
-/** State tensors under the parameters' own paths, `param/encoder.in.weight` and so on: what a checkpoint holds. */
-export const unpackState = (
-  slabs: readonly Slab[],
-  state: Readonly<Record<string, HostTensor>>,
-): Record<string, HostTensor> => {
-  const named: Record<string, HostTensor> = {}
-  for (const copy of copies) {
-    for (const [i, slab] of slabs.entries()) {
-      for (const [path, tensor] of Object.entries(unpackHost(slab, state[stateName(copy, i)]!))) {
-        named[`${copy}/${path}`] = tensor
-      }
-    }
-  }
-  return named
-}
-
-/** Whether a tensor of a checkpoint belongs to a copy of the parameters. */
-export const isOfCopy = (name: string, copy: (typeof copies)[number]): boolean => name.startsWith(`${copy}/`)
-
-/** The tensors of one copy in a checkpoint, by path. */
-export const copyIn = (named: Readonly<Record<string, HostTensor>>, copy: (typeof copies)[number]): Weights =>
+const inputsOf = ({ inputs }: Objective): Values =>
   Object.fromEntries(
-    Object.entries(named)
-      .filter(([name]) => isOfCopy(name, copy))
-      .map(([name, t]) => [name.slice(copy.length + 1), t]),
+    Object.entries(inputs).map(([name, { shape, dtype }]) => [name, input(name, shape, dtype)]),
   )
 
-/** Packs a checkpoint's tensors back into slabs. @throws when one is missing or misshapen. */
-export const packState = (
+const named = ({ lr, own, emaDecay }: StepScalars): Values => ({ lr, ...own, emaDecay })
+
+/** An objective of traced inputs, and the gradient of its scaled loss by parameter. */
+interface Differentiated extends Traces {
+  readonly inputs: Values
+  readonly gradients: ReadonlyMap<string, Value>
+}
+
+/** @param params slab by slab @param scale by which the loss is multiplied */
+const differentiate = (
+  objective: Objective,
   slabs: readonly Slab[],
-  named: Readonly<Record<string, HostTensor>>,
-): Record<string, HostTensor> =>
-  Object.fromEntries(
-    copies.flatMap((copy) => {
-      const own = copyIn(named, copy)
-      return slabs.map((slab, i) => [stateName(copy, i), packHost(slab, own)])
-    }),
-  )
+  params: readonly Value[],
+  scale: number,
+): Differentiated => {
+  const inputs = inputsOf(objective)
+  const byPath = new Map(slabs.flatMap((slab, i) => [...scope('unpack', () => unpackSlab(slab, params[i]))]))
+  const { loss, report } = objective.trace(lookUpIn(byPath), inputs)
+  const gradients = gradient(mul(loss, scale), [...byPath.values()])
+  const named = new Map([...byPath.keys()].map((path, i) => [path, gradients[i]]))
+  return { inputs, loss, report, gradients: named }
+}
+
+/** Traces one training step. Outputs: `loss`, `gradNorm` and the objective's report. */
+export const traceTrainStep = (objective: Objective, rule: UpdateRule): TrainProgram => {
+  const layout = layoutOf(objective.spec, rule.optimizer)
+  const { slabs } = layout
+  const states = stateInputs(layout)
+  const scalars = stepInputs(rule.optimizer)
+  const params = states.map((state) => state.param)
+  const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, lossScale)
+  const { next, gradNorm } = scope('optimizer', () => {
+    const gradNorm = globalNorm([...gradients.values()])
+    const packed = slabs.map((slab) => packSlab(slab, gradients))
+    return { next: update(rule, { slabs, states, gradients: packed, gradNorm, loss, scalars }), gradNorm }
+  })
+  const traced = stateProgram(objective.name, {
+    inputs: { ...namedStates(layout, states), ...inputs, ...named(scalars) },
+    next: namedStates(layout, next),
+    outputs: { loss, gradNorm, ...report },
+  })
+  return { ...traced, layout }
+}
+
+/** Whether a part is the first of its batch: then sums begin anew, whatever is left of a step that broke off. */
+export const beginsInput = 'begins'
+
+/**
+ * Traces what one of several equal parts of a batch adds to the sums: its share of the gradient of the batch's mean
+ * loss, scaled by `lossScale`, and of that loss. Outputs: the objective's report, and the part's own loss.
+ * @param objective of a part
+ */
+export const traceAccumulation = (objective: Objective, layout: Layout, parts: number): StateProgram => {
+  const { slabs } = layout
+  const [params, sums, begins] = [paramInputs(layout), sumInputs(layout), input(beginsInput, [], 'bool')]
+  const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, lossScale / parts)
+  // The share is read twice, so that the library fuses nothing that makes it with the sum, which is then made in place.
+  const added = (sum: Value, share: Value): Value => where(begins, share, add(sum, share))
+  const next: Sums = scope('accumulate', () => ({
+    gradients: slabs.map((slab, i) => added(sums.gradients[i], packSlab(slab, gradients))),
+    loss: added(sums.loss, mul(loss, 1 / parts)),
+  }))
+  return stateProgram(objective.name, {
+    inputs: { ...namedParams(params), ...namedSums(sums), ...inputs, [beginsInput]: begins },
+    next: namedSums(next),
+    outputs: { loss, ...report },
+  })
+}
+
+/** Traces the update by the sums of all parts, which stay as they are. Outputs: `loss` of the batch and `gradNorm`. */
+export const traceUpdate = (name: string, layout: Layout, rule: UpdateRule): StateProgram => {
+  const { slabs } = layout
+  const states = stateInputs(layout)
+  const [sums, scalars] = [sumInputs(layout), stepInputs(rule.optimizer)]
+  const { gradients, loss } = sums
+  const { next, gradNorm } = scope('optimizer', () => {
+    const gradNorm = globalNorm(gradients)
+    return { next: update(rule, { slabs, states, gradients, gradNorm, loss, scalars }), gradNorm }
+  })
+  return stateProgram(name, {
+    inputs: { ...namedStates(layout, states), ...namedSums(sums), ...named(scalars) },
+    next: namedStates(layout, next),
+    outputs: { loss, gradNorm },
+  })
+}

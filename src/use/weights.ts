@@ -6,7 +6,7 @@ import { inspectSafetensors, readSafetensors } from '../files/safetensors.ts'
 import { checkpointStages, latestCheckpoint, loadCheckpoint, tensorsFile } from '../runs/checkpoint.ts'
 import { weightsFile } from '../runs/runDirectory.ts'
 import type { Weights } from '../train/frozen.ts'
-import { copyIn, isOfCopy } from '../train/step.ts'
+import { averagesIn, isAverageOf } from '../train/state.ts'
 
 /** The network of a parameter: the first part of its path. */
 const networkOf = (path: string): string => path.split('.')[0]!
@@ -17,7 +17,7 @@ const checkpointOf = (dir: string, network: string): ReturnType<typeof latestChe
     const found = latestCheckpoint(dir, stage)
     if (found === null) continue
     const names = [...inspectSafetensors(tensorsFile(found.path)).entries.keys()]
-    if (names.some((name) => name.startsWith(`ema/${network}.`))) return found
+    if (names.some((name) => isAverageOf(name, network))) return found
   }
   return null
 }
@@ -56,9 +56,8 @@ export const loadNetworks = (
   }
   // The parameters and their moments, three quarters of a file, are left where they are.
   const parts = [...places].map(([path, own]) => {
-    const isWanted = (name: string): boolean =>
-      isOfCopy(name, 'ema') && own.includes(networkOf(name.slice('ema/'.length)))
-    return copyIn(loadCheckpoint(path, isWanted).tensors, 'ema')
+    const isWanted = (name: string): boolean => own.some((network) => isAverageOf(name, network))
+    return averagesIn(loadCheckpoint(path, isWanted).tensors)
   })
   return Object.assign({}, ...parts)
 }

@@ -38,7 +38,8 @@ import type { CpuState } from '../../src/engine/runtime/node/cpu.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { updatedInPlace } from '../../src/engine/runtime/overwrite.ts'
 import { autoencoderObjective } from '../../src/method/autoencoder.ts'
-import { traceTrainStep } from '../../src/train/step.ts'
+import { adamW } from '../../src/train/adamw.ts'
+import { programsOf, traceStep } from '../../src/train/trainStep.ts'
 import { normal } from '../method/support.ts'
 
 const runtime = new NodeRuntime({ threads: 2 })
@@ -211,16 +212,21 @@ describe('updatedInPlace', () => {
     await expectSame(crossed, both)
   })
 
-  it('takes every slab of a training step: parameters, moments and averages', () => {
+  it('takes every slab of a training step: parameters, moments, averages, and the sums over parts', () => {
     const config = presetByName('quickstart')
-    const optimizers = [0, config.train.weightDecay].map((weightDecay) => ({
-      ...{ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay, clipNorm: 1 },
-    }))
-    for (const optimizer of optimizers) {
-      const objective = autoencoderObjective(modelConfig(config, 9), 2)
-      const { program, updates, slabs } = traceTrainStep(objective, optimizer)
-      expect(Object.keys(updates)).toHaveLength(4 * slabs.length)
-      expect(updatedInPlace(program, updates)).toEqual(new Set(Object.keys(updates)))
+    const objective = autoencoderObjective(modelConfig(config, 9), 2)
+    for (const weightDecay of [0, 0.1]) {
+      const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay })
+      for (const parts of [1, 2]) {
+        const step = traceStep(objective, { optimizer, clipNorm: 1 }, parts)
+        const { slabs } = step.layout
+        const updated = programsOf(step).map(({ program, updates }) => {
+          expect(updatedInPlace(program, updates)).toEqual(new Set(Object.keys(updates)))
+          return Object.keys(updates).length
+        })
+        // In parts, a sum of each slab and that of the loss.
+        expect(updated).toEqual(parts === 1 ? [4 * slabs.length] : [slabs.length + 1, 4 * slabs.length])
+      }
     }
   })
 })

@@ -49,10 +49,15 @@ const skip = (context: TestContext, reason: string): void => {
   context.skip(reason)
 }
 
+interface Traffic {
+  readonly toDevice: number
+  readonly toHost: number
+}
+
 interface OnDevice {
-  /** Bytes that crossed in five steps, and bytes of what the five steps were fed and returned. */
-  readonly traffic: { readonly toDevice: number; readonly toHost: number }
-  readonly expected: { readonly toDevice: number; readonly toHost: number }
+  /** Bytes that crossed in five steps, and bytes of what those were fed and returned; by program of the step. */
+  readonly traffic: readonly Traffic[]
+  readonly expected: readonly Traffic[] | null
   /** Copies between host and device that ONNX Runtime put into the step. */
   readonly copies: readonly string[]
   /** Loss and gradient norm of every step. */
@@ -71,15 +76,15 @@ interface Comparison {
 }
 
 describe('WebGPU', () => {
-  it('trains stage 1 as the CPU does, with the state on the device', async (context) => {
+  const trainsAlike = async (context: TestContext, parts: number): Promise<void> => {
     if (!existsSync(swiftShader)) {
       skip(context, `there is no ${swiftShader}; apt-get install chromium brings it`)
     }
-    const { cpu, gpu, errors, moved } = await runChild<Comparison>(['train'], swiftShader)
+    const { cpu, gpu, errors, moved } = await runChild<Comparison>(['train', String(parts)], swiftShader)
     expect(cpu.locations).toEqual(['cpu'])
     expect(gpu.locations).toEqual(['gpu-buffer'])
     expect([cpu.roundTrip, gpu.roundTrip]).toEqual([true, true])
-    expect(cpu.traffic).toEqual({ toDevice: 0, toHost: 0 })
+    expect(cpu.traffic).toEqual(cpu.traffic.map(() => ({ toDevice: 0, toHost: 0 })))
     expect(gpu.traffic).toEqual(gpu.expected)
     expect(gpu.copies).toEqual([])
     expect(cpu.losses).toHaveLength(10)
@@ -97,7 +102,11 @@ describe('WebGPU', () => {
       // Ten times what they may differ by: agreement by standing still would not count.
       expect(moved[name], name).toBeGreaterThan(1e-2)
     }
-  })
+  }
+
+  it('trains stage 1 as the CPU does, with the state on the device', (context) => trainsAlike(context, 1))
+
+  it('trains it in two parts, too, with the sums on the device', (context) => trainsAlike(context, 2))
 
   it('without an adapter is refused in one sentence that says what to do', async (context) => {
     const messages = await runChild<Record<string, string | null>>(['refuse', 'webgpu'], '/nonexistent.json')

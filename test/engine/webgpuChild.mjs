@@ -1,18 +1,23 @@
 /**
  * @file Runs in a process of its own, so that an abort of the GPU driver ends this and not the tests. Prints one JSON
- * line. `refuse <device>`: the messages with which placing and compiling fail. `train`: five steps of stage 1 on the
- * CPU and on WebGPU from one state, and how far apart they end.
+ * line. `refuse <device>`: the messages with which placing and compiling fail. `train <parts>`: five steps of stage 1 on
+ * the CPU and on WebGPU from one state, their batch in so many parts, and how far apart they end.
  */
 import {
+  adamW,
   applySettings,
   autoencoderFeeds,
   autoencoderObjective,
+  compileStep,
+  examplesOf,
   float32,
   modelConfig,
+  placeState,
   presetByName,
   smokeForm,
+  stepFeeds,
   trace,
-  traceTrainStep,
+  traceStep,
   trainLoop,
 } from '../../dist/index.mjs'
 import { NodeRuntime } from '../../dist/node.mjs'
@@ -22,8 +27,11 @@ const batch = 2
 const settings = ['data.size=16', 'decoder.dropout=0', 'encoder.channels=[8, 16]', 'prior.width=32']
 const config = applySettings(smokeForm(presetByName('quickstart')), settings)
 const model = modelConfig(config, 0)
-const optimizer = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1, clipNorm: 1 }
-const { program, updates } = traceTrainStep(autoencoderObjective(model, batch), optimizer)
+const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1 })
+const [task, option] = process.argv.slice(2)
+const parts = task === 'train' ? Number(option) : 1
+const traced = traceStep(autoencoderObjective(model, batch / parts), { optimizer, clipNorm: 1 }, parts)
+const { program, updates } = traced.update
 
 /** Numbers in (−1, 1) without a pattern, the same in every process. */
 const numbers = (count, salt) =>
@@ -42,41 +50,33 @@ const initialState = () =>
   )
 
 const images = float32([batch, 3, model.size, model.size], numbers(batch * 3 * model.size ** 2, 0.5))
-/** What stage 1 is fed at a step. */
-const drawn = (step) =>
+/** What stage 1 is fed for a part of a step. */
+const drawn = (step, part) =>
   autoencoderFeeds(
     model,
-    images,
-    { seed: 0, purpose: 'training', step, part: { first: 0, count: batch, of: batch } },
+    examplesOf(images, part.first, part.count),
+    { seed: 0, purpose: 'training', step, part },
     1,
   )
 
-const one = (x) => float32([], [x])
-/** Every input of a step besides the state. */
-const feedsOf = (step) => ({
-  ...drawn(step),
-  lr: one(1e-3),
-  correction1: one(1),
-  correction2: one(1),
-  emaDecay: one(0.9),
-})
+const schedule = { rate: { lr: 1e-3, warmupSteps: 1, finalFraction: 1 }, emaDecay: 0.9, steps }
+const count = batch / parts
+const drawnPart = (step) => async (part) => drawn(step, { first: part * count, count, of: batch })
 
 const trainOn = async (device) => {
   const runtime = new NodeRuntime({ device, threads: 1 })
-  const executable = await runtime.compile(program, { updates })
-  const state = await runtime.place(initialState())
-  const locationsOf = () => Object.keys(updates).map((name) => state.tensor(name).location ?? 'cpu')
+  const trainStep = await compileStep(runtime, traced)
+  const state = await placeState(runtime, traced, initialState())
+  const locationsOf = () => state.names.map((name) => state.tensor(name).location ?? 'cpu')
   const locations = [locationsOf()]
   const losses = []
   await trainLoop({
-    executable,
+    ...schedule,
+    trainStep,
     state,
+    batch,
     from: 0,
-    steps,
-    optimizer,
-    rate: { lr: 1e-3, warmupSteps: 1, finalFraction: 1 },
-    emaDecay: 0.9,
-    feeds: async (step) => drawn(step),
+    feeds: async (step, part) => drawn(step, part),
     onStep: async ({ loss, gradNorm }) => {
       losses.push(loss, gradNorm)
       locations.push(locationsOf())
@@ -94,15 +94,21 @@ const trainOn = async (device) => {
     part.every((x, i) => x === all['param/0'].data[i]) &&
     written.every((x, i) => x === sent[i]) &&
     others.every((x, i) => x === all['ema/0'].data[i])
-  const { traffic } = executable
-  // Dropout is off, so the program does not read what drives it; loss, norm and latent size are scalars, three terms have [B].
-  const { seed: _, firstExample: __, ...read } = feedsOf(0)
-  const bytes = Object.values(read).reduce((sum, { data }) => sum + data.byteLength, 0)
-  const expected = device === 'cpu' ? null : { toDevice: steps * bytes, toHost: steps * 4 * (3 + 3 * batch) }
-  await executable.dispose()
-  const profiled = await runtime.compile(program, { updates, profile: true })
-  await profiled.run(feedsOf(steps), state)
-  const copies = (await profiled.profile()).filter(({ operator }) => operator.startsWith('Memcpy'))
+  const traffic = trainStep.executables.map(({ traffic }) => traffic)
+  // Dropout is off, so the program does not read what drives it; loss, norm and latent size are scalars, three terms have
+  // [B]. In parts, each is also fed whether it is the first, and gives its own loss and latent size.
+  const { seed: _, firstExample: __, ...read } = drawn(0, { first: 0, count, of: batch })
+  const bytesOf = (feeds) => Object.values(feeds).reduce((sum, { data }) => sum + data.byteLength, 0)
+  const [fed, scalars] = [bytesOf(read), bytesOf(stepFeeds(optimizer, schedule, 0))]
+  const ofPart = { toDevice: steps * parts * (fed + 1), toHost: steps * parts * 4 * (2 + 3 * count) }
+  const ofUpdate = { toDevice: steps * scalars, toHost: steps * 4 * 2 }
+  const whole = { toDevice: steps * (fed + scalars), toHost: steps * 4 * (3 + 3 * batch) }
+  const expected = device === 'cpu' ? null : parts === 1 ? [whole] : [ofPart, ofUpdate]
+  await trainStep.dispose()
+  const profiled = await compileStep(runtime, traced, { profile: true })
+  await profiled.run(drawnPart(steps), stepFeeds(optimizer, schedule, steps), state)
+  const times = (await Promise.all(profiled.executables.map((executable) => executable.profile()))).flat()
+  const copies = times.filter(({ operator }) => operator.startsWith('Memcpy'))
   await profiled.dispose()
   await state.dispose()
   return {
@@ -124,9 +130,10 @@ const compareDevices = async () => {
   const start = initialState()
   const errors = {}
   const moved = {}
-  for (const [name, { data }] of Object.entries(cpu.state)) {
+  for (const [name, { data: before }] of Object.entries(start)) {
+    const { data } = cpu.state[name]
     errors[name] = distance(gpu.state[name].data, data) / norm(data)
-    moved[name] = distance(data, start[name].data) / norm(data)
+    moved[name] = distance(data, before) / norm(data)
   }
   const { state: _, ...ofCpu } = cpu
   const { state: __, ...ofGpu } = gpu
@@ -147,6 +154,5 @@ const refusals = async (device) => {
   }
 }
 
-const [task, device] = process.argv.slice(2)
-const result = task === 'train' ? await compareDevices() : await refusals(device)
+const result = task === 'train' ? await compareDevices() : await refusals(option)
 process.stdout.write(`${JSON.stringify(result)}\n`)

@@ -7,7 +7,7 @@ import { gradient } from '../../src/engine/autodiff/gradient.ts'
 import { float32, floats, type HostTensor, int32, scalar, zeros } from '../../src/engine/host/tensor.ts'
 import { input, type Value } from '../../src/engine/ir/graph.ts'
 import type { Program } from '../../src/engine/ir/program.ts'
-import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
+import { flattenSpec, param, type Spec } from '../../src/engine/nn/params.ts'
 import { mul, reduceMean } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { StepInputs } from '../../src/method/chain.ts'
@@ -16,10 +16,26 @@ import { type SamplerConfig, type Step, samplerSteps } from '../../src/method/di
 import { cosineSchedule, linearSchedule, resolutionShift } from '../../src/method/diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight } from '../../src/method/diffusion/weighting.ts'
 import { guidedStep } from '../../src/method/generator.ts'
-import { type AdamWConfig, adamW, globalNorm, lossScale, type OptimizerState } from '../../src/train/adamw.ts'
+import { type AdamWConfig, adamW } from '../../src/train/adamw.ts'
 import type { Objective } from '../../src/train/objective.ts'
-import { emaDecayAt } from '../../src/train/rates.ts'
-import { initialState, traceTrainStep, unpackState } from '../../src/train/step.ts'
+import { packSlab } from '../../src/train/slabs.ts'
+import {
+  initialState,
+  layoutOf,
+  namedStates,
+  packState,
+  readState,
+  stateInputs,
+} from '../../src/train/state.ts'
+import { traceTrainStep } from '../../src/train/step.ts'
+import {
+  globalNorm,
+  lossScale,
+  stepFeeds,
+  stepInputs,
+  type UpdateRule,
+  update,
+} from '../../src/train/update.ts'
 import {
   baseOf,
   decoderOf,
@@ -27,7 +43,6 @@ import {
   mismatches,
   readGolden,
   relativeError,
-  runOnce,
   stage1Spec,
   stage1Terms,
   stage2Nats,
@@ -150,24 +165,23 @@ describe('stage 1', () => {
       inputs: feeds,
       trace: (lookUp, inputs) => ({ loss: stage1Loss(lookUp, inputs).loss, report: {} }),
     }
-    const config: AdamWConfig = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1 }
-    const { program, updates, slabs } = traceTrainStep(objective, config)
+    const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 })
+    const { program, updates, layout } = traceTrainStep(objective, { optimizer, clipNorm: 1 })
+    const schedule = {
+      rate: { lr: 1e-3, warmupSteps: 0, finalFraction: 1 },
+      emaDecay: 0.999,
+      steps: 100,
+    }
     const runtime = new NodeRuntime({ threads: 2 })
     const executable = await runtime.compile(program, { updates })
-    const state = await runtime.place(initialState(slabs, params))
+    const state = await runtime.place(initialState(layout, params))
     const losses = floats(golden['trajectory/loss']!)
     for (const [step, loss] of losses.entries()) {
-      const scalars = {
-        lr: scalar(1e-3),
-        correction1: scalar(1 / (1 - config.beta1 ** (step + 1))),
-        correction2: scalar(1 / (1 - config.beta2 ** (step + 1))),
-        emaDecay: scalar(emaDecayAt(0.999, step)),
-      }
-      const report = await executable.run({ ...feeds, ...scalars }, state)
+      const report = await executable.run({ ...feeds, ...stepFeeds(optimizer, schedule, step) }, state)
       expect(floats(report.loss!)[0]! / loss).toBeCloseTo(1, 4)
       expect(floats(report.gradNorm!)[0]! / floats(golden['trajectory/gradNorm']!)[step]!).toBeCloseTo(1, 4)
     }
-    const after = unpackState(slabs, await state.read())
+    const after = await readState(layout, state)
     const difference = (copy: string): Record<string, HostTensor> =>
       Object.fromEntries(
         Object.entries(params).map(([path, before]) => {
@@ -285,35 +299,41 @@ describe('sampling steps', () => {
 })
 
 describe('AdamW', () => {
-  const config: AdamWConfig = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, clipNorm: 1 }
+  const config: AdamWConfig = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 }
+  const optimizer = adamW(config)
+  const rule: UpdateRule = { optimizer, clipNorm: 1 }
   const copies = ['param', 'moment1', 'moment2', 'ema'] as const
+  const runtime = new NodeRuntime({ threads: 1 })
 
-  const traceStep = (shapes: Tensors): Program => {
-    const inputs: Record<string, Value> = {}
-    const make = (name: string, shape: readonly number[]): Value => {
-      const v = input(name, shape)
-      inputs[name] = v
-      return v
+  const specOf = (shapes: Tensors): Spec =>
+    Object.fromEntries(Object.entries(shapes).map(([name, { shape }]) => [name, param(shape, 0)]))
+
+  /** The update by fed gradients, and its layout. */
+  const traceUpdate = (shapes: Tensors) => {
+    const layout = layoutOf(specOf(shapes), optimizer)
+    const { slabs } = layout
+    const [states, { lr, own, emaDecay }, loss] = [
+      stateInputs(layout),
+      stepInputs(optimizer),
+      input('loss', []),
+    ]
+    const fed = Object.entries(shapes).map(([name, { shape }]) => input(`gradient/${name}`, shape))
+    const scaled = new Map(Object.keys(shapes).map((name, i) => [name, mul(fed[i], lossScale)]))
+    const gradNorm = globalNorm([...scaled.values()])
+    const gradients = slabs.map((slab) => packSlab(slab, scaled))
+    const scalars = { lr, own, emaDecay }
+    const next = namedStates(layout, update(rule, { slabs, states, gradients, gradNorm, loss, scalars }))
+    const names = Object.keys(next)
+    const program: Program = {
+      name: 'adamw',
+      inputs: {
+        ...namedStates(layout, states),
+        ...Object.fromEntries(fed.map((v) => [v.name, v])),
+        ...{ loss, lr, ...own, emaDecay },
+      },
+      outputs: { gradNorm, ...Object.fromEntries(names.map((name) => [`next:${name}`, next[name]])) },
     }
-    const names = Object.keys(shapes)
-    const states = names.map((name) => {
-      const own = (copy: string): Value => make(`${copy}/${name}`, shapes[name]!.shape)
-      return { param: own('param'), moment1: own('moment1'), moment2: own('moment2'), ema: own('ema') }
-    })
-    const gradients = names.map((name) => mul(make(`gradient/${name}`, shapes[name]!.shape), lossScale))
-    const step = {
-      lr: make('lr', []),
-      correction1: make('correction1', []),
-      correction2: make('correction2', []),
-      emaDecay: make('emaDecay', []),
-    }
-    const gradNorm = globalNorm(gradients)
-    const next = adamW(states, gradients, gradNorm, make('loss', []), step, config)
-    const outputs: Record<string, Value> = { gradNorm }
-    for (const [i, name] of names.entries()) {
-      for (const copy of copies) outputs[`${copy}/${name}`] = next[i]![copy as keyof OptimizerState]
-    }
-    return { name: 'adamw', inputs, outputs }
+    return { program, layout, updates: Object.fromEntries(names.map((name) => [name, `next:${name}`])) }
   }
 
   /** Our moments are running sums without PyTorch's factors (1 − β). */
@@ -330,16 +350,6 @@ describe('AdamW', () => {
     )
   }
 
-  const startOf = (golden: Tensors): Record<string, HostTensor> => {
-    const state: Record<string, HostTensor> = {}
-    for (const [name, tensor] of Object.entries(under(golden, 'start'))) {
-      const zero = float32(tensor.shape, new Float32Array(tensor.data.length))
-      Object.assign(state, { [`param/${name}`]: tensor, [`ema/${name}`]: tensor })
-      Object.assign(state, { [`moment1/${name}`]: zero, [`moment2/${name}`]: zero })
-    }
-    return state
-  }
-
   const scalarsAt = (step: number, lr: number, emaDecay: number): Record<string, HostTensor> => ({
     loss: scalar(1),
     lr: scalar(lr),
@@ -350,9 +360,9 @@ describe('AdamW', () => {
 
   it("agrees with PyTorch's over eight steps, clipped and not", async () => {
     const golden = readGolden('adamw')
-    const program = traceStep(under(golden, 'start'))
-    const executable = await new NodeRuntime({ threads: 1 }).compile(program)
-    let state = startOf(golden)
+    const { program, layout, updates } = traceUpdate(under(golden, 'start'))
+    const executable = await runtime.compile(program, { updates })
+    const state = await runtime.place(initialState(layout, under(golden, 'start')))
     const [lr, emaDecay, gradNorm] = ['lr', 'emaDecay', 'gradNorm'].map((name) => floats(golden[name]!))
     expect(Math.min(...gradNorm!)).toBeLessThan(1)
     expect(Math.max(...gradNorm!)).toBeGreaterThan(1)
@@ -360,19 +370,17 @@ describe('AdamW', () => {
       const gradients = Object.fromEntries(
         Object.entries(under(golden, `gradient/${step}`)).map(([name, t]) => [`gradient/${name}`, t]),
       )
-      const next = await executable.run({
-        ...state,
-        ...gradients,
-        ...scalarsAt(step, lr![step]!, emaDecay![step]!),
-      })
+      const scalars = scalarsAt(step, lr![step]!, emaDecay![step]!)
+      const report = await executable.run({ ...gradients, ...scalars }, state)
+      const next = await readState(layout, state)
       for (const copy of copies) {
         const expected = summed(copy, under(golden, `${copy}/${step}`))
         expect(mismatches(under(next, copy), expected, 1e-5), `${copy} at step ${step}`).toEqual({})
       }
-      expect(floats(next.gradNorm!)[0]! / gradNorm![step]!).toBeCloseTo(1, 5)
-      state = next
+      expect(floats(report.gradNorm!)[0]! / gradNorm![step]!).toBeCloseTo(1, 5)
     }
     await executable.dispose()
+    await state.dispose()
   })
 
   it.each([
@@ -390,7 +398,12 @@ describe('AdamW', () => {
       feeds[`gradient/${name}`] = place === 'gradient' ? float32(clean.shape, poisoned) : clean
     }
     if (place === 'loss') feeds.loss = scalar(bad)
-    const next = await runOnce(traceStep(under(golden, 'start')), { ...start, ...feeds })
-    for (const name of Object.keys(start)) expect(next[name]!.data, name).toEqual(start[name]!.data)
+    const { program, layout, updates } = traceUpdate(under(golden, 'start'))
+    const executable = await runtime.compile(program, { updates })
+    const state = await runtime.place(packState(layout, start))
+    await executable.run(feeds, state)
+    expect(await readState(layout, state)).toEqual(start)
+    await executable.dispose()
+    await state.dispose()
   })
 })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
 import { describeModel } from '../../src/stages/info.ts'
+import { stageOf } from '../../src/stages/list.ts'
 import type { Weights } from '../../src/train/frozen.ts'
 import { openRun } from '../../src/use/openRun.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny } from './tinyRun.ts'
@@ -23,6 +24,7 @@ const under = (weights: Weights, network: string): Weights =>
 it('changes the decoder alone, for the better', async () => {
   const plain = await trainTiny('plain', tinyConfigOf())
   const more = await trainTiny('more', tinyConfigOf(further(60, 1e-3)))
+  const parts = await trainTiny('parts', tinyConfigOf(further(60, 1e-3), 'train.accumulate=2'))
   const [before, after] = [weightsOf('plain'), weightsOf('more')]
   for (const network of ['encoder', 'prior'])
     expect(under(after.autoencoder, network)).toEqual(under(before.autoencoder, network))
@@ -32,6 +34,8 @@ it('changes the decoder alone, for the better', async () => {
   expect(second.bitsPerPixel).toEqual(first.bitsPerPixel)
   expect(second.decoderNats.mean).toBeLessThan(0.95 * first.decoderNats.mean)
   expect(second.psnr.mean).toBeGreaterThan(first.psnr.mean)
+  // The same noise by example, whatever the parts: only rounding differs.
+  expect(parts.result.evaluation!.decoderNats.mean / second.decoderNats.mean).toBeCloseTo(1, 3)
 })
 
 it('starts from the decoder of stage 1', async () => {
@@ -47,6 +51,17 @@ it('is told by info, and where nobody asks for it there is none', () => {
     describeModel(config, 2).stages.map(({ stage }) => stage)
   expect(names(tinyConfigOf())).toEqual(['stage1', 'stage2'])
   expect(names(tinyConfigOf(further(4, 1e-3)))).toEqual(['stage1', 'stage1decoder', 'stage2'])
+})
+
+it('is missed, not passed over, where it is asked for and not configured', async () => {
+  const { events } = await trainTiny('plain', tinyConfigOf(), 'decoder')
+  expect(events).toContainEqual({
+    event: 'warning',
+    text: '--stage decoder: this configuration has no such stage, nothing is trained',
+  })
+  expect(() => stageOf(tinyConfigOf(), 'decoder')).toThrow(
+    /it has no stage1decoder, its stages are stage1, stage2; give one of these/,
+  )
 })
 
 it('refuses a stage that there is not, naming those that there are', async () => {

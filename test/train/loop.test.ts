@@ -5,16 +5,19 @@ import { param } from '../../src/engine/nn/params.ts'
 import { add, mul, reduceMean, square, sub } from '../../src/engine/ops/core.ts'
 import { matmul } from '../../src/engine/ops/matmul.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
-import type { DeviceState, Executable } from '../../src/engine/runtime/runtime.ts'
-import type { AdamWConfig } from '../../src/train/adamw.ts'
+import type { DeviceState } from '../../src/engine/runtime/runtime.ts'
+import { adamW } from '../../src/train/adamw.ts'
 import { DivergedError, type LoopOptions, type StepReport, trainLoop } from '../../src/train/loop.ts'
 import type { Objective } from '../../src/train/objective.ts'
-import { initialState, traceTrainStep } from '../../src/train/step.ts'
+import { initialState } from '../../src/train/state.ts'
+import { compileStep, placeState, type TrainStep, traceStep } from '../../src/train/trainStep.ts'
+import type { UpdateRule } from '../../src/train/update.ts'
 import { normal } from '../method/support.ts'
 
 type Tensors = Readonly<Record<string, HostTensor>>
 
-const optimizer: AdamWConfig = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1, clipNorm: 1 }
+const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1 })
+const rule: UpdateRule = { optimizer, clipNorm: 1 }
 const rate = { lr: 1e-2, warmupSteps: 4, finalFraction: 0.1 }
 const noState: DeviceState = {
   names: [],
@@ -23,40 +26,47 @@ const noState: DeviceState = {
   dispose: async () => undefined,
 }
 
-/** Answers each run with the next loss and gradient norm, and keeps what it was fed. */
+/** Answers each step with the next loss and gradient norm, and keeps what it was fed: feeds of all parts, and scalars. */
 const scripted = (
+  parts: number,
   answer: (step: number) => { readonly loss?: number; readonly gradNorm?: number },
-): { readonly executable: Executable; readonly fed: Tensors[] } => {
-  const fed: Tensors[] = []
-  const executable: Executable = {
-    run: async (feeds) => {
+): { readonly trainStep: TrainStep; readonly fed: (readonly Tensors[])[] } => {
+  const fed: (readonly Tensors[])[] = []
+  const trainStep: TrainStep = {
+    optimizer,
+    parts,
+    executables: [],
+    run: async (feeds, scalars) => {
       const { loss = 1, gradNorm = 1 } = answer(fed.length)
-      fed.push(feeds)
+      fed.push([...(await Promise.all(Array.from({ length: parts }, (_, part) => feeds(part)))), scalars])
       return { loss: scalar(loss), gradNorm: scalar(gradNorm), extra: scalar(fed.length) }
     },
-    traffic: { toDevice: 0, toHost: 0 },
-    profile: async () => [],
     dispose: async () => undefined,
   }
-  return { executable, fed }
+  return { trainStep, fed }
 }
 
-/** Runs the loop on a scripted executable and returns all reports with the result or the error. */
+/** Runs the loop on a scripted step and returns all reports with the result or the error. */
 const runScripted = async (
-  answer: Parameters<typeof scripted>[0],
-  options: Partial<LoopOptions> = {},
-): Promise<{ reports: StepReport[]; fed: Tensors[]; done: number | null; error: Error | null }> => {
-  const { executable, fed } = scripted(answer)
+  answer: Parameters<typeof scripted>[1],
+  { parts = 1, ...options }: Partial<LoopOptions> & { readonly parts?: number } = {},
+): Promise<{
+  reports: StepReport[]
+  fed: (readonly Tensors[])[]
+  done: number | null
+  error: Error | null
+}> => {
+  const { trainStep, fed } = scripted(parts, answer)
   const reports: StepReport[] = []
   const loop = trainLoop({
-    executable,
+    trainStep,
     state: noState,
+    batch: 12,
     from: 0,
     steps: 30,
-    optimizer,
     rate,
     emaDecay: 0.9,
-    feeds: async (step) => ({ position: scalar(step) }),
+    feeds: async (step, { first, count, of }) => ({ position: float32([4], [step, first, count, of]) }),
     onStep: async (report) => {
       reports.push(report)
     },
@@ -75,11 +85,11 @@ describe('the loop feeds', () => {
     const { fed, done, reports } = await runScripted(() => ({}), { from: 2, steps: 20, emaDecay: 0.5 })
     expect(done).toBe(20)
     expect(reports.map(({ step }) => step)).toEqual(Array.from({ length: 18 }, (_, i) => i + 3))
-    for (const [i, feeds] of fed.entries()) {
+    for (const [i, [batch, feeds]] of fed.entries()) {
       const step = i + 2
+      expect([...floats(batch.position)]).toEqual([step, 0, 12, 12])
       const cosine = 0.5 * (1 + Math.cos((Math.PI * (step - 4)) / 16))
       const expected = {
-        position: step,
         lr: step < 4 ? (1e-2 * (step + 1)) / 4 : 1e-2 * (0.1 + 0.9 * cosine),
         correction1: 1 / (1 - 0.9 ** (step + 1)),
         correction2: 1 / (1 - 0.99 ** (step + 1)),
@@ -93,8 +103,17 @@ describe('the loop feeds', () => {
       expect(reports[i]!.lr).toBe(floats(feeds.lr!)[0])
     }
     // The decay is held back early on and reaches its full value.
-    expect(floats(fed[0]!.emaDecay!)[0]).toBeLessThan(0.5)
-    expect(floats(fed.at(-1)!.emaDecay!)[0]).toBe(0.5)
+    expect(floats(fed[0][1].emaDecay)[0]).toBeLessThan(0.5)
+    expect(floats(fed[17][1].emaDecay)[0]).toBe(0.5)
+  })
+
+  it('the parts of a batch in order, of one size, and says when there are none such', async () => {
+    const { fed } = await runScripted(() => ({}), { parts: 3, steps: 2 })
+    expect(fed.map((feeds) => feeds.slice(0, 3).map(({ position }) => [...floats(position)]))).toEqual(
+      [0, 1].map((step) => [0, 4, 8].map((first) => [step, first, 4, 12])),
+    )
+    const { error } = await runScripted(() => ({}), { parts: 5 })
+    expect(error!.message).toBe('batch: 5 parts do not divide 12; take a divisor')
   })
 
   it('and reports loss, norm and the objective’s own outputs', async () => {
@@ -181,24 +200,24 @@ const feedsAt = async (step: number): Promise<Tensors> => ({
 })
 
 /** A compiled regression step with its state: the initial one, or the given one. */
-const prepared = async (from?: Tensors): Promise<{ executable: Executable; state: DeviceState }> => {
-  const { program, updates, slabs } = traceTrainStep(regression, optimizer)
+const prepared = async (from?: Tensors): Promise<{ trainStep: TrainStep; state: DeviceState }> => {
+  const step = traceStep(regression, rule, 1)
   const params = { weight: normal('weight', [3, 2]), bias: normal('bias', [2]) }
-  const state = await runtime.place(from ?? initialState(slabs, params))
-  return { executable: await runtime.compile(program, { updates }), state }
+  const state = await placeState(runtime, step, from ?? initialState(step.layout, params))
+  return { trainStep: await compileStep(runtime, step), state }
 }
 
 type Prepared = Awaited<ReturnType<typeof prepared>>
 
 const loopOn = async (
-  { executable, state }: Prepared,
+  { trainStep, state }: Prepared,
   from: number,
   steps: number,
   feeds: LoopOptions['feeds'] = feedsAt,
 ): Promise<StepReport[]> => {
   const reports: StepReport[] = []
   await trainLoop({
-    ...{ executable, state, from, steps: 20, optimizer, rate, emaDecay: 0.9, feeds },
+    ...{ trainStep, state, batch: 4, from, steps: 20, rate, emaDecay: 0.9, feeds },
     onStep: async (report) => {
       reports.push(report)
     },
@@ -213,7 +232,7 @@ describe('with the Node runtime', () => {
       const run = await prepared()
       await loopOn(run, 0, poisonedStep)
       const before = await run.state.read()
-      const poison: LoopOptions['feeds'] = async (step) => {
+      const poison = async (step: number): Promise<Tensors> => {
         const feeds = await feedsAt(step)
         const x = floats(feeds.x!).slice()
         if (step === poisonedStep) x[5] = Number.NaN
@@ -238,7 +257,7 @@ describe('with the Node runtime', () => {
     const [run, reference] = [await prepared(), await prepared()]
     const before = await run.state.read()
     const { y } = await feedsAt(0)
-    const lacking = run.executable.run({ y: y! }, run.state)
+    const lacking = run.trainStep.run(async () => ({ y }), {}, run.state)
     // Queued behind the failing run before that has failed.
     const queued = loopOn(run, 0, 5)
     await expect(lacking).rejects.toThrow(/^program regression: input 'x' is missing; feed it or hold it/)

@@ -1,0 +1,48 @@
+/** @file The training step of a stage as a configuration sets it: its optimiser, and in how many parts its batch comes. */
+import { ConfigError } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import type { Spec } from '../engine/nn/params.ts'
+import type { ModelConfig } from '../method/config.ts'
+import { type AdamWConfig, adamW } from '../train/adamw.ts'
+import { type TracedStep, traceStep } from '../train/trainStep.ts'
+import type { UpdateRule } from '../train/update.ts'
+import type { Stage } from './stage.ts'
+
+/** AdamW as the configuration sets it. */
+export const adamWOf = ({ train }: Config): AdamWConfig => ({
+  beta1: train.beta1,
+  beta2: train.beta2,
+  epsilon: 1e-8,
+  weightDecay: train.weightDecay,
+})
+
+/** How a configuration moves the weights. */
+export const updateRuleOf = (config: Config): UpdateRule => ({
+  optimizer: adamW(adamWOf(config)),
+  clipNorm: config.train.clipNorm,
+})
+
+/** In how many parts a stage's batch comes. @throws ConfigError when they do not divide it */
+export const partsPerBatch = (config: Config, stage: Stage): number => {
+  const { accumulate = 1 } = config.train
+  const { batch } = stage.settings(config)
+  if (batch % accumulate !== 0) {
+    throw new ConfigError(
+      `train.accumulate is ${accumulate}, but the batch of ${stage.name} is ${batch}; set a divisor of every stage's batch`,
+    )
+  }
+  return accumulate
+}
+
+/** A stage's training step, and the parameters that it trains. */
+export interface StageStep {
+  readonly step: TracedStep
+  readonly spec: Spec
+}
+
+/** Traces the training step of a stage. @throws ConfigError when its batch does not come in equal parts */
+export const stageStep = (config: Config, model: ModelConfig, stage: Stage): StageStep => {
+  const parts = partsPerBatch(config, stage)
+  const objective = stage.objective(model, stage.settings(config).batch / parts)
+  return { step: traceStep(objective, updateRuleOf(config), parts), spec: objective.spec }
+}
