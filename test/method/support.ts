@@ -26,7 +26,7 @@ import { type Decoder, decoderNetwork } from '../../src/method/networks/decoder.
 import type { EncoderConfig } from '../../src/method/networks/encoder.ts'
 import { batchShape } from '../../src/method/networks/shapes.ts'
 import type { PartConfig } from '../../src/method/objective/parts.ts'
-import { noVariant } from '../../src/method/variants.ts'
+import { noVariant, type VariantConfig } from '../../src/method/variants.ts'
 
 /** Two convolutional levels, two blocks per transformer: the smallest model in which every part occurs. */
 export const tinyConfig: ModelConfig = {
@@ -51,6 +51,12 @@ export const tinyConfig: ModelConfig = {
   variant: noVariant,
   recompute: false,
 }
+
+/** The smallest model with departures from the method. */
+export const withVariant = (variant: Partial<VariantConfig>): ModelConfig => ({
+  ...tinyConfig,
+  variant: { ...noVariant, ...variant },
+})
 
 /** The paper's ImageNet-512 architecture (method.md section 5). */
 export const paperConfig: ModelConfig = {

@@ -48,6 +48,7 @@ import {
   type Tensors,
   tinyConfig,
   wholeDraw,
+  withVariant,
 } from './support.ts'
 
 const B = 3
@@ -55,10 +56,6 @@ const { logSnr0, logSnr1 } = tinyConfig.latent
 const [signal0, noise0] = [sigmoid(logSnr0), sigmoid(-logSnr0)]
 const runtime = new NodeRuntime({ threads: 1 })
 
-const withVariant = (variant: Partial<VariantConfig>): ModelConfig => ({
-  ...tinyConfig,
-  variant: { ...noVariant, ...variant },
-})
 const imageTensor = normal('images', imageShape(tinyConfig, B), 0.5)
 const images = floats(imageTensor)
 /** Parameters of stage 1 that depend on their paths alone: variants share those that they both have. */
