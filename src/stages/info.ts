@@ -5,7 +5,7 @@ import { bytesOf, peakIntermediateBytes } from '../engine/ir/cost.ts'
 import { type Node, nodesOf, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec, type Spec } from '../engine/nn/params.ts'
 import type { Device } from '../engine/runtime/runtime.ts'
-import { imageOf, latentOf } from '../method/config.ts'
+import { imageOf, latentOf, type ModelConfig } from '../method/config.ts'
 import { batchShape, elementsOf } from '../method/networks/shapes.ts'
 import type { Objective } from '../train/objective.ts'
 
@@ -25,11 +25,15 @@ export interface NetworkInfo {
   readonly gflopsTraining: number
 }
 
-/** Cost of one stage's training step. */
-export interface StageInfo {
+/** FLOPs of one stage's training step. */
+export interface StageFlops {
   readonly stage: string
   readonly batch: number
   readonly gflopsPerStep: number
+}
+
+/** Cost of one stage's training step. */
+export interface StageInfo extends StageFlops {
   /**
    * Parameters, two moments and the average. On a GPU twice: a step's next values lie beside the current ones until it
    * has ended; the CPU updates them where they lie.
@@ -44,13 +48,18 @@ export interface StageInfo {
 /** What Node, the library and a session's own structures take (measured). */
 const processBytes = 150 * 2 ** 20
 
+/** What the networks of a configuration and the steps of its stages compute. */
+export interface ModelFlops {
+  readonly networks: readonly NetworkInfo[]
+  readonly stages: readonly StageFlops[]
+}
+
 /** What `ul info` shows. */
-export interface ModelInfo {
+export interface ModelInfo extends ModelFlops {
   readonly name: string
   readonly latentShape: readonly number[]
   /** Latent elements over image elements. */
   readonly compression: number
-  readonly networks: readonly NetworkInfo[]
   readonly stages: readonly StageInfo[]
 }
 
@@ -71,13 +80,53 @@ const countUnder = (spec: Spec, network: string): number =>
     .filter(({ path }) => path.startsWith(`${network}.`))
     .reduce((sum, entry) => sum + sizeOf(entry.spec.shape), 0)
 
-const stageInfo = (
+/** A network with its forward FLOPs for one example. */
+interface CountedNetwork {
+  readonly network: string
+  readonly parameters: number
+  readonly flops: number
+}
+
+/** Networks that were counted: who compares runs asks for the same ones often, and each answer takes two traces. */
+const counted = new Map<string, readonly CountedNetwork[]>()
+
+/** The networks that a stage trains. */
+const networksOf = (model: ModelConfig, { name, networks, objective }: Stage): readonly CountedNetwork[] => {
+  const key = JSON.stringify([name, model])
+  const known = counted.get(key)
+  if (known !== undefined) return known
+  const one = objective(model, 1)
+  const flops = forwardFlopsByNetwork(one)
+  const found = networks.map((network) => ({
+    network,
+    parameters: countUnder(one.spec, network),
+    flops: flops.get(network) ?? 0, // a normal prior (variant.prior) has no network
+  }))
+  counted.set(key, found)
+  return found
+}
+
+const networkInfo = ({ network, parameters, flops }: CountedNetwork): NetworkInfo => ({
+  network,
+  parameters,
+  gflopsForward: flops / 1e9,
+  gflopsTraining: (3 * flops) / 1e9,
+})
+
+/** FLOPs of a stage's step. @param classes number of classes of the data */
+export const stageFlops = (config: Config, stage: Stage, classes: number): StageFlops => {
+  const { batch } = stage.settings(config)
+  const networks = networksOf(modelConfig(config, classes), stage)
+  const perExample = networks.reduce((sum, { flops }) => sum + flops, 0)
+  return { stage: stage.name, batch, gflopsPerStep: (3 * perExample * batch) / 1e9 }
+}
+
+/** What the step of a stage holds. */
+const stageMemory = (
   config: Config,
   objective: Objective,
-  batch: number,
-  flopsPerExample: number,
   device: Device,
-): StageInfo => {
+): Omit<StageInfo, keyof StageFlops> => {
   const { program, updates } = traceTrainStep(objective, optimizerOf(config))
   const nextStates = new Set(Object.values(updates).map((name) => program.outputs[name]!))
   const state = Object.values(program.inputs).filter((v: Value) =>
@@ -87,12 +136,18 @@ const stageInfo = (
   const stateBytes = (onCpu ? 1 : 2) * state.reduce((sum, v) => sum + bytesOf(v), 0)
   const intermediateBytes = peakIntermediateBytes(Object.values(program.outputs), nextStates)
   return {
-    stage: objective.name,
-    batch,
-    gflopsPerStep: (3 * flopsPerExample * batch) / 1e9,
     stateBytes,
     intermediateBytes,
     residentBytes: (onCpu ? processBytes : 0) + stateBytes + intermediateBytes,
+  }
+}
+
+/** FLOPs of a configuration, from its networks alone: no training step is traced. @param classes number of classes of the data */
+export const modelFlops = (config: Config, classes: number): ModelFlops => {
+  const model = modelConfig(config, classes)
+  return {
+    networks: stages.flatMap((stage) => networksOf(model, stage).map(networkInfo)),
+    stages: stages.map((stage) => stageFlops(config, stage, classes)),
   }
 }
 
@@ -103,11 +158,9 @@ export const stageCost = (
   classes: number,
   device: Device = 'cpu',
 ): StageInfo => {
-  const model = modelConfig(config, classes)
-  const { batch } = stage.settings(config)
-  const flops = forwardFlopsByNetwork(stage.objective(model, 1))
-  const perExample = stage.networks.reduce((n, network) => n + (flops.get(network) ?? 0), 0)
-  return stageInfo(config, stage.objective(model, batch), batch, perExample, device)
+  const flops = stageFlops(config, stage, classes)
+  const objective = stage.objective(modelConfig(config, classes), flops.batch)
+  return { ...flops, ...stageMemory(config, objective, device) }
 }
 
 /**
@@ -117,26 +170,12 @@ export const stageCost = (
  */
 export const describeModel = (config: Config, classes: number, device: Device = 'cpu'): ModelInfo => {
   expectShapes(config)
-  const model = modelConfig(config, classes)
-  const networks = stages.flatMap((stage) => {
-    const one = stage.objective(model, 1)
-    const flops = forwardFlopsByNetwork(one)
-    return stage.networks.map((network) => {
-      const gflops = (flops.get(network) ?? 0) / 1e9 // a normal prior (variant.prior) has no network
-      return {
-        network,
-        parameters: countUnder(one.spec, network),
-        gflopsForward: gflops,
-        gflopsTraining: 3 * gflops,
-      }
-    })
-  })
-  const latent = latentOf(model)
+  const latent = latentOf(modelConfig(config, classes))
   return {
     name: config.name,
     latentShape: batchShape(latent, 1).slice(1),
-    compression: elementsOf(latent) / elementsOf(imageOf(model)),
-    networks,
+    compression: elementsOf(latent) / elementsOf(imageOf({ size: config.data.size })),
+    networks: modelFlops(config, classes).networks,
     stages: stages.map((stage) => stageCost(config, stage, classes, device)),
   }
 }
