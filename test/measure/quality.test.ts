@@ -12,7 +12,7 @@ import { measureQuality, type QualityOptions } from '../../src/measure/quality.t
 import { baseRate } from '../../src/measure/reconstruct.ts'
 import { compareFeatureSets, type FeatureComparison } from '../../src/metrics/compareFeatures.ts'
 import { type FeatureSet, featureSet } from '../../src/metrics/featureSet.ts'
-import type { Evaluation, Quality } from '../../src/metrics/figures.ts'
+import type { ClipScore, Quality } from '../../src/metrics/figures.ts'
 import { choicesOf, factsLike, generatesByClass, gridFacts } from '../../src/use/facts.ts'
 import { evenly } from '../../src/use/images.ts'
 import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
@@ -273,15 +273,26 @@ describe('measureQuality with models of the hub', () => {
   })
 
   it('prints the scores with their protocol', () => {
-    const score = (value: number) => ({ mean: value, error: 0.125, count: 7 })
-    const protocol = { model: 'fake/clip', score: 's', captions: 'c', prompts: 'p' }
-    const quality = {
-      protocol: { network: 'FD-test: 3 features' },
+    const score = (value: number): ClipScore => ({ mean: value, error: 0.125, count: 7 })
+    const quality: Quality = {
+      protocol: {
+        network: 'FD-test: 3 features',
+        quantiser: 'q',
+        latentSampler: 'l',
+        decoderSampler: 'd',
+        guidance: 1,
+      },
       reconstruction: null,
       generation: null,
-    } as unknown as Quality
-    const clip = { protocol, reconstructions: score(28), originals: score(30.5), samples: null }
-    const text = evaluationText({} as Evaluation, { ...quality, clip: { ...clip, originalsByClass: null } })
+      clip: {
+        protocol: { model: 'fake/clip', score: 's', captions: 'c', prompts: 'p' },
+        reconstructions: score(28),
+        originals: score(30.5),
+        samples: null,
+        originalsByClass: null,
+      },
+    }
+    const text = evaluationText(null, quality)
     expect(text).toContain('CLIP reconstructions by captions  28.00 ± 0.13 (7), originals 30.50 ± 0.13 (7)')
     expect(text).not.toContain('samples by class')
     expect(text).toContain('CLIP model: fake/clip')
