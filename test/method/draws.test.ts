@@ -3,9 +3,6 @@
  */
 import { describe, expect, it } from 'vitest'
 import { floats, type HostTensor, int32, sizeOf } from '../../src/engine/host/tensor.ts'
-import { trace } from '../../src/engine/ir/program.ts'
-import { flattenSpec } from '../../src/engine/nn/params.ts'
-import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { Executable } from '../../src/engine/runtime/runtime.ts'
 import { autoencoderFeeds, autoencoderObjective, measuredFeeds } from '../../src/method/autoencoder.ts'
 import { baseFeeds, baseObjective, measuredBaseFeeds } from '../../src/method/baseModel.ts'
@@ -15,6 +12,7 @@ import { type Draw, drawnNoise, drawnTimes, drawnUniforms } from '../../src/meth
 import type { VariantConfig } from '../../src/method/variants.ts'
 import type { Objective } from '../../src/train/objective.ts'
 import {
+  compiled,
   imageShape,
   latentShape,
   normal,
@@ -132,7 +130,6 @@ describe('reports with dropout', () => {
     decoder: { ...tinyConfig.decoder, dropout: 0.4 },
     base: { ...tinyConfig.base, dropout: 0.4 },
   }
-  const runtime = new NodeRuntime({ threads: 1 })
   const stages: Readonly<
     Record<string, { objective: (B: number) => Objective; feeds: (draw: Draw) => Tensors; dropped: string }>
   > = {
@@ -152,23 +149,15 @@ describe('reports with dropout', () => {
   const reporter = ({ objective, feeds }: (typeof stages)[string]) => {
     const { spec } = objective(1)
     const params = randomParams(spec)
-    const compiled = new Map<number, Promise<Executable>>()
+    const programs = new Map<number, Promise<Executable>>()
     const compile = (B: number): Promise<Executable> => {
-      const { inputs, trace: body } = objective(B)
-      const leaves = Object.fromEntries(
-        flattenSpec(spec).map(({ path, spec: { shape } }) => [path, { shape }]),
-      )
-      const program = trace(
-        'report',
-        { ...inputs, ...leaves },
-        (all) => body((path) => all[path]!, all).report,
-      )
-      return runtime.compile(program)
+      const { inputs, trace } = objective(B)
+      return compiled(spec, inputs, (lookUp, all) => trace(lookUp, all).report)
     }
     return async (draw: Draw, changes: Tensors = {}): Promise<Tensors> => {
       const { count } = draw.part
-      const executable = compiled.get(count) ?? compile(count)
-      compiled.set(count, executable)
+      const executable = programs.get(count) ?? compile(count)
+      programs.set(count, executable)
       const { latentRms: _, ...reported } = await (await executable).run({
         ...params,
         ...feeds(draw),
