@@ -106,12 +106,10 @@ const networksOf = (model: ModelConfig, { name, networks, objective }: Stage): r
   return found
 }
 
-const networkInfo = ({ network, parameters, flops }: CountedNetwork): NetworkInfo => ({
-  network,
-  parameters,
-  gflopsForward: flops / 1e9,
-  gflopsTraining: (3 * flops) / 1e9,
-})
+const networkInfo = ({ network, parameters, flops }: CountedNetwork): NetworkInfo => {
+  const gflopsForward = flops / 1e9
+  return { network, parameters, gflopsForward, gflopsTraining: 3 * gflopsForward }
+}
 
 /** FLOPs of a stage's step. @param classes number of classes of the data */
 export const stageFlops = (config: Config, stage: Stage, classes: number): StageFlops => {
