@@ -14,7 +14,13 @@ export default defineConfig({
       // Fast tests share their modules, which take longer to load than most of them to run: none replaces one.
       {
         extends: true,
-        test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: slow, isolate: false },
+        test: {
+          name: 'fast',
+          include: ['test/**/*.test.ts'],
+          exclude: slow,
+          isolate: false,
+          setupFiles: 'test/properties.ts',
+        },
       },
       { extends: true, test: { name: 'slow', include: slow } },
     ],
