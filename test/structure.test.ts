@@ -6,7 +6,7 @@ import { builtinModules } from 'node:module'
 import { posix } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Imports, importsBelow, reachedFrom, sourceOf } from './sources.ts'
-import { training } from './tiers.ts'
+import { slowTests, training } from './tiers.ts'
 
 const everything = importsBelow('src', 'bench', 'examples', 'test')
 
@@ -268,6 +268,22 @@ describe('folders beside src/', () => {
   it('tests do not import what is built', () => {
     const leftOut = (name: string): boolean => name.startsWith('dist/')
     expect(refused('test', (name) => !leftOut(name))).toEqual([])
+  })
+
+  it('fast tests replace no module: they share all of them (vitest.config.ts)', () => {
+    const slow = new Set(slowTests())
+    const fast = below('test').filter(([file]) => file.endsWith('.test.ts') && !slow.has(file))
+    expect(fast.length).toBeGreaterThan(40)
+    // What they import of test/ is searched, too.
+    const reached = reachedFrom(
+      everything,
+      fast.map(([file]) => file),
+    )
+    const replaced = new RegExp(
+      ['mock', 'doMock', 'resetModules'].map((name) => `\\bvi\\.${name}\\(`).join('|'),
+    )
+    const files = [...reached].filter((file) => file.startsWith('test/'))
+    expect(files.filter((file) => replaced.test(sourceOf(file)))).toEqual([])
   })
 
   it('the tiers of tests name modules that there are', () => {

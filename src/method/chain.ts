@@ -74,7 +74,8 @@ export const runChain = async (
 ): Promise<HostTensor> => {
   const B = shape[0] ?? 1
   const nothing = zeros(shape)
-  const xT = start ?? numberedNoise(shape, seed, name, first)
+  // Copied, as the state takes over what it is given and writes over it.
+  const xT = start ? { ...start, data: start.data.slice() } : numberedNoise(shape, seed, name, first)
   const state = await runtime.place({ ...held, xT, before: zeros(shape) })
   try {
     for (const [i, step] of steps.entries()) {

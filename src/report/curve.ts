@@ -42,6 +42,9 @@ export interface CurveFrame {
 /** Beyond 10^±300, distances between numbers leave the range of doubles. */
 const [smallest, largest] = [1e-300, 1e300]
 
+/** Logarithms that have a normal number: smaller ones are 0 on a thread on which ONNX Runtime ran, which turns them off. */
+const [leastLog, mostLog] = [-307, 308]
+
 const isDrawn = (logY: boolean, [x, y]: readonly [number, number]): boolean =>
   Math.abs(x) < largest && Math.abs(y) < largest && (!logY || y > smallest)
 
@@ -83,6 +86,7 @@ export const curveFrame = ({ series, logY = false }: Curve): CurveFrame => {
   const nearZero = !logY && y0 >= 0 && y0 < y1 / 3
   y0 = nearZero ? 0 : y0 - margin
   y1 += margin
+  if (logY) [y0, y1] = [Math.max(y0, leastLog), Math.min(y1, mostLog)]
   return {
     x: (value) => left + ((value - x0) / (x1 - x0)) * (width - left - right),
     y: (value) => top + ((y1 - scale(value)) / (y1 - y0)) * (height - top - bottom),

@@ -33,13 +33,13 @@ export const formatNumber = (x: number, digits: number = 4): string => {
 export const linearTicks = (low: number, high: number, count: number): number[] => {
   if (!(low < high)) throw new Error(`ticks: [${low}, ${high}] is not an interval`)
   const raw = (high - low) / count
-  const power = 10 ** Math.floor(Math.log10(raw))
-  const step = power * ([1, 2, 5].find((m) => m * power >= raw * 0.999) ?? 10)
-  const first = Math.ceil(low / step - 1e-9)
-  const last = Math.floor(high / step + 1e-9)
-  // Rounded to the step's decimals, or 3·0.1 would be written as 0.30000000000000004.
-  const decimals = Math.min(100, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)))
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toFixed(decimals)))
+  const exponent = Math.floor(Math.log10(raw))
+  const power = 10 ** exponent
+  const multiple = [1, 2, 5].find((m) => m * power >= raw * 0.999) ?? 10
+  const first = Math.ceil(low / power / multiple - 1e-9)
+  const last = Math.floor(high / power / multiple + 1e-9)
+  // Read as decimals, or 3·0.1 would be written as 0.30000000000000004.
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(`${(first + i) * multiple}e${exponent}`))
 }
 
 /** Multiples of the powers of ten from fine to coarse. */

@@ -5,7 +5,7 @@ import { bytesOf, peakIntermediateBytes } from '../engine/ir/cost.ts'
 import { type Node, nodesOf } from '../engine/ir/graph.ts'
 import { flattenSpec, type Spec } from '../engine/nn/params.ts'
 import type { Device } from '../engine/runtime/runtime.ts'
-import { imageOf, latentOf } from '../method/config.ts'
+import { imageOf, latentOf, type ModelConfig } from '../method/config.ts'
 import { batchShape, elementsOf } from '../method/networks/shapes.ts'
 import type { Objective } from '../train/objective.ts'
 import type { StateProgram } from '../train/step.ts'
@@ -25,11 +25,15 @@ export interface NetworkInfo {
   readonly gflopsTraining: number
 }
 
-/** Cost of one stage's training step. */
-export interface StageInfo {
+/** FLOPs of one stage's training step. */
+export interface StageFlops {
   readonly stage: string
   readonly batch: number
   readonly gflopsPerStep: number
+}
+
+/** Cost of one stage's training step. */
+export interface StageInfo extends StageFlops {
   /**
    * Parameters, what the optimiser keeps of them, the average, and the sums of a batch that comes in parts. On a GPU
    * next values lie beside the current ones until a program has ended; the CPU updates them where they lie.
@@ -47,13 +51,18 @@ export interface StageInfo {
 /** What Node, the library and a session's own structures take (measured). */
 const processBytes = 150 * 2 ** 20
 
+/** What the networks of a configuration and the steps of its stages compute. */
+export interface ModelFlops {
+  readonly networks: readonly NetworkInfo[]
+  readonly stages: readonly StageFlops[]
+}
+
 /** What `ul info` shows. */
-export interface ModelInfo {
+export interface ModelInfo extends ModelFlops {
   readonly name: string
   readonly latentShape: readonly number[]
   /** Latent elements over image elements. */
   readonly compression: number
-  readonly networks: readonly NetworkInfo[]
   readonly stages: readonly StageInfo[]
 }
 
@@ -87,6 +96,78 @@ const intermediateBytesOf = ({ program, updates }: StateProgram): number => {
   return peakIntermediateBytes(Object.values(program.outputs), nextStates)
 }
 
+/** A network with its forward FLOPs for one example. */
+interface CountedNetwork {
+  readonly network: string
+  readonly parameters: number
+  readonly flops: number
+}
+
+/** Networks that were counted: who compares runs asks for the same ones often, and each answer takes two traces. */
+const counted = new Map<string, readonly CountedNetwork[]>()
+
+/** The networks that a stage trains. */
+const networksOf = (model: ModelConfig, { name, networks, objective }: Stage): readonly CountedNetwork[] => {
+  const key = JSON.stringify([name, model])
+  const known = counted.get(key)
+  if (known !== undefined) return known
+  const one = objective(model, 1)
+  const flops = forwardFlopsByNetwork(one)
+  const found = networks.map((network) => ({
+    network,
+    parameters: countUnder(one.spec, network),
+    flops: flops.get(network) ?? 0, // a normal prior (variant.prior) has no network
+  }))
+  counted.set(key, found)
+  return found
+}
+
+const networkInfo = ({ network, parameters, flops }: CountedNetwork): NetworkInfo => {
+  const gflopsForward = flops / 1e9
+  return { network, parameters, gflopsForward, gflopsTraining: 3 * gflopsForward }
+}
+
+/** FLOPs of a stage's step. @param classes number of classes of the data */
+export const stageFlops = (config: Config, stage: Stage, classes: number): StageFlops => {
+  const { batch } = stage.settings(config)
+  const networks = networksOf(modelConfig(config, classes), stage)
+  const perExample = networks.reduce((sum, { flops }) => sum + flops, 0)
+  return { stage: stage.name, batch, gflopsPerStep: (3 * perExample * batch) / 1e9 }
+}
+
+/** What the step of a stage holds. */
+const stageMemory = (
+  config: Config,
+  stage: Stage,
+  classes: number,
+  device: Device,
+): Omit<StageInfo, keyof StageFlops> => {
+  const programs = programsOf(stageStep(config, modelConfig(config, classes), stage).step)
+  const { held, replaced } = stateOf(programs)
+  const onCpu = device === 'cpu'
+  const stateBytes = held + (onCpu ? 0 : replaced)
+  const intermediateBytes = programs.reduce((sum, program) => sum + intermediateBytesOf(program), 0)
+  return {
+    stateBytes,
+    intermediateBytes,
+    residentBytes: (onCpu ? processBytes : 0) + stateBytes + intermediateBytes,
+  }
+}
+
+/** FLOPs of a configuration, from its networks alone: no training step is traced. @param classes number of classes of the data */
+export const modelFlops = (config: Config, classes: number): ModelFlops => {
+  const model = modelConfig(config, classes)
+  const own = stagesOf(config)
+  // By name: a stage may train on what an earlier one trained.
+  const networks = new Map(
+    own.flatMap((stage) => networksOf(model, stage).map((one) => [one.network, networkInfo(one)] as const)),
+  )
+  return {
+    networks: [...networks.values()],
+    stages: own.map((stage) => stageFlops(config, stage, classes)),
+  }
+}
+
 /** Costs of a stage of a configuration. @param classes number of classes of the data */
 export const stageCost = (
   config: Config,
@@ -94,23 +175,7 @@ export const stageCost = (
   classes: number,
   device: Device = 'cpu',
 ): StageInfo => {
-  const model = modelConfig(config, classes)
-  const { batch } = stage.settings(config)
-  const flops = forwardFlopsByNetwork(stage.objective(model, 1))
-  const perExample = stage.networks.reduce((n, network) => n + (flops.get(network) ?? 0), 0)
-  const programs = programsOf(stageStep(config, model, stage).step)
-  const { held, replaced } = stateOf(programs)
-  const onCpu = device === 'cpu'
-  const stateBytes = held + (onCpu ? 0 : replaced)
-  const intermediateBytes = programs.reduce((sum, program) => sum + intermediateBytesOf(program), 0)
-  return {
-    stage: stage.name,
-    batch,
-    gflopsPerStep: (3 * perExample * batch) / 1e9,
-    stateBytes,
-    intermediateBytes,
-    residentBytes: (onCpu ? processBytes : 0) + stateBytes + intermediateBytes,
-  }
+  return { ...stageFlops(config, stage, classes), ...stageMemory(config, stage, classes, device) }
 }
 
 /**
@@ -120,27 +185,12 @@ export const stageCost = (
  */
 export const describeModel = (config: Config, classes: number, device: Device = 'cpu'): ModelInfo => {
   expectShapes(config)
-  const model = modelConfig(config, classes)
-  const own = stagesOf(config)
-  const networks = own.flatMap((stage) => {
-    const one = stage.objective(model, 1)
-    const flops = forwardFlopsByNetwork(one)
-    return stage.networks.map((network) => {
-      const gflops = (flops.get(network) ?? 0) / 1e9 // a normal prior (variant.prior) has no network
-      return {
-        network,
-        parameters: countUnder(one.spec, network),
-        gflopsForward: gflops,
-        gflopsTraining: 3 * gflops,
-      }
-    })
-  })
-  const latent = latentOf(model)
+  const latent = latentOf(modelConfig(config, classes))
   return {
     name: config.name,
     latentShape: batchShape(latent, 1).slice(1),
-    compression: elementsOf(latent) / elementsOf(imageOf(model)),
-    networks,
-    stages: own.map((stage) => stageCost(config, stage, classes, device)),
+    compression: elementsOf(latent) / elementsOf(imageOf({ size: config.data.size })),
+    networks: modelFlops(config, classes).networks,
+    stages: stagesOf(config).map((stage) => stageCost(config, stage, classes, device)),
   }
 }

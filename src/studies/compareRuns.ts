@@ -10,7 +10,7 @@ import type { Run } from '../runs/run.ts'
 import { freeKeys } from '../runs/runDirectory.ts'
 import { leavesOf } from '../runs/settings.ts'
 import { sweepNames } from '../runs/sweepNames.ts'
-import { describeModel } from '../stages/info.ts'
+import { modelFlops } from '../stages/info.ts'
 import { measuredBy } from './measuredBy.ts'
 import { type MeasuredRun, runValues } from './values.ts'
 
@@ -26,10 +26,8 @@ const finished = (run: Run): FinishedRun[] => {
   const quality = run.quality()
   if (quality === null) return []
   const [config, { config: stage1Config }] = [run.config(), run.stage1()]
-  // In one part: the run's own number of parts need not divide that batch.
-  const { accumulate: _, ...own } = config.train
-  const asTrained = { ...config, train: { ...own, batch: stage1Config.train.batch } }
-  const cost = describeModel(asTrained, run.info().classes.length)
+  const asTrained = { ...config, train: { ...config.train, batch: stage1Config.train.batch } }
+  const cost = modelFlops(asTrained, run.info().classes.length)
   const { quality: measured, evaluation } = run.provenance()
   const by = measured ?? evaluation
   const provenance = by === undefined ? '' : provenanceText(by)

@@ -10,7 +10,7 @@ import { meanAndError } from '../metrics/mean.ts'
 import { isWithin } from '../runs/findRuns.ts'
 import { freeKeys } from '../runs/runDirectory.ts'
 import { firstDifference } from '../runs/settings.ts'
-import { stageCost } from '../stages/info.ts'
+import { stageFlops } from '../stages/info.ts'
 import { stageCalled } from '../stages/list.ts'
 import type { RateEstimate } from './law/lineFit.ts'
 import { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './law/rateBudget.ts'
@@ -156,18 +156,8 @@ const bySetting = (runs: readonly MeasuredRun[]): MeasuredSetting[] => {
  * @throws when they were measured by different protocols
  */
 const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
-  const flopsByModel = new Map<string, number>()
-  const flopsOf = ({ config, ...run }: MeasuredRun): number => {
-    const classes = run.classes()
-    const { data, latent, base, train } = config
-    const key = JSON.stringify([data.size, data.frames, latent, base, train.stage2.batch, classes])
-    let perStep = flopsByModel.get(key)
-    if (perStep === undefined) {
-      perStep = 1e9 * stageCost(config, stageCalled('stage2'), classes).gflopsPerStep
-      flopsByModel.set(key, perStep)
-    }
-    return perStep * train.stage2.steps
-  }
+  const flopsOf = ({ config, ...run }: MeasuredRun): number =>
+    1e9 * stageFlops(config, stageCalled('stage2'), run.classes()).gflopsPerStep * config.train.stage2.steps
   let first: { readonly dir: string; readonly protocol: unknown } | undefined
   return runs.flatMap((run) => {
     const quality = run.config.sampler.generator === 'base' ? run.quality() : null

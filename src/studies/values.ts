@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.ts'
 import { spaces } from '../method/variants.ts'
 import { type Evaluation, measuredEntries, type Quality } from '../metrics/figures.ts'
 import { reconstructionMetrics } from '../metrics/reconstruction.ts'
-import type { ModelInfo } from '../stages/info.ts'
+import type { ModelFlops } from '../stages/info.ts'
 
 /** What values are taken from. */
 export interface MeasuredRun {
@@ -12,8 +12,8 @@ export interface MeasuredRun {
   readonly stage1Config: Config
   readonly evaluation: Evaluation | null
   readonly quality: Quality
-  /** What its networks and the steps of its stages cost. */
-  readonly cost: ModelInfo
+  /** What its networks and the steps of its stages compute. */
+  readonly cost: ModelFlops
 }
 
 /** A value of a run. */

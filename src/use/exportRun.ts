@@ -110,8 +110,8 @@ export const exportRun = (
   }
   mkdirSync(out, { recursive: true })
   const path = join(out, weightsFile)
-  const halves = Object.entries(weights).map(([name, t]): [string, HostTensor] => [name, halved(t)])
-  writeSafetensors(path, Object.fromEntries(halves), { format: 'unified-latents' })
+  // Written last: without weights nothing is an export, so that none is ever taken half old and half new.
+  rmSync(path, { force: true })
   writeFileAtomic(join(out, runFiles.config), showConfig(config))
   writeRunInfo(out, run.info)
   for (const file of [runFiles.evaluation, runFiles.quality, runFiles.provenance]) {
@@ -126,6 +126,8 @@ export const exportRun = (
     figures: figuresText(dir),
   })
   writeFileAtomic(join(out, 'README.md'), card)
+  const halves = Object.entries(weights).map(([name, t]): [string, HostTensor] => [name, halved(t)])
+  writeSafetensors(path, Object.fromEntries(halves), { format: 'unified-latents' })
   const parameters = halves.reduce((sum, [, { data }]) => sum + data.length, 0)
   return { path, parameters, bytes: statSync(path).size }
 }

@@ -11,8 +11,15 @@ import {
   showConfig,
 } from '../../src/config/load.ts'
 import { presets, smokeForm } from '../../src/config/presets.ts'
-import { type Config, checkConfig, configDescriptions, configKeys } from '../../src/config/schema.ts'
-import { describeModel } from '../../src/stages/info.ts'
+import {
+  type Config,
+  checkConfig,
+  configDescriptions,
+  configKeys,
+  modelConfig,
+} from '../../src/config/schema.ts'
+import { latentOf } from '../../src/method/config.ts'
+import { modelFlops } from '../../src/stages/info.ts'
 import { expectTrainable } from '../../src/stages/possible.ts'
 
 const quickstart = presetByName('quickstart')
@@ -254,23 +261,28 @@ describe('the paper’s presets', () => {
     expect(imagenet.encoder.channels).toEqual([128, 256, 512, 512])
     expect(imagenet.prior).toMatchObject({ width: 1024, blocks: 8 })
     expect(imagenet.base).toMatchObject({ widths: [512, 1024], blocks: [6, 16] })
-    const { latentShape, compression, networks, stages } = describeModel(imagenet, 1000)
-    expect(latentShape).toEqual([32, 32, 32])
-    expect(compression).toBeCloseTo(32 ** 3 / (3 * 512 ** 2), 12)
+    const latent = latentOf(modelConfig(imagenet, 1000))
+    expect(latent).toEqual({ channels: 32, frames: 1, height: 32, width: 32 })
+    const { networks, stages } = modelFlops(imagenet, 1000)
     expect(networks.map(({ network }) => network)).toEqual(['encoder', 'prior', 'decoder', 'base'])
     for (const { gflopsForward, gflopsTraining } of networks) {
       expect(gflopsForward).toBeGreaterThan(1)
       expect(gflopsTraining).toBeCloseTo(3 * gflopsForward, 9)
     }
-    // Parameters, two moments and the average, four bytes each.
+    // 28.4 + 120.8 + 156.3 M; 267.6 M, as README.md says.
+    const millions = networks.map(({ parameters }) => Number((parameters / 1e6).toFixed(1)))
+    expect(millions).toEqual([28.4, 120.8, 156.3, 267.6])
     const [stage1, base] = [networks.slice(0, 3), networks.slice(3)].map((list) =>
-      list.reduce((sum, { parameters }) => sum + parameters, 0),
+      list.reduce((sum, { gflopsTraining }) => sum + gflopsTraining, 0),
     )
-    expect(stages.map(({ stateBytes }) => stateBytes)).toEqual([16 * stage1!, 16 * base!])
+    const { batch, stage2 } = imagenet.train
+    expect(stages[0]!.gflopsPerStep / (batch * stage1!)).toBeCloseTo(1, 9)
+    expect(stages[1]!.gflopsPerStep / (stage2.batch * base!)).toBeCloseTo(1, 9)
   })
 
   it('kinetics600 can be described but not yet trained', () => {
-    expect(describeModel(kinetics, 600).latentShape).toEqual([32, 16, 16])
+    const latent = latentOf(modelConfig(kinetics, 600))
+    expect(latent).toEqual({ channels: 32, frames: 1, height: 16, width: 16 })
     expect(complaint(() => expectTrainable(kinetics))).toBe(
       'kinetics600: data.frames is 16, but only images train so far; set data.frames=1',
     )

@@ -9,7 +9,8 @@ import { flattenSpec } from '../../src/engine/nn/params.ts'
 import { add, exp, mul, reduceSum, sin } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { ModelConfig } from '../../src/method/config.ts'
-import { describeModel } from '../../src/stages/info.ts'
+import { stageCost } from '../../src/stages/info.ts'
+import { stageCalled } from '../../src/stages/list.ts'
 import { readGolden, stage1Spec, stage1Terms, tinyConfig, under } from '../method/support.ts'
 
 const runtime = new NodeRuntime({ threads: 1 })
@@ -94,8 +95,8 @@ describe('the stage-1 step with recomputed blocks', () => {
 it("the paper's stage-1 step needs less than two fifths of the memory", () => {
   const intermediate = (recompute: boolean): number => {
     const settings = ['train.batch=8', `train.recompute=${recompute}`]
-    return describeModel(applySettings(presetByName('imagenet512'), settings), 1000).stages[0]!
-      .intermediateBytes
+    const config = applySettings(presetByName('imagenet512'), settings)
+    return stageCost(config, stageCalled('stage1'), 1000).intermediateBytes
   }
   expect(intermediate(true)).toBeLessThan(0.4 * intermediate(false))
 })

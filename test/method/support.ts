@@ -8,6 +8,7 @@ import { checkProgram, type InputSpec, type Program, trace } from '../../src/eng
 import { bindNetworks, type LookUp } from '../../src/engine/nn/network.ts'
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import type { Executable } from '../../src/engine/runtime/runtime.ts'
 import { readSafetensors } from '../../src/files/safetensors.ts'
 import { autoencoderNetworks, autoencoderObjective, autoencoderTerms } from '../../src/method/autoencoder.ts'
 import { baseObjective, conditionedBase } from '../../src/method/baseModel.ts'
@@ -26,7 +27,7 @@ import { type Decoder, decoderNetwork } from '../../src/method/networks/decoder.
 import type { EncoderConfig } from '../../src/method/networks/encoder.ts'
 import { batchShape } from '../../src/method/networks/shapes.ts'
 import type { PartConfig } from '../../src/method/objective/parts.ts'
-import { noVariant } from '../../src/method/variants.ts'
+import { noVariant, type VariantConfig } from '../../src/method/variants.ts'
 
 /** Two convolutional levels, two blocks per transformer: the smallest model in which every part occurs. */
 export const tinyConfig: ModelConfig = {
@@ -51,6 +52,12 @@ export const tinyConfig: ModelConfig = {
   variant: noVariant,
   recompute: false,
 }
+
+/** The smallest model with departures from the method. */
+export const withVariant = (variant: Partial<VariantConfig>): ModelConfig => ({
+  ...tinyConfig,
+  variant: { ...noVariant, ...variant },
+})
 
 /** The paper's ImageNet-512 architecture (method.md section 5). */
 export const paperConfig: ModelConfig = {
@@ -92,9 +99,9 @@ export const under = (tensors: Tensors, kind: string): Record<string, HostTensor
   )
 
 const runtimes: Readonly<Record<EmissionTarget, NodeRuntime>> = {
-  cpu: new NodeRuntime({ threads: 2 }),
-  any: new NodeRuntime({ threads: 2, target: 'any' }),
-  standard: new NodeRuntime({ threads: 2, target: 'standard' }),
+  cpu: new NodeRuntime({ threads: 1 }),
+  any: new NodeRuntime({ threads: 1, target: 'any' }),
+  standard: new NodeRuntime({ threads: 1, target: 'standard' }),
 }
 
 /** Checks, compiles and runs a program once. */
@@ -112,20 +119,35 @@ export const runOnce = async (
   }
 }
 
+/** A traced function of parameters and inputs. */
+type Body = (
+  lookUp: (path: string) => Value,
+  inputs: Readonly<Record<string, Value>>,
+) => Readonly<Record<string, Value>>
+
+const traced = (spec: Spec, inputs: Readonly<Record<string, InputSpec>>, body: Body): Program => {
+  const specs: Record<string, InputSpec> = { ...inputs }
+  for (const { path, spec: leaf } of flattenSpec(spec)) specs[path] = { shape: leaf.shape }
+  return trace('evaluate', specs, (all) => body((path) => all[path]!, all))
+}
+
 /** Traces a function of parameters and inputs, and runs it once with the given tensors. */
 export const evaluate = (
   spec: Spec,
   params: Tensors,
   feeds: Tensors,
-  body: (
-    lookUp: (path: string) => Value,
-    inputs: Readonly<Record<string, Value>>,
-  ) => Readonly<Record<string, Value>>,
-): Promise<Record<string, HostTensor>> => {
-  const specs: Record<string, InputSpec> = { ...feeds }
-  for (const { path, spec: leaf } of flattenSpec(spec)) specs[path] = { shape: leaf.shape }
-  const program = trace('evaluate', specs, (inputs) => body((path) => inputs[path]!, inputs))
-  return runOnce(program, { ...params, ...feeds })
+  body: Body,
+): Promise<Record<string, HostTensor>> => runOnce(traced(spec, feeds, body), { ...params, ...feeds })
+
+/** The same to be run often, on tensors of these types. */
+export const compiled = (
+  spec: Spec,
+  inputs: Readonly<Record<string, InputSpec>>,
+  body: Body,
+): Promise<Executable> => {
+  const program = traced(spec, inputs, body)
+  checkProgram(program)
+  return runtimes.cpu.compile(program)
 }
 
 /** Standard normal numbers that depend on the name alone, times `scale`. */

@@ -31,6 +31,7 @@ import { createGenerator, guidedStep, plainStep } from '../../src/method/generat
 import { noVariant, type VariantConfig } from '../../src/method/variants.ts'
 import {
   baseOf,
+  compiled,
   decoderOf,
   evaluate,
   imageShape,
@@ -47,7 +48,9 @@ import {
   stepOf,
   type Tensors,
   tinyConfig,
+  under,
   wholeDraw,
+  withVariant,
 } from './support.ts'
 
 const B = 3
@@ -55,10 +58,6 @@ const { logSnr0, logSnr1 } = tinyConfig.latent
 const [signal0, noise0] = [sigmoid(logSnr0), sigmoid(-logSnr0)]
 const runtime = new NodeRuntime({ threads: 1 })
 
-const withVariant = (variant: Partial<VariantConfig>): ModelConfig => ({
-  ...tinyConfig,
-  variant: { ...noVariant, ...variant },
-})
 const imageTensor = normal('images', imageShape(tinyConfig, B), 0.5)
 const images = floats(imageTensor)
 /** Parameters of stage 1 that depend on their paths alone: variants share those that they both have. */
@@ -73,36 +72,56 @@ const feedsOf = (config: ModelConfig, step = 4): Record<string, HostTensor> => {
   return feeds
 }
 
+/** What losses are made of, and gradients taken of. */
+const charges = {
+  total: ({ totalNats }: Stage1Terms): Value => totalNats,
+  prior: ({ priorNats }: Stage1Terms): Value => priorNats,
+  rate: ({ priorNats, terminalNats }: Stage1Terms): Value => add(priorNats, terminalNats),
+  decoder: ({ decoderNats }: Stage1Terms): Value => decoderNats,
+} as const
+
+type Terms = Readonly<Record<keyof Stage1Terms, Float32Array>>
 type Run = {
-  readonly terms: Readonly<Record<keyof Stage1Terms, Float32Array>>
-  /** By path. */
+  readonly terms: Terms
+  /** By path, of the sum over the batch. */
   readonly gradients: Tensors
 }
 
-/** The terms of a variant, and the gradient of the sum over the batch of what `charge` picks. */
+const programs = new Map<string, Promise<Executable>>()
+/** The program of a variant, with gradients where a charge is given; compiled once. */
+const programOf = (config: ModelConfig, charge?: keyof typeof charges): Promise<Executable> => {
+  const spec = stage1Spec(config)
+  const key = JSON.stringify([config, charge])
+  const program =
+    programs.get(key) ??
+    compiled(spec, feedsOf(config), (lookUp, inputs) => {
+      const terms = stage1Terms(config, lookUp, inputs)
+      if (charge === undefined) return terms
+      const paths = flattenSpec(spec).map(({ path }) => path)
+      const gradients = gradient(reduceSum(charges[charge](terms)), paths.map(lookUp))
+      return { ...terms, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
+    })
+  programs.set(key, program)
+  return program
+}
+
+/** The terms of a variant, and the gradient of the sum over the batch of a charge. */
 const run = async (
   config: ModelConfig,
-  charge: (terms: Stage1Terms) => Value = ({ totalNats }) => totalNats,
+  charge?: keyof typeof charges,
   feeds: Tensors = feedsOf(config),
 ): Promise<Run> => {
-  const spec = stage1Spec(config)
-  const outputs = await evaluate(spec, paramsOf(config), feeds, (lookUp, inputs) => {
-    const terms = stage1Terms(config, lookUp, inputs)
-    const paths = flattenSpec(spec).map(({ path }) => path)
-    const gradients = gradient(reduceSum(charge(terms)), paths.map(lookUp))
-    return { ...terms, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
-  })
-  const named = (kind: string): [string, HostTensor][] =>
-    Object.entries(outputs)
-      .filter(([name]) => name.startsWith(kind))
-      .map(([name, tensor]) => [name.slice(kind.length), tensor])
-  const terms = Object.fromEntries(
-    Object.entries(outputs)
-      .filter(([name]) => !name.startsWith('gradient/'))
-      .map(([name, tensor]) => [name, floats(tensor)]),
-  )
-  return { terms: terms as Run['terms'], gradients: Object.fromEntries(named('gradient/')) }
+  const outputs = await (await programOf(config, charge)).run({ ...paramsOf(config), ...feeds })
+  const terms = Object.entries(outputs).filter(([name]) => !name.startsWith('gradient/'))
+  return {
+    terms: Object.fromEntries(terms.map(([name, tensor]) => [name, floats(tensor)])) as Terms,
+    gradients: under(outputs, 'gradient'),
+  }
 }
+
+/** The terms alone. */
+const termsOf = async (config: ModelConfig, feeds?: Tensors): Promise<Terms> =>
+  (await run(config, undefined, feeds)).terms
 
 const below = (tensors: Tensors, network: string): Tensors =>
   Object.fromEntries(Object.entries(tensors).filter(([path]) => path.startsWith(`${network}.`)))
@@ -158,15 +177,19 @@ describe.each(['fixed', 'learned'] as const)('a normal prior with %s variance', 
   it('has the closed-form KL as its rate, element by element', async () => {
     const { mean, variance: own } = await posterior(config(0.3))
     const kl = mean.map((m, i) => normalKl(Math.sqrt(signal0) * m, signal0 * own[i]! + noise0))
-    const { terms } = await run(config(0.3))
+    const terms = await termsOf(config(0.3))
     expectClose(terms.rateElements, kl, 1e-5)
     expectClose(terms.priorNats, sumsPerExample(kl), 1e-5)
     expect([...terms.terminalNats]).toEqual(Array(B).fill(0))
   })
 
   it('adds klWeight times the KL to the loss, and its gradient', async () => {
-    const [none, some, all] = [await run(config(0)), await run(config(0.3)), await run(config(1))]
-    const kl = await run(config(0.3), ({ priorNats }) => priorNats)
+    const [none, some, all] = [
+      await run(config(0), 'total'),
+      await run(config(0.3), 'total'),
+      await run(config(1), 'total'),
+    ]
+    const kl = await run(config(0.3), 'prior')
     for (const [weight, { terms, gradients }] of [
       [0, none] as const,
       [0.3, some] as const,
@@ -201,7 +224,7 @@ describe('a learned variance under the diffusion prior', () => {
       const config = withVariant({ variance: 'learned', priorBias })
       const { mean, variance } = await posterior(config)
       const feeds = feedsOf(config)
-      const { terms } = await run(config, undefined, feeds)
+      const terms = await termsOf(config, feeds)
       const [draw, levels] = [floats(feeds.zDraw!), floats(feeds.z0LogSnr!)]
       const z = mean.map((m, i) => m + Math.sqrt(variance[i]!) * draw[i]!)
       expectClose(terms.z, z, 1e-6)
@@ -220,12 +243,10 @@ describe('a learned variance under the diffusion prior', () => {
 })
 
 describe.each(['fixed', 'learned'] as const)('stopGradient with %s variance', (variance) => {
-  const rate = ({ priorNats, terminalNats }: Stage1Terms): Value => add(priorNats, terminalNats)
-
   it('keeps the rate from the encoder and gives the prior what the method gives it', async () => {
     const [baseline, stopped] = [
-      await run(withVariant({ variance }), rate),
-      await run(withVariant({ variance, stopGradient: true }), rate),
+      await run(withVariant({ variance }), 'rate'),
+      await run(withVariant({ variance, stopGradient: true }), 'rate'),
     ]
     for (const [path, { data }] of Object.entries(below(stopped.gradients, 'encoder'))) {
       expect([path, (data as Float32Array).every((v) => v === 0)]).toEqual([path, true])
@@ -240,9 +261,9 @@ describe.each(['fixed', 'learned'] as const)('stopGradient with %s variance', (v
 
   it('leaves the encoder to the decoder and the weighted KL', async () => {
     const klWeight = 0.2
-    const stopped = await run(withVariant({ variance, stopGradient: true, klWeight }))
-    const ofDecoder = await run(withVariant({ variance }), ({ decoderNats }) => decoderNats)
-    const kl = await run(withVariant({ variance, prior: 'normal' }), ({ priorNats }) => priorNats)
+    const stopped = await run(withVariant({ variance, stopGradient: true, klWeight }), 'total')
+    const ofDecoder = await run(withVariant({ variance }), 'decoder')
+    const kl = await run(withVariant({ variance, prior: 'normal' }), 'prior')
     const encoder = combined(
       1,
       below(ofDecoder.gradients, 'encoder'),
@@ -261,7 +282,7 @@ describe.each(['fixed', 'learned'] as const)('stopGradient with %s variance', (v
 })
 
 /** Nats of an error by its distribution's density, but for the constant. */
-const charges = {
+const errorNats = {
   mse: (error: number, bias: number) => 0.5 * Math.exp(bias) * error ** 2,
   absolute: (error: number, bias: number) => Math.abs(error) / (Math.exp(-bias / 2) / Math.SQRT2),
 } as const
@@ -291,8 +312,8 @@ describe.each(['mse', 'absolute'] as const)('a decoder by one prediction, %s', (
   it('is charged as a distribution of precision e^b around one prediction', async () => {
     const { xHat } = await prediction()
     const { bias, lossFactor } = config.decoder
-    const nats = xHat.map((v, i) => lossFactor * charges[decoder](images[i]! - v, bias))
-    const { terms } = await run(config, undefined, feeds)
+    const nats = xHat.map((v, i) => lossFactor * errorNats[decoder](images[i]! - v, bias))
+    const terms = await termsOf(config, feeds)
     expectClose(terms.decoderNats, sumsPerExample(nats), 1e-5)
   })
 
@@ -420,7 +441,7 @@ describe('a weighted prior', () => {
     const measured = await estimator.terms(imageTensor, { first: 0, count: B, of: B }, { draws: 1, seed: 7 })
     await estimator.dispose()
     // The feeds know of no drawn noise.
-    const { terms } = await run(weighted, undefined, levels)
+    const terms = await termsOf(weighted, levels)
     for (const name of ['priorNats', 'terminalNats', 'decoderNats', 'rateElements'] as const) {
       expectClose(Array.from(measured[name]), terms[name], 1e-5)
     }
@@ -438,7 +459,7 @@ it.each<Partial<VariantConfig>>([
   { priorBias: 0 },
   { priorBias: 0, variance: 'learned' },
 ])('the rate lies where its elements say: %j', async (variant) => {
-  const { terms } = await run(withVariant(variant))
+  const terms = await termsOf(withVariant(variant))
   const rate = Array.from(terms.priorNats, (nats, i) => nats + terms.terminalNats[i]!)
   expectClose(sumsPerExample([...terms.rateElements]), rate, 1e-5)
   expect(terms.rateElements.length).toBe(terms.z.length)
@@ -453,9 +474,9 @@ it.each<Partial<VariantConfig>>([
 ])('the warm-up scales what the rate tells the encoder, and nothing else: %j', async (variant) => {
   const config = withVariant(variant)
   const share = 0.25
-  const whole = await run(config)
-  const held = await run(config, undefined, { ...feedsOf(config), encoderShare: scalar(share) })
-  const ofDecoder = await run(config, ({ decoderNats }) => decoderNats)
+  const whole = await run(config, 'total')
+  const held = await run(config, 'total', { ...feedsOf(config), encoderShare: scalar(share) })
+  const ofDecoder = await run(config, 'decoder')
   const [all, rest] = [whole.gradients, ofDecoder.gradients].map((g) => below(g, 'encoder'))
   expect(mismatches(held.gradients, combined(share, all!, 1 - share, rest!), 1e-4)).toEqual({})
   for (const network of ['prior', 'decoder']) {

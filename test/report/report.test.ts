@@ -1,5 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { float32 } from '../../src/engine/host/tensor.ts'
+import { trace } from '../../src/engine/ir/program.ts'
+import { add } from '../../src/engine/ops/core.ts'
+import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { type Curve, curveFrame, curveSize, curveSvg } from '../../src/report/curve.ts'
 import { escapeMarkup } from '../../src/report/escape.ts'
 import { type Report, renderReport } from '../../src/report/html.ts'
@@ -308,20 +312,43 @@ describe('curve', () => {
     expect([xs[0], xs.at(-1)]).toEqual([left, end])
   })
 
-  test('every finite series stays inside the frame', () => {
-    const value = fc.double({ noNaN: true, min: -1e12, max: 1e12 })
-    fc.assert(
-      fc.property(fc.array(fc.tuple(value, value), { minLength: 1 }), fc.boolean(), (points, logY) => {
-        const frame = curveFrame(curve(points, logY))
-        for (const [x, y] of points) {
-          if (logY && y < 1e-299) continue
-          expect(frame.x(x)).toBeGreaterThanOrEqual(left - 1e-6)
-          expect(frame.x(x)).toBeLessThanOrEqual(end + 1e-6)
-          expect(frame.y(y)).toBeGreaterThanOrEqual(top - 1e-6)
-          expect(frame.y(y)).toBeLessThanOrEqual(floor + 1e-6)
-        }
-      }),
-    )
+  const expectInside = (points: readonly (readonly [number, number])[], logY: boolean): void => {
+    const frame = curveFrame(curve(points, logY))
+    const [xs, ys] = [frame.xTicks.map(frame.x), frame.yTicks.map(frame.y)]
+    for (const [x, y] of points) {
+      if (logY && y < 1e-299) continue
+      xs.push(frame.x(x))
+      ys.push(frame.y(y))
+    }
+    for (const [own, low, high] of [[xs, left, end] as const, [ys, top, floor] as const]) {
+      expect(Math.min(...own)).toBeGreaterThanOrEqual(low - 1e-3)
+      expect(Math.max(...own)).toBeLessThanOrEqual(high + 1e-3)
+    }
+  }
+
+  test.each([1e12, 9.9e299])('every series and every tick up to %d stays inside the frame', (most) => {
+    const value = fc.double({ noNaN: true, min: -most, max: most })
+    fc.assert(fc.property(fc.array(fc.tuple(value, value), { minLength: 1 }), fc.boolean(), expectInside))
+  })
+
+  test.each([false, true])('the smallest and the largest numbers have axes: logarithmic %s', (logY) => {
+    const [small, large] = [1.1e-300, 9.9e299]
+    expectInside([[0, small], [1, large]], logY) // biome-ignore format: one line
+    expectInside([[large, large]], logY)
+    expectInside([[small, small]], logY)
+    expectInside([[-large, -large], [large, large]], logY) // biome-ignore format: one line
+  })
+
+  test('the ends of a logarithmic axis are normal numbers: smaller ones are 0 once ONNX Runtime ran', async () => {
+    const program = trace('double', { x: { shape: [1] } }, ({ x }) => ({ y: add(x, x) }))
+    const executable = await new NodeRuntime({ threads: 1 }).compile(program)
+    await executable.run({ x: float32([1], [1]) })
+    await executable.dispose()
+    expect(Number.MIN_VALUE > 0).toBe(false)
+    const frame = curveFrame(curve([[0, 1.1e-300], [1, 9.9e299]], true)) // biome-ignore format: one line
+    expect(frame.y(1e-307)).toBeCloseTo(floor)
+    expect(frame.y(1e308)).toBeCloseTo(top)
+    expect(frame.yTicks).toEqual([1e-248, 1e-124, 1, 1e124, 1e248])
   })
 })
 
@@ -330,6 +357,8 @@ describe('ticks', () => {
     expect(linearTicks(0, 1, 5)).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1])
     expect(linearTicks(-0.3, 0.3, 6)).toEqual([-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3])
     expect(linearTicks(0, 20_000, 6)).toEqual([0, 5000, 10_000, 15_000, 20_000])
+    expect(linearTicks(0, 1e-299, 5)).toEqual([0, 2e-300, 4e-300, 6e-300, 8e-300, 1e-299])
+    expect(linearTicks(9e299, 9.9e299, 5)).toEqual([9e299, 9.2e299, 9.4e299, 9.6e299, 9.8e299])
     expect(logTicks(0.4, 12, 5)).toEqual([0.5, 1, 2, 5, 10])
     expect(logTicks(1e-12, 1e3, 5).length).toBeLessThanOrEqual(7)
     expect(logTicks(2.1, 2.4, 5)).toEqual(linearTicks(2.1, 2.4, 5))

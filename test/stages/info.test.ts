@@ -24,6 +24,10 @@ describe('describeModel', () => {
     .map((stage) => 16 * parametersIn(stage.objective(model, 1).spec))
   const onCpu = describeModel(config, 3)
 
+  it('says what a latent measures, and how many fewer numbers than the image', () => {
+    expect(onCpu).toMatchObject({ name: 'quickstart', latentShape: [8, 4, 4], compression: 128 / 768 })
+  })
+
   it('counts the state once on the CPU, which updates it in place, and the process', () => {
     expect(onCpu).toEqual(describeModel(config, 3, 'cpu'))
     expect(onCpu.stages.map(({ stateBytes }) => stateBytes)).toEqual(once)

@@ -18,9 +18,14 @@ export const sweepOf = (name: string): Sweep => {
   return parseSweep(readFileSync(file, 'utf8'), file)
 }
 
+const compared = new Map<string, readonly ComparedSetting[]>()
+
 /** The settings of an experiment, in the order of its file. */
-export const settingsOf = (name: string): readonly ComparedSetting[] =>
-  compareRuns([resultsOf(name)], sweepOf(name)).settings
+export const settingsOf = (name: string): readonly ComparedSetting[] => {
+  const settings = compared.get(name) ?? compareRuns([resultsOf(name)], sweepOf(name)).settings
+  compared.set(name, settings)
+  return settings
+}
 
 /** The one setting with an arm and, where there are several, a base model. */
 export const settingOf = (

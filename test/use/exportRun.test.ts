@@ -173,6 +173,19 @@ describe('exportRun', () => {
     expect(card('again')).not.toContain('KID')
   })
 
+  it('that was interrupted has no weights, old or new, and is whole when it is made again', () => {
+    exported('whole', 'broken')
+    const [before, blocked] = [contents(runDir('broken')), join(runDir('broken'), 'README.md')]
+    rmSync(blocked)
+    mkdirSync(join(blocked, 'in the way'), { recursive: true })
+    expect(() => exported('borrowing', 'broken')).toThrow(/README\.md/)
+    expect(readdirSync(runDir('broken'))).not.toContain(weightsFile)
+    expect(() => opened('broken').autoencoder()).toThrow(/there is no checkpoint of its encoder/)
+    rmSync(blocked, { recursive: true })
+    exported('whole', 'broken')
+    expect(contents(runDir('broken'))).toEqual(before)
+  })
+
   it('without a stage 2 encodes and decodes, and says what it cannot do', async () => {
     await trainTiny('first', tinyConfigOf(), '1')
     rmSync(join(runDir('first'), runFiles.evaluation))

@@ -65,6 +65,6 @@ export interface Runtime {
   readonly device: Device
   /** @throws one sentence when the device refuses the program, or an update does not fit. */
   compile(program: Program, options?: CompileOptions): Promise<Executable>
-  /** Moves tensors to the device. */
+  /** Moves tensors to the device. Their arrays may be taken over, and written over by updates. */
   place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState>
 }

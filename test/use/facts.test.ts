@@ -1,0 +1,92 @@
+/** @file What samples are asked for: names of classes, images of the data, rows of grids, and runs that are told nothing. */
+import { describe, expect, it } from 'vitest'
+import { applySettings, ConfigError, presetByName } from '../../src/config/load.ts'
+import type { ImageSource } from '../../src/data/images/source.ts'
+import {
+  type Conditioned,
+  choicesOf,
+  factsLike,
+  factsNamed,
+  generatesByClass,
+  gridFacts,
+} from '../../src/use/facts.ts'
+
+const names = ['Animals & Nature', 'Flags', 'Food']
+const runOf = (classes: readonly string[], ...settings: readonly string[]): Conditioned => ({
+  config: applySettings(presetByName('quickstart'), settings),
+  info: { classes },
+})
+const run = runOf(names)
+
+/** Runs whose samples depend on no class, and why. */
+const blind: Readonly<Record<string, Conditioned>> = {
+  'data without classes': runOf([]),
+  'a base model that never sees one': runOf(names, 'base.labelDropout=1'),
+  'the prior of stage 1': runOf(names, 'sampler.generator=prior'),
+}
+
+/** Images of which the first has no class. */
+const source: ImageSource = {
+  name: 'three images',
+  count: 3,
+  size: 1,
+  fingerprint: '',
+  classes: names,
+  label: (index) => index - 1,
+  caption: () => '',
+  id: String,
+  read: async () => new Uint8Array(0),
+}
+
+describe('a run with classes', () => {
+  it('offers each class by its name, in order', () => {
+    expect(generatesByClass(run.config, names.length)).toBe(true)
+    expect(choicesOf(run)).toEqual(names.map((name, label) => ({ name, facts: { label } })))
+  })
+
+  it('finds a class by its name, however it is capitalised, and nothing under "none"', () => {
+    expect(names.map((name) => factsNamed(run, name))).toEqual([{ label: 0 }, { label: 1 }, { label: 2 }])
+    expect(factsNamed(run, 'fLAGS')).toEqual({ label: 1 })
+    expect(factsNamed(run, 'none')).toBeNull()
+  })
+
+  it.each([
+    ['Flag', "the nearest is 'Flags' of"],
+    ['nona', "the nearest is 'none' of"],
+    ['zebra crossing', 'classes are'],
+  ])('answers %s with what there is', (name, hint) => {
+    expect(() => factsNamed(run, name)).toThrow(ConfigError)
+    expect(() => factsNamed(run, name)).toThrow(
+      `--class ${name}: the run has no such class; ${hint} Animals & Nature, Flags, Food, none`,
+    )
+  })
+
+  it('draws samples like images by their labels, and a row of a grid for each class', () => {
+    expect([0, 1, 2].map((index) => factsLike(run, source, index))).toEqual([
+      { label: -1 },
+      { label: 0 },
+      { label: 1 },
+    ])
+    expect(gridFacts(run, 2)).toEqual([0, 0, 1, 1, 2, 2].map((label) => ({ label })))
+    expect(gridFacts(run, 0)).toEqual([])
+  })
+})
+
+describe.each(Object.keys(blind))('%s', (why) => {
+  const own = blind[why]!
+
+  it('is told nothing: one choice, no label, a row of nothing', () => {
+    expect(generatesByClass(own.config, own.info.classes.length)).toBe(false)
+    expect(choicesOf(own)).toEqual([{ name: 'none', facts: null }])
+    expect(factsNamed(own, 'none')).toBeNull()
+    expect(factsLike(own, source, 1)).toBeNull()
+    expect(gridFacts(own, 3)).toEqual([null, null, null])
+  })
+
+  it('refuses every class in words', () => {
+    expect(() => factsNamed(own, 'Flags')).toThrow(ConfigError)
+    expect(() => factsNamed(own, 'Flags')).toThrow(
+      /^--class Flags: this run generates without classes; leave/,
+    )
+  })
+})
