@@ -6,7 +6,7 @@ import { constant, mul } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { predicted, runChain, stepInputs, stepUpdates, takeStep } from '../../src/method/chain.ts'
 import { samplerSteps } from '../../src/method/diffusion/sampler.ts'
-import { linearSchedule } from '../../src/method/diffusion/schedule.ts'
+import { alphaOf, linearSchedule } from '../../src/method/diffusion/schedule.ts'
 
 const runtime = new NodeRuntime({ threads: 1 })
 
@@ -19,13 +19,14 @@ describe('runChain', () => {
         takeStep(at, mul(predicted(at, constant(float32(shape, [0, 0, 0, 0, 0, 0]))), 2)),
       )
       const executable = await runtime.compile(program, { updates: stepUpdates })
-      // One step to the end is x̂ itself: here 2·α·x_t with α² = ½.
-      const steps = samplerSteps(linearSchedule(5, 0), { kind: 'ancestral', steps: 1, variance: 0 }, 'clean')
+      // Without v̂ the prediction is 2·α·x_t. The second step writes where the start lay.
+      const steps = samplerSteps(linearSchedule(5, 0), { kind: 'ddim', steps: 2, variance: 0 }, 'clean')
+      const factors = steps.map(({ logSnr, keep, clean }) => keep + clean * 2 * alphaOf(logSnr))
       const chain = { steps, shape, seed: 1, name: 'chain', first: 0, start }
       const end = await runChain(runtime, chain, {}, () => ({ program: executable, feeds: {} }))
       expect(end.shape).toEqual(shape)
       floats(end).forEach((x, i) => {
-        expect(x).toBeCloseTo(Math.SQRT2 * (i + 1), 5)
+        expect(x).toBeCloseTo(factors[0]! * factors[1]! * (i + 1), 4)
       })
       expect([...floats(start)]).toEqual([1, 2, 3, 4, 5, 6])
     },
