@@ -1,15 +1,25 @@
 import { defineConfig } from 'tsdown'
 
-export default defineConfig({
-  entry: {
-    index: 'src/index.ts',
-    node: 'src/node.ts',
-    ops: 'src/ops.ts',
-    'commands/main': 'src/commands/main.ts',
-    bench: 'bench/main.ts',
+const common = { format: 'esm', platform: 'node', clean: true } as const
+
+export default defineConfig([
+  {
+    ...common,
+    entry: {
+      index: 'src/index.ts',
+      node: 'src/node.ts',
+      ops: 'src/ops.ts',
+      'commands/main': 'src/commands/main.ts',
+      bench: 'bench/main.ts',
+    },
+    dts: true,
   },
-  format: 'esm',
-  platform: 'node',
-  dts: true,
-  clean: true,
-})
+  // Examples use what is built in dist/, by the package's name, as anybody else does.
+  {
+    ...common,
+    entry: 'examples/*.ts',
+    outDir: 'dist-examples',
+    deps: { neverBundle: /^unified-latents/ },
+    dts: false,
+  },
+])

@@ -4,17 +4,39 @@ export { applySettings, ConfigError, parseConfig, presetByName, showConfig } fro
 export { presets, smokeForm } from './config/presets.ts'
 export { type Config, modelConfig } from './config/schema.ts'
 export { gradient } from './engine/autodiff/gradient.ts'
+export { type Part, wholeBatch } from './engine/host/part.ts'
 export { quantiseImages } from './engine/host/pixels.ts'
 export * from './engine/host/tensor.ts'
 export { input, type Op, scope, type Value } from './engine/ir/graph.ts'
 export { checkProgram, type Program, printProgram, trace } from './engine/ir/program.ts'
+export {
+  applyLinear,
+  type LinearSpec,
+  type LogSnrSpec,
+  linearSpec,
+  logSnrEmbedding,
+  logSnrSpec,
+} from './engine/nn/layers.ts'
+export { type Bound, type Network, type Networks, networkOf } from './engine/nn/network.ts'
+export { initialParams, type ParamSpec, type Params, param, type Spec } from './engine/nn/params.ts'
 export { type Emission, type OnnxModel, serialize } from './engine/onnx/serialize.ts'
 export type { Outside, WeightsFile } from './engine/onnx/weights.ts'
 export type { CompileOptions, Device, DeviceState, Executable, Runtime } from './engine/runtime/runtime.ts'
 export { autoencoderFeeds, autoencoderObjective } from './method/autoencoder.ts'
 export { baseFeeds, baseObjective } from './method/baseModel.ts'
+export {
+  type Chain,
+  predicted,
+  runChain,
+  type StepInputs,
+  type StepProgram,
+  stepInputs,
+  stepUpdates,
+  takeStep,
+} from './method/chain.ts'
 export { type Codec, createCodec } from './method/codec.ts'
 export * from './method/config.ts'
+export * from './method/diffusion/draws.ts'
 export * from './method/diffusion/process.ts'
 export * from './method/diffusion/sampler.ts'
 export * from './method/diffusion/schedule.ts'
@@ -26,6 +48,7 @@ export {
 } from './method/evaluate.ts'
 export { createGenerator, type Generator } from './method/generator.ts'
 export * from './method/networks/config.ts'
+export { drawnLevels } from './method/objective/schedules.ts'
 export type { ImageSet } from './method/programs.ts'
 export * from './method/variants.ts'
 export { compareFeatureSets, type FeatureComparison } from './metrics/compareFeatures.ts'
@@ -54,10 +77,11 @@ export {
   type RatePoint,
 } from './studies/law/rateLaw.ts'
 export { type AdamWConfig, adamW } from './train/adamw.ts'
+export { type FrozenProgram, traceFrozen, type Weights } from './train/frozen.ts'
 export { type LoopOptions, type StepReport, trainLoop } from './train/loop.ts'
-export type { Objective } from './train/objective.ts'
+export { type InputSpecs, type Objective, objectiveOf, type Traced } from './train/objective.ts'
 export type { Optimizer, OptimizerState, OptimizerStep, StepValues } from './train/optimizer.ts'
-export { initialState, type Layout } from './train/state.ts'
+export { initialState, type Layout, readAverages } from './train/state.ts'
 export { type StateProgram, type TrainProgram, traceTrainStep } from './train/step.ts'
 export { compileStep, placeState, type TracedStep, type TrainStep, traceStep } from './train/trainStep.ts'
-export { type Schedule, stepFeeds, type UpdateRule } from './train/update.ts'
+export { type StepSchedule, stepFeeds, type UpdateRule } from './train/update.ts'

@@ -36,7 +36,7 @@ export const takeStep = (
 
 /** x̂ from v̂ at a step's noise level. */
 export const predicted = ({ xT, logSnr }: Pick<StepInputs, 'xT' | 'logSnr'>, vHat: Value): Value =>
-  xFromV(xT, vHat, levelOf(logSnr, 4))
+  xFromV(xT, vHat, levelOf(logSnr, xT.shape.length))
 
 /** A chain of steps, and where its noise comes from: the stream of a name, from an example on. */
 export interface Chain {
@@ -46,7 +46,7 @@ export interface Chain {
   readonly seed: number
   readonly name: string
   readonly first: number
-  /** Where the chain begins: pure noise when absent. */
+  /** Where the chain begins: pure noise when absent. Copied, so it keeps its values. */
   readonly start?: HostTensor | undefined
 }
 
@@ -74,7 +74,7 @@ export const runChain = async (
 ): Promise<HostTensor> => {
   const B = shape[0] ?? 1
   const nothing = zeros(shape)
-  // Copied, as the state takes over what it is given and writes over it.
+  // `place` may take over what it is given, and the steps write over x_t.
   const xT = start ? { ...start, data: start.data.slice() } : numberedNoise(shape, seed, name, first)
   const state = await runtime.place({ ...held, xT, before: zeros(shape) })
   try {

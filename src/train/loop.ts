@@ -3,7 +3,7 @@ import { type Part, partsOf } from '../engine/host/part.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
 import type { TrainStep } from './trainStep.ts'
-import { type Schedule, stepFeeds } from './update.ts'
+import { type StepSchedule, stepFeeds } from './update.ts'
 
 /** Steps in a row without a finite gradient after which training stops. */
 const maxSkipped = 20
@@ -22,7 +22,7 @@ export interface StepReport {
 }
 
 /** A training run from `from` to `steps`. */
-export interface LoopOptions extends Schedule {
+export interface LoopOptions extends StepSchedule {
   readonly trainStep: TrainStep
   readonly state: DeviceState
   /** Examples of a step, which `trainStep` takes in as many parts as it was traced for. */

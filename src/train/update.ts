@@ -39,7 +39,7 @@ export const stepInputs = ({ scalars }: Optimizer): StepScalars => ({
 })
 
 /** How rates change over training. */
-export interface Schedule {
+export interface StepSchedule {
   readonly rate: RateConfig
   /** Decay of the averaged weights, which early steps stay below (emaDecayAt). */
   readonly emaDecay: number
@@ -50,7 +50,7 @@ export interface Schedule {
 /** All scalars of step `step` (from 0), by the names of the program's inputs. */
 export const stepFeeds = (
   { scalars }: Optimizer,
-  { rate, emaDecay, steps }: Schedule,
+  { rate, emaDecay, steps }: StepSchedule,
   step: number,
 ): Readonly<Record<string, HostTensor>> & { readonly lr: HostTensor } => ({
   ...Object.fromEntries(Object.entries(scalars).map(([name, at]) => [name, scalar(at(step))])),

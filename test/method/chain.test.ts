@@ -2,11 +2,12 @@
 import { describe, expect, it } from 'vitest'
 import { float32, floats, type HostTensor, zeros } from '../../src/engine/host/tensor.ts'
 import { trace } from '../../src/engine/ir/program.ts'
-import { add, mul, square } from '../../src/engine/ops/core.ts'
+import { add, constant, mul, square } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { Runtime } from '../../src/engine/runtime/runtime.ts'
 import {
   type Chain,
+  predicted,
   runChain,
   type StepProgram,
   stepInputs,
@@ -15,7 +16,8 @@ import {
 } from '../../src/method/chain.ts'
 import { createCodec } from '../../src/method/codec.ts'
 import { numberedNoise } from '../../src/method/diffusion/draws.ts'
-import type { SamplerConfig, Step } from '../../src/method/diffusion/sampler.ts'
+import { type SamplerConfig, type Step, samplerSteps } from '../../src/method/diffusion/sampler.ts'
+import { alphaOf, linearSchedule } from '../../src/method/diffusion/schedule.ts'
 import { createGenerator, type GeneratorKind } from '../../src/method/generator.ts'
 import {
   latentShape,
@@ -202,3 +204,24 @@ describe('runChain', () => {
     expect(watched).toMatchObject({ placed: [['held', 'xT', 'before']], read: [], freed: 1 })
   })
 })
+
+it.each([{ shape: [3, 2] }, { shape: [3, 2, 1, 1] }])(
+  'takes points of shape $shape to what v̂ predicts, and leaves its start as it was',
+  async ({ shape }) => {
+    const start = float32(shape, [1, 2, 3, 4, 5, 6])
+    const program = trace('step', stepInputs(shape), (at) =>
+      takeStep(at, mul(predicted(at, constant(float32(shape, [0, 0, 0, 0, 0, 0]))), 2)),
+    )
+    const executable = await runtime.compile(program, { updates: stepUpdates })
+    // Without v̂ the prediction is 2·α·x_t. The second step writes where the start lay.
+    const steps = samplerSteps(linearSchedule(5, 0), { kind: 'ddim', steps: 2, variance: 0 }, 'clean')
+    const factors = steps.map(({ logSnr, keep, clean }) => keep + clean * 2 * alphaOf(logSnr))
+    const chain = { steps, shape, seed: 1, name: 'chain', first: 0, start }
+    const end = await runChain(runtime, chain, {}, () => ({ program: executable, feeds: {} }))
+    expect(end.shape).toEqual(shape)
+    floats(end).forEach((x, i) => {
+      expect(x).toBeCloseTo(factors[0]! * factors[1]! * (i + 1), 4)
+    })
+    expect([...floats(start)]).toEqual([1, 2, 3, 4, 5, 6])
+  },
+)

@@ -65,6 +65,9 @@ export interface Runtime {
   readonly device: Device
   /** @throws one sentence when the device refuses the program, or an update does not fit. */
   compile(program: Program, options?: CompileOptions): Promise<Executable>
-  /** Moves tensors to the device. Their arrays may be taken over, and written over by updates. */
+  /**
+   * Moves tensors to the device. On the CPU the state takes over the given arrays, and a run that updates a tensor writes over
+   * them: copy what is needed afterwards.
+   */
   place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState>
 }
