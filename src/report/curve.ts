@@ -55,7 +55,7 @@ const barEnds = ({ points, errors }: Series, index: number, logY: boolean): numb
   return [y - error, y + error].filter((end) => isDrawn(logY, [x, end]))
 }
 
-/** Smallest and largest of the values, widened by `margin` where they are equal; [1, 2] without values. */
+/** Smallest and largest of the values, widened by `margin` where only rounding tells them apart; [1, 2] without values. */
 const extent = (values: readonly number[], margin?: number): [number, number] => {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   for (const value of values) {
@@ -63,7 +63,8 @@ const extent = (values: readonly number[], margin?: number): [number, number] =>
     high = Math.max(high, value)
   }
   if (low > high) return [1, 2]
-  if (high - low > smallest) return [low, high]
+  const rounding = 1e-9 * Math.max(Math.abs(low), Math.abs(high))
+  if (high - low > Math.max(smallest, rounding)) return [low, high]
   const room = margin ?? (Math.abs(low) > smallest ? Math.abs(low) / 4 : 1)
   return [low - room, high + room]
 }

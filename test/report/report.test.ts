@@ -331,6 +331,12 @@ describe('curve', () => {
     fc.assert(fc.property(fc.array(fc.tuple(value, value), { minLength: 1 }), fc.boolean(), expectInside))
   })
 
+  test('numbers that only rounding tells apart have an axis around them', () => {
+    for (const size of [1, 1e12, 1e-12])
+      for (const sign of [1, -1])
+        expectInside([[sign * size, size], [sign * size * (1 + 1e-14), size * (1 - 1e-14)]], false) // biome-ignore format: one line
+  })
+
   test.each([false, true])('the smallest and the largest numbers have axes: logarithmic %s', (logY) => {
     const [small, large] = [1.1e-300, 9.9e299]
     expectInside([[0, small], [1, large]], logY) // biome-ignore format: one line

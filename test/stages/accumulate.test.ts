@@ -11,7 +11,7 @@ import { latestCheckpoint, loadCheckpoint } from '../../src/runs/checkpoint.ts'
 import type { JobEvent } from '../../src/runs/events.ts'
 import { configHash } from '../../src/runs/runDirectory.ts'
 import { describeModel } from '../../src/stages/info.ts'
-import { stages } from '../../src/stages/list.ts'
+import { stagesOf } from '../../src/stages/list.ts'
 import { expectTrainable } from '../../src/stages/possible.ts'
 import { profileStep } from '../../src/stages/profile.ts'
 import { stageStep } from '../../src/stages/stageStep.ts'
@@ -113,7 +113,8 @@ describe('train.accumulate', () => {
   it('changes no hash, and no number of parts is one', () => {
     for (const parts of [1, 2, 12]) expect(configHash(inParts(config, parts))).toBe(configHash(config))
     const model = modelConfig(config, 9)
-    const partsOf = (own: Config): number[] => stages.map((stage) => stageStep(own, model, stage).step.parts)
+    const partsOf = (own: Config): number[] =>
+      stagesOf(own).map((stage) => stageStep(own, model, stage).step.parts)
     expect(partsOf(config)).toEqual([1, 1])
     expect(partsOf(inParts(config, 3))).toEqual([3, 3])
   })
@@ -149,7 +150,7 @@ describe('train.accumulate', () => {
   it.each(['cpu', 'cuda'] as const)('is told by ul info: sums more, activations less (%s)', (device) => {
     const [whole, parts] = [describeModel(config, 9, device), describeModel(inParts(config, 4), 9, device)]
     expect(parts.networks).toEqual(whole.networks)
-    for (const [i, stage] of stages.entries()) {
+    for (const [i, stage] of stagesOf(config).entries()) {
       const [before, after] = [whole.stages[i], parts.stages[i]]
       expect([after.batch, after.gflopsPerStep]).toEqual([before.batch, before.gflopsPerStep])
       const { spec } = stage.objective(modelConfig(config, 9), 1)
@@ -162,7 +163,7 @@ describe('train.accumulate', () => {
 
   it('is profiled: both programs of a step are', async () => {
     const own = inParts(tinyConfigOf(), 2)
-    for (const stage of stages) {
+    for (const stage of stagesOf(own)) {
       const { batch, byLayer } = await profileStep(runtime, own, stage, 2, 1)
       expect(batch).toBe(4)
       const names = byLayer.map(({ name }) => name)
