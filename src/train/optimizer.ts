@@ -2,7 +2,7 @@
 import type { Value } from '../engine/ir/graph.ts'
 import type { Slab, SlabEntry } from './slabs.ts'
 
-/** A slab's parameters with what an optimiser keeps of them, by copy; float32 [size] each. */
+/** A slab's parameters with what an optimiser keeps of that slab, by copy; float32 [size] each. */
 export type OptimizerState<Copy extends string = string> = { readonly param: Value } & Readonly<
   Record<Copy, Value>
 >
@@ -38,5 +38,7 @@ export interface Optimizer<Copy extends string = string, Name extends string = s
   readonly scalars: Readonly<Record<Name, (step: number) => number>>
   /** Whether a tensor has a slab to itself, for an optimiser that sees matrices whole; size alone decides when absent. */
   standsAlone?(tensor: SlabEntry): boolean
+  /** Whether it keeps a copy of a slab; every copy of every slab when absent. */
+  keeps?(slab: Slab, copy: Copy): boolean
   begin(step: StepValues<Name>): OptimizerStep<Copy>
 }

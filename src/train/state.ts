@@ -15,20 +15,27 @@ const sum = 'sum'
 /** All copies of one slab, float32 [size] each. */
 export type SlabState = OptimizerState & { readonly ema: Value }
 
-/** The slabs, and the copies of them that are kept from step to step in the order of a checkpoint. */
+/** The slabs, and which copies of them are kept from step to step. */
 export interface Layout {
-  readonly copies: readonly string[]
   readonly slabs: readonly Slab[]
+  /** The copies in the order of a checkpoint, each with the numbers of the slabs that have it. */
+  readonly copies: ReadonlyMap<string, readonly number[]>
 }
 
 /** How the state of a parameter tree is laid out under an optimiser. */
-export const layoutOf = (spec: Spec, { copies, standsAlone }: Optimizer): Layout => ({
-  copies: [param, ...copies, average],
-  slabs: planSlabs(
+export const layoutOf = (spec: Spec, { copies, standsAlone, keeps = () => true }: Optimizer): Layout => {
+  const slabs = planSlabs(
     flattenSpec(spec).map(({ path, spec: { shape } }) => ({ path, shape })),
     standsAlone,
-  ),
-})
+  )
+  const all = [...slabs.keys()]
+  const kept = copies.map((copy) => [copy, all.filter((i) => keeps(slabs[i], copy))] as const)
+  return { slabs, copies: new Map([[param, all], ...kept, [average, all]]) }
+}
+
+/** Every copy of every slab that has it. */
+const heldIn = ({ copies }: Layout): (readonly [copy: string, slab: number])[] =>
+  [...copies].flatMap(([copy, slabs]) => slabs.map((i) => [copy, i] as const))
 
 /** The name of a copy: of a slab by its number on the device, of a tensor by its path in a checkpoint. */
 const copyName = (copy: string, of: number | string): string => `${copy}/${of}`
@@ -44,25 +51,17 @@ export const paramInputs = (layout: Layout): Value[] => inputsOf(param, layout)
 
 /** The whole state as program inputs, slab by slab. */
 export const stateInputs = (layout: Layout): SlabState[] => {
-  const values = layout.copies.map((copy) => [copy, inputsOf(copy, layout)] as const)
-  const ofSlab = (i: number) => Object.fromEntries(values.map(([copy, slabs]) => [copy, slabs[i]]))
-  return layout.slabs.map((_, i) => ofSlab(i) as SlabState)
+  const states = layout.slabs.map((): Record<string, Value> => ({}))
+  for (const [copy, i] of heldIn(layout)) states[i][copy] = input(copyName(copy, i), [layout.slabs[i].size])
+  return states as SlabState[]
 }
 
 /** Parameters by their names on the device. */
 export const namedParams = (params: readonly Value[]): Record<string, Value> => named(param, params)
 
 /** States by their names on the device. */
-export const namedStates = ({ copies }: Layout, states: readonly SlabState[]): Record<string, Value> =>
-  Object.assign(
-    {},
-    ...copies.map((copy) =>
-      named(
-        copy,
-        states.map((state) => state[copy]),
-      ),
-    ),
-  )
+export const namedStates = (layout: Layout, states: readonly SlabState[]): Record<string, Value> =>
+  Object.fromEntries(heldIn(layout).map(([copy, i]) => [copyName(copy, i), states[i][copy]]))
 
 /** What the parts of a batch add up to: gradients [size] slab by slab, and the loss, a scalar. */
 export interface Sums {
@@ -83,53 +82,52 @@ export const namedSums = ({ gradients, loss }: Sums): Record<string, Value> => (
 })
 
 /** The state before the first step: initial parameters, averages equal to them, and zero for what the optimiser keeps. */
-export const initialState = ({ copies, slabs }: Layout, params: Weights): Record<string, HostTensor> =>
+export const initialState = (layout: Layout, params: Weights): Record<string, HostTensor> =>
   Object.fromEntries(
-    copies.flatMap((copy) =>
-      slabs.map((slab, i) => [
-        copyName(copy, i),
-        copy === param || copy === average ? packHost(slab, params) : zeros([slab.size]),
-      ]),
-    ),
+    heldIn(layout).map(([copy, i]) => {
+      const slab = layout.slabs[i]
+      const given = copy === param || copy === average
+      return [copyName(copy, i), given ? packHost(slab, params) : zeros([slab.size])]
+    }),
   )
 
 /** Packs a checkpoint's tensors into slabs. @throws naming the tensor and its copy when one is missing or misshapen. */
 export const packState = (
-  { copies, slabs }: Layout,
+  layout: Layout,
   tensors: Readonly<Record<string, HostTensor>>,
 ): Record<string, HostTensor> =>
   Object.fromEntries(
-    copies.flatMap((copy) =>
-      slabs.map((slab, i) => [copyName(copy, i), packHost(slab, tensors, copyName(copy, ''))]),
-    ),
+    heldIn(layout).map(([copy, i]) => [
+      copyName(copy, i),
+      packHost(layout.slabs[i], tensors, copyName(copy, '')),
+    ]),
   )
 
+/** The tensors of some copies in a state, with copy and path. */
 const readCopies = async (
-  { slabs }: Layout,
+  layout: Layout,
   state: DeviceState,
-  copies: readonly string[],
-): Promise<readonly (readonly [copy: string, tensors: Weights])[]> => {
-  const held = await state.read(copies.flatMap((copy) => slabs.map((_, i) => copyName(copy, i))))
-  return copies.map((copy) => {
-    const tensors = slabs.map((slab, i) => unpackHost(slab, held[copyName(copy, i)]))
-    return [copy, Object.assign({}, ...tensors)]
-  })
+  wanted: (copy: string) => boolean,
+): Promise<readonly (readonly [copy: string, path: string, tensor: HostTensor])[]> => {
+  const held = heldIn(layout).filter(([copy]) => wanted(copy))
+  const vectors = await state.read(held.map(([copy, i]) => copyName(copy, i)))
+  return held.flatMap(([copy, i]) =>
+    Object.entries(unpackHost(layout.slabs[i], vectors[copyName(copy, i)])).map(
+      ([path, tensor]) => [copy, path, tensor] as const,
+    ),
+  )
 }
 
 /** A state's tensors by copy and path, `param/encoder.in.weight` and so on: what a checkpoint holds. */
 export const readState = async (layout: Layout, state: DeviceState): Promise<Record<string, HostTensor>> => {
-  const copies = await readCopies(layout, state, layout.copies)
-  return Object.fromEntries(
-    copies.flatMap(([copy, tensors]) =>
-      Object.entries(tensors).map(([path, tensor]) => [copyName(copy, path), tensor]),
-    ),
-  )
+  const tensors = await readCopies(layout, state, () => true)
+  return Object.fromEntries(tensors.map(([copy, path, tensor]) => [copyName(copy, path), tensor]))
 }
 
 /** The averaged weights in a state, by path. */
 export const readAverages = async (layout: Layout, state: DeviceState): Promise<Weights> => {
-  const [[, averages]] = await readCopies(layout, state, [average])
-  return averages
+  const tensors = await readCopies(layout, state, (copy) => copy === average)
+  return Object.fromEntries(tensors.map(([, path, tensor]) => [path, tensor]))
 }
 
 /** Whether a tensor of a checkpoint is an averaged weight of a network, the first part of its path. */

@@ -138,6 +138,25 @@ describe('checkpoints', () => {
     expect(packState(layout, whole)).toEqual(Object.fromEntries(names.map((name) => [name, slab])))
   })
 
+  it('hold of each slab what the optimiser keeps of it, and ask for no more', async () => {
+    const keeps: Optimizer['keeps'] = ({ entries }) => entries[0].shape.length === 2
+    const own = layoutOf(spec, { ...rowMomentum, keeps })
+    const start = initialState(own, params)
+    const [param, ema] = ['param', 'ema'].map((copy) => [0, 1, 2].map((i) => `${copy}/${i}`))
+    expect(Object.keys(start)).toEqual([...param, 'velocity/1', 'velocity/2', ...ema])
+    const runtime = new NodeRuntime({ threads: 1 })
+    const state = await runtime.place(start)
+    const saved = await readState(own, state)
+    const velocities = Object.keys(saved).filter((name) => name.startsWith('velocity/'))
+    expect(velocities).toEqual(['velocity/net.w', 'velocity/net.v'])
+    expect(packState(own, saved)).toEqual(start)
+    const { 'velocity/net.v': _, ...lacking } = saved
+    expect(() => packState(own, lacking)).toThrow(
+      "parameters: 'velocity/net.v' should be [1,2], found nothing",
+    )
+    await state.dispose()
+  })
+
   it('that lack a tensor, or have another of its name, are refused by its name and copy', () => {
     const { 'moment1/net.w': _, ...lacking } = whole
     expect(() => packState(layout, lacking)).toThrow(
