@@ -23,12 +23,17 @@ interface StageConfig {
   readonly emaDecay: number
 }
 
+/** Optimisers by name (stages/stageStep.ts). */
+const optimizerNames = ['adamw', 'muon'] as const
+export type OptimizerName = (typeof optimizerNames)[number]
+
 /** Optimisation, logging and the encoder's warm-up (method.md section 9). */
 export interface TrainConfig {
   readonly batch: number
   readonly lr: number
   readonly warmupSteps: number
   readonly finalLrFraction: number
+  readonly optimizer?: OptimizerName | undefined
   readonly beta1: number
   readonly beta2: number
   readonly weightDecay: number
@@ -172,6 +177,10 @@ const train = z.strictObject({
   lr: z.number().positive().describe('highest learning rate of stage 1'),
   warmupSteps: z.int().nonnegative().describe('steps over which the learning rate rises'),
   finalLrFraction: share.describe('last learning rate over the highest'),
+  optimizer: z
+    .enum(optimizerNames)
+    .optional()
+    .describe('muon: matrices by orthogonal momentum, all else by AdamW; adamw where this is left out'),
   beta1: share.describe('decay of the first moment (AdamW)'),
   beta2: share.describe('decay of the second moment (AdamW)'),
   weightDecay: z.number().nonnegative().describe('weight decay of AdamW, times the learning rate'),

@@ -1,9 +1,11 @@
 /** @file The training step of a stage as a configuration sets it: its optimiser, and in how many parts its batch comes. */
 import { ConfigError } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config, OptimizerName } from '../config/schema.ts'
 import type { Spec } from '../engine/nn/params.ts'
 import type { ModelConfig } from '../method/config.ts'
 import { type AdamWConfig, adamW } from '../train/adamw.ts'
+import { muon } from '../train/muon.ts'
+import type { Optimizer } from '../train/optimizer.ts'
 import { type TracedStep, traceStep } from '../train/trainStep.ts'
 import type { UpdateRule } from '../train/update.ts'
 import type { Stage } from './stage.ts'
@@ -16,11 +18,25 @@ export const adamWOf = ({ train }: Config): AdamWConfig => ({
   weightDecay: train.weightDecay,
 })
 
+/**
+ * The ends of a network, by path: the layers that read or write pixels and latents, and the tables of its conditions, as
+ * in `decoder.in.weight` and `base.classes`. Muon is for what lies between them (Jordan et al.).
+ */
+const isEnd = (path: string): boolean => /^\w+\.((in|latent|out)\.weight|\w+)$/.test(path)
+
+const optimizers: Readonly<Record<OptimizerName, (config: Config) => Optimizer>> = {
+  adamw: (config) => adamW(adamWOf(config)),
+  muon: (config) => {
+    const { weightDecay } = config.train
+    return muon({ momentum: 0.95, weightDecay, takes: (path) => !isEnd(path) }, adamW(adamWOf(config)))
+  },
+}
+
 /** How a configuration moves the weights. */
-export const updateRuleOf = (config: Config): UpdateRule => ({
-  optimizer: adamW(adamWOf(config)),
-  clipNorm: config.train.clipNorm,
-})
+export const updateRuleOf = (config: Config): UpdateRule => {
+  const { optimizer = 'adamw', clipNorm } = config.train
+  return { optimizer: optimizers[optimizer](config), clipNorm }
+}
 
 /** In how many parts a stage's batch comes. @throws ConfigError when they do not divide it */
 export const partsPerBatch = (config: Config, stage: Stage): number => {

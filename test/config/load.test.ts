@@ -217,7 +217,12 @@ describe('presets', () => {
 })
 
 /** Keys without which a configuration is whole. */
-const mayBeLeftOut: readonly string[] = ['base.conditions', 'train.accumulate', 'train.stages']
+const mayBeLeftOut: readonly string[] = [
+  'base.conditions',
+  'train.optimizer',
+  'train.accumulate',
+  'train.stages',
+]
 
 describe('explainConfig', () => {
   it('says of every key what it is, and reads back', () => {

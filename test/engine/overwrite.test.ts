@@ -39,6 +39,7 @@ import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { updatedInPlace } from '../../src/engine/runtime/overwrite.ts'
 import { autoencoderObjective } from '../../src/method/autoencoder.ts'
 import { adamW } from '../../src/train/adamw.ts'
+import { muon } from '../../src/train/muon.ts'
 import { programsOf, traceStep } from '../../src/train/trainStep.ts'
 import { normal } from '../method/support.ts'
 
@@ -216,16 +217,20 @@ describe('updatedInPlace', () => {
     const config = presetByName('quickstart')
     const objective = autoencoderObjective(modelConfig(config, 9), 2)
     for (const weightDecay of [0, 0.1]) {
-      const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay })
-      for (const parts of [1, 2]) {
+      const byAdamW = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay })
+      const byMuon = muon({ momentum: 0.95, weightDecay, takes: () => true }, byAdamW)
+      for (const [optimizer, parts] of [byAdamW, byMuon].flatMap((own) =>
+        [1, 2].map((n) => [own, n] as const),
+      )) {
         const step = traceStep(objective, { optimizer, clipNorm: 1 }, parts)
-        const { slabs } = step.layout
+        const { slabs, copies } = step.layout
+        const held = [...copies.values()].reduce((sum, own) => sum + own.length, 0)
         const updated = programsOf(step).map(({ program, updates }) => {
           expect(updatedInPlace(program, updates)).toEqual(new Set(Object.keys(updates)))
           return Object.keys(updates).length
         })
         // In parts, a sum of each slab and that of the loss.
-        expect(updated).toEqual(parts === 1 ? [4 * slabs.length] : [slabs.length + 1, 4 * slabs.length])
+        expect(updated).toEqual(parts === 1 ? [held] : [slabs.length + 1, held])
       }
     }
   })
