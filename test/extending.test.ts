@@ -33,6 +33,7 @@ const most = {
   stage: 2,
   sampler: 1,
   metric: 1,
+  optimiser: 3,
   command: 2,
   preset: 1,
 }
