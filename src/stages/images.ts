@@ -1,4 +1,5 @@
 /** @file What stages that learn from images share: the images of a step, and reconstructions shown at intervals. */
+
 import { join } from 'node:path'
 import { batchPlan, openBatchReader } from '../data/batches.ts'
 import { countOf, type HostTensor } from '../engine/host/tensor.ts'
@@ -9,6 +10,7 @@ import { batchFor } from '../method/programs.ts'
 import { mean } from '../metrics/mean.ts'
 import { psnr } from '../metrics/psnr.ts'
 import { pairGrid } from '../report/grid.ts'
+import { runFolders } from '../runs/files.ts'
 import type { Weights } from '../train/frozen.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import type { StageContext } from './stage.ts'
@@ -25,7 +27,7 @@ export const reconstructShown = async (
   await codec.dispose()
   const meanPsnr = mean(psnr(shown, reconstructed))
   listen({ event: 'validation', stage, step, psnr: meanPsnr })
-  const path = join(dir, 'samples', `reconstructions-${String(step).padStart(9, '0')}.png`)
+  const path = join(dir, runFolders.samples, `reconstructions-${String(step).padStart(9, '0')}.png`)
   writeFileAtomic(path, await pairGrid(shown, reconstructed, 8, { scale: 2 }))
   return meanPsnr
 }
