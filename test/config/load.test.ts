@@ -217,7 +217,14 @@ describe('presets', () => {
 })
 
 /** Keys without which a configuration is whole. */
-const mayBeLeftOut: readonly string[] = ['base.conditions', 'train.accumulate', 'train.stages']
+const mayBeLeftOut: readonly string[] = [
+  'latent.deviation',
+  'decoder.deviation',
+  'base.schedule',
+  'base.conditions',
+  'train.accumulate',
+  'train.stages',
+]
 
 describe('explainConfig', () => {
   it('says of every key what it is, and reads back', () => {

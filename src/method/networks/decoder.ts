@@ -29,6 +29,7 @@ import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { depthToSpace, spaceToDepth } from '../../engine/ops/conv.ts'
 import { add, sub } from '../../engine/ops/core.ts'
 import type { DropoutKey } from '../../engine/ops/dropout.ts'
+import { imageV } from '../diffusion/precondition.ts'
 import { type DecoderSizes, halvings, stageChannels } from './config.ts'
 
 type LevelSpec = {
@@ -129,7 +130,8 @@ export const decoderV = (
       const joined = add(up(level.up, sub(h, skip.after)), skip.before)
       h = scope(`up/${i}`, () => resBlocks(level.after, joined, { embedding, recompute }))
     }
-    return depthToSpace(biasedConv(p.out, normSilu(p.norm, h)), patch) // [B, 3, H, W]
+    const out = depthToSpace(biasedConv(p.out, normSilu(p.norm, h)), patch) // [B, 3, H, W]
+    return imageV(out, xT, logSnr, network.deviation)
   })
 
 /** D: v̂ of the image [B, 3, H, W] from x_t, z_0 and their λ. */
