@@ -111,7 +111,7 @@ const drawnInputs = (z: HostTensor, draw: Draw, schedule: Schedule, weighting: W
 /** The facts of a draw's examples, a share of them withheld for guidance. */
 const withheld = (facts: readonly Facts[], share: number, draw: Draw): (Facts | null)[] => {
   const uniforms = drawnUniforms(draw, 'labelDropout')
-  return facts.map((fact, i) => (uniforms[i]! < share ? null : fact))
+  return facts.map((fact, i) => (uniforms[i] < share ? null : fact))
 }
 
 /**

@@ -91,14 +91,14 @@ export const guidedStep = (
   inputs: StepInputs & Readonly<Record<string, Value>>,
 ): ReturnType<typeof takeStep> => {
   const { bound } = partsOfVariant(model.variant).space
-  const B = inputs.logSnr.shape[0]!
-  const both = (told: string, untold: string): Value => concat([inputs[told]!, inputs[untold]!], 0)
+  const B = inputs.logSnr.shape[0]
+  const both = (told: string, untold: string): Value => concat([inputs[told], inputs[untold]], 0)
   const twice = { xT: both('xT', 'xT'), logSnr: both('logSnr', 'logSnr') }
   const names = Object.keys(conditionInputs(model, B))
   const conditions = Object.fromEntries(names.map((name) => [name, both(name, nullName(name))]))
   const xHat = predicted(twice, base({ zT: twice.xT, logSnr: twice.logSnr, conditions }))
   const [conditional, unconditional] = [slice(xHat, 0, 0, B), slice(xHat, 0, B, 2 * B)]
-  const xGuided = add(unconditional, mul(sub(conditional, unconditional), inputs.guidance!))
+  const xGuided = add(unconditional, mul(sub(conditional, unconditional), inputs.guidance))
   return takeStep(inputs, bound(xGuided))
 }
 

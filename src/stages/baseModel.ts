@@ -117,7 +117,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
         part,
       })
     },
-    metrics: ({ baseNats }) => ({ baseNats: meanOf(baseNats!) }),
+    metrics: ({ baseNats }) => ({ baseNats: meanOf(baseNats) }),
     warning: () => null,
     inspect: async (weights, step) => {
       await sampleShown(context, { run, codec }, weights, step)

@@ -20,7 +20,7 @@ const logSnr = float32([B], levels)
 const bestV = (zT: HostTensor, s: number): number[] => {
   const each = zT.data.length / B
   return [...floats(zT)].map((value, i) => {
-    const [alpha, sigma] = [alphaOf(levels[Math.floor(i / each)]!), sigmaOf(levels[Math.floor(i / each)]!)]
+    const [alpha, sigma] = [alphaOf(levels[Math.floor(i / each)]), sigmaOf(levels[Math.floor(i / each)])]
     const xHat = ((alpha * s ** 2) / (alpha ** 2 * s ** 2 + sigma ** 2)) * value
     return (alpha * value - xHat) / sigma
   })
@@ -32,10 +32,10 @@ describe('a preconditioned model of latents', () => {
     async (s) => {
       const zT = normal('z', [B, 50])
       const program = trace('v', { zT: { shape: zT.shape }, logSnr: { shape: [B] } }, (inputs) => ({
-        v: latentV((x) => mul(x, 0), inputs.zT!, inputs.logSnr!, s),
+        v: latentV((x) => mul(x, 0), inputs.zT, inputs.logSnr, s),
       }))
       const { v } = await runOnce(program, { zT, logSnr })
-      expect(relativeError(floats(v!), bestV(zT, s))).toBeLessThan(1e-5)
+      expect(relativeError(floats(v), bestV(zT, s))).toBeLessThan(1e-5)
     },
   )
 
@@ -43,26 +43,25 @@ describe('a preconditioned model of latents', () => {
     const [s, n] = [0.3, 40_000]
     const [z, eps] = [normal('latents', [B, n], s), normal('noise', [B, n])]
     const program = trace('v', { zT: { shape: [B, n] }, logSnr: { shape: [B] } }, (inputs) => {
-      const given = (F: (x: typeof inputs.zT) => typeof inputs.zT) =>
-        latentV(F, inputs.zT!, inputs.logSnr!, s)
+      const given = (F: (x: typeof inputs.zT) => typeof inputs.zT) => latentV(F, inputs.zT, inputs.logSnr, s)
       return { zero: given((x) => mul(x, 0)), same: given((x) => x) }
     })
     const at = (i: number) =>
-      [alphaOf(levels[Math.floor(i / n)]!), sigmaOf(levels[Math.floor(i / n)]!)] as const
+      [alphaOf(levels[Math.floor(i / n)]), sigmaOf(levels[Math.floor(i / n)])] as const
     const [x, e] = [floats(z), floats(eps)]
     const zT = float32(
       [B, n],
-      x.map((value, i) => at(i)[0] * value + at(i)[1] * e[i]!),
+      x.map((value, i) => at(i)[0] * value + at(i)[1] * e[i]),
     )
     const { zero, same } = await runOnce(program, { zT, logSnr })
-    const [none, own] = [floats(zero!), floats(same!)]
+    const [none, own] = [floats(zero), floats(same)]
     for (let b = 0; b < B; b++) {
       let [input, target, both] = [0, 0, 0]
       for (let i = b * n; i < (b + 1) * n; i++) {
         const [alpha, sigma] = at(i)
         const D = alpha ** 2 * s ** 2 + sigma ** 2
-        const given = ((own[i]! - none[i]!) * Math.sqrt(D)) / s
-        const wanted = ((alpha * e[i]! - sigma * x[i]! - none[i]!) * Math.sqrt(D)) / s
+        const given = ((own[i] - none[i]) * Math.sqrt(D)) / s
+        const wanted = ((alpha * e[i] - sigma * x[i] - none[i]) * Math.sqrt(D)) / s
         input += given ** 2 / n
         target += wanted ** 2 / n
         both += (given * wanted) / n
@@ -84,12 +83,12 @@ describe('a preconditioned model of latents', () => {
     const params = initialParams(specOf(networks), 3)
     const zT = normal('zT', latentShape(model, B))
     const program = trace('both', { zT: { shape: zT.shape }, logSnr: { shape: [B] } }, (inputs) => {
-      const { prior, base } = bindNetworks(networks, (path) => constant(params[path]!))
-      const [z, level] = [inputs.zT!, inputs.logSnr!]
+      const { prior, base } = bindNetworks(networks, (path) => constant(params[path]))
+      const [z, level] = [inputs.zT, inputs.logSnr]
       return { prior: prior(z, level), base: base({ zT: z, logSnr: level, conditions: {} }) }
     })
     const { prior, base } = await runOnce(program, { zT, logSnr })
-    for (const v of [prior!, base!]) expect(relativeError(floats(v), bestV(zT, deviation))).toBeLessThan(1e-5)
+    for (const v of [prior, base]) expect(relativeError(floats(v), bestV(zT, deviation))).toBeLessThan(1e-5)
   })
 })
 
@@ -100,29 +99,29 @@ describe('a preconditioned decoder', () => {
       const mean = normal('means', [B, 40])
       const xT = normal('x', [B, 40])
       const each = 40
-      const D = (b: number): number => alphaOf(levels[b]!) ** 2 * s ** 2 + sigmaOf(levels[b]!) ** 2
+      const D = (b: number): number => alphaOf(levels[b]) ** 2 * s ** 2 + sigmaOf(levels[b]) ** 2
       const F = float32(
         [B, 40],
         floats(mean).map((mu, i) => {
           const b = Math.floor(i / each)
-          return (-mu * sigmaOf(levels[b]!)) / Math.sqrt(D(b))
+          return (-mu * sigmaOf(levels[b])) / Math.sqrt(D(b))
         }),
       )
       const specs = { F: { shape: F.shape }, xT: { shape: xT.shape }, logSnr: { shape: [B] } }
       const program = trace('v', specs, (inputs) => ({
-        v: imageV(inputs.F!, inputs.xT!, inputs.logSnr!, s),
-        plain: imageV(inputs.F!, inputs.xT!, inputs.logSnr!, undefined),
+        v: imageV(inputs.F, inputs.xT, inputs.logSnr, s),
+        plain: imageV(inputs.F, inputs.xT, inputs.logSnr, undefined),
       }))
       const { v, plain } = await runOnce(program, { F, xT, logSnr })
       const wanted = [...floats(xT)].map((value, i) => {
         const b = Math.floor(i / each)
-        const [alpha, sigma, mu] = [alphaOf(levels[b]!), sigmaOf(levels[b]!), floats(mean)[i]!]
+        const [alpha, sigma, mu] = [alphaOf(levels[b]), sigmaOf(levels[b]), floats(mean)[i]]
         const xHat = mu + ((alpha * s ** 2) / D(b)) * (value - alpha * mu)
         return (alpha * value - xHat) / sigma
       })
-      expect(relativeError(floats(v!), wanted)).toBeLessThan(1e-5)
-      expect(floats(plain!)).toEqual(floats(F))
-      if (s === 1) expect(relativeError(floats(v!), floats(F))).toBeLessThan(1e-6)
+      expect(relativeError(floats(v), wanted)).toBeLessThan(1e-5)
+      expect(floats(plain)).toEqual(floats(F))
+      if (s === 1) expect(relativeError(floats(v), floats(F))).toBeLessThan(1e-6)
     },
   )
 })

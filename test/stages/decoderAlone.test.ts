@@ -43,7 +43,7 @@ it('starts from the decoder of stage 1', async () => {
   const [still, plain] = [weightsOf('still').autoencoder, weightsOf('plain').autoencoder]
   for (const [path, { data }] of Object.entries(still))
     for (const [i, value] of [...data].entries())
-      expect(Math.abs(Number(value) - Number(plain[path]!.data[i]))).toBeLessThan(1e-9)
+      expect(Math.abs(Number(value) - Number(plain[path].data[i]))).toBeLessThan(1e-9)
 })
 
 it('is told by info, and where nobody asks for it there is none', () => {

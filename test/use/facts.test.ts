@@ -73,7 +73,7 @@ describe('a run with classes', () => {
 })
 
 describe.each(Object.keys(blind))('%s', (why) => {
-  const own = blind[why]!
+  const own = blind[why]
 
   it('is told nothing: one choice, no label, a row of nothing', () => {
     expect(generatesByClass(own.config, own.info.classes.length)).toBe(false)

@@ -67,4 +67,4 @@ export const halvings = (patch: number, downsample: number): number => {
 
 /** The first `count` entries, the last one repeated where the list is shorter. */
 export const stageChannels = (channels: readonly number[], count: number): number[] =>
-  Array.from({ length: count }, (_, i) => channels[Math.min(i, channels.length - 1)]!)
+  Array.from({ length: count }, (_, i) => channels[Math.min(i, channels.length - 1)])
