@@ -144,7 +144,7 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
         const steps = samplerSteps(baseSchedule(model.latent, model.base.schedule), sampler, chainEnd)
         const chain = { steps, shape, seed, name: 'generate', first: first + from }
         return runChain(runtime, chain, held, ({ logSnr }) => {
-          // Without classes both branches are the same.
+          // Guidance is by class: without classes there is nothing to guide to.
           const scale = model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
           const feeds: Readonly<Record<string, HostTensor>> = scale === 1 ? {} : { guidance: scalar(scale) }
           return { program: scale === 1 ? plain : guided, feeds }

@@ -54,7 +54,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
     warning: ({ latentRms = 0, bitsPerPixel = 0 }, step) =>
       latentRms < collapsedRms ? collapseWarning(latentRms, bitsPerPixel, step) : null,
     inspect: async (weights, step) => ({
-      psnr: await reconstructShown(context, weights, { stage: 'stage1', step }),
+      psnr: await reconstructShown(context, weights, { stage: 'stage1', step, name: 'reconstructions' }),
     }),
     close: () => images.close(),
   }

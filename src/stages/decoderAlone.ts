@@ -89,7 +89,11 @@ const open = async (context: StageContext): Promise<OpenStage> => {
     metrics: ({ decoderNats }) => ({ decoderNatsPerPixel: meanOf(decoderNats) / pixels }),
     warning: () => null,
     inspect: async (weights, step) => ({
-      psnr: await reconstructShown(context, { ...run.autoencoder(), ...weights }, { stage: name, step }),
+      psnr: await reconstructShown(
+        context,
+        { ...run.autoencoder(), ...weights },
+        { stage: name, step, name: 'decoder' },
+      ),
     }),
     close: async () => {
       await images.close()

@@ -23,7 +23,7 @@ import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '..
 import { openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
-import { chosenStages, type StageChoice, stageCalled, stages } from './list.ts'
+import { chosenStages, type StageChoice, stages } from './list.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import { runStage } from './runStage.ts'
@@ -198,7 +198,7 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
     signal,
   }
   const chosen = chosenStages(request.stage)
-  if (request.stage !== 'all' && !stageCalled(request.stage).applies(config))
+  if (chosen.length === 1 && !chosen[0].applies(config))
     listen({
       event: 'warning',
       text: `--stage ${request.stage}: this configuration has no such stage, nothing is trained`,

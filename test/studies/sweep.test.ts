@@ -11,6 +11,7 @@ import { runFiles } from '../../src/runs/files.ts'
 import { evaluationIn, qualityIn, writeQuality } from '../../src/runs/results.ts'
 import { readRunConfig } from '../../src/runs/runDirectory.ts'
 import { describeModel } from '../../src/stages/info.ts'
+import { beforeBase } from '../../src/stages/list.ts'
 import { runSweep, shardOf, sweepRuns } from '../../src/studies/sweep.ts'
 import { writeQuarters } from '../features/quarters.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from '../stages/tinyRun.ts'
@@ -105,7 +106,7 @@ describe('sweepRuns', () => {
     expect(runs.map(({ dir, stage }) => `${dir} ${stage}`)).toEqual(
       [0, 1].flatMap((seed) =>
         ['c_lf-1.5', 'two'].flatMap((arm) => [
-          `/s/${arm}/seed-${seed} 1`,
+          `/s/${arm}/seed-${seed} ${beforeBase}`,
           `/s/${arm}/seed-${seed}/small all`,
           `/s/${arm}/seed-${seed}/wide-base all`,
         ]),
@@ -117,7 +118,7 @@ describe('sweepRuns', () => {
       expect([config.decoder.lossFactor, config.train.batch]).toEqual(two ? [2, 9] : [1.5, 8])
       expect(config.base.widths).toEqual(wide ? [96, 128] : [64, 128])
       const { from } = config.train.stage1
-      if (stage === '1') expect(from).toBeNull()
+      if (stage === beforeBase) expect(from).toBeNull()
       else expect(resolve(dir, from!)).toBe(runs[i - (i % 3)].dir)
     }
   })
