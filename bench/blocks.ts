@@ -32,7 +32,7 @@ export const attentionBlock = (width: number, N: number, B: number): Block => {
     inputs: { x: { shape: [B, N, width] }, embedding: { shape: [B, width] } },
     headWidth,
     apply: (lookUp, { x, embedding }) =>
-      block(bindParams(spec, lookUp).block, x!, { embedding: embedding!, headWidth, dropout: 0, site: '' }),
+      block(bindParams(spec, lookUp).block, x, { embedding: embedding, headWidth, dropout: 0, site: '' }),
   }
 }
 
@@ -45,7 +45,7 @@ export const residualBlock = (channels: number, side: number, B: number): Block 
     spec,
     inputs: { x: { shape: [B, channels, side, side] } },
     headWidth: 0,
-    apply: (lookUp, { x }) => resBlock(bindParams(spec, lookUp).block, x!),
+    apply: (lookUp, { x }) => resBlock(bindParams(spec, lookUp).block, x),
   }
 }
 
@@ -53,13 +53,13 @@ export const residualBlock = (channels: number, side: number, B: number): Block 
 const traceGradients = ({ name, spec, inputs, apply }: Block): Program => {
   const params = Object.fromEntries(flattenSpec(spec).map(({ path, spec: { shape } }) => [path, { shape }]))
   return trace(name, { ...params, ...inputs }, (values) => {
-    const loss = reduceSum(square(apply((path) => values[path]!, values)))
+    const loss = reduceSum(square(apply((path) => values[path], values)))
     const wanted = ['x', ...Object.keys(params)]
     const gradients = gradient(
       loss,
-      wanted.map((path) => values[path]!),
+      wanted.map((path) => values[path]),
     )
-    return { loss, ...Object.fromEntries(wanted.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
+    return { loss, ...Object.fromEntries(wanted.map((path, i) => [`gradient/${path}`, gradients[i]])) }
   })
 }
 
@@ -81,6 +81,6 @@ export const blockCase = (block: Block): Case => ({
       expected: await run(),
       info: { kind: 'gradients', headWidth: block.headWidth },
     })
-    return { gflops: 3 * gflopsOf({ loss: program.outputs.loss! }), run }
+    return { gflops: 3 * gflopsOf({ loss: program.outputs.loss }), run }
   },
 })

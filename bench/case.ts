@@ -41,10 +41,10 @@ export const seed = 0
 export const drawnParams = (spec: Spec): Record<string, HostTensor> => {
   const params = initialParams(spec, seed)
   for (const { path, spec: own } of flattenSpec(spec)) {
-    const data = params[path]!.data as Float32Array
+    const data = params[path].data as Float32Array
     if (own.std > 0) continue
     fillNormal(data, streamKey(seed, 'bench', path))
-    for (let i = 0; i < data.length; i++) data[i]! *= 0.02
+    for (let i = 0; i < data.length; i++) data[i] *= 0.02
   }
   return params
 }

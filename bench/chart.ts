@@ -34,7 +34,7 @@ const drawBar = ({ name, ratio }: PeerResult, y: number, x: (ratio: number) => n
   const middle = y + bar / 2
   const beyond = Math.max(x(ratio.max), x(1)) + 7
   return [
-    rectangle(from, y, Math.max(1, to - from), bar, styles[name]!.colour),
+    rectangle(from, y, Math.max(1, to - from), bar, styles[name].colour),
     rule(x(ratio.min), middle, x(ratio.max), middle, 'stroke="#333" stroke-width="1.5"'),
     text(beyond, middle + 4.5, `${ratio.median.toFixed(ratio.median < 10 ? 2 : 0)}×`, 'font-size="13"'),
   ].join('')
@@ -44,7 +44,7 @@ const legend = (names: readonly string[]): string => {
   let x = left
   return names
     .map((name) => {
-      const { colour, title } = styles[name]!
+      const { colour, title } = styles[name]
       const own = rectangle(x, 46, 12, 12, colour) + text(x + 18, 57, title, 'font-size="13"')
       x += 18 + 8 * title.length + 24
       return own

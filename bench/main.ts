@@ -77,7 +77,7 @@ const fastest = async (
     const participant = start(launch)
     try {
       const { errors, description } = await participant.prepare(path)
-      const [worst, error] = Object.entries(errors).sort(([, a], [, b]) => b - a)[0]!
+      const [worst, error] = Object.entries(errors).sort(([, a], [, b]) => b - a)[0]
       if (!(error < tolerance)) throw new Error(`its ${worst} differs from ours by ${error}`)
       const { seconds } = await warmUp(participant)
       if (seconds > Math.max(patience.seconds, patience.times * ourSeconds))
@@ -120,20 +120,20 @@ const compare = async (
     const others = Object.fromEntries(ready.map((theirs) => [theirs.peer.name, theirs]))
     const all: Readonly<Record<string, Warm>> = { ours: warm, matmul, ...others }
     const { measured, disturbance } = await alternate(all, rounds)
-    const { seconds, peakBytes } = measured.ours!
+    const { seconds, peakBytes } = measured.ours
     const ratiosTo = (times: readonly number[], factor: number): number[] =>
-      seconds.map((own, i) => (factor * times[i]!) / own)
+      seconds.map((own, i) => (factor * times[i]) / own)
     return {
       name: own.name,
       title: own.title,
       gflopsPerRun: gflops,
       seconds: spreadOf(seconds),
-      shareOfMatmul: spreadOf(ratiosTo(measured.matmul!.seconds, gflops / matmul.gflops)),
+      shareOfMatmul: spreadOf(ratiosTo(measured.matmul.seconds, gflops / matmul.gflops)),
       peakBytes,
       disturbance,
       skipped,
       peers: ready.map(({ peer, variant, description, error }): PeerResult => {
-        const theirs = measured[peer.name]!
+        const theirs = measured[peer.name]
         const ratio = spreadOf(ratiosTo(theirs.seconds, 1))
         const settings = [description, variant].filter((part) => part !== '').join(', ')
         return {
@@ -225,7 +225,7 @@ Example:
 
 const [serving, who, caseName] = process.argv.slice(2)
 if (serving === '--serve') {
-  await serveOne(who!, caseName!)
+  await serveOne(who, caseName)
 } else {
   await new Command('bench')
     .description('Times Unified Latents beside PyTorch, TensorFlow.js and jax-js, one after the other.')

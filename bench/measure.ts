@@ -24,16 +24,16 @@ export interface Spread {
 /** The spread of numbers. */
 export const spreadOf = (values: readonly number[]): Spread => {
   const sorted = [...values].sort((a, b) => a - b)
-  return { median: sorted[sorted.length >> 1]!, min: sorted[0]!, max: sorted.at(-1)! }
+  return { median: sorted[sorted.length >> 1], min: sorted[0], max: sorted.at(-1)! }
 }
 
 /** Processor seconds that this machine has been busy since it started, all programs together. */
 const busySeconds = (): number => {
   const [, user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')
-    .split('\n')[0]!
+    .split('\n')[0]
     .split(/\s+/)
     .map(Number)
-  return (user! + nice! + system! + irq! + softirq! + steal!) / 100
+  return (user + nice + system + irq + softirq + steal) / 100
 }
 
 interface Turn {

@@ -102,7 +102,7 @@ const canRequire = (name: string): boolean => {
 /** This program as another participant. */
 export const ownLaunch = (...args: readonly string[]): Launch => ({
   command: process.execPath,
-  args: [process.argv[1]!, '--serve', ...args],
+  args: [process.argv[1], '--serve', ...args],
   env: cleanEnv(),
 })
 
@@ -115,8 +115,8 @@ const javascript = (
   install: `npm install --no-save ${packages.join(' ')}`,
   isInstalled: () => packages.every((spec) => canRequire(spec.slice(0, spec.lastIndexOf('@')))),
   variants: (caseName) => {
-    const kind = caseName.split('/')[0]!
-    if (kind in unsupported) return unsupported[kind]!
+    const kind = caseName.split('/')[0]
+    if (kind in unsupported) return unsupported[kind]
     if (!/^(block|resblock|matmul)$/.test(kind)) return []
     return [{ name: '', launch: ownLaunch(name) }]
   },

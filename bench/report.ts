@@ -7,7 +7,7 @@ import type { CaseResult, PeerResult } from './result.ts'
 
 const columns = [46, 10, 9, 9, 9] as const
 const line = (cells: readonly string[], rest: string): string =>
-  `${cells.map((cell, i) => (i === 0 ? cell.padEnd(columns[0]) : cell.padStart(columns[i]!))).join('')}   ${rest}`
+  `${cells.map((cell, i) => (i === 0 ? cell.padEnd(columns[0]) : cell.padStart(columns[i]))).join('')}   ${rest}`
 
 /** Names of the columns. */
 export const tableHead: string = line(

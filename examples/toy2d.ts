@@ -23,7 +23,7 @@ const drawOf = (purpose: ul.Draw['purpose'], step: number, count: number): ul.Dr
 }
 const pointsOf = (tensor: ul.HostTensor): Point[] => {
   const x = ul.floats(tensor)
-  return Array.from({ length: x.length / 2 }, (_, i) => [x[2 * i]!, x[2 * i + 1]!])
+  return Array.from({ length: x.length / 2 }, (_, i) => [x[2 * i], x[2 * i + 1]])
 }
 const noiseOf = (draw: ul.Draw): Point[] => pointsOf(ul.drawnNoise(draw, 'data', [2]))
 
@@ -44,7 +44,7 @@ export const moons: DataSet = {
   bias: 5,
   points: (draw) => {
     const on = ul.drawnUniforms(draw, 'place').map(moonAt)
-    return noiseOf(draw).map(([a, b], i) => [on[i]![0] + moonNoise * a, on[i]![1] + moonNoise * b])
+    return noiseOf(draw).map(([a, b], i) => [on[i][0] + moonNoise * a, on[i][1] + moonNoise * b])
   },
 }
 
@@ -70,7 +70,7 @@ const stage1 = { encoder, prior: denoiser(2), decoder: denoiser(4) }
 const base = denoiser(2)
 /** A network with its weights as constants. */
 const frozen = <F>(network: ul.Network<F>, name: string, weights: ul.Weights): F =>
-  network.bind((path) => constant(weights[path]!), name)
+  network.bind((path) => constant(weights[path]), name)
 
 /** λ of latents, from the noise of z_0 on; λ of points; c_lf. */
 const [latentSchedule, pointSchedule, lossFactor] = [ul.linearSchedule(5, -10), ul.cosineSchedule(10, -10), 2]
@@ -160,10 +160,10 @@ export const toy2d = async (set: DataSet, steps: number): Promise<Toy> => {
     return pointsOf(await sampled(vHat, pointSchedule, 'clean'))
   }
   return {
-    ...{ rate: mean([...ul.floats(rate!)]), distortion: mean([...ul.floats(distortion!)]) },
-    ...{ closedRate: gaussianRate(covarianceOf(pointsOf(z!))), data: pointsOf(feeds.x!).slice(0, pictured) },
-    latents: pointsOf(z!).slice(0, pictured),
-    reconstructions: await decoded(ul.examplesOf(z0!, 0, pictured)),
+    ...{ rate: mean([...ul.floats(rate)]), distortion: mean([...ul.floats(distortion)]) },
+    ...{ closedRate: gaussianRate(covarianceOf(pointsOf(z))), data: pointsOf(feeds.x).slice(0, pictured) },
+    latents: pointsOf(z).slice(0, pictured),
+    reconstructions: await decoded(ul.examplesOf(z0, 0, pictured)),
     samples: await decoded(await sampled(frozen(base, 'base', own), latentSchedule, 'noisy')),
   }
 }
@@ -178,7 +178,7 @@ export const covarianceOf = (points: readonly Point[]): [xx: number, yy: number,
 export const meanDistance = (points: readonly Point[], others: readonly Point[]): number =>
   mean(points.map(([x, y]) => Math.min(...others.map(([a, b]) => Math.hypot(x - a, y - b)))))
 const squaredError = ({ data, reconstructions }: Toy): number =>
-  mean(data.map(([x, y], i) => (x - reconstructions[i]![0]) ** 2 + (y - reconstructions[i]![1]) ** 2))
+  mean(data.map(([x, y], i) => (x - reconstructions[i][0]) ** 2 + (y - reconstructions[i][1]) ** 2))
 /** ½ ln det(I + e^λ(0)·C): the rate in nats of Gaussian latents of covariance C, and the most that C allows. */
 const gaussianRate = ([xx, yy, xy]: readonly number[]): number => {
   const snr = Math.exp(latentSchedule.logSnr0)

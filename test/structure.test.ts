@@ -41,7 +41,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   train: ['engine/autodiff', 'engine/host', 'engine/ir', 'engine/nn', 'engine/ops', 'engine/runtime'],
   'method/conditions': ['engine/host', 'engine/ir', 'engine/nn', 'engine/ops', 'train'],
   'method/diffusion': ['engine/host', 'engine/ir', 'engine/ops'],
-  'method/networks': ['engine/host', 'engine/ir', 'engine/nn', 'engine/ops'],
+  'method/networks': ['engine/host', 'engine/ir', 'engine/nn', 'engine/ops', 'method/diffusion'],
   'method/objective': [
     'engine/host',
     'engine/ir',

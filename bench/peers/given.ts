@@ -26,7 +26,7 @@ export const readGiven = ({
         .filter(([name]) => name.startsWith(`${kind}/`))
         .map(([name, tensor]) => [name.slice(kind.length + 1), tensor]),
     )
-  const { kind, headWidth } = JSON.parse(metadata.case!) as Pick<Given, 'kind' | 'headWidth'>
+  const { kind, headWidth } = JSON.parse(metadata.case) as Pick<Given, 'kind' | 'headWidth'>
   return { kind, headWidth, params: under('param'), inputs: under('input'), expected: under('expected') }
 }
 
@@ -40,6 +40,6 @@ export const relativeErrors = (
   Object.fromEntries(
     Object.entries(expected).map(([name, { data }]) => {
       const values = data as Float32Array
-      return [name, norm(values.map((v, i) => v - found[name]![i]!)) / norm(values)]
+      return [name, norm(values.map((v, i) => v - found[name][i])) / norm(values)]
     }),
   )

@@ -45,27 +45,27 @@ const layersOf = ({ numpy: np, nn, lax }: Jax) => {
 
   /** The block of src/engine/nn/transformer.ts. */
   const attentionBlock = (p: Arrays, embedding: Arr, headWidth: number): Arr => {
-    const [B, N, D] = p.x!.shape as [number, number, number]
+    const [B, N, D] = p.x.shape as [number, number, number]
     const linear = (v: Arr, name: string): Arr =>
-      np.matmul(v, p[`block.${name}.weight`]!).add(p[`block.${name}.bias`]!)
+      np.matmul(v, p[`block.${name}.weight`]).add(p[`block.${name}.bias`])
     const [scale, shift] = np.split(linear(embedding, 'film').reshape([B, 1, 2 * D]), 2, 2)
-    const h = rms(p.x!.ref)
-      .mul(scale!.add(1))
-      .add(shift!)
+    const h = rms(p.x.ref)
+      .mul(scale.add(1))
+      .add(shift)
       .reshape([B * N, D])
     const heads = (v: Arr, axes: readonly number[]): Arr =>
       v.reshape([B, N, D / headWidth, headWidth]).transpose(axes)
-    const q = heads(rms(np.matmul(h.ref, p['block.query']!)), [0, 2, 1, 3])
-    const k = heads(rms(np.matmul(h.ref, p['block.key']!)), [0, 2, 3, 1])
-    const v = heads(np.matmul(h.ref, p['block.value']!), [0, 2, 1, 3])
+    const q = heads(rms(np.matmul(h.ref, p['block.query'])), [0, 2, 1, 3])
+    const k = heads(rms(np.matmul(h.ref, p['block.key'])), [0, 2, 3, 1])
+    const v = heads(np.matmul(h.ref, p['block.value']), [0, 2, 1, 3])
     const weights = nn.softmax(np.matmul(q, k).mul(headWidth ** -0.5), -1)
     const mixed = np
       .matmul(weights, v)
       .transpose([0, 2, 1, 3])
       .reshape([B * N, D])
-    const attended = np.matmul(mixed, p['block.attended']!)
-    const mlp = np.matmul(nn.silu(linear(h, 'hidden')), p['block.out']!)
-    return p.x!.add(attended.add(mlp).reshape([B, N, D]))
+    const attended = np.matmul(mixed, p['block.attended'])
+    const mlp = np.matmul(nn.silu(linear(h, 'hidden')), p['block.out'])
+    return p.x.add(attended.add(mlp).reshape([B, N, D]))
   }
 
   const normSilu = (p: Arrays, name: string, x: Arr): Arr => {
@@ -75,14 +75,14 @@ const layersOf = ({ numpy: np, nn, lax }: Jax) => {
     const rows = x.reshape([B, groups, (C / groups) * H * W])
     const centred = rows.ref.sub(np.mean(rows, -1, { keepdims: true }))
     const normed = overRoot(centred.ref, meanSquare(centred)).reshape(shape)
-    return nn.silu(normed.mul(p[`block.${name}.scale`]!.add(1)).add(p[`block.${name}.shift`]!))
+    return nn.silu(normed.mul(p[`block.${name}.scale`].add(1)).add(p[`block.${name}.shift`]))
   }
   const conv = (x: Arr, w: Arr): Arr => lax.conv(x, w, [1, 1], 'SAME')
 
   /** The unconditioned residual block of src/engine/nn/layers.ts. */
   const residualBlock = (p: Arrays): Arr => {
-    const hidden = conv(normSilu(p, 'norm1', p.x!.ref), p['block.conv1']!)
-    return p.x!.add(conv(normSilu(p, 'norm2', hidden), p['block.conv2']!))
+    const hidden = conv(normSilu(p, 'norm1', p.x.ref), p['block.conv1'])
+    return p.x.add(conv(normSilu(p, 'norm2', hidden), p['block.conv2']))
   }
   return { attentionBlock, residualBlock }
 }
@@ -99,7 +99,7 @@ const gradients = (jax: Jax, given: Given, place: (name: string) => Arr) => {
   const step = jax.jit(
     jax.valueAndGrad((p, { embedding }) =>
       jax.numpy.sum(
-        jax.numpy.square(isAttention ? attentionBlock(p, embedding!, given.headWidth) : residualBlock(p)),
+        jax.numpy.square(isAttention ? attentionBlock(p, embedding, given.headWidth) : residualBlock(p)),
       ),
     ),
   )
@@ -122,7 +122,7 @@ export const serveJax = async (path: string): Promise<Served> => {
   const given = readGiven(readSafetensors(path))
   const tensors = { ...given.inputs, ...given.params }
   const place = (name: string): Arr => {
-    const { data, shape } = tensors[name]!
+    const { data, shape } = tensors[name]
     return jax.numpy.array(data as Float32Array).reshape(shape)
   }
   const product = (): (() => Promise<Record<string, Float32Array>>) => {

@@ -59,14 +59,14 @@ const productOf = (tf: TensorFlow): Binary => {
     save([a, b])
     return {
       value: tf.matMul(a, b),
-      gradFunc: (d, [left, right]) => [tf.matMul(d, turned(right!)), tf.matMul(turned(left!), d)],
+      gradFunc: (d, [left, right]) => [tf.matMul(d, turned(right)), tf.matMul(turned(left), d)],
     }
   })
 }
 
 /** The block of src/engine/nn/transformer.ts with parameters by path. */
 const block = (tf: TensorFlow, p: Readonly<Record<string, Tensor>>, headWidth: number): Tensor => {
-  const x = p.x!
+  const x = p.x
   const [B, N, D] = x.shape as [number, number, number]
   const product = productOf(tf)
   const small = tf.scalar(epsilon)
@@ -75,18 +75,18 @@ const block = (tf: TensorFlow, p: Readonly<Record<string, Tensor>>, headWidth: n
   const rms: Unary = (v) => tf.mul(v, tf.rsqrt(tf.add(tf.mean(tf.square(v), -1, true), small)))
   const silu: Unary = (v) => tf.mul(v, tf.sigmoid(v))
   const linear = (v: Tensor, name: string): Tensor =>
-    tf.add(product(v, p[`block.${name}.weight`]!), p[`block.${name}.bias`]!)
-  const [scale, shift] = tf.split(tf.reshape(linear(p.embedding!, 'film'), [B, 1, 2 * D]), 2, 2)
-  const h = flat(tf.add(tf.mul(rms(x), tf.add(scale!, one)), shift!)) // [B·N, D]
+    tf.add(product(v, p[`block.${name}.weight`]), p[`block.${name}.bias`])
+  const [scale, shift] = tf.split(tf.reshape(linear(p.embedding, 'film'), [B, 1, 2 * D]), 2, 2)
+  const h = flat(tf.add(tf.mul(rms(x), tf.add(scale, one)), shift)) // [B·N, D]
   const heads = (v: Tensor, axes: readonly number[]): Tensor =>
     tf.transpose(tf.reshape(v, [B, N, D / headWidth, headWidth]), axes)
-  const q = heads(rms(product(h, p['block.query']!)), [0, 2, 1, 3]) // [B, heads, N, d]
-  const k = heads(rms(product(h, p['block.key']!)), [0, 2, 3, 1]) // [B, heads, d, N]
-  const v = heads(product(h, p['block.value']!), [0, 2, 1, 3])
+  const q = heads(rms(product(h, p['block.query'])), [0, 2, 1, 3]) // [B, heads, N, d]
+  const k = heads(rms(product(h, p['block.key'])), [0, 2, 3, 1]) // [B, heads, d, N]
+  const v = heads(product(h, p['block.value']), [0, 2, 1, 3])
   const logits = tf.mul(product(q, k), tf.scalar(headWidth ** -0.5))
   const mixed = flat(tf.reshape(tf.transpose(product(tf.softmax(logits), v), [0, 2, 1, 3]), [B, N, D]))
-  const attended = product(mixed, p['block.attended']!)
-  const mlp = product(silu(linear(h, 'hidden')), p['block.out']!)
+  const attended = product(mixed, p['block.attended'])
+  const mlp = product(silu(linear(h, 'hidden')), p['block.out'])
   return tf.add(x, tf.reshape(tf.add(attended, mlp), [B, N, D]))
 }
 
@@ -97,14 +97,14 @@ const gradients = (tf: TensorFlow, given: Given): (() => Promise<Record<string, 
   const embedding = names.indexOf('embedding')
   const wanted = names.filter((name) => name !== 'embedding')
   const start = tf.valueAndGrads((...xs) => {
-    const p = Object.fromEntries(wanted.map((name, i) => [name, xs[i]!]))
-    return tf.sum(tf.square(block(tf, { ...p, embedding: tensors[embedding]! }, given.headWidth)))
+    const p = Object.fromEntries(wanted.map((name, i) => [name, xs[i]]))
+    return tf.sum(tf.square(block(tf, { ...p, embedding: tensors[embedding] }, given.headWidth)))
   })
-  const own = wanted.map((name) => tensors[names.indexOf(name)]!)
+  const own = wanted.map((name) => tensors[names.indexOf(name)])
   return async () => {
     const { value, grads } = start(own)
     const found: Record<string, Float32Array> = { loss: await value.data() }
-    for (const [i, name] of wanted.entries()) found[`gradient/${name}`] = await grads[i]!.data()
+    for (const [i, name] of wanted.entries()) found[`gradient/${name}`] = await grads[i].data()
     for (const tensor of [value, ...grads]) tensor.dispose()
     return found
   }
@@ -118,10 +118,10 @@ export const serveTfjs = async (path: string): Promise<Served> => {
   const given = readGiven(readSafetensors(path))
   const { a, b } = given.inputs
   const product = async (): Promise<Record<string, Float32Array>> => {
-    const [left, right] = [a!, b!].map(({ data, shape }) => tf.tensor(data as Float32Array, shape))
-    const y = tf.matMul(left!, right!)
+    const [left, right] = [a, b].map(({ data, shape }) => tf.tensor(data as Float32Array, shape))
+    const y = tf.matMul(left, right)
     const output = await y.data()
-    for (const tensor of [left!, right!, y]) tensor.dispose()
+    for (const tensor of [left, right, y]) tensor.dispose()
     return { output }
   }
   const run = given.kind === 'matmul' ? product : gradients(tf, given)

@@ -66,11 +66,11 @@ const cellsOf = ({ run, name, progress, exported, bitsPerPixel, psnr, rFD, gFD }
 
 const runsText = (rows: readonly RunRow[]): string => {
   const table = [['run', 'name', 'steps', 'bits/pixel', 'PSNR', 'rFD', 'gFD'], ...rows.map(cellsOf)]
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((cells) => cells[column]!.length)))
+  const widths = table[0].map((_, column) => Math.max(...table.map((cells) => cells[column].length)))
   return table
     .map((cells) =>
       cells
-        .map((cell, column) => cell.padEnd(widths[column]!))
+        .map((cell, column) => cell.padEnd(widths[column]))
         .join('  ')
         .trimEnd(),
     )

@@ -1,4 +1,5 @@
 /** @file Finds what an argument names: a preset, a configuration, a sweep, a run, or a model of the package. */
+
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,6 +8,7 @@ import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { usualClasses } from '../data/open.ts'
+import { runFiles } from '../runs/files.ts'
 import { readRunConfig, readRunInfo } from '../runs/runDirectory.ts'
 
 /** A text file. @throws ConfigError when it is none. */
@@ -43,7 +45,7 @@ export const describedBy = (
   source: string,
   set: readonly string[],
 ): { readonly config: Config; readonly classes: number } => {
-  const isRun = existsSync(join(source, 'config.yaml'))
+  const isRun = existsSync(join(source, runFiles.config))
   const config = applySettings(isRun ? readRunConfig(source) : loadConfig(source), set)
   return { config, classes: isRun ? readRunInfo(source).classes.length : usualClasses(config.data.source) }
 }

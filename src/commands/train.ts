@@ -28,8 +28,11 @@ interface TrainFlags extends DeviceFlags {
 /** The configuration that is asked for, but for the run that stage 1 is taken from. */
 const askedConfig = (source: string, { smoke, steps, seed, set }: TrainFlags): Config => {
   const loaded = loadConfig(source)
+  const further = Object.keys(loaded.train.stages ?? {}).map((stage) => `stages.${stage}`)
   const settings = [
-    ...(steps === undefined ? [] : [`train.stage1.steps=${steps}`, `train.stage2.steps=${steps}`]),
+    ...(steps === undefined
+      ? []
+      : ['stage1', 'stage2', ...further].map((key) => `train.${key}.steps=${steps}`)),
     ...(seed === undefined ? [] : [`seed=${seed}`]),
     ...set,
   ]
@@ -71,7 +74,7 @@ export const trainCommand: AddCommand = (program) => {
     .argument('<preset or file.yaml>', `${Object.keys(presets).join(', ')}, or a configuration file`)
     .option('--out <dir>', 'run directory (default runs/<name>)')
     .addOption(new Option('--stage <stage>', 'which stage').choices([...stageFlags, 'all']).default('all'))
-    .addOption(option.steps('steps of both stages'))
+    .addOption(option.steps('steps of every stage'))
     .addOption(option.set())
     .addOption(option.device())
     .addOption(option.compute())

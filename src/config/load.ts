@@ -13,11 +13,11 @@ const distance = (a: string, b: string): number => {
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)))
     }
     row = next
   }
-  return row[b.length]!
+  return row[b.length]
 }
 
 /**
@@ -64,10 +64,10 @@ const merge = (under: Tree, over: Tree): Tree => {
 
 /** Turns zod's first issue into a sentence; `place` finds where a path stands in the file. */
 const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => string): ConfigError => {
-  const issue = error.issues[0]!
+  const issue = error.issues[0]
   if (issue.code === 'unrecognized_keys') {
-    const key = [...issue.path, issue.keys[0]!].join('.')
-    const where = place([...issue.path, issue.keys[0]!])
+    const key = [...issue.path, issue.keys[0]].join('.')
+    const where = place([...issue.path, issue.keys[0]])
     return new ConfigError(`${where}unknown key '${key}'; ${nearestKey(key)}`)
   }
   const message = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
@@ -145,7 +145,7 @@ export const presetByName = (name: string): Config => {
     const hint = close === undefined ? 'presets are' : `the nearest preset is '${close}' of`
     throw new ConfigError(`there is no preset or file called '${name}'; ${hint} ${known.join(', ')}`)
   }
-  return presets[name]!
+  return presets[name]
 }
 
 const readValue = (setting: string, text: string): unknown => {

@@ -107,6 +107,11 @@ const latent = z.strictObject({
   downsample: count.describe('pixels per latent position'),
   logSnr0: z.number().describe('λ_z(0), least noise of the latent'),
   logSnr1: z.number().describe('λ_z(1), most noise of the latent'),
+  deviation: z
+    .number()
+    .positive()
+    .optional()
+    .describe('deviation of latents that prior and base are preconditioned for; plain v where left out'),
 })
 
 const encoder = z.strictObject({
@@ -130,6 +135,11 @@ const decoder = z.strictObject({
   blocks: count.describe('transformer blocks'),
   headWidth,
   dropout,
+  deviation: z
+    .number()
+    .positive()
+    .optional()
+    .describe('deviation of images given the latent that it is preconditioned for; plain v where left out'),
   lossFactor: z.number().positive().describe('c_lf: higher puts more bits into the latent'),
   bias: z.number().describe('b of the sigmoid weight'),
 })
@@ -141,6 +151,10 @@ const base = z.strictObject({
   dropout,
   bias: z.number().describe('b of its own sigmoid weight'),
   labelDropout: share.describe('share of labels hidden in training, for guidance'),
+  schedule: z
+    .enum(['linear', 'cosine'])
+    .optional()
+    .describe('how log-SNR runs over time in training and sampling; linear where left out'),
   conditions: z
     .array(z.enum(conditionNames))
     .min(1)

@@ -91,7 +91,7 @@ export const parseSweep = (text: string, name: string): Sweep => {
   }
   const result = schema.safeParse(tree)
   if (result.success) return result.data
-  const issue = result.error.issues[0]!
+  const issue = result.error.issues[0]
   const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : []
   const key = [...issue.path, ...unknown].join('.')
   const reason = unknown.length > 0 ? 'there is no such key' : issue.message

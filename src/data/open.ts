@@ -81,6 +81,6 @@ export const openData = async (options: DataOptions): Promise<DataSplit> => {
     const what = source === 'folder' ? 'a folder of images' : 'a file or folder of that format'
     throw new Error(`data source "${source}" has no path; pass the path of ${what}`)
   }
-  const { open } = kinds[source]!
+  const { open } = kinds[source]
   return open!({ path, size, packBytes, cacheDir, onProgress })
 }

@@ -61,7 +61,7 @@ export const openClipScores = async (source: ImageSource, request: ClipRequest):
       ...(await clip.score(
         bytes,
         size,
-        kept.map((i) => texts[i]!),
+        kept.map((i) => texts[i]),
       )),
     ]
   }

@@ -13,11 +13,12 @@ import { conditionsOf } from './conditions/list.ts'
 import { baseConfig, latentOf, type ModelConfig } from './config.ts'
 import { type Draw, drawnNoise, drawnUniforms } from './diffusion/draws.ts'
 import { diffuse, levelOf, normalKlElements, sumPerExample, vLoss, vTarget } from './diffusion/process.ts'
+import type { Schedule } from './diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight, type Weighting } from './diffusion/weighting.ts'
 import { dropoutFeeds, dropoutInputs } from './dropout.ts'
 import { type Base, type BaseReads, baseNetwork, embeddingWidth } from './networks/base.ts'
 import { batchShape, elementsOf } from './networks/shapes.ts'
-import { drawnLevels, latentSchedule } from './objective/schedules.ts'
+import { baseSchedule, drawnLevels, latentSchedule } from './objective/schedules.ts'
 
 /** The base model with its conditions. */
 export const conditionedBase = (model: ModelConfig): Network<Base> => {
@@ -101,15 +102,16 @@ export const tracedBaseRate = (
 
 type Feeds = Readonly<Record<string, HostTensor>>
 
-const drawnInputs = (model: ModelConfig, z: HostTensor, draw: Draw, weighting: Weighting): Feeds => {
-  const { logSnr, weight } = drawnLevels(latentSchedule(model.latent), weighting, draw, 'baseTime')
+/** @param schedule of λ, and its weighting */
+const drawnInputs = (z: HostTensor, draw: Draw, schedule: Schedule, weighting: Weighting): Feeds => {
+  const { logSnr, weight } = drawnLevels(schedule, weighting, draw, 'baseTime')
   return { z, zEps: drawnNoise(draw, 'baseEps', z.shape.slice(1)), zLogSnr: logSnr, zWeight: weight }
 }
 
 /** The facts of a draw's examples, a share of them withheld for guidance. */
 const withheld = (facts: readonly Facts[], share: number, draw: Draw): (Facts | null)[] => {
   const uniforms = drawnUniforms(draw, 'labelDropout')
-  return facts.map((fact, i) => (uniforms[i]! < share ? null : fact))
+  return facts.map((fact, i) => (uniforms[i] < share ? null : fact))
 }
 
 /**
@@ -118,7 +120,7 @@ const withheld = (facts: readonly Facts[], share: number, draw: Draw): (Facts | 
  * @param facts what is known of each
  */
 export const baseFeeds = (model: ModelConfig, z: HostTensor, facts: readonly Facts[], draw: Draw): Feeds => ({
-  ...drawnInputs(model, z, draw, sigmoidWeight(model.base.bias)),
+  ...drawnInputs(z, draw, baseSchedule(model.latent, model.base.schedule), sigmoidWeight(model.base.bias)),
   ...conditionFeeds(model, withheld(facts, model.base.labelDropout, draw)),
   ...dropoutFeeds(draw),
 })
@@ -129,4 +131,7 @@ export const measuredBaseFeeds = (
   z: HostTensor,
   facts: readonly (Facts | null)[],
   draw: Draw,
-): Feeds => ({ ...drawnInputs(model, z, draw, elboWeight), ...conditionFeeds(model, facts) })
+): Feeds => ({
+  ...drawnInputs(z, draw, latentSchedule(model.latent), elboWeight),
+  ...conditionFeeds(model, facts),
+})

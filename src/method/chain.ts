@@ -94,7 +94,7 @@ export const runChain = async (
       )
     }
     const { xT: end } = await state.read(['xT'])
-    return end!
+    return end
   } finally {
     await state.dispose()
   }

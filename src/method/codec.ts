@@ -70,7 +70,7 @@ const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTenso
   const [alpha, sigma, noise] = [alphaOf(logSnr0), sigmaOf(logSnr0), floats(eps)]
   return float32(
     z.shape,
-    floats(z).map((value, i) => alpha * value + sigma * noise[i]!),
+    floats(z).map((value, i) => alpha * value + sigma * noise[i]),
   )
 }
 
@@ -82,7 +82,7 @@ export const decoderStep = (
   step: StepInputs,
 ): ReturnType<typeof takeStep> => {
   const { xT, logSnr } = step
-  const z0LogSnr = constant(filled(z0.shape[0]!, model.latent.logSnr0))
+  const z0LogSnr = constant(filled(z0.shape[0], model.latent.logSnr0))
   return takeStep(step, clipPixels(predicted(step, decoder({ xT, z0, logSnr, z0LogSnr }))))
 }
 

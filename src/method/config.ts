@@ -12,6 +12,7 @@ import type {
 import type { EncoderConfig } from './networks/encoder.ts'
 import { type Extent, imageChannels, imageExtent } from './networks/shapes.ts'
 import type { PartConfig } from './objective/parts.ts'
+import type { BaseSchedule } from './objective/schedules.ts'
 import { posteriors, type VariantConfig } from './variants.ts'
 
 /** The decoder and its objective. */
@@ -28,6 +29,8 @@ export interface BaseSettings extends TwoLevelSizes {
   readonly bias: number
   /** Share of examples that are told nothing, for guidance. */
   readonly labelDropout: number
+  /** How λ runs over t in training and in its chain; linear when absent. */
+  readonly schedule?: BaseSchedule | undefined
   /** What it is told (conditions/list.ts); the class when absent. */
   readonly conditions?: readonly ConditionName[] | undefined
 }
@@ -81,7 +84,7 @@ export const partConfig = (model: ModelConfig): PartConfig => {
   return {
     image: imageOf(model),
     latent,
-    prior: { ...prior, channels: latent.channels, recompute },
+    prior: { ...prior, channels: latent.channels, deviation: latent.deviation, recompute },
     decoder: {
       ...sizes,
       imageChannels,
@@ -104,5 +107,6 @@ export const baseConfig = ({ base, latent, recompute }: ModelConfig): BaseConfig
   headWidth: base.headWidth,
   dropout: base.dropout,
   channels: latent.channels,
+  deviation: latent.deviation,
   recompute,
 })

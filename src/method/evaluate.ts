@@ -44,7 +44,7 @@ const meansOverDraws = async <O extends string>(
         const each = values.length / batch
         const sums = means[name] ?? new Float64Array(count * each)
         const real = each * Math.min(batch, count - first)
-        for (let i = 0; i < real; i++) sums[first * each + i]! += values[i]! / draws
+        for (let i = 0; i < real; i++) sums[first * each + i] += values[i] / draws
         means[name] = sums
       }
     }
@@ -189,7 +189,7 @@ export const evaluateStage1 = async (
   }
   await estimator.dispose()
   const terminalNats = measured.of('terminalNats')
-  const latentNats = measured.of('priorNats').map((nats, i) => nats + terminalNats[i]!)
+  const latentNats = measured.of('priorNats').map((nats, i) => nats + terminalNats[i])
   const bitsPerPixel = latentNats.map((nats) => nats / (positionsOf(image) * Math.LN2))
   const elements = elementsOf(latentOf(model))
   const psnrs = measured.of('psnr')

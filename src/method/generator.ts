@@ -13,7 +13,7 @@ import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './d
 import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
 import { batchShape } from './networks/shapes.ts'
-import { latentSchedule } from './objective/schedules.ts'
+import { baseSchedule, latentSchedule } from './objective/schedules.ts'
 import { compiledOnUse, inBatches } from './programs.ts'
 import { partsOfVariant } from './variants.ts'
 
@@ -91,14 +91,14 @@ export const guidedStep = (
   inputs: StepInputs & Readonly<Record<string, Value>>,
 ): ReturnType<typeof takeStep> => {
   const { bound } = partsOfVariant(model.variant).space
-  const B = inputs.logSnr.shape[0]!
-  const both = (told: string, untold: string): Value => concat([inputs[told]!, inputs[untold]!], 0)
+  const B = inputs.logSnr.shape[0]
+  const both = (told: string, untold: string): Value => concat([inputs[told], inputs[untold]], 0)
   const twice = { xT: both('xT', 'xT'), logSnr: both('logSnr', 'logSnr') }
   const names = Object.keys(conditionInputs(model, B))
   const conditions = Object.fromEntries(names.map((name) => [name, both(name, nullName(name))]))
   const xHat = predicted(twice, base({ zT: twice.xT, logSnr: twice.logSnr, conditions }))
   const [conditional, unconditional] = [slice(xHat, 0, 0, B), slice(xHat, 0, B, 2 * B)]
-  const xGuided = add(unconditional, mul(sub(conditional, unconditional), inputs.guidance!))
+  const xGuided = add(unconditional, mul(sub(conditional, unconditional), inputs.guidance))
   return takeStep(inputs, bound(xGuided))
 }
 
@@ -141,10 +141,10 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
             ),
           ),
         }
-        const steps = samplerSteps(latentSchedule(model.latent), sampler, chainEnd)
+        const steps = samplerSteps(baseSchedule(model.latent, model.base.schedule), sampler, chainEnd)
         const chain = { steps, shape, seed, name: 'generate', first: first + from }
         return runChain(runtime, chain, held, ({ logSnr }) => {
-          // Without classes both branches are the same.
+          // Guidance is by class: without classes there is nothing to guide to.
           const scale = model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
           const feeds: Readonly<Record<string, HostTensor>> = scale === 1 ? {} : { guidance: scalar(scale) }
           return { program: scale === 1 ? plain : guided, feeds }

@@ -9,8 +9,8 @@ export const psnr = (original: HostTensor, reconstruction: HostTensor): number[]
   return Array.from({ length: count }, (_, i) => {
     let sum = 0
     for (let j = i * each; j < (i + 1) * each; j++) {
-      const clipped = Math.max(-1, Math.min(1, b[j]!))
-      sum += (a[j]! - clipped) ** 2
+      const clipped = Math.max(-1, Math.min(1, b[j]))
+      sum += (a[j] - clipped) ** 2
     }
     return 10 * Math.log10(4 / Math.max(sum / each, 1e-12))
   })
@@ -40,10 +40,10 @@ export const boxDownBilinearUp = (images: HostTensor, block: number): HostTensor
     for (let y = 0; y < H; y++) {
       for (let x = 0; x < W; x++) {
         const cell = (p * h + Math.floor(y / block)) * w + Math.floor(x / block)
-        small[cell]! += given[(p * H + y) * W + x]! / block ** 2
+        small[cell] += given[(p * H + y) * W + x] / block ** 2
       }
     }
-    const at = (y: number, x: number): number => small[(p * h + y) * w + x]!
+    const at = (y: number, x: number): number => small[(p * h + y) * w + x]
     for (const [y, r] of rows.entries()) {
       for (const [x, c] of columns.entries()) {
         const top = at(r.low, c.low) * (1 - c.share) + at(r.low, c.high) * c.share

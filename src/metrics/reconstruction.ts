@@ -25,8 +25,8 @@ const localRange = (image: Float32Array, C: number, H: number, W: number): Float
   for (let p = 0; p < H * W; p++) {
     const [rows, columns] = [near(Math.floor(p / W), H), near(p % W, W)]
     for (let c = 0; c < C; c++) {
-      const values = rows.flatMap((y) => columns.map((x) => image[(c * H + y) * W + x]!))
-      ranges[p] = Math.max(ranges[p]!, Math.max(...values) - Math.min(...values))
+      const values = rows.flatMap((y) => columns.map((x) => image[(c * H + y) * W + x]))
+      ranges[p] = Math.max(ranges[p], Math.max(...values) - Math.min(...values))
     }
   }
   return ranges
@@ -41,13 +41,13 @@ export const flatError = (original: HostTensor, reconstruction: HostTensor): num
   const [a, b] = [floats(original), floats(reconstruction)]
   return Array.from({ length: N }, (_, i) => {
     const ranges = localRange(a.subarray(i * C * H * W, (i + 1) * C * H * W), C, H, W)
-    const most = ranges.toSorted()[Math.ceil(ranges.length / 4) - 1]!
+    const most = ranges.toSorted()[Math.ceil(ranges.length / 4) - 1]
     let [sum, count] = [0, 0]
     for (const [p, range] of ranges.entries()) {
       if (range > most) continue
       for (let c = 0; c < C; c++) {
         const at = (i * C + c) * H * W + p
-        sum += (Math.max(-1, Math.min(1, b[at]!)) - a[at]!) ** 2
+        sum += (Math.max(-1, Math.min(1, b[at])) - a[at]) ** 2
       }
       count += C
     }

@@ -50,7 +50,7 @@ const isDrawn = (logY: boolean, [x, y]: readonly [number, number]): boolean =>
 
 /** The ends of a point's error bar: none without an error, and no lower one where a logarithmic axis has no place for it. */
 const barEnds = ({ points, errors }: Series, index: number, logY: boolean): number[] => {
-  const [[x, y], error] = [points[index]!, errors?.[index] ?? 0]
+  const [[x, y], error] = [points[index], errors?.[index] ?? 0]
   if (!(error > 0)) return []
   return [y - error, y + error].filter((end) => isDrawn(logY, [x, end]))
 }
@@ -143,7 +143,7 @@ const seriesSvg = (series: Series, index: number, frame: CurveFrame, logY: boole
   const bars = series.points.flatMap(([x, y], i) => {
     const ends = isDrawn(logY, [x, y]) ? barEnds(series, i, logY) : []
     if (ends.length === 0) return []
-    const from = ends.length === 2 ? frame.y(ends[0]!) : curveSize.height - curveSize.bottom
+    const from = ends.length === 2 ? frame.y(ends[0]) : curveSize.height - curveSize.bottom
     return [`<path class="error" d="M${pixel(frame.x(x))} ${pixel(from)}V${pixel(frame.y(ends.at(-1)!))}"/>`]
   })
   const density = drawn.length > curveSize.width ? ' dense' : ''

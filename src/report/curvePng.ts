@@ -31,7 +31,7 @@ const legendOf = ({ series }: Curve): readonly { readonly x: number; readonly ro
 const panel = (curve: Curve, x: number, y: number, head: number): string => {
   const legend = legendOf(curve).map(
     (at, i) =>
-      `<g class="s${i % seriesColours}"><text x="${at.x}" y="${titleHeight + 12 + at.row * rowHeight}">${escapeMarkup(curve.series[i]!.name)}</text></g>`,
+      `<g class="s${i % seriesColours}"><text x="${at.x}" y="${titleHeight + 12 + at.row * rowHeight}">${escapeMarkup(curve.series[i].name)}</text></g>`,
   )
   const plot = curveSvg(curve).replace(
     '<svg ',

@@ -34,9 +34,9 @@ export const ratesOf = ({
   const channels = new Float64Array(count * c)
   for (let at = 0; at < rateElements.length; at++) {
     const [n, channel, p] = [Math.floor(at / (c * h * w)), Math.floor(at / (h * w)) % c, at % (h * w)]
-    const bits = rateElements[at]! / Math.LN2
-    positions[n * h * w + p]! += bits
-    channels[n * c + channel]! += bits
+    const bits = rateElements[at] / Math.LN2
+    positions[n * h * w + p] += bits
+    channels[n * c + channel] += bits
   }
   return { positions, channels }
 }
@@ -55,7 +55,7 @@ const heat = (share: number): readonly number[] => {
   const at = Math.max(0, Math.min(1, share)) * (ramp.length - 1)
   const below = Math.min(ramp.length - 2, Math.floor(at))
   return [0, 1, 2].map((i) => {
-    const [from, to] = [ramp[below]![i]!, ramp[below + 1]![i]!]
+    const [from, to] = [ramp[below][i], ramp[below + 1][i]]
     return 2 * (from + (at - below) * (to - from)) - 1
   })
 }
@@ -94,11 +94,11 @@ export const rateMapsPng = (input: RateMapsInput, scale: number): Promise<Uint8A
     (n) =>
       drawn(one, (x, y) => {
         const p = Math.floor((y * h) / H) * w + Math.floor((x * w) / W)
-        return heat(positions[n * h * w + p]! / mostPosition)
+        return heat(positions[n * h * w + p] / mostPosition)
       }),
     (n) =>
       drawn(one, (x, y) => {
-        const share = channels[n * c + Math.floor((x * c) / W)]! / mostChannel
+        const share = channels[n * c + Math.floor((x * c) / W)] / mostChannel
         return H - y <= share * H ? heat(share) : white
       }),
   ]

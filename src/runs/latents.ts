@@ -112,7 +112,7 @@ export const openLatents = async (request: LatentsRequest): Promise<Latents> => 
         if (!(index >= 0 && index < request.count)) {
           throw new Error(`latents: there is no image ${index}; ask for 0 to ${request.count - 1}`)
         }
-        const { path, fd, entries, dataStart } = open[Math.floor(index / most)]!
+        const { path, fd, entries, dataStart } = open[Math.floor(index / most)]
         const { begin } = entries.get(mirrored ? 'mirrored' : 'z')!
         const row = new Uint8Array(rows.buffer, i * each * 4, each * 4)
         const position = dataStart + begin + (index % most) * each * 4

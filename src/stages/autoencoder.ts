@@ -47,14 +47,14 @@ const open = async (context: StageContext): Promise<OpenStage> => {
       return autoencoderFeeds(model, x, draw, encoderShareAt(stage1, step))
     },
     metrics: ({ priorNats, terminalNats, decoderNats, latentRms }) => ({
-      bitsPerPixel: (meanOf(priorNats!) + meanOf(terminalNats!)) / (pixels * Math.LN2),
-      decoderNatsPerPixel: meanOf(decoderNats!) / pixels,
+      bitsPerPixel: (meanOf(priorNats) + meanOf(terminalNats)) / (pixels * Math.LN2),
+      decoderNatsPerPixel: meanOf(decoderNats) / pixels,
       latentRms: rmsOf(latentRms),
     }),
     warning: ({ latentRms = 0, bitsPerPixel = 0 }, step) =>
       latentRms < collapsedRms ? collapseWarning(latentRms, bitsPerPixel, step) : null,
     inspect: async (weights, step) => ({
-      psnr: await reconstructShown(context, weights, { stage: 'stage1', step }),
+      psnr: await reconstructShown(context, weights, { stage: 'stage1', step, name: 'reconstructions' }),
     }),
     close: () => images.close(),
   }

@@ -1,4 +1,5 @@
 /** @file Stage 2: the base model trained on the frozen encoder's latents, which are kept on disk. */
+
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { batchPlan, plannedExamples, toNchw } from '../data/batches.ts'
@@ -14,6 +15,7 @@ import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor } from '../method/programs.ts'
 import { gridPng } from '../report/grid.ts'
 import { atTenths } from '../runs/events.ts'
+import { runFolders } from '../runs/files.ts'
 import { type Latents, openLatents } from '../runs/latents.ts'
 import { weightsFile } from '../runs/runDirectory.ts'
 import type { Weights } from '../train/frozen.ts'
@@ -61,7 +63,7 @@ const trainingLatents = (
       listen({ event: 'note', text: `stage2: encoding ${count} images, ${percent}%` })
   })
   return openLatents({
-    dir: join(isExported ? dir : run.stage1Directory, 'latents'),
+    dir: join(isExported ? dir : run.stage1Directory, runFolders.latents),
     key: `${encoderKey(run)} ${source.fingerprint}`,
     count,
     shape: batchShape(latentOf(run.model), 1).slice(1),
@@ -92,7 +94,7 @@ const sampleShown = async (
   })
   await generator.dispose()
   const images = await codec.decode(z0, config.seed, decoderSampler(config))
-  const path = join(dir, 'samples', `samples-${String(step).padStart(9, '0')}.png`)
+  const path = join(dir, runFolders.samples, `samples-${String(step).padStart(9, '0')}.png`)
   writeFileAtomic(path, await gridPng(images, shownPerRow, { scale: 2 }))
 }
 
@@ -115,7 +117,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
         part,
       })
     },
-    metrics: ({ baseNats }) => ({ baseNats: meanOf(baseNats!) }),
+    metrics: ({ baseNats }) => ({ baseNats: meanOf(baseNats) }),
     warning: () => null,
     inspect: async (weights, step) => {
       await sampleShown(context, { run, codec }, weights, step)

@@ -86,10 +86,14 @@ const open = async (context: StageContext): Promise<OpenStage> => {
       const z = await codec.encode(x, config.seed, step * batch + part.first)
       return feedsOf(model, x, z, { seed: config.seed, purpose: 'training', step, part })
     },
-    metrics: ({ decoderNats }) => ({ decoderNatsPerPixel: meanOf(decoderNats!) / pixels }),
+    metrics: ({ decoderNats }) => ({ decoderNatsPerPixel: meanOf(decoderNats) / pixels }),
     warning: () => null,
     inspect: async (weights, step) => ({
-      psnr: await reconstructShown(context, { ...run.autoencoder(), ...weights }, { stage: name, step }),
+      psnr: await reconstructShown(
+        context,
+        { ...run.autoencoder(), ...weights },
+        { stage: name, step, name: 'decoder' },
+      ),
     }),
     close: async () => {
       await images.close()

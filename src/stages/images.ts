@@ -1,4 +1,5 @@
 /** @file What stages that learn from images share: the images of a step, and reconstructions shown at intervals. */
+
 import { join } from 'node:path'
 import { batchPlan, openBatchReader } from '../data/batches.ts'
 import { countOf, type HostTensor } from '../engine/host/tensor.ts'
@@ -9,15 +10,16 @@ import { batchFor } from '../method/programs.ts'
 import { mean } from '../metrics/mean.ts'
 import { psnr } from '../metrics/psnr.ts'
 import { pairGrid } from '../report/grid.ts'
+import { runFolders } from '../runs/files.ts'
 import type { Weights } from '../train/frozen.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import type { StageContext } from './stage.ts'
 
-/** Reconstructs the shown images, draws them below the originals and returns their PSNR. @param at stage and step */
+/** Reconstructs the shown images, draws them below the originals and returns their PSNR. @param at stage, step, and the name of the drawing */
 export const reconstructShown = async (
   { config, model, runtime, dir, shown, listen }: StageContext,
   weights: Weights,
-  { stage, step }: { readonly stage: string; readonly step: number },
+  { stage, step, name }: Readonly<Record<'stage' | 'name', string>> & { readonly step: number },
 ): Promise<number> => {
   const codec = createCodec(runtime, model, weights, batchFor(countOf(shown), imageOf(model)))
   const z0 = codec.addNoise(await codec.encode(shown), config.seed)
@@ -25,7 +27,7 @@ export const reconstructShown = async (
   await codec.dispose()
   const meanPsnr = mean(psnr(shown, reconstructed))
   listen({ event: 'validation', stage, step, psnr: meanPsnr })
-  const path = join(dir, 'samples', `reconstructions-${String(step).padStart(9, '0')}.png`)
+  const path = join(dir, runFolders.samples, `${name}-${String(step).padStart(9, '0')}.png`)
   writeFileAtomic(path, await pairGrid(shown, reconstructed, 8, { scale: 2 }))
   return meanPsnr
 }

@@ -72,7 +72,7 @@ const flopsOf = (nodes: readonly Node[]): number => nodes.reduce((sum, n) => sum
 const forwardFlopsByNetwork = (objective: Objective): ReadonlyMap<string, number> => {
   const byNetwork = new Map<string, Node[]>()
   for (const node of nodesOf([traceLoss(objective)])) {
-    const network = node.scope.split('/')[0]!
+    const network = node.scope.split('/')[0]
     byNetwork.set(network, [...(byNetwork.get(network) ?? []), node])
   }
   return new Map([...byNetwork].map(([network, nodes]) => [network, flopsOf(nodes)]))

@@ -9,8 +9,11 @@ import type { Stage } from './stage.ts'
 /** All stages. */
 export const stages: readonly Stage[] = [autoencoder, decoderAlone, baseModel]
 
-/** Which stages to train: one by its flag, or all. */
+/** Which stages to train: one by its flag, all, or all that come before a model of latents is trained. */
 export type StageChoice = string
+
+/** The choice of all stages but those of the base model, as runs that share a stage 1 need them. */
+export const beforeBase: StageChoice = 'before base'
 
 /** Values of `--stage`. */
 export const stageFlags: readonly string[] = stages.map(({ flag }) => flag)
@@ -38,5 +41,8 @@ export const stageOf = (config: Config, given: string): Stage => {
 }
 
 /** The stages that a choice names. */
-export const chosenStages = (choice: StageChoice): readonly Stage[] =>
-  choice === 'all' ? stages : [stageCalled(choice)]
+export const chosenStages = (choice: StageChoice): readonly Stage[] => {
+  if (choice === 'all') return stages
+  if (choice === beforeBase) return stages.filter(({ networks }) => !networks.includes('base'))
+  return [stageCalled(choice)]
+}

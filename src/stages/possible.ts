@@ -1,4 +1,5 @@
 /** @file Settings that are valid one by one but impossible together, found before anything is read or written. */
+
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
@@ -8,6 +9,7 @@ import { input, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec } from '../engine/nn/params.ts'
 import { imageChannels } from '../method/networks/shapes.ts'
 import { partsOfVariant } from '../method/variants.ts'
+import { runFolders } from '../runs/files.ts'
 import { expectSameRun } from '../runs/runDirectory.ts'
 import type { Objective } from '../train/objective.ts'
 import { stages, stagesOf } from './list.ts'
@@ -128,7 +130,7 @@ export const expectRunnable = <Run extends PlannedRun>(
   for (const run of runs) {
     const { dir, config } = run
     const done = isDone(run)
-    if (done || existsSync(join(dir, 'checkpoints'))) expectSameRun(dir, config)
+    if (done || existsSync(join(dir, runFolders.checkpoints))) expectSameRun(dir, config)
     if (done) continue
     const { path } = config.data
     try {

@@ -1,12 +1,13 @@
 /** @file report.html of a run: the figures, curves, reconstructions beside originals, samples per class, settings. */
+
 import { join } from 'node:path'
 import { showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-
 import { writeFileAtomic } from '../files/atomic.ts'
 import { type Evaluation, measuredEntries } from '../metrics/figures.ts'
 import type { Curve } from '../report/curve.ts'
 import { renderReport, type SummaryItem } from '../report/html.ts'
+import { runFiles } from '../runs/files.ts'
 import { type MetricRecord, readMetrics } from '../runs/metrics.ts'
 import type { RunInfo } from '../runs/runDirectory.ts'
 import { generatesByClass } from '../use/facts.ts'
@@ -78,7 +79,7 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
 /** Writes report.html and returns its path. */
 export const writeReport = (dir: string, parts: ReportParts): string => {
   const { config, info, evaluation, reconstructionsPng, samplesPng } = parts
-  const records = readMetrics(join(dir, 'metrics.jsonl'))
+  const records = readMetrics(join(dir, runFiles.metrics))
   const { generator, kind, steps, guidance } = config.sampler
   const byClass = generatesByClass(config, info.classes.length)
   const rows = byClass ? `One row per class, guidance ${guidance}.` : 'Drawn without classes.'
@@ -118,7 +119,7 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
       { heading: 'Settings', settings: showConfig(config) },
     ],
   })
-  const path = join(dir, 'report.html')
+  const path = join(dir, runFiles.report)
   writeFileAtomic(path, html)
   return path
 }

@@ -1,8 +1,10 @@
 /** @file Trains one stage of a run: builds or resumes its state, drives the loop, logs, saves. Every stage is trained by this. */
+
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { initialParams } from '../engine/nn/params.ts'
 import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from '../runs/checkpoint.ts'
+import { runFiles, runFolders } from '../runs/files.ts'
 import { openMetrics } from '../runs/metrics.ts'
 import { openEvents } from '../runs/tensorboard.ts'
 import { type StepReport, trainLoop } from '../train/loop.ts'
@@ -31,9 +33,9 @@ const averager = () => {
 
 /** Writes the metrics of a stage's steps to the run's log and to TensorBoard's. */
 const openLog = (dir: string, stage: string, from: number) => {
-  const metrics = openMetrics(join(dir, 'metrics.jsonl'), { stage, step: from })
+  const metrics = openMetrics(join(dir, runFiles.metrics), { stage, step: from })
   // A directory for each stage: a resume of one makes TensorBoard forget steps of everything in its directory.
-  const events = openEvents(join(dir, 'tensorboard', stage), { firstStep: from + 1 })
+  const events = openEvents(join(dir, runFolders.tensorboard, stage), { firstStep: from + 1 })
   return {
     record: (step: number, values: Readonly<Record<string, number>>): void => {
       metrics.append({ stage, step, ...values })

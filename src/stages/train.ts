@@ -14,6 +14,7 @@ import { partsOfVariant } from '../method/variants.ts'
 import type { Evaluation } from '../metrics/figures.ts'
 import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
+import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
 import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
 import { choicesOf, gridFacts } from '../use/facts.ts'
@@ -22,7 +23,7 @@ import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '..
 import { openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
-import { chosenStages, type StageChoice, stageCalled, stages } from './list.ts'
+import { chosenStages, type StageChoice, stages } from './list.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import { runStage } from './runStage.ts'
@@ -67,7 +68,7 @@ const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8
   })
   const labels = choicesOf(run).map(({ name }) => name)
   const png = await gridPng(images, samplesPerRow, { scale: visibleScale(images), labels })
-  writeFileAtomic(join(dir, 'samples', 'samples.png'), png)
+  writeFileAtomic(join(dir, runFolders.samples, 'samples.png'), png)
   return png
 }
 
@@ -94,7 +95,7 @@ const reconstructHeldOut = async (
   const originals = stacked(kept.map(({ original }) => original))
   const reconstructions = stacked(kept.map(({ reconstruction }) => reconstruction))
   const png = await pairGrid(originals, reconstructions, 10, { scale: visibleScale(originals) })
-  writeFileAtomic(join(dir, 'samples', 'reconstructions.png'), png)
+  writeFileAtomic(join(dir, runFolders.samples, 'reconstructions.png'), png)
   return { figures, png }
 }
 
@@ -182,7 +183,7 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   const started = performance.now()
   const dir = resolve(request.dir)
   prepareRun(dir, config)
-  mkdirSync(join(dir, 'samples'), { recursive: true })
+  mkdirSync(join(dir, runFolders.samples), { recursive: true })
   const { data, info } = await openData(dir, config, listen)
   expectFinishedStage1(openRun(dir, runtime), dir)
   const context: StageContext = {
@@ -197,7 +198,7 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
     signal,
   }
   const chosen = chosenStages(request.stage)
-  if (request.stage !== 'all' && !stageCalled(request.stage).applies(config))
+  if (chosen.length === 1 && !chosen[0].applies(config))
     listen({
       event: 'warning',
       text: `--stage ${request.stage}: this configuration has no such stage, nothing is trained`,

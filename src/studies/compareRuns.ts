@@ -133,7 +133,7 @@ export const compareRuns = (paths: readonly string[], sweep: Sweep | null = null
       return [[name, { mean, error: values.length > 1 ? error : 0 }] as const]
     })
     return {
-      values: new Map(keys.map((key) => [key, settingOf(group[0]!.settings, key)])),
+      values: new Map(keys.map((key) => [key, settingOf(group[0].settings, key)])),
       runs: group.length,
       figures: new Map(figures),
     }

@@ -138,7 +138,7 @@ const bySetting = (runs: readonly MeasuredRun[]): MeasuredSetting[] => {
     .map(([key, same]) => {
       const [lossFactor, bias] = JSON.parse(key) as [number, number]
       const { mean, error } = meanAndError(same.map(({ bitsPerPixel }) => bitsPerPixel))
-      const standardError = same.length > 1 ? error : same[0]!.error
+      const standardError = same.length > 1 ? error : same[0].error
       return {
         lossFactor,
         bias,

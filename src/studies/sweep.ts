@@ -9,7 +9,7 @@ import { isMeasuredAs } from '../measure/quality.ts'
 import type { Listener } from '../runs/events.ts'
 import { qualityIn, writeQuality } from '../runs/results.ts'
 import { expectSameRun, readRunInfo } from '../runs/runDirectory.ts'
-import type { StageChoice } from '../stages/list.ts'
+import { beforeBase, type StageChoice } from '../stages/list.ts'
 import { expectRunnable } from '../stages/possible.ts'
 import { train } from '../stages/train.ts'
 import { configGuidance } from '../use/samplers.ts'
@@ -50,7 +50,7 @@ export const sweepRuns = (sweep: Sweep, config: Config, dir: string): SweepRun[]
       const armConfig = applySettings(common, [...arm.set, `seed=${seed}`])
       if (sweep.bases.length === 0) return [{ dir: own, config: armConfig, stage: 'all' }]
       return [
-        { dir: own, config: armConfig, stage: '1' },
+        { dir: own, config: armConfig, stage: beforeBase },
         ...sweep.bases.map((base): SweepRun => {
           const below = join(own, armFolder(base.name))
           const from = `train.stage1.from=${JSON.stringify(relative(below, own))}`

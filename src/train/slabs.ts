@@ -51,7 +51,7 @@ export const unpackSlab = (slab: Slab, value: Value): ReadonlyMap<string, Value>
     0,
     slab.entries.map(({ shape }) => sizeOf(shape)),
   )
-  return new Map(slab.entries.map(({ path, shape }, i) => [path, reshape(parts[i]!, shape)]))
+  return new Map(slab.entries.map(({ path, shape }, i) => [path, reshape(parts[i], shape)]))
 }
 
 /** The slab value [size] of its tensors, by path. */

@@ -62,9 +62,9 @@ const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
     used.length === 0
       ? inRows(evenly(sheetColumns ** 2, source.count)).map((picked) => ({ picked, label: '' }))
       : evenly(sheetRows, used.length).map((row) => {
-          const { members, label } = used[row]!
-          const picked = evenly(sheetColumns, members.length).map((k) => members[k]!)
-          return { picked, label: source.classes[label]! }
+          const { members, label } = used[row]
+          const picked = evenly(sheetColumns, members.length).map((k) => members[k])
+          return { picked, label: source.classes[label] }
         })
   const { size } = source
   const side = Math.min(size, largestTile)
@@ -102,8 +102,8 @@ export const describeData = async (
       validation: validation.count,
       classes: train.classes.map((name, label) => ({
         name,
-        train: counts[0]![label]!.length,
-        validation: counts[1]![label]!.length,
+        train: counts[0][label].length,
+        validation: counts[1][label].length,
       })),
       caption: train.caption(0),
       skipped: skipped.length,

@@ -1,4 +1,5 @@
 /** @file A run as a model to hand on: averaged weights in half precision, configuration, figures and a card. */
+
 import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -9,7 +10,7 @@ import type { HostTensor } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { writeSafetensors } from '../files/safetensors.ts'
-import { runFiles } from '../runs/files.ts'
+import { runFiles, runFolders } from '../runs/files.ts'
 import { evaluationIn, qualityIn } from '../runs/results.ts'
 import { stage1Of, weightsFile, writeRunInfo } from '../runs/runDirectory.ts'
 import { openRun } from './openRun.ts'
@@ -93,7 +94,7 @@ export const exportRun = (
   runtime: Runtime,
   licence = 'not stated',
 ): ExportedRun => {
-  if (resolve(out) === resolve(dir) || existsSync(join(out, 'checkpoints'))) {
+  if (resolve(out) === resolve(dir) || existsSync(join(out, runFolders.checkpoints))) {
     throw new ConfigError(`${out}: it holds a run, which an export would overwrite; give another --out`)
   }
   const run = openRun(dir, runtime)

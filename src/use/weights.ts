@@ -9,7 +9,7 @@ import type { Weights } from '../train/frozen.ts'
 import { averagesIn, isAverageOf } from '../train/state.ts'
 
 /** The network of a parameter: the first part of its path. */
-const networkOf = (path: string): string => path.split('.')[0]!
+const networkOf = (path: string): string => path.split('.')[0]
 
 /** Where a network's weights are: the newest checkpoint of the last stage that trained it. */
 const checkpointOf = (dir: string, network: string): ReturnType<typeof latestCheckpoint> => {

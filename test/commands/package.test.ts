@@ -47,9 +47,9 @@ describe('bin/ul.mjs', () => {
 describe('README', () => {
   it('the example of the graph runs and prints what it says', () => {
     const readme = readFileSync(join(root, 'README.md'), 'utf8')
-    const code = readme.split('```ts\n').map((block) => block.split('```')[0]!)
+    const code = readme.split('```ts\n').map((block) => block.split('```')[0])
     const example = code.find((block) => block.includes('unified-latents/ops'))!
-    const said = /console\.log\(.*\/\/ (.*)/.exec(example)![1]!
+    const said = /console\.log\(.*\/\/ (.*)/.exec(example)![1]
     const { stdout, stderr } = node(['--input-type=module', '--eval', example], root)
     expect([stdout, stderr]).toEqual([`${said}\n`, ''])
   })

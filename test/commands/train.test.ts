@@ -64,7 +64,7 @@ const notes = (lines: readonly JsonLine[]): unknown[] =>
   lines.filter(({ event }) => event === 'note').map(({ text }) => text)
 
 const bytes = (tensors: ReturnType<typeof tensorsOf>, name: string): Buffer => {
-  const { data } = tensors[name]!
+  const { data } = tensors[name]
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
 }
 
@@ -117,7 +117,7 @@ describe('ul train', () => {
     for (const stage of ['stage1', 'stage2']) {
       const events = readdirSync(join(unbrokenRun, 'tensorboard', stage))
       expect(events).toEqual([expect.stringMatching(/^events\.out\.tfevents\./)])
-      expect(statSync(join(unbrokenRun, 'tensorboard', stage, events[0]!)).size).toBeGreaterThan(1000)
+      expect(statSync(join(unbrokenRun, 'tensorboard', stage, events[0])).size).toBeGreaterThan(1000)
     }
     expect(readdirSync(join(unbrokenRun, 'checkpoints')).sort()).toEqual(
       ['stage1', 'stage2'].flatMap((s) => [`${s}-000000010`, `${s}-000000020`]),
@@ -132,7 +132,7 @@ describe('ul train', () => {
   it('writes a report that loads nothing from elsewhere', () => {
     const html = readFileSync(join(unbrokenRun, 'report.html'), 'utf8')
     expect(html.slice(0, 15)).toBe('<!DOCTYPE html>')
-    const loads = [...html.matchAll(/\b(?:src|href|srcset|data|action)\s*=\s*"([^"]*)"/g)].map((m) => m[1]!)
+    const loads = [...html.matchAll(/\b(?:src|href|srcset|data|action)\s*=\s*"([^"]*)"/g)].map((m) => m[1])
     expect(loads.length).toBeGreaterThanOrEqual(2)
     for (const url of loads) expect(url.slice(0, 40)).toMatch(/^(data:image\/png;base64,|#)/)
     expect(html.match(/<script|<link|<iframe|@import|url\(\s*['"]?(https?:)?\/\//i)).toBeNull()
@@ -192,13 +192,13 @@ describe('the same command again', () => {
     const run = inWork('damaged')
     cpSync(unbrokenRun, run, { recursive: true })
     const [one, two] = ['stage1', 'stage2'].map((stage) => checkpointOf(run, stage, tinySteps))
-    const weights = join(one!, 'state.safetensors')
+    const weights = join(one, 'state.safetensors')
     truncateSync(weights, statSync(weights).size - 1000)
-    rmSync(join(two!, 'state.json'))
+    rmSync(join(two, 'state.json'))
     const lines = await resumed(run)
     const warnings = lines.filter(({ event }) => event === 'warning').map(({ text }) => String(text))
-    expect(warnings.filter((text) => text.includes(one!))).toHaveLength(1)
-    expect(warnings.filter((text) => text.includes(two!))).toHaveLength(1)
+    expect(warnings.filter((text) => text.includes(one))).toHaveLength(1)
+    expect(warnings.filter((text) => text.includes(two))).toHaveLength(1)
     expect(notes(lines)).toContain('stage1: resuming after step 10')
     expect(notes(lines)).toContain('stage2: resuming after step 10')
     expect(differingTensors(run, unbrokenRun)).toEqual([])

@@ -114,7 +114,7 @@ export const sentenceOf = async (code: number, args: readonly string[]): Promise
   const lines = finished.stderr.trimEnd().split('\n')
   expect(lines, finished.stderr).toHaveLength(1)
   expect(lines[0]).toMatch(/^ul: \S/)
-  return lines[0]!.slice('ul: '.length)
+  return lines[0].slice('ul: '.length)
 }
 
 /** Discs and stripes of twelve kinds each, 16×16. */
@@ -180,7 +180,7 @@ export const differingTensors = (a: string, b: string): string[] =>
     const [x, y] = [tensorsOf(a, stage, tinySteps), tensorsOf(b, stage, tinySteps)]
     expect(Object.keys(x).length).toBeGreaterThan(20)
     expect(Object.keys(x)).toEqual(Object.keys(y))
-    return Object.keys(x).filter((name) => Buffer.compare(bytesOf(x[name]!), bytesOf(y[name]!)) !== 0)
+    return Object.keys(x).filter((name) => Buffer.compare(bytesOf(x[name]), bytesOf(y[name])) !== 0)
   })
 
 /** metrics.jsonl without what depends on the clock. */

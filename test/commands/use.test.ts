@@ -64,12 +64,12 @@ const tileStep = 16 * scale + gap
 
 /** PSNR of bytes. */
 const psnrOf = (a: Buffer, b: Buffer): number => {
-  const squares = a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0)
+  const squares = a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0)
   return 10 * Math.log10(255 ** 2 / (squares / a.length))
 }
 
 const largestDifference = (a: Buffer, b: Buffer): number =>
-  a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
+  a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0)
 
 describe('ul sample', () => {
   it('writes a grid that depends on seed, class and position alone', async () => {
@@ -122,9 +122,9 @@ describe('ul reconstruct', () => {
     const grid = await rawOf(out)
     for (let i = 0; i < 8; i++) {
       const original = tileOf(grid, i * tileStep, 0)
-      expect(original.equals((await rawOf(String(each[i]!.file))).pixels)).toBe(true)
+      expect(original.equals((await rawOf(String(each[i].file))).pixels)).toBe(true)
       // Eight bits of the drawn image against the float32 of the figure.
-      expect(psnrOf(original, tileOf(grid, i * tileStep, tileStep))).toBeCloseTo(Number(each[i]!.psnr), 1)
+      expect(psnrOf(original, tileOf(grid, i * tileStep, tileStep))).toBeCloseTo(Number(each[i].psnr), 1)
     }
   })
 
@@ -181,13 +181,13 @@ describe('ul encode', () => {
   it('writes clean latents, noisy latents z0 = α·z + σ·ε, and the names', async () => {
     const { tensors, metadata } = stored()
     expect(Object.keys(tensors).sort()).toEqual(['z', 'z0'])
-    expect(tensors.z!.shape).toEqual([12, 8, 4, 4])
-    expect(tensors.z0!.shape).toEqual([12, 8, 4, 4])
-    expect(JSON.parse(metadata.files!)).toHaveLength(12)
+    expect(tensors.z.shape).toEqual([12, 8, 4, 4])
+    expect(tensors.z0.shape).toEqual([12, 8, 4, 4])
+    expect(JSON.parse(metadata.files)).toHaveLength(12)
     expect(metadata.logSnr0).toBe('5')
-    const [z, z0] = [floats(tensors.z!), floats(tensors.z0!)]
+    const [z, z0] = [floats(tensors.z), floats(tensors.z0)]
     const [alpha, sigma] = [Math.sqrt(1 / (1 + Math.exp(-5))), Math.sqrt(1 / (1 + Math.exp(5)))]
-    const eps = z0.map((value, i) => (value - alpha * z[i]!) / sigma)
+    const eps = z0.map((value, i) => (value - alpha * z[i]) / sigma)
     const mean = eps.reduce((a, b) => a + b, 0) / eps.length
     const variance = eps.reduce((sum, e) => sum + (e - mean) ** 2, 0) / eps.length
     expect(Math.abs(mean)).toBeLessThan(0.1)
@@ -218,19 +218,19 @@ describe('ul decode', () => {
     const grid = await rawOf(out)
     for (let i = 0; i < 12; i++) {
       const top = Math.floor(i / 8) * (2 * tileStep + 2 * gap) + tileStep
-      expect(tileOf(grid, (i % 8) * tileStep, top).equals(decoded[i]!), `image ${i}`).toBe(true)
+      expect(tileOf(grid, (i % 8) * tileStep, top).equals(decoded[i]), `image ${i}`).toBe(true)
     }
   })
 
   it('of clean latents adds the noise that encode would have added', async () => {
     const clean = inWork('clean.safetensors')
-    writeSafetensors(clean, { z: stored().tensors.z! })
+    writeSafetensors(clean, { z: stored().tensors.z })
     const [a, b] = [
       await decodeInto(clean, inWork('from-clean'), '--seed', '5'),
       await decodeInto(latents, inWork('from-noisy'), '--seed', '5'),
     ]
     expect(a).toHaveLength(12)
-    for (const [i, pixels] of a.entries()) expect(pixels.equals(b[i]!)).toBe(true)
+    for (const [i, pixels] of a.entries()) expect(pixels.equals(b[i])).toBe(true)
   })
 
   it.each<[string, Record<string, HostTensor>, RegExp]>([
@@ -303,10 +303,10 @@ describe('ul evaluate', () => {
     const [done] = await jsonOf(['evaluate', run])
     const trained = JSON.parse(readFileSync(join(run, 'evaluation.json'), 'utf8'))
     for (const figure of ['count', 'psnr', 'gridPsnr', 'latentRms']) {
-      expect(done![figure], figure).toEqual(trained[figure])
+      expect(done[figure], figure).toEqual(trained[figure])
     }
     // Times and noises are drawn more often here than at the end of training.
-    const { mean } = done!.bitsPerPixel as { mean: number }
+    const { mean } = done.bitsPerPixel as { mean: number }
     expect(mean / trained.bitsPerPixel.mean).toBeGreaterThan(0.3)
     expect(mean / trained.bitsPerPixel.mean).toBeLessThan(3)
   })
@@ -323,7 +323,7 @@ describe('ul info', () => {
         if (network !== undefined) counted[network] = (counted[network] ?? 0) + data.length
       }
     }
-    const networks = info!.networks as { network: string; parameters: number }[]
+    const networks = info.networks as { network: string; parameters: number }[]
     expect(Object.fromEntries(networks.map((n) => [n.network, n.parameters]))).toEqual(counted)
   })
 
@@ -339,11 +339,11 @@ describe('ul profile', () => {
     const finished = await ul(['profile', run, '--steps', '1', '--json'])
     const [done] = jsonLines(finished)
     for (const table of ['byOperator', 'byLayer', 'byOp']) {
-      const rows = done![table] as { share: number; milliseconds: number }[]
+      const rows = done[table] as { share: number; milliseconds: number }[]
       expect(rows.length).toBeGreaterThan(3)
       expect(rows.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9)
       const time = rows.reduce((sum, { milliseconds }) => sum + milliseconds, 0)
-      expect(time / Number(done!.kernelMilliseconds)).toBeCloseTo(1, 9)
+      expect(time / Number(done.kernelMilliseconds)).toBeCloseTo(1, 9)
     }
   })
 })
@@ -353,7 +353,7 @@ describe('ul export', () => {
     const out = inWork('model')
     const [done] = await jsonOf(['export', run, '--out', out])
     expect(done).toMatchObject({ event: 'done', path: join(out, 'weights.safetensors') })
-    expect(done!.bytes).toBeGreaterThan(2 * Number(done!.parameters))
+    expect(done.bytes).toBeGreaterThan(2 * Number(done.parameters))
     const draw = async (from: string): Promise<Buffer> => {
       await jsonOf(['sample', from, '-n', '1', '--out', inWork('one.png')])
       return (await rawOf(inWork('one.png'))).pixels
@@ -384,21 +384,21 @@ describe('ul evaluate --samples and ul report', () => {
       reconstruction: done.reconstruction,
       generation: done.generation,
     })
-    expect(done.generation!.frechet).toBeGreaterThan(0)
+    expect(done.generation.frechet).toBeGreaterThan(0)
     const [page, csv, png] = ['page.html', 'table.csv', 'curves.png'].map((name) => inWork(name))
-    const asked = ['report', run, '--out', page!, '--csv', csv!, '--png', png!]
+    const asked = ['report', run, '--out', page, '--csv', csv, '--png', png]
     const { code, stdout, stderr } = await ul(asked)
     expect([code, stderr]).toEqual([0, `written: ${page}, ${csv}, ${png}\n`])
     const [line] = await jsonOf(asked)
     expect(line).toMatchObject({ event: 'done', out: page, csv, png, rows: [{ runs: 1 }] })
-    const [row] = line!.rows as Record<string, { mean: number }>[]
-    expect(row!.gFD!.mean).toBe(done.generation!.frechet)
-    const head = stdout.split('\n')[0]!.slice(2, -2).split(' | ')
-    const cells = readFileSync(csv!, 'utf8').split('\n')[1]!.split(',')
-    const column = readFileSync(csv!, 'utf8').split('\n')[0]!.split(',').indexOf('gFD')
-    expect(Number(cells[column])).toBe(done.generation!.frechet)
+    const [row] = line.rows as Record<string, { mean: number }>[]
+    expect(row.gFD.mean).toBe(done.generation.frechet)
+    const head = stdout.split('\n')[0].slice(2, -2).split(' | ')
+    const cells = readFileSync(csv, 'utf8').split('\n')[1].split(',')
+    const column = readFileSync(csv, 'utf8').split('\n')[0].split(',').indexOf('gFD')
+    expect(Number(cells[column])).toBe(done.generation.frechet)
     expect(head).toContain('gFD')
-    expect(readFileSync(page!, 'utf8')).toContain('quarters: 12 features')
+    expect(readFileSync(page, 'utf8')).toContain('quarters: 12 features')
     expect((await sharp(png).metadata()).format).toBe('png')
   })
 

@@ -315,7 +315,7 @@ describe('npy', () => {
     const { skipped, train } = await open('npy', folder)
     expect(train.count).toBe(1)
     expect(skipped.map(({ file }) => file)).toEqual(['images/1', 'images/2'])
-    expect(skipped[0]!.reason).toMatch(/value 2 at byte \d+ of .*images\.npy is not from 0 to 1/)
+    expect(skipped[0].reason).toMatch(/value 2 at byte \d+ of .*images\.npy is not from 0 to 1/)
   })
 
   test.each([

@@ -111,8 +111,8 @@ export const differences = (
   wrt.map((v) => {
     const { shape, data } = feeds.get(v)!
     const moved = (i: number, by: number): number => {
-      const shifted = new Map(feeds).set(v, { shape, data: data.with(i, data[i]! + by) })
-      return evaluate([value], shifted)[0]!.data[0]!
+      const shifted = new Map(feeds).set(v, { shape, data: data.with(i, data[i] + by) })
+      return evaluate([value], shifted)[0].data[0]
     }
     return { shape, data: data.map((_, i) => (moved(i, step) - moved(i, -step)) / (2 * step)) }
   })
@@ -126,7 +126,7 @@ export const errorOf = (actual: RefTensor, expected: RefTensor): number => {
   let difference = 0
   let size = 1e-3
   for (const [i, x] of expected.data.entries()) {
-    const d = Math.abs(actual.data[i]! - x)
+    const d = Math.abs(actual.data[i] - x)
     difference = Number.isNaN(d) ? Number.POSITIVE_INFINITY : Math.max(difference, d)
     size = Math.max(size, Math.abs(x))
   }

@@ -23,7 +23,7 @@ const run = (
   runOrt(
     trace('composite', feeds, (inputs) => ({ y: body(inputs) })),
     feeds,
-  ).then((results) => results.y!)
+  ).then((results) => results.y)
 
 const draw = (name: string, ...shapes: readonly (readonly number[])[]): HostTensor[] =>
   drawInputs(
@@ -63,7 +63,7 @@ describe('composites', () => {
         }
       }
     }
-    expectValues(await run({ q, k, v }, (x) => attention(x.q!, x.k!, x.v!)), [1, 2, N, e], expected)
+    expectValues(await run({ q, k, v }, (x) => attention(x.q, x.k, x.v)), [1, 2, N, e], expected)
   })
 
   it('groupNorm normalises each group of channels of each image', async () => {
@@ -74,7 +74,7 @@ describe('composites', () => {
       const variance = part.reduce((a, b) => a + (b - mean) ** 2, 0) / 12
       return part.map((v) => (v - mean) / Math.sqrt(variance + 0.01))
     })
-    expectValues(await run({ x }, (i) => groupNorm(i.x!, 2, 0.01)), [2, 4, 3, 2], expected)
+    expectValues(await run({ x }, (i) => groupNorm(i.x, 2, 0.01)), [2, 4, 3, 2], expected)
   })
 
   it('linear adds a bias row or a residual of the result’s shape', async () => {
@@ -83,28 +83,24 @@ describe('composites', () => {
     const bias = float32([3], [10, 20, 30])
     const residual = float32([2, 1, 3], [1, 2, 3, 4, 5, 6])
     const product = [5, 2, -1, 11, 4, -3]
-    expectValues(await run({ x, w }, (i) => linear(i.x!, i.w!)), [2, 1, 3], product)
-    const withBias = product.map((p, i) => p + [10, 20, 30][i % 3]!)
-    expectValues(await run({ x, w, bias }, (i) => linear(i.x!, i.w!, i.bias)), [2, 1, 3], withBias)
+    expectValues(await run({ x, w }, (i) => linear(i.x, i.w)), [2, 1, 3], product)
+    const withBias = product.map((p, i) => p + [10, 20, 30][i % 3])
+    expectValues(await run({ x, w, bias }, (i) => linear(i.x, i.w, i.bias)), [2, 1, 3], withBias)
     const withResidual = product.map((p, i) => p + i + 1)
-    expectValues(
-      await run({ x, w, residual }, (i) => linear(i.x!, i.w!, i.residual)),
-      [2, 1, 3],
-      withResidual,
-    )
+    expectValues(await run({ x, w, residual }, (i) => linear(i.x, i.w, i.residual)), [2, 1, 3], withResidual)
   })
 
   it('gelu has the published values of x·Φ(x)', async () => {
     const x = float32([4], [-1, 0, 1, 2])
     const y = [-0.15865525393, 0, 0.84134474607, 1.9544997361]
-    expectValues(await run({ x }, (i) => gelu(i.x!)), [4], y)
+    expectValues(await run({ x }, (i) => gelu(i.x)), [4], y)
   })
 
   it('reduceMean divides by the number of elements it sums', async () => {
     const x = float32([2, 3], [1, 2, 3, 5, 7, 9])
-    expectValues(await run({ x }, (i) => reduceMean(i.x!, [-1])), [2], [2, 7])
-    expectValues(await run({ x }, (i) => reduceMean(i.x!, [0], true)), [1, 3], [3, 4.5, 6])
-    expectValues(await run({ x }, (i) => reduceMean(i.x!)), [], [4.5])
+    expectValues(await run({ x }, (i) => reduceMean(i.x, [-1])), [2], [2, 7])
+    expectValues(await run({ x }, (i) => reduceMean(i.x, [0], true)), [1, 3], [3, 4.5, 6])
+    expectValues(await run({ x }, (i) => reduceMean(i.x)), [], [4.5])
   })
 })
 
@@ -117,10 +113,10 @@ it('the kernel gradient of a large batch, taken in groups, is the sum over its e
   }) as [HostTensor, HostTensor]
   const op = convOps.find(({ name }) => name === 'convKernelGrad')!
   const gradientOf = (v: Value, w: Value): Value => apply(op, [v, w], [3, 3])
-  const whole = await run({ x, d }, (inputs) => gradientOf(inputs.x!, inputs.d!))
+  const whole = await run({ x, d }, (inputs) => gradientOf(inputs.x, inputs.d))
   const apart = await run({ x, d }, (inputs) => {
     const of = (v: Value, b: number): Value => slice(v, 0, b, b + 1)
-    const each = Array.from({ length: B }, (_, b) => gradientOf(of(inputs.x!, b), of(inputs.d!, b)))
+    const each = Array.from({ length: B }, (_, b) => gradientOf(of(inputs.x, b), of(inputs.d, b)))
     return each.reduce((a, b) => add(a, b))
   })
   expect(whole.shape).toEqual([O, C, 3, 3])
@@ -131,7 +127,7 @@ describe('dropout', () => {
   const shape = [64, 128]
   const size = 64 * 128
   const uniform = (seed: number, site: string): Promise<RefTensor> =>
-    run({ seed: int32([], [seed]) }, (i) => seededUniform({ seed: i.seed! }, site, shape))
+    run({ seed: int32([], [seed]) }, (i) => seededUniform({ seed: i.seed }, site, shape))
 
   it('draws uniform numbers: mean 1/2, variance 1/12, flat deciles, no correlation of neighbours', async () => {
     const { data } = await uniform(3, 'decoder/0')
@@ -143,11 +139,11 @@ describe('dropout', () => {
     expect(Math.abs(mean(centred))).toBeLessThan(5 * Math.sqrt(1 / 12 / size))
     expect(Math.abs(mean(centred.map((u) => u * u)) - 1 / 12)).toBeLessThan(5 * Math.sqrt(1 / 180 / size))
     for (const lag of [1, 2, 127, 128, 129, 256]) {
-      const products = centred.subarray(lag).map((u, i) => u * centred[i]!)
+      const products = centred.subarray(lag).map((u, i) => u * centred[i])
       expect(Math.abs(mean(products))).toBeLessThan(5 / 12 / Math.sqrt(size))
     }
     const counts = new Array<number>(10).fill(0)
-    for (const u of data) counts[Math.min(9, Math.floor(u * 10))]!++
+    for (const u of data) counts[Math.min(9, Math.floor(u * 10))]++
     for (const n of counts) expect(Math.abs(n - size / 10)).toBeLessThan(5 * Math.sqrt(size * 0.09))
   })
 
@@ -158,16 +154,16 @@ describe('dropout', () => {
       uniform(4, 'decoder/0'),
       uniform(3, 'decoder/1'),
     ])
-    expect(again!.data).toEqual(a!.data)
+    expect(again.data).toEqual(a.data)
     for (const b of others) {
-      const products = a!.data.map((u, i) => (u - 0.5) * (b.data[i]! - 0.5))
+      const products = a.data.map((u, i) => (u - 0.5) * (b.data[i] - 0.5))
       expect(Math.abs(products.reduce((s, p) => s + p, 0) / size)).toBeLessThan(5 / 12 / Math.sqrt(size))
     }
   })
 
   it('zeroes the given share and scales the rest so that the mean stays', async () => {
     const feeds = { x: float32([4096], new Float32Array(4096).fill(2)), seed: int32([], [11]) }
-    const { data } = await run(feeds, (i) => dropout(i.x!, 0.25, { seed: i.seed! }, 'site'))
+    const { data } = await run(feeds, (i) => dropout(i.x, 0.25, { seed: i.seed }, 'site'))
     const kept = data.filter((v) => v !== 0)
     expect(Math.abs(kept.length - 0.75 * 4096)).toBeLessThan(5 * Math.sqrt(4096 * 0.25 * 0.75))
     for (const v of kept) expect(v).toBeCloseTo(2 / 0.75, 5)

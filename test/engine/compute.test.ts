@@ -38,10 +38,10 @@ const network = trace(
   'network',
   Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { shape }])),
   ({ x, w, m, b }) => {
-    const maps = conv2d(x!, w!)
-    const mixed = attention(maps, maps, linear(maps, m!, b!))
-    const [dw, dm] = gradient(reduceSum(mul(mixed, b!)), [w!, m!])
-    return { mixed, dw: dw!, dm: dm! }
+    const maps = conv2d(x, w)
+    const mixed = attention(maps, maps, linear(maps, m, b))
+    const [dw, dm] = gradient(reduceSum(mul(mixed, b)), [w, m])
+    return { mixed, dw: dw, dm: dm }
   },
 )
 
@@ -54,22 +54,20 @@ describe('float16 products', () => {
     const { node: nodes, initializer } = fromBinary(ModelProtoSchema, bytes).graph!
     const constants = new Set(initializer.map(({ name }) => name))
     const casts = nodes.filter(({ opType }) => opType === 'Cast')
-    const castTo = (node: NodeProto): number => Number(node.attribute[0]!.i)
-    const halves = new Set(casts.filter((node) => castTo(node) === half).map((node) => node.output[0]!))
-    const back = new Map(casts.filter((node) => castTo(node) === float).map((node) => [node.input[0]!, node]))
+    const castTo = (node: NodeProto): number => Number(node.attribute[0].i)
+    const halves = new Set(casts.filter((node) => castTo(node) === half).map((node) => node.output[0]))
+    const back = new Map(casts.filter((node) => castTo(node) === float).map((node) => [node.input[0], node]))
     const multiplied = nodes.filter(({ opType }) => products.includes(opType))
     // Summing over the batch by a product with ones and turning taps by a permutation stay exact.
-    const [halved, exact] = [true, false].map((is) =>
-      multiplied.filter((n) => halves.has(n.input[0]!) === is),
-    )
-    expect(halved!.length).toBeGreaterThan(8)
-    for (const node of halved!) {
+    const [halved, exact] = [true, false].map((is) => multiplied.filter((n) => halves.has(n.input[0]) === is))
+    expect(halved.length).toBeGreaterThan(8)
+    for (const node of halved) {
       expect(node.input.every((name) => halves.has(name))).toBe(true)
-      expect(back.has(node.output[0]!)).toBe(true)
+      expect(back.has(node.output[0])).toBe(true)
     }
-    for (const node of exact!) expect(node.input.some((name) => constants.has(name))).toBe(true)
-    const others = nodes.filter((node) => !halved!.includes(node) && node.opType !== 'Cast')
-    const madeHalf = new Set([...halves, ...halved!.map((node) => node.output[0]!)])
+    for (const node of exact) expect(node.input.some((name) => constants.has(name))).toBe(true)
+    const others = nodes.filter((node) => !halved.includes(node) && node.opType !== 'Cast')
+    const madeHalf = new Set([...halves, ...halved.map((node) => node.output[0])])
     expect(others.filter((node) => node.input.some((name) => madeHalf.has(name)))).toEqual([])
     const sources = casts.filter((node) => castTo(node) === half).map((node) => node.input[0])
     expect(new Set(sources).size).toBe(sources.length)
@@ -78,10 +76,10 @@ describe('float16 products', () => {
   it('are wired as the float32 products', async () => {
     const [full, emitted] = [await run(network, feeds, 'float32'), await run(network, feeds, 'float16')]
     for (const name of ['mixed', 'dw', 'dm']) {
-      const [a, b] = [floats(full[name]!), floats(emitted[name]!)]
+      const [a, b] = [floats(full[name]), floats(emitted[name])]
       const norm = Math.hypot(...a)
       expect(norm, name).toBeGreaterThan(0.1)
-      expect(Math.hypot(...a.map((v, i) => v - b[i]!)) / norm, name).toBeLessThan(5e-3) // roundings to 11 bits
+      expect(Math.hypot(...a.map((v, i) => v - b[i])) / norm, name).toBeLessThan(5e-3) // roundings to 11 bits
     }
   })
 

@@ -134,7 +134,7 @@ describe('tensors', () => {
     const back = widened(half)
     expect(back).toMatchObject({ dtype: 'float32', shape: [3, 20] })
     for (const [i, value] of floats(tensor).entries()) {
-      expect(Math.abs(floats(back)[i]! - value)).toBeLessThanOrEqual(Math.abs(value) * 2 ** -11)
+      expect(Math.abs(floats(back)[i] - value)).toBeLessThanOrEqual(Math.abs(value) * 2 ** -11)
     }
     expect(halved(back)).toEqual(half)
     expect(widened(tensor)).toBe(tensor)

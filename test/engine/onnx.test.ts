@@ -92,7 +92,7 @@ describe('names', () => {
     ])
     const twice = trace('t', { x: { shape: [2] } }, ({ x }) => ({ y: exp(exp(tanh(x))) }))
     expect(nodeNames(graphOf(twice))).toEqual(['tanh/Tanh', 'exp/Exp', 'exp_1/Exp'])
-    expect(graphOf(twice).node[1]!.output).toEqual(['exp/Exp:0'])
+    expect(graphOf(twice).node[1].output).toEqual(['exp/Exp:0'])
   })
 
   it('of inputs and outputs are the program’s own', () => {
@@ -122,7 +122,7 @@ describe('names', () => {
   it('stay when other parts of the graph, gradients included, are added', () => {
     const plain = graphOf(network('n'))
     const grown = graphOf(
-      network('n', (x) => ({ other: scope('head', () => exp(x)), d: gradient(reduceSum(exp(x)), [x])[0]! })),
+      network('n', (x) => ({ other: scope('head', () => exp(x)), d: gradient(reduceSum(exp(x)), [x])[0] })),
     )
     const readOf = (graph: GraphProto): Map<string, readonly string[]> =>
       new Map(graph.node.map(({ name, input }) => [name, input]))
@@ -208,7 +208,7 @@ describe('weights outside the model', () => {
     const opened = await openOnnxFile(join(folder, 'model.onnx'))
     const feeds = { x: normal('x', [5, 100]) }
     const { y } = await runOnce(frozen, feeds)
-    expect((await opened.run(feeds, 'y')).data).toEqual(y!.data)
+    expect((await opened.run(feeds, 'y')).data).toEqual(y.data)
     await opened.dispose()
   })
 

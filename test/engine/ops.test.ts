@@ -21,7 +21,7 @@ const savedOutput: Readonly<Record<string, RegExp>> = {
 }
 
 const weigh = (values: readonly Value[], weights: readonly Value[]): Value =>
-  values.map((v, i) => reduceSum(mul(v, weights[i]!))).reduce((a, b) => add(a, b))
+  values.map((v, i) => reduceSum(mul(v, weights[i]))).reduce((a, b) => add(a, b))
 
 const isFloat = (v: Value): boolean => v.dtype === 'float32'
 
@@ -42,8 +42,8 @@ const setUp = ({ name, op, sample }: Case): Setup => {
   const seen = outputs.filter((v) => isFloat(v) && !(v.index > 0 && op.name in savedOutput))
   const weights = seen.map((v, i) => input(`w${i}`, v.shape))
   const tensors = new Map<Value, HostTensor>()
-  for (const [i, t] of drawInputs(name, sample.inputs, sample.range).entries()) tensors.set(inputs[i]!, t)
-  for (const [i, t] of drawInputs(`${name} weights`, seen).entries()) tensors.set(weights[i]!, t)
+  for (const [i, t] of drawInputs(name, sample.inputs, sample.range).entries()) tensors.set(inputs[i], t)
+  for (const [i, t] of drawInputs(`${name} weights`, seen).entries()) tensors.set(weights[i], t)
   const feeds = new Map([...tensors].map(([v, t]) => [v, fromHost(t)]))
   return { inputs, outputs, wrt: inputs.filter(isFloat), seen, weights, tensors, feeds }
 }
@@ -58,7 +58,7 @@ const runValues = async (
   const feeds = Object.fromEntries([...tensors].map(([v, t]) => [v.name, t]))
   const outputs = Object.fromEntries(values.map((v, i) => [`y${i}`, v]))
   const results = await runOrt({ name: 'op', inputs, outputs }, feeds, target)
-  return values.map((_, i) => results[`y${i}`]!)
+  return values.map((_, i) => results[`y${i}`])
 }
 
 const whyNoGradient = ({ op, sample }: Case): string | null => {
@@ -73,7 +73,7 @@ const expectClose = (
   tolerance: number,
 ): void => {
   expect(actual.map((t) => t.shape)).toEqual(expected.map((t) => t.shape))
-  for (const [i, t] of expected.entries()) expect(errorOf(actual[i]!, t)).toBeLessThan(tolerance)
+  for (const [i, t] of expected.entries()) expect(errorOf(actual[i], t)).toBeLessThan(tolerance)
 }
 
 it('the reference defines exactly the ops of the project, and each has a sample', () => {
@@ -104,12 +104,12 @@ describe.each(['cpu', 'any', 'standard'] as const)('forward, emitted for %s', (t
     const expected = evaluate(outputs, feeds)
     const actual = await runValues(tensors, outputs, target)
     for (const [i, v] of outputs.entries()) {
-      expect(expected[i]!.shape).toEqual(v.shape)
-      expect(expected[i]!.data.length).toBe(v.shape.reduce((n, d) => n * d, 1))
-      expect(actual[i]!.dtype).toBe(v.dtype)
-      expect(actual[i]!.shape).toEqual(v.shape)
-      if (isFloat(v)) expect(errorOf(actual[i]!, expected[i]!)).toBeLessThan(1e-5)
-      else expect(actual[i]!.data).toEqual(expected[i]!.data)
+      expect(expected[i].shape).toEqual(v.shape)
+      expect(expected[i].data.length).toBe(v.shape.reduce((n, d) => n * d, 1))
+      expect(actual[i].dtype).toBe(v.dtype)
+      expect(actual[i].shape).toEqual(v.shape)
+      if (isFloat(v)) expect(errorOf(actual[i], expected[i])).toBeLessThan(1e-5)
+      else expect(actual[i].data).toEqual(expected[i].data)
     }
   })
 })
@@ -156,8 +156,8 @@ describe('gradient of the gradient against central differences', () => {
       const first = gradient(weigh(seen, weights), wrt)
       const own = first.map((g, i) => input(`u${i}`, g.shape))
       const drawn = drawInputs(`${c.name} second`, own)
-      const withOwn = new Map([...tensors, ...drawn.map((t, i) => [own[i]!, t] as const)])
-      const allFeeds = new Map([...feeds, ...drawn.map((t, i) => [own[i]!, fromHost(t)] as const)])
+      const withOwn = new Map([...tensors, ...drawn.map((t, i) => [own[i], t] as const)])
+      const allFeeds = new Map([...feeds, ...drawn.map((t, i) => [own[i], fromHost(t)] as const)])
       const sum = weigh(first, own)
       if (message !== undefined) expect(() => gradient(sum, wrt)).toThrow(message)
       const of = message === undefined ? [...wrt, ...weights] : weights
@@ -175,14 +175,14 @@ describe('stopGradient', () => {
 
   it('gives zeros where it is the only way to the loss', async () => {
     const [dx] = gradient(reduceSum(stopGradient(x)), [x])
-    const [actual] = await runValues(feeds, [dx!])
-    expect([...actual!.data]).toEqual([0, 0, 0])
+    const [actual] = await runValues(feeds, [dx])
+    expect([...actual.data]).toEqual([0, 0, 0])
   })
 
   it('is a constant factor next to a live one: d sum(stop(x)·x·x) = 2·stop(x)·x', async () => {
     const [dx] = gradient(reduceSum(mul(mul(stopGradient(x), x), x)), [x])
-    const [actual] = await runValues(feeds, [dx!])
-    expect([...actual!.data]).toEqual([8, 18, 50])
+    const [actual] = await runValues(feeds, [dx])
+    expect([...actual.data]).toEqual([8, 18, 50])
   })
 })
 
@@ -195,7 +195,7 @@ it('cast to float16 and back rounds to 11 bits and passes the gradient through',
     [x, float32([3], [0.1, 2049, -3.5])],
     [w, float32([3], [0.5, -2, 3])],
   ])
-  const [y, d] = await runValues(feeds, [half, dx!])
-  expect([...y!.data]).toEqual([0.0999755859375, 2048, -3.5])
-  expect([...d!.data]).toEqual([0.5, -2, 3])
+  const [y, d] = await runValues(feeds, [half, dx])
+  expect([...y.data]).toEqual([0.0999755859375, 2048, -3.5])
+  expect([...d.data]).toEqual([0.5, -2, 3])
 })

@@ -118,7 +118,7 @@ describe('an executable on an injected library', () => {
       location: 'gpu-buffer',
     }
     await expect(compile({ on: gpu, enqueue })).rejects.toThrow('seen')
-    expect(create.mock.calls[0]![1].preferredOutputLocation).toEqual({
+    expect(create.mock.calls[0][1].preferredOutputLocation).toEqual({
       ...{ loss: 'cpu', nextM: 'gpu-buffer', nextW: 'gpu-buffer' },
     })
   })
@@ -186,7 +186,7 @@ describe('state on an injected library', () => {
     const [first] = heldBy(state)
     const w = normal('other', [3, 3])
     await state.write({ w })
-    expect(isFreed(first!)).toBe(true)
+    expect(isFreed(first)).toBe(true)
     expect(await state.read(['w'])).toEqual({ w })
     expect(await state.read()).toEqual({ w, m: initial.m })
   })
@@ -280,5 +280,5 @@ it('exp and its like are served by the same sessions without any update', async 
   const plain = trace('plain', { x: { shape: [2] } }, ({ x }) => ({ y: exp(x) }))
   const executable = await compile(watched(), plain, {})
   const { y } = await executable.run({ x: float32([2], [0, 1]) })
-  expect([...y!.data]).toEqual([1, Math.fround(Math.E)])
+  expect([...y.data]).toEqual([1, Math.fround(Math.E)])
 })

@@ -78,7 +78,7 @@ const swapped = async (program: Program, updates: Updates, initial: Tensors): Pr
   for (let i = 0; i < steps; i++) {
     const outputs = await executable.run(state)
     returned.push(Object.fromEntries(Object.entries(outputs).filter(([name]) => !next.has(name))))
-    const replaced = Object.entries(updates).map(([name, output]) => [name, outputs[output]!] as const)
+    const replaced = Object.entries(updates).map(([name, output]) => [name, outputs[output]] as const)
     state = { ...state, ...Object.fromEntries(replaced) }
   }
   await executable.dispose()
@@ -91,7 +91,7 @@ const bytesOf = ({ returned, state }: Trajectory): Buffer =>
     [...returned, state].flatMap((tensors) =>
       Object.keys(tensors)
         .sort()
-        .map((name) => Buffer.from(rawBytes(tensors[name]!))),
+        .map((name) => Buffer.from(rawBytes(tensors[name]))),
     ),
   )
 
@@ -342,8 +342,8 @@ const grow = ({ n, nodes, next, returned }: Plan): Program => {
   const specs = Object.fromEntries(states.map((name) => [name, { shape: [n, n] }]))
   return trace('random', specs, (inputs) => {
     const values = Object.values(inputs)
-    const pick = (i: number): Value => values[i % values.length]!
-    for (const { growth, picks } of nodes) values.push(growths[growth]!((i) => pick(picks[i]!), n))
+    const pick = (i: number): Value => values[i % values.length]
+    for (const { growth, picks } of nodes) values.push(growths[growth]((i) => pick(picks[i]), n))
     // The last values most often: earlier ones leave the rest of the graph without use.
     const late = (i: number): Value => values.at(-1 - (i % Math.min(4, values.length)))!
     return {

@@ -23,8 +23,8 @@ const build = (shape: Shape, f: (index: readonly number[]) => number): RefTensor
   for (let i = 0; i < data.length; i++) {
     data[i] = f(index)
     for (let axis = shape.length - 1; axis >= 0; axis--) {
-      index[axis]!++
-      if (index[axis]! < shape[axis]!) break
+      index[axis]++
+      if (index[axis] < shape[axis]) break
       index[axis] = 0
     }
   }
@@ -35,12 +35,12 @@ const build = (shape: Shape, f: (index: readonly number[]) => number): RefTensor
 const at = (t: RefTensor, ...index: number[]): number => {
   let offset = 0
   for (let axis = 0; axis < t.shape.length; axis++) {
-    const i = index[axis]!
-    const d = t.shape[axis]!
+    const i = index[axis]
+    const d = t.shape[axis]
     if (i < 0 || i >= d) return 0
     offset = offset * d + i
   }
-  return t.data[offset]!
+  return t.data[offset]
 }
 
 /** The element that NumPy broadcasting puts at an index of the result: axes align at the right, size 1 repeats. */
@@ -48,10 +48,10 @@ const broadcastAt = (t: RefTensor, index: readonly number[]): number => {
   const lead = index.length - t.shape.length
   let offset = 0
   for (let axis = 0; axis < t.shape.length; axis++) {
-    const d = t.shape[axis]!
-    offset = offset * d + (d === 1 ? 0 : index[axis + lead]!)
+    const d = t.shape[axis]
+    offset = offset * d + (d === 1 ? 0 : index[axis + lead])
   }
-  return t.data[offset]!
+  return t.data[offset]
 }
 
 const broadcast = (...shapes: readonly Shape[]): Shape => {
@@ -70,12 +70,12 @@ const sumOver = (n: number, f: (i: number) => number): number => {
 
 const elementwise =
   (f: (x: number) => number): Rule =>
-  ([x]) => ({ shape: x!.shape, data: x!.data.map(f) })
+  ([x]) => ({ shape: x.shape, data: x.data.map(f) })
 
 const pairwise =
   (f: (a: number, b: number, dtype: DType) => number): Rule =>
   ([a, b], _, dtype) =>
-    build(broadcast(a!.shape, b!.shape), (i) => f(broadcastAt(a!, i), broadcastAt(b!, i), dtype))
+    build(broadcast(a.shape, b.shape), (i) => f(broadcastAt(a, i), broadcastAt(b, i), dtype))
 
 const wrapped = (x: number, dtype: DType): number => (dtype === 'int32' ? x | 0 : x)
 
@@ -102,21 +102,21 @@ const reduction =
   (fold: (all: number[]) => number): Rule =>
   ([x], attrs) => {
     const { axes, keepDims } = attrs as Reduction
-    const kept = x!.shape.map((d, axis) => (axes.includes(axis) ? 1 : d))
+    const kept = x.shape.map((d, axis) => (axes.includes(axis) ? 1 : d))
     const full = build(kept, (i) => {
-      const reduced = x!.shape.map((d, axis) => (axes.includes(axis) ? d : 1))
+      const reduced = x.shape.map((d, axis) => (axes.includes(axis) ? d : 1))
       const elements: number[] = []
-      build(reduced, (j) => elements.push(at(x!, ...i.map((k, axis) => k + j[axis]!))))
+      build(reduced, (j) => elements.push(at(x, ...i.map((k, axis) => k + j[axis]))))
       return fold(elements)
     })
-    return keepDims ? full : { ...full, shape: x!.shape.filter((_, axis) => !axes.includes(axis)) }
+    return keepDims ? full : { ...full, shape: x.shape.filter((_, axis) => !axes.includes(axis)) }
   }
 
 /** Applies a function to every row of the last axis; its results may have another length. */
 const byRow = (x: RefTensor, f: (row: number[]) => number[]): RefTensor => {
   const n = x.shape.at(-1)!
   const rows = Array.from({ length: x.data.length / n }, (_, r) => f([...x.data.slice(r * n, r * n + n)]))
-  return { shape: [...x.shape.slice(0, -1), rows[0]!.length], data: Float64Array.from(rows.flat()) }
+  return { shape: [...x.shape.slice(0, -1), rows[0].length], data: Float64Array.from(rows.flat()) }
 }
 
 const mean = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length
@@ -134,15 +134,15 @@ interface MatmulFlags {
 /** alpha · op(A)·op(B), plus C where there is one. */
 const product: Rule = ([a, b, c], attrs) => {
   const { transA, transB, alpha } = attrs as MatmulFlags
-  const [m, k] = transA ? [a!.shape.at(-1)!, a!.shape.at(-2)!] : [a!.shape.at(-2)!, a!.shape.at(-1)!]
-  const n = b!.shape.at(transB ? -2 : -1)!
-  const batch = broadcast(a!.shape.slice(0, -2), b!.shape.slice(0, -2))
+  const [m, k] = transA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!]
+  const n = b.shape.at(transB ? -2 : -1)!
+  const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2))
   return build([...batch, m, n], (index) => {
     const lead = index.slice(0, -2)
     const [i, j] = index.slice(-2) as [number, number]
     const sum = sumOver(k, (l) => {
-      const left = broadcastAt(a!, transA ? [...lead, l, i] : [...lead, i, l])
-      return left * broadcastAt(b!, transB ? [...lead, j, l] : [...lead, l, j])
+      const left = broadcastAt(a, transA ? [...lead, l, i] : [...lead, i, l])
+      return left * broadcastAt(b, transB ? [...lead, j, l] : [...lead, l, j])
     })
     return alpha * sum + (c === undefined ? 0 : broadcastAt(c, index))
   })
@@ -154,12 +154,12 @@ type Four = readonly [number, number, number, number]
 const reach = (k: number): number => (k - 1) / 2
 
 const conv2d: Rule = ([x, w]) => {
-  const [B, C, H, W] = x!.shape as Four
-  const [O, , kh, kw] = w!.shape as Four
+  const [B, C, H, W] = x.shape as Four
+  const [O, , kh, kw] = w.shape as Four
   return build([B, O, H, W], ([b, o, i, j]) =>
     sumOver(C, (c) =>
       sumOver(kh, (p) =>
-        sumOver(kw, (q) => at(x!, b!, c, i! + p - reach(kh), j! + q - reach(kw)) * at(w!, o!, c, p, q)),
+        sumOver(kw, (q) => at(x, b, c, i + p - reach(kh), j + q - reach(kw)) * at(w, o, c, p, q)),
       ),
     ),
   )
@@ -167,76 +167,76 @@ const conv2d: Rule = ([x, w]) => {
 
 /** The sum over all output positions of d · ∂y/∂w. */
 const convKernelGrad: Rule = ([x, d], kernel) => {
-  const [B, O, H, W] = d!.shape as Four
+  const [B, O, H, W] = d.shape as Four
   const [kh, kw] = kernel as readonly [number, number]
-  return build([O, x!.shape[1]!, kh, kw], ([o, c, p, q]) =>
+  return build([O, x.shape[1], kh, kw], ([o, c, p, q]) =>
     sumOver(B, (b) =>
       sumOver(H, (i) =>
-        sumOver(W, (j) => at(d!, b, o!, i, j) * at(x!, b, c!, i + p! - reach(kh), j + q! - reach(kw))),
+        sumOver(W, (j) => at(d, b, o, i, j) * at(x, b, c, i + p - reach(kh), j + q - reach(kw))),
       ),
     ),
   )
 }
 
 const adjointKernel: Rule = ([w]) => {
-  const [O, C, kh, kw] = w!.shape as Four
-  return build([C, O, kh, kw], ([c, o, p, q]) => at(w!, o!, c!, kh - 1 - p!, kw - 1 - q!))
+  const [O, C, kh, kw] = w.shape as Four
+  return build([C, O, kh, kw], ([c, o, p, q]) => at(w, o, c, kh - 1 - p, kw - 1 - q))
 }
 
 /** Output channel (dy, dx, c) holds the pixel (dy, dx) of each block. */
 const spaceToDepth: Rule = ([x], attrs) => {
   const s = attrs as number
-  const [B, C, H, W] = x!.shape as Four
+  const [B, C, H, W] = x.shape as Four
   return build([B, C * s * s, H / s, W / s], ([b, k, i, j]) => {
-    const [dy, dx] = [Math.floor(k! / C / s), Math.floor(k! / C) % s]
-    return at(x!, b!, k! % C, i! * s + dy, j! * s + dx)
+    const [dy, dx] = [Math.floor(k / C / s), Math.floor(k / C) % s]
+    return at(x, b, k % C, i * s + dy, j * s + dx)
   })
 }
 
 const depthToSpace: Rule = ([x], attrs) => {
   const s = attrs as number
-  const [B, K, H, W] = x!.shape as Four
+  const [B, K, H, W] = x.shape as Four
   const C = K / (s * s)
   return build([B, C, H * s, W * s], ([b, c, i, j]) => {
-    const [dy, dx] = [i! % s, j! % s]
-    return at(x!, b!, (dy * s + dx) * C + c!, (i! - dy) / s, (j! - dx) / s)
+    const [dy, dx] = [i % s, j % s]
+    return at(x, b, (dy * s + dx) * C + c, (i - dy) / s, (j - dx) / s)
   })
 }
 
 const gather: Rule = ([table, indices]) =>
-  build([indices!.shape[0]!, ...table!.shape.slice(1)], ([row, ...rest]) =>
-    at(table!, indices!.data[row!]!, ...rest),
+  build([indices.shape[0], ...table.shape.slice(1)], ([row, ...rest]) =>
+    at(table, indices.data[row], ...rest),
   )
 
 const scatterAdd: Rule = ([rows, indices], n) =>
-  build([n as number, ...rows!.shape.slice(1)], ([target, ...rest]) =>
-    sumOver(rows!.shape[0]!, (r) => (indices!.data[r] === target ? at(rows!, r, ...rest) : 0)),
+  build([n as number, ...rows.shape.slice(1)], ([target, ...rest]) =>
+    sumOver(rows.shape[0], (r) => (indices.data[r] === target ? at(rows, r, ...rest) : 0)),
   )
 
 const slice: Rule = ([x], attrs) => {
   const { starts, ends } = attrs as { starts: readonly number[]; ends: readonly number[] }
   return build(
-    starts.map((s, axis) => ends[axis]! - s),
-    (i) => at(x!, ...i.map((k, axis) => k + starts[axis]!)),
+    starts.map((s, axis) => ends[axis] - s),
+    (i) => at(x, ...i.map((k, axis) => k + starts[axis])),
   )
 }
 
 const pad: Rule = ([x], attrs) => {
   const { before, after } = attrs as { before: readonly number[]; after: readonly number[] }
   return build(
-    x!.shape.map((d, axis) => before[axis]! + d + after[axis]!),
-    (i) => at(x!, ...i.map((k, axis) => k - before[axis]!)),
+    x.shape.map((d, axis) => before[axis] + d + after[axis]),
+    (i) => at(x, ...i.map((k, axis) => k - before[axis])),
   )
 }
 
 const concat: Rule = (inputs, attrs) => {
   const { axis } = attrs as { axis: number }
-  const total = inputs.reduce((n, t) => n + t.shape[axis]!, 0)
-  return build(inputs[0]!.shape.with(axis, total), (index) => {
-    let k = index[axis]!
+  const total = inputs.reduce((n, t) => n + t.shape[axis], 0)
+  return build(inputs[0].shape.with(axis, total), (index) => {
+    let k = index[axis]
     let part = 0
-    while (k >= inputs[part]!.shape[axis]!) k -= inputs[part++]!.shape[axis]!
-    return at(inputs[part]!, ...index.with(axis, k))
+    while (k >= inputs[part].shape[axis]) k -= inputs[part++].shape[axis]
+    return at(inputs[part], ...index.with(axis, k))
   })
 }
 
@@ -244,15 +244,15 @@ const split: Rule = ([x], attrs) => {
   const { axis, sizes } = attrs as { axis: number; sizes: readonly number[] }
   return sizes.map((size, part) => {
     const start = sizes.slice(0, part).reduce((a, b) => a + b, 0)
-    return build(x!.shape.with(axis, size), (i) => at(x!, ...i.with(axis, i[axis]! + start)))
+    return build(x.shape.with(axis, size), (i) => at(x, ...i.with(axis, i[axis] + start)))
   })
 }
 
 const transpose: Rule = ([x], attrs) => {
   const perm = attrs as readonly number[]
   return build(
-    perm.map((axis) => x!.shape[axis]!),
-    (i) => at(x!, ...x!.shape.map((_, axis) => i[perm.indexOf(axis)]!)),
+    perm.map((axis) => x.shape[axis]),
+    (i) => at(x, ...x.shape.map((_, axis) => i[perm.indexOf(axis)])),
   )
 }
 
@@ -291,28 +291,28 @@ export const rules: Readonly<Record<string, Rule>> = {
   erf: elementwise(erf),
   clip: ([x], attrs) => {
     const { low, high } = attrs as { low: number; high: number }
-    return [{ shape: x!.shape, data: x!.data.map((v) => Math.min(Math.max(v, low), high)) }]
+    return [{ shape: x.shape, data: x.data.map((v) => Math.min(Math.max(v, low), high)) }]
   },
   silu: ([x]) => [
-    { shape: x!.shape, data: x!.data.map((v) => v * sigmoid(v)) },
-    { shape: x!.shape, data: x!.data.map(sigmoid) },
+    { shape: x.shape, data: x.data.map((v) => v * sigmoid(v)) },
+    { shape: x.shape, data: x.data.map(sigmoid) },
   ],
   greater: pairwise((a, b) => (a > b ? 1 : 0)),
   less: pairwise((a, b) => (a < b ? 1 : 0)),
   equal: pairwise((a, b) => (a === b ? 1 : 0)),
   where: ([c, a, b]) =>
-    build(broadcast(c!.shape, a!.shape, b!.shape), (i) =>
-      broadcastAt(c!, i) === 0 ? broadcastAt(b!, i) : broadcastAt(a!, i),
+    build(broadcast(c.shape, a.shape, b.shape), (i) =>
+      broadcastAt(c, i) === 0 ? broadcastAt(b, i) : broadcastAt(a, i),
     ),
-  cast: ([x], attrs) => ({ shape: x!.shape, data: x!.data.map(convert(attrs as DType)) }),
-  stopGradient: ([x]) => x!,
-  after: ([x]) => x!,
+  cast: ([x], attrs) => ({ shape: x.shape, data: x.data.map(convert(attrs as DType)) }),
+  stopGradient: ([x]) => x,
+  after: ([x]) => x,
   reduceSum: reduction((all) => all.reduce((a, b) => a + b, 0)),
   reduceSumSquare: reduction((all) => all.reduce((a, b) => a + b * b, 0)),
   reduceMax: reduction((all) => Math.max(...all)),
-  reshape: ([x], shape) => ({ shape: shape as Shape, data: x!.data }),
+  reshape: ([x], shape) => ({ shape: shape as Shape, data: x.data }),
   transpose,
-  expand: ([x], shape) => build(shape as Shape, (i) => broadcastAt(x!, i)),
+  expand: ([x], shape) => build(shape as Shape, (i) => broadcastAt(x, i)),
   matmul: product,
   gemm: product,
   slice,
@@ -327,15 +327,15 @@ export const rules: Readonly<Record<string, Rule>> = {
   gather,
   scatterAdd,
   layerNorm: ([x], eps) => [
-    byRow(x!, (row) => row.map((v) => (v - mean(row)) / Math.sqrt(variance(row) + (eps as number)))),
-    byRow(x!, (row) => [1 / Math.sqrt(variance(row) + (eps as number))]),
+    byRow(x, (row) => row.map((v) => (v - mean(row)) / Math.sqrt(variance(row) + (eps as number)))),
+    byRow(x, (row) => [1 / Math.sqrt(variance(row) + (eps as number))]),
   ],
   rmsNorm: ([x], eps) => {
     const inverse = (row: number[]): number => 1 / Math.sqrt(mean(row.map((v) => v * v)) + (eps as number))
-    return [byRow(x!, (row) => row.map((v) => v * inverse(row))), byRow(x!, (row) => [inverse(row)])]
+    return [byRow(x, (row) => row.map((v) => v * inverse(row))), byRow(x, (row) => [inverse(row)])]
   },
   softmax: ([x]) =>
-    byRow(x!, (row) => {
+    byRow(x, (row) => {
       const weights = row.map((v) => Math.exp(v - Math.max(...row)))
       return weights.map((v) => v / (mean(weights) * row.length))
     }),
@@ -352,9 +352,9 @@ export const evaluate = (values: readonly Value[], feeds: ReadonlyMap<Value, Ref
   for (const node of nodesOf(values)) {
     const rule = rules[node.op.name]
     if (rule === undefined) throw new Error(`reference: op ${node.op.name} is not defined`)
-    const result = rule(node.inputs.map(find), node.attrs, node.outputs[0]!.dtype)
+    const result = rule(node.inputs.map(find), node.attrs, node.outputs[0].dtype)
     const outputs = Array.isArray(result) ? result : [result]
-    for (const [i, v] of node.outputs.entries()) known.set(v, outputs[i]!)
+    for (const [i, v] of node.outputs.entries()) known.set(v, outputs[i])
   }
   return values.map(find)
 }

@@ -32,7 +32,7 @@ describe('a segment', () => {
       const once = (v: Value): Value => (recompute ? segment([v], () => wave(v)) : wave(v))
       const y = once(once(add(x, 0.5)))
       const loss = reduceSum(mul(y, y))
-      return { loss, dx: gradient(loss, [x])[0]! }
+      return { loss, dx: gradient(loss, [x])[0] }
     })
   const feeds = { x: float32([3], [0.1, -0.4, 0.3]) }
 
@@ -51,7 +51,7 @@ describe('a segment', () => {
     const nested = trace('nested', { x: { shape: [3] } }, ({ x }) => {
       const y = segment([x], () => segment([x], () => wave(x)))
       const loss = reduceSum(mul(y, y))
-      return { loss, dx: gradient(loss, [x])[0]! }
+      return { loss, dx: gradient(loss, [x])[0] }
     })
     expect((await runProfiled(nested, feeds)).launches('Exp')).toBe(2)
   })
@@ -70,11 +70,11 @@ describe('the stage-1 step with recomputed blocks', () => {
     const config: ModelConfig = { ...tinyConfig, recompute }
     const paths = flattenSpec(stage1Spec(config)).map(({ path }) => path)
     return trace('step', feeds, (inputs: Readonly<Record<string, Value>>) => {
-      const lookUp = (path: string): Value => inputs[path]!
+      const lookUp = (path: string): Value => inputs[path]
       const terms = stage1Terms(config, lookUp, inputs)
       const loss = reduceSum(terms.totalNats)
       const gradients = gradient(loss, paths.map(lookUp))
-      return { loss, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
+      return { loss, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]])) }
     })
   }
 
@@ -84,7 +84,7 @@ describe('the stage-1 step with recomputed blocks', () => {
     expect(Object.keys(recomputed.outputs)).toEqual(Object.keys(plain.outputs))
     for (const [name, expected] of Object.entries(plain.outputs)) {
       const norm = Math.hypot(...floats(expected))
-      const error = Math.hypot(...floats(recomputed.outputs[name]!).map((v, i) => v - floats(expected)[i]!))
+      const error = Math.hypot(...floats(recomputed.outputs[name]).map((v, i) => v - floats(expected)[i]))
       expect(error / norm, name).toBeLessThan(1e-5)
     }
     const blocks = recomputed.launches('SimplifiedLayerNormalization')

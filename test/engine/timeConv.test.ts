@@ -10,9 +10,9 @@ const positions = H * W
 
 const applied = async (weight: HostTensor, x: HostTensor): Promise<HostTensor> => {
   const program = trace('clip', { x: { shape: x.shape }, weight: { shape: weight.shape } }, (inputs) => ({
-    y: timeConv(inputs.weight!, inputs.x!),
+    y: timeConv(inputs.weight, inputs.x),
   }))
-  return (await runOnce(program, { x, weight })).y!
+  return (await runOnce(program, { x, weight })).y
 }
 
 const clip = (T: number): HostTensor => normal(`clip ${T}`, [B, T, C, H, W])
@@ -40,7 +40,7 @@ it.each([
     const [x, weight] = [clip(T), kernel(size)]
     const [given, w] = [floats(x), floats(weight)]
     const at = (b: number, t: number, c: number, p: number): number =>
-      t < 0 ? 0 : given[((b * T + t) * C + c) * positions + p]!
+      t < 0 ? 0 : given[((b * T + t) * C + c) * positions + p]
     const expected: number[] = []
     for (let b = 0; b < B; b++)
       for (let t = 0; t < T; t++)
@@ -48,7 +48,7 @@ it.each([
           for (let p = 0; p < positions; p++) {
             let sum = 0
             for (let k = 0; k < size; k++)
-              for (let c = 0; c < C; c++) sum += w[o * size * C + k * C + c]! * at(b, t - size + 1 + k, c, p)
+              for (let c = 0; c < C; c++) sum += w[o * size * C + k * C + c] * at(b, t - size + 1 + k, c, p)
             expected.push(sum)
           }
     const y = await applied(weight, x)

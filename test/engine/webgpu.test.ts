@@ -91,7 +91,7 @@ describe('WebGPU', () => {
     expect(gpu.losses).toHaveLength(10)
     for (const [i, expected] of cpu.losses.entries()) {
       expect(expected).toBeGreaterThan(0)
-      expect(Math.abs(gpu.losses[i]! / expected - 1), `loss or norm ${i}`).toBeLessThan(1e-3)
+      expect(Math.abs(gpu.losses[i] / expected - 1), `loss or norm ${i}`).toBeLessThan(1e-3)
     }
     const names = Object.keys(errors)
     expect(new Set(names.map((name) => name.split('/')[0]))).toEqual(

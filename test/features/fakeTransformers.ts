@@ -37,8 +37,8 @@ export class FakeTensor {
 
 /** Means of the channels, [N, 3]. */
 export const channelMeans = (pixels: Float32Array, [n, , h, w]: readonly number[]): number[] =>
-  Array.from({ length: n! * 3 }, (_, i) => {
-    const plane = pixels.subarray(i * h! * w!, (i + 1) * h! * w!)
+  Array.from({ length: n * 3 }, (_, i) => {
+    const plane = pixels.subarray(i * h * w, (i + 1) * h * w)
     return plane.reduce((a, b) => a + b, 0) / plane.length
   })
 
@@ -46,7 +46,7 @@ export const channelMeans = (pixels: Float32Array, [n, , h, w]: readonly number[
 const meansAsToken = (pixels: Float32Array, dims: readonly number[]): unknown => {
   const means = channelMeans(pixels, dims)
   const rows = means.flatMap((_, i) => (i % 3 === 0 ? [...means.slice(i, i + 3), 100, 100, 100] : []))
-  return { last_hidden_state: new FakeTensor('float32', Float32Array.from(rows), [dims[0]!, 2, 3]) }
+  return { last_hidden_state: new FakeTensor('float32', Float32Array.from(rows), [dims[0], 2, 3]) }
 }
 
 /** A module to import, and what it was asked. */
@@ -83,19 +83,19 @@ export const fakeTransformers = ({
   const model = (run: (pixels: Float32Array, dims: number[]) => unknown) =>
     Object.assign(
       async ({ pixel_values: { data, dims } }: { readonly pixel_values: FakeTensor }) => {
-        batches.push(dims[0]!)
+        batches.push(dims[0])
         return run(data as Float32Array, dims)
       },
       { dispose: async () => void disposed++ },
     )
   const vision = model((pixels, dims) => ({
-    image_embeds: new FakeTensor('float32', Float32Array.from(channelMeans(pixels, dims)), [dims[0]!, 3]),
+    image_embeds: new FakeTensor('float32', Float32Array.from(channelMeans(pixels, dims)), [dims[0], 3]),
   }))
   const text = Object.assign(
     async ({ input_ids }: { readonly input_ids: readonly string[] }) => {
       texts.push([...input_ids])
       const rows = input_ids.map((caption) => captions[caption] ?? [1, 2, 3])
-      const dims = [rows.length, rows[0]!.length]
+      const dims = [rows.length, rows[0].length]
       return { text_embeds: new FakeTensor('float32', Float32Array.from(rows.flat()), dims) }
     },
     { dispose: async () => void disposed++ },

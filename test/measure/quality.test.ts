@@ -105,7 +105,7 @@ describe('measureQuality', () => {
     await codec.dispose()
     const [real, fake] = [await featuresOf(images), await featuresOf(reconstructed)]
     // Means of the first quarter by hand: the network sees the images, in [0, 1].
-    const quarter = Array.from({ length: 64 }, (_, i) => floats(images)[Math.floor(i / 8) * 16 + (i % 8)]!)
+    const quarter = Array.from({ length: 64 }, (_, i) => floats(images)[Math.floor(i / 8) * 16 + (i % 8)])
     const mean = quarter.reduce((a, b) => a + b, 0) / 64
     expect(real.data[0]).toBeCloseTo((mean + 1) / 2, 5)
     const wanted = compareFeatureSets(real, fake, { seed: 3, fitBias: false })
@@ -201,7 +201,7 @@ describe('measureQuality with models of the hub', () => {
     const means = await network.features(await source.read(positions()), side)
     return positions().map((index, i) => {
       const [a, b] = [[...means.subarray(3 * i, 3 * i + 3)], colourOf(index)]
-      const dot = a.reduce((sum, v, c) => sum + v * b[c]!, 0)
+      const dot = a.reduce((sum, v, c) => sum + v * b[c], 0)
       return (100 * dot) / (Math.hypot(...a) * Math.hypot(...b))
     })
   }

@@ -135,7 +135,7 @@ describe('runChain', () => {
   /** x̂ = 0.5·x_t² + held. */
   const program = trace('own', { ...stepInputs(shape), held: { shape } }, ({ held, ...inputs }) => {
     const step = stepOf(inputs)
-    return takeStep(step, add(mul(square(step.xT), 0.5), held!))
+    return takeStep(step, add(mul(square(step.xT), 0.5), held))
   })
   const heldTensor = (): HostTensor => normal('held', shape)
 
@@ -156,8 +156,8 @@ describe('runChain', () => {
     let before = x.map(() => 0)
     for (const [i, { keep, clean, past, noise }] of steps.entries()) {
       const eps = floats(numberedNoise(shape, 7, `own/${i}`, 3))
-      const xHat = x.map((v, j) => 0.5 * v * v + held[j]!)
-      x = x.map((v, j) => keep * v + clean * xHat[j]! + past * before[j]! + noise * eps[j]!)
+      const xHat = x.map((v, j) => 0.5 * v * v + held[j])
+      x = x.map((v, j) => keep * v + clean * xHat[j] + past * before[j] + noise * eps[j])
       before = xHat
     }
     return x
@@ -193,7 +193,7 @@ describe('runChain', () => {
     const watched = watch()
     const failing: StepProgram = {
       run: async ({ logSnr }) => {
-        if (floats(logSnr!)[0] === -1) throw new Error('no memory')
+        if (floats(logSnr)[0] === -1) throw new Error('no memory')
       },
     }
     const chained = runChain(watched.runtime, chain, { held: zeros(shape) }, () => ({
@@ -220,7 +220,7 @@ it.each([{ shape: [3, 2] }, { shape: [3, 2, 1, 1] }])(
     const end = await runChain(runtime, chain, {}, () => ({ program: executable, feeds: {} }))
     expect(end.shape).toEqual(shape)
     floats(end).forEach((x, i) => {
-      expect(x).toBeCloseTo(factors[0]! * factors[1]! * (i + 1), 4)
+      expect(x).toBeCloseTo(factors[0] * factors[1] * (i + 1), 4)
     })
     expect([...floats(start)]).toEqual([1, 2, 3, 4, 5, 6])
   },

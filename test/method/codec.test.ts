@@ -37,15 +37,15 @@ afterAll(() => Promise.all(made.flat().map((each) => each.dispose())))
 
 /** What becomes of the first `count` examples. */
 const kinds: Readonly<Record<string, (count: number, batch: number) => Promise<HostTensor>>> = {
-  encoded: (count, batch) => made[batch - 1]![0].encode(examplesOf(images, 0, count), 3),
-  decoded: (count, batch) => made[batch - 1]![0].decode(examplesOf(latents, 0, count), 3, sampler),
+  encoded: (count, batch) => made[batch - 1][0].encode(examplesOf(images, 0, count), 3),
+  decoded: (count, batch) => made[batch - 1][0].decode(examplesOf(latents, 0, count), 3, sampler),
   drawn: (count, batch) =>
-    made[batch - 1]![1].generate({ facts: facts.slice(0, count), seed: 3, sampler, guidance }),
+    made[batch - 1][1].generate({ facts: facts.slice(0, count), seed: 3, sampler, guidance }),
 }
 
 describe.each(Object.keys(kinds))('%s', (kind) => {
   it('in any batch, any number of examples is the beginning of all, one by one', async () => {
-    const of = kinds[kind]!
+    const of = kinds[kind]
     const all = await of(mostImages, 1)
     expect(floats(all).every(Number.isFinite)).toBe(true)
     const count = fc.integer({ min: 1, max: mostImages })

@@ -56,7 +56,7 @@ describe('the class', () => {
       y: bind(lookUp, 'table')(inputs),
     }))
     const row = (i: number): number[] => [...floats(table)].slice(4 * i, 4 * i + 4)
-    expect([...floats(y!)]).toEqual([...row(2), ...row(3), ...row(0)])
+    expect([...floats(y)]).toEqual([...row(2), ...row(3), ...row(0)])
   })
 })
 
@@ -74,9 +74,9 @@ describe('the base model', () => {
       ...conditionFeeds(model, facts),
     }
     const { v } = await evaluate(stage2Spec(model), params, feeds, (lookUp, inputs) => ({
-      v: baseOf(model, lookUp)({ zT: inputs.zT!, logSnr: inputs.logSnr!, conditions: inputs }),
+      v: baseOf(model, lookUp)({ zT: inputs.zT, logSnr: inputs.logSnr, conditions: inputs }),
     }))
-    return v!
+    return v
   }
   const params = randomParams(stage2Spec(tinyConfig))
 
@@ -96,13 +96,13 @@ describe('the base model', () => {
     const [own, all] = [plain, tinyConfig].map((model) =>
       flattenSpec(conditionedBase(model).spec).map(({ path }) => path),
     )
-    const extra = all!.filter((path) => !own!.includes(path))
+    const extra = all.filter((path) => !own.includes(path))
     expect(extra).toEqual(['classes'])
-    expect(all!.filter((path) => path !== 'classes')).toEqual(own)
+    expect(all.filter((path) => path !== 'classes')).toEqual(own)
   })
 
   it('without conditions is the model whose embedding of the class is zero', async () => {
-    const table = params['base.classes']!
+    const table = params['base.classes']
     const silent = {
       ...params,
       'base.classes': float32(

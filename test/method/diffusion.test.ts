@@ -52,7 +52,7 @@ describe.each(schedules)('the schedule %s', (_, schedule) => {
     expect(schedule.logSnr(0)).toBe(schedule.logSnr0)
     expect(schedule.logSnr(1)).toBe(schedule.logSnr1)
     const levels = times.map(schedule.logSnr)
-    for (const [i, level] of levels.slice(1).entries()) expect(level).toBeLessThan(levels[i]!)
+    for (const [i, level] of levels.slice(1).entries()) expect(level).toBeLessThan(levels[i])
     // The end points are limits, not exceptions.
     expect(schedule.logSnr(1e-9)).toBeCloseTo(schedule.logSnr0, 3)
     expect(schedule.logSnr(1 - 1e-9)).toBeCloseTo(schedule.logSnr1, 3)
@@ -141,13 +141,13 @@ describe('the process in the graph', () => {
       }
     })
     const out = await runOnce(program, feeds)
-    for (const one of floats(out.one!)) expect(one).toBeCloseTo(1, 6)
-    expect(relativeError(out.x!, feeds.x)).toBeLessThan(1e-6)
-    expect(relativeError(out.eps!, feeds.eps)).toBeLessThan(1e-6)
-    const [vError, xError, epsError] = [out.vError!, out.xError!, out.epsError!].map(floats)
+    for (const one of floats(out.one)) expect(one).toBeCloseTo(1, 6)
+    expect(relativeError(out.x, feeds.x)).toBeLessThan(1e-6)
+    expect(relativeError(out.eps, feeds.eps)).toBeLessThan(1e-6)
+    const [vError, xError, epsError] = [out.vError, out.xError, out.epsError].map(floats)
     for (const [i, level] of logSnr.entries()) {
-      expect(xError![i]! / vError![i]!).toBeCloseTo(sigmoid(-level), 5)
-      expect(epsError![i]! / vError![i]!).toBeCloseTo(sigmoid(level), 5)
+      expect(xError[i] / vError[i]).toBeCloseTo(sigmoid(-level), 5)
+      expect(epsError[i] / vError[i]).toBeCloseTo(sigmoid(level), 5)
     }
   })
 
@@ -158,7 +158,7 @@ describe('the process in the graph', () => {
     )
     const [mean2, variance] = [sigmoid(logSnr1), sigmoid(-logSnr1)]
     const each = sizeOf(shape) / B
-    for (const [i, kl] of floats(out.kl!).entries()) {
+    for (const [i, kl] of floats(out.kl).entries()) {
       const z = floats(feeds.x).subarray(i * each, (i + 1) * each)
       const square = z.reduce((a, b) => a + b * b, 0)
       const logVariance = logSnr1 > 0 ? Math.log(variance) : Math.log1p(-mean2)
@@ -235,7 +235,7 @@ describe('stratified times', () => {
         fc.integer({ min: 1, max: 64 }),
         (u, B) => {
           const times = stratifiedTimes(u, B).sort((a, b) => a - b)
-          const offset = times[0]!
+          const offset = times[0]
           expect(offset).toBeGreaterThanOrEqual(0)
           for (const [i, t] of times.entries()) {
             expect(t).toBeLessThan(1)
@@ -251,7 +251,7 @@ describe('stratified times', () => {
     const draws = 1000
     const B = 8
     for (let i = 0; i < B; i++) {
-      const own = Array.from({ length: draws }, (_, k) => stratifiedTimes((k + 0.5) / draws, B)[i]!)
+      const own = Array.from({ length: draws }, (_, k) => stratifiedTimes((k + 0.5) / draws, B)[i])
       for (const [k, t] of own.sort((a, b) => a - b).entries()) expect(t).toBeCloseTo((k + 0.5) / draws, 9)
     }
   })
@@ -327,7 +327,7 @@ describe.each(configs)('the sampler $kind with variance $variance', (config) => 
     expect(steps.map(({ logSnr }) => logSnr)).toEqual(
       [1, 0.8, 0.6, 0.4, 0.2].map((t) => expect.closeTo(schedule.logSnr(t), 9)),
     )
-    expect(steps[0]!.logSnr).toBe(-10)
+    expect(steps[0].logSnr).toBe(-10)
   })
 })
 
@@ -361,9 +361,9 @@ describe('one step', () => {
 
   it('interpolates the variance in log space', () => {
     const [lower, middle, upper] = [0, 0.25, 1].map((v) => step('ancestral', v).map(([s]) => s.noise))
-    for (const i of lower!.keys()) {
-      expect(Math.log(middle![i]!)).toBeCloseTo(0.75 * Math.log(lower![i]!) + 0.25 * Math.log(upper![i]!), 9)
-      expect(lower![i]!).toBeLessThan(upper![i]!)
+    for (const i of lower.keys()) {
+      expect(Math.log(middle[i])).toBeCloseTo(0.75 * Math.log(lower[i]) + 0.25 * Math.log(upper[i]), 9)
+      expect(lower[i]).toBeLessThan(upper[i])
     }
   })
 
@@ -391,9 +391,9 @@ describe('one step', () => {
     const plain = samplerSteps(linearSchedule(4, -4), { kind: 'ddim', steps: 4, variance: 0 }, 'noisy')
     expect(steps[0]).toEqual({ ...plain[0], past: expect.closeTo(0, 12) })
     for (const i of [1, 2, 3]) {
-      expect(steps[i]!.clean).toBeCloseTo(1.5 * plain[i]!.clean, 12)
-      expect(steps[i]!.past).toBeCloseTo(-0.5 * plain[i]!.clean, 12)
-      expect(steps[i]!.keep).toBe(plain[i]!.keep)
+      expect(steps[i].clean).toBeCloseTo(1.5 * plain[i].clean, 12)
+      expect(steps[i].past).toBeCloseTo(-0.5 * plain[i].clean, 12)
+      expect(steps[i].keep).toBe(plain[i].keep)
     }
   })
 
@@ -414,7 +414,7 @@ it('an ancestral chain of particles has the target distribution', () => {
     fillNormal(eps, streamKey(5, 'step', i))
     const [alpha, gain] = [alphaOf(logSnr), denoiser(logSnr, s2)]
     for (let j = 0; j < count; j++) {
-      x[j] = keep * x[j]! + clean * (mean + gain * (x[j]! - alpha * mean)) + noise * eps[j]!
+      x[j] = keep * x[j] + clean * (mean + gain * (x[j] - alpha * mean)) + noise * eps[j]
     }
   }
   const average = x.reduce((a, b) => a + b, 0) / count
@@ -485,16 +485,14 @@ describe('slabs', () => {
       ...slabs.map((slab) => unpackHost(slab, packHost(slab, tensors))),
     ) as Record<string, HostTensor>
     for (const [path, tensor] of Object.entries(tensors)) {
-      expect(restored[path]!.shape).toEqual(tensor.shape)
-      expect(relativeError(restored[path]!, tensor)).toBe(0)
+      expect(restored[path].shape).toEqual(tensor.shape)
+      expect(relativeError(restored[path], tensor)).toBe(0)
     }
   })
 
   it('name a tensor that is missing or of another size', () => {
-    expect(() => packHost(slabs[0]!, { a: tensors.a! })).toThrow(/'b' should be \[5\], found nothing/)
-    expect(() => packHost(slabs[0]!, { ...tensors, b: tensors.d! })).toThrow(
-      /'b' should be \[5\], found \[1\]/,
-    )
+    expect(() => packHost(slabs[0], { a: tensors.a })).toThrow(/'b' should be \[5\], found nothing/)
+    expect(() => packHost(slabs[0], { ...tensors, b: tensors.d })).toThrow(/'b' should be \[5\], found \[1\]/)
   })
 
   it('unpack in the graph, with the gradient of the slab made of the gradients of its tensors', async () => {
@@ -505,36 +503,36 @@ describe('slabs', () => {
       { path: 'bias', shape: [2] },
     ])
     const values = Object.fromEntries(
-      slab!.entries.map(({ path, shape }) => [path, normal(`own ${path}`, shape)]),
+      slab.entries.map(({ path, shape }) => [path, normal(`own ${path}`, shape)]),
     )
     const lossOf = (at: (path: string) => Value): Value =>
       reduceSum(sin(add(matmul(at('m'), at('n')), at('bias'))))
     const packed = await runOnce(
-      trace('packed', { slab: { shape: [slab!.size] } }, ({ slab: value }) => {
-        const parts = unpackSlab(slab!, value)
+      trace('packed', { slab: { shape: [slab.size] } }, ({ slab: value }) => {
+        const parts = unpackSlab(slab, value)
         const loss = lossOf((path) => parts.get(path)!)
-        const again = packSlab(slab!, parts)
-        return { loss, again, d: gradient(loss, [value])[0]!, ...Object.fromEntries(parts) }
+        const again = packSlab(slab, parts)
+        return { loss, again, d: gradient(loss, [value])[0], ...Object.fromEntries(parts) }
       }),
-      { slab: packHost(slab!, values) },
+      { slab: packHost(slab, values) },
     )
     const separate = await runOnce(
       trace('separate', values, (inputs) => {
-        const paths = slab!.entries.map(({ path }) => path)
-        const loss = lossOf((path) => inputs[path]!)
+        const paths = slab.entries.map(({ path }) => path)
+        const loss = lossOf((path) => inputs[path])
         const gradients = gradient(
           loss,
-          paths.map((path) => inputs[path]!),
+          paths.map((path) => inputs[path]),
         )
-        return { loss, ...Object.fromEntries(paths.map((path, i) => [path, gradients[i]!])) }
+        return { loss, ...Object.fromEntries(paths.map((path, i) => [path, gradients[i]])) }
       }),
       values,
     )
     for (const [path, tensor] of Object.entries(values)) expect(packed[path]).toEqual(tensor)
     expect(packed.loss).toEqual(separate.loss)
-    expect(packed.again).toEqual(packHost(slab!, values))
-    expect(unpackHost(slab!, packed.d!)).toEqual(
-      Object.fromEntries(slab!.entries.map(({ path }) => [path, separate[path]])),
+    expect(packed.again).toEqual(packHost(slab, values))
+    expect(unpackHost(slab, packed.d)).toEqual(
+      Object.fromEntries(slab.entries.map(({ path }) => [path, separate[path]])),
     )
   })
 })

@@ -57,17 +57,17 @@ describe.each(purposes)('draws for %s', (purpose) => {
   }
 
   it.each(Object.keys(kinds))('%s of parts, joined, are those of the whole', (kind) => {
-    const of = kinds[kind]!
+    const of = kinds[kind]
     const whole = of(draw(purpose))
     expect(new Set(whole).size).toBe(whole.length)
     for (const sizes of cuts) expect(inParts(draw(purpose), sizes).flatMap(of)).toEqual(whole)
   })
 
   it.each(Object.keys(kinds))('%s of another step, seed or purpose are others', (kind) => {
-    const of = kinds[kind]!
+    const of = kinds[kind]
     const whole = draw(purpose)
     const [other] = purposes.filter((one) => one !== purpose)
-    for (const change of [{ step: 4 }, { seed: 6 }, { purpose: other! }]) {
+    for (const change of [{ step: 4 }, { seed: 6 }, { purpose: other }]) {
       expect(of({ ...whole, ...change }).filter((v) => of(whole).includes(v))).toEqual([])
     }
   })
@@ -109,7 +109,7 @@ describe('feeds of parts are those of the whole', () => {
     const measured = (part: Draw): Tensors =>
       measuredBaseFeeds(model, own(latents, part), factsOf(part), part)
     expectFedAsWhole(measured, draw('measuring'))
-    const labels = (feeds: Tensors): number[] => Array.from(feeds.labels!.data, Number)
+    const labels = (feeds: Tensors): number[] => Array.from(feeds.labels.data, Number)
     const told = [0, 1, 2, 3, 2, 1, 0]
     expect(labels(measured(draw('measuring')))).toEqual(told)
     // 3 is "no class". Which examples are told nothing is drawn, how many of 600 is known.
@@ -168,7 +168,7 @@ describe('reports with dropout', () => {
   }
 
   it.each(Object.keys(stages))('of parts of %s, joined, are those of the whole', async (name) => {
-    const stage = stages[name]!
+    const stage = stages[name]
     const report = reporter(stage)
     const whole = await report(draw('training', of))
     for (const sizes of [
@@ -180,15 +180,15 @@ describe('reports with dropout', () => {
       for (const part of inParts(draw('training', of), sizes)) {
         const reported = await report(part)
         for (const [term, nats] of Object.entries(whole)) {
-          expect([term, relativeError(reported[term]!, own(nats, part)) < 1e-5]).toEqual([term, true])
+          expect([term, relativeError(reported[term], own(nats, part)) < 1e-5]).toEqual([term, true])
         }
       }
     }
     const [, last] = inParts(draw('training', of), [1, 3])
     const wrong: readonly Tensors[] = [{ firstExample: int32([], [0]) }, { seed: int32([], [4]) }]
     for (const feeds of wrong) {
-      const reported = await report(last!, feeds)
-      expect(relativeError(reported[stage.dropped]!, own(whole[stage.dropped]!, last!))).toBeGreaterThan(1e-3)
+      const reported = await report(last, feeds)
+      expect(relativeError(reported[stage.dropped], own(whole[stage.dropped], last))).toBeGreaterThan(1e-3)
     }
   })
 })

@@ -74,7 +74,7 @@ const lossAndGradients = (
   return {
     loss,
     ...terms,
-    ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])),
+    ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]])),
   }
 }
 
@@ -116,26 +116,26 @@ describe('stage 1', () => {
     ]
     const inputs = under(golden, 'input')
     const ours = {
-      zLogSnr: zTimes!.map(z.logSnr),
-      zWeight: zTimes!.map((t) => elboWeight(z, t)),
-      xLogSnr: xTimes!.map(x.logSnr),
-      xWeight: xTimes!.map((t) => xWeight(x, t)),
+      zLogSnr: zTimes.map(z.logSnr),
+      zWeight: zTimes.map((t) => elboWeight(z, t)),
+      xLogSnr: xTimes.map(x.logSnr),
+      xWeight: xTimes.map((t) => xWeight(x, t)),
     }
     for (const [name, values] of Object.entries(ours)) {
       for (const [i, value] of values.entries()) {
-        expect(value / floats(inputs[name]!)[i]!, name).toBeCloseTo(1, 6)
+        expect(value / floats(inputs[name])[i], name).toBeCloseTo(1, 6)
       }
     }
   })
 
   it.each(['priorNats', 'terminalNats', 'decoderNats'])('agrees on %s of every example', (term) => {
-    const expected = floats(golden[`output/${term}`]!)
+    const expected = floats(golden[`output/${term}`])
     expect(expected).toHaveLength(B)
-    for (const [i, nats] of floats(whole[term]!).entries()) expect(nats / expected[i]!).toBeCloseTo(1, 4)
+    for (const [i, nats] of floats(whole[term]).entries()) expect(nats / expected[i]).toBeCloseTo(1, 4)
   })
 
   it('agrees on the latent and the loss per pixel', () => {
-    expect(mismatches(whole, { z: golden['output/z']!, loss: golden['output/loss']! }, 1e-5)).toEqual({})
+    expect(mismatches(whole, { z: golden['output/z'], loss: golden['output/loss'] }, 1e-5)).toEqual({})
   })
 
   it('agrees on the gradient of every parameter', () => {
@@ -149,9 +149,9 @@ describe('stage 1', () => {
     expect(mismatches(under(shared, 'gradient'), expected, tolerance)).toEqual({})
     expect(Object.keys(under(golden, 'gradient03')).every((path) => path.startsWith('encoder.'))).toBe(true)
     const terms = {
-      priorNats: whole.priorNats!,
-      terminalNats: whole.terminalNats!,
-      decoderNats: whole.decoderNats!,
+      priorNats: whole.priorNats,
+      terminalNats: whole.terminalNats,
+      decoderNats: whole.decoderNats,
     }
     expect(mismatches(shared, terms, 1e-5)).toEqual({})
   })
@@ -175,11 +175,11 @@ describe('stage 1', () => {
     const runtime = new NodeRuntime({ threads: 2 })
     const executable = await runtime.compile(program, { updates })
     const state = await runtime.place(initialState(layout, params))
-    const losses = floats(golden['trajectory/loss']!)
+    const losses = floats(golden['trajectory/loss'])
     for (const [step, loss] of losses.entries()) {
       const report = await executable.run({ ...feeds, ...stepFeeds(optimizer, schedule, step) }, state)
-      expect(floats(report.loss!)[0]! / loss).toBeCloseTo(1, 4)
-      expect(floats(report.gradNorm!)[0]! / floats(golden['trajectory/gradNorm']!)[step]!).toBeCloseTo(1, 4)
+      expect(floats(report.loss)[0] / loss).toBeCloseTo(1, 4)
+      expect(floats(report.gradNorm)[0] / floats(golden['trajectory/gradNorm'])[step]).toBeCloseTo(1, 4)
     }
     const after = await readState(layout, state)
     const difference = (copy: string): Record<string, HostTensor> =>
@@ -190,7 +190,7 @@ describe('stage 1', () => {
             path,
             float32(
               before.shape,
-              floats(after[`${copy}/${path}`]!).map((v, i) => v - start[i]!),
+              floats(after[`${copy}/${path}`]).map((v, i) => v - start[i]),
             ),
           ]
         }),
@@ -214,15 +214,15 @@ describe('stage 2', () => {
       const nats = stage2Nats(tinyConfig, lookUp, inputs)
       return lossAndGradients(spec, lookUp, reduceMean(nats), { nats })
     })
-    for (const [i, nats] of floats(golden['output/nats']!).entries()) {
-      expect(floats(ours.nats!)[i]! / nats).toBeCloseTo(1, 4)
+    for (const [i, nats] of floats(golden['output/nats']).entries()) {
+      expect(floats(ours.nats)[i] / nats).toBeCloseTo(1, 4)
     }
     expect(mismatches(under(ours, 'gradient'), under(golden, 'gradient'), tolerance)).toEqual({})
     const schedule = cosineSchedule(5, -10)
     for (const [i, t] of [0.15, 0.5, 0.95].entries()) {
-      expect(schedule.logSnr(t)).toBeCloseTo(floats(golden['input/zLogSnr']!)[i]!, 5)
+      expect(schedule.logSnr(t)).toBeCloseTo(floats(golden['input/zLogSnr'])[i], 5)
       const weight = sigmoidWeight(tinyConfig.base.bias)(schedule, t)
-      expect(weight / floats(golden['input/zWeight']!)[i]!).toBeCloseTo(1, 6)
+      expect(weight / floats(golden['input/zWeight'])[i]).toBeCloseTo(1, 6)
     }
   })
 })
@@ -247,22 +247,22 @@ describe('sampling steps', () => {
   })
   const base = async (step: Step): Promise<HostTensor> => {
     const own = {
-      labels: golden.labels!,
+      labels: golden.labels,
       'null/labels': int32([B], Array(B).fill(tinyConfig.classes) as number[]),
-      guidance: golden.guidance!,
+      guidance: golden.guidance,
     }
-    const feeds = { ...feedsOf(golden.zT!, golden.zEps!, step), ...own }
+    const feeds = { ...feedsOf(golden.zT, golden.zEps, step), ...own }
     const { xS } = await evaluate(stage2Spec(tinyConfig), params, feeds, (lookUp, inputs) => ({
       xS: guidedStep(tinyConfig, baseOf(tinyConfig, lookUp), stepOf(inputs)).x,
     }))
-    return xS!
+    return xS
   }
   const decoder = async (step: Step): Promise<HostTensor> => {
-    const feeds = { ...feedsOf(golden.xT!, golden.xEps!, step), z0: golden.z0! }
+    const feeds = { ...feedsOf(golden.xT, golden.xEps, step), z0: golden.z0 }
     const { xS } = await evaluate(stage1Spec(tinyConfig), params, feeds, (lookUp, inputs) => ({
-      xS: decoderStep(tinyConfig, decoderOf(tinyConfig, lookUp), inputs.z0!, stepOf(inputs)).x,
+      xS: decoderStep(tinyConfig, decoderOf(tinyConfig, lookUp), inputs.z0, stepOf(inputs)).x,
     }))
-    return xS!
+    return xS
   }
   const baseSteps = (config: Omit<SamplerConfig, 'steps'>) =>
     samplerSteps(linearSchedule(5, -10), { ...config, steps: 3 }, 'noisy')
@@ -274,27 +274,27 @@ describe('sampling steps', () => {
     async (variance) => {
       const config = { kind: 'ancestral', variance } as const
       expect(
-        relativeError(await base(baseSteps(config)[1]!), golden[`base/ancestral/${variance}`]!),
+        relativeError(await base(baseSteps(config)[1]), golden[`base/ancestral/${variance}`]),
       ).toBeLessThan(tolerance)
-      const xS = await decoder(decoderSteps(config)[2]!)
-      expect(relativeError(xS, golden[`decoder/ancestral/${variance}`]!)).toBeLessThan(tolerance)
+      const xS = await decoder(decoderSteps(config)[2])
+      expect(relativeError(xS, golden[`decoder/ancestral/${variance}`])).toBeLessThan(tolerance)
     },
   )
 
   it('takes the same steps with DDIM', async () => {
     const config = { kind: 'ddim', variance: 0 } as const
-    expect(relativeError(await base(baseSteps(config)[1]!), golden['base/ddim']!)).toBeLessThan(tolerance)
-    expect(relativeError(await decoder(decoderSteps(config)[2]!), golden['decoder/ddim']!)).toBeLessThan(
+    expect(relativeError(await base(baseSteps(config)[1]), golden['base/ddim'])).toBeLessThan(tolerance)
+    expect(relativeError(await decoder(decoderSteps(config)[2]), golden['decoder/ddim'])).toBeLessThan(
       tolerance,
     )
   })
 
   it('ends a pixel chain with the clipped prediction', async () => {
-    const last = decoderSteps({ kind: 'ancestral', variance: 0 })[3]!
+    const last = decoderSteps({ kind: 'ancestral', variance: 0 })[3]
     expect(last).toEqual({ logSnr: 5, keep: 0, clean: 1, past: 0, noise: 0 })
     const xS = await decoder({ ...last, logSnr: 0 }) // at the level of the golden step
-    expect(relativeError(xS, golden['decoder/clean']!)).toBeLessThan(tolerance)
-    expect(floats(golden['decoder/clean']!).some((v) => Math.abs(v) === 1)).toBe(true)
+    expect(relativeError(xS, golden['decoder/clean'])).toBeLessThan(tolerance)
+    expect(floats(golden['decoder/clean']).some((v) => Math.abs(v) === 1)).toBe(true)
   })
 })
 
@@ -363,21 +363,21 @@ describe('AdamW', () => {
     const { program, layout, updates } = traceUpdate(under(golden, 'start'))
     const executable = await runtime.compile(program, { updates })
     const state = await runtime.place(initialState(layout, under(golden, 'start')))
-    const [lr, emaDecay, gradNorm] = ['lr', 'emaDecay', 'gradNorm'].map((name) => floats(golden[name]!))
-    expect(Math.min(...gradNorm!)).toBeLessThan(1)
-    expect(Math.max(...gradNorm!)).toBeGreaterThan(1)
-    for (let step = 0; step < lr!.length; step++) {
+    const [lr, emaDecay, gradNorm] = ['lr', 'emaDecay', 'gradNorm'].map((name) => floats(golden[name]))
+    expect(Math.min(...gradNorm)).toBeLessThan(1)
+    expect(Math.max(...gradNorm)).toBeGreaterThan(1)
+    for (let step = 0; step < lr.length; step++) {
       const gradients = Object.fromEntries(
         Object.entries(under(golden, `gradient/${step}`)).map(([name, t]) => [`gradient/${name}`, t]),
       )
-      const scalars = scalarsAt(step, lr![step]!, emaDecay![step]!)
+      const scalars = scalarsAt(step, lr[step], emaDecay[step])
       const report = await executable.run({ ...gradients, ...scalars }, state)
       const next = await readState(layout, state)
       for (const copy of copies) {
         const expected = summed(copy, under(golden, `${copy}/${step}`))
         expect(mismatches(under(next, copy), expected, 1e-5), `${copy} at step ${step}`).toEqual({})
       }
-      expect(floats(report.gradNorm!)[0]! / gradNorm![step]!).toBeCloseTo(1, 5)
+      expect(floats(report.gradNorm)[0] / gradNorm[step]).toBeCloseTo(1, 5)
     }
     await executable.dispose()
     await state.dispose()
@@ -392,8 +392,8 @@ describe('AdamW', () => {
     const start: Record<string, HostTensor> = {}
     const feeds: Record<string, HostTensor> = scalarsAt(4, 0.1, 0.5)
     for (const name of Object.keys(under(golden, 'start'))) {
-      for (const copy of copies) start[`${copy}/${name}`] = golden[`${copy}/3/${name}`]!
-      const clean = golden[`gradient/4/${name}`]!
+      for (const copy of copies) start[`${copy}/${name}`] = golden[`${copy}/3/${name}`]
+      const clean = golden[`gradient/4/${name}`]
       const poisoned = floats(clean).map((v, i) => (i === 1 ? bad : v))
       feeds[`gradient/${name}`] = place === 'gradient' ? float32(clean.shape, poisoned) : clean
     }

@@ -65,20 +65,20 @@ const outputOf = async <S extends Spec>(
   const { y } = await evaluate(spec, params, feeds, (lookUp, inputs) => ({
     y: body(bindParams(spec, lookUp), inputs),
   }))
-  return y!
+  return y
 }
 
 const prior = (params: Tensors): Promise<HostTensor> =>
   outputOf(priorSpec(tiny.prior), params, { zT: normal('zT', latents), logSnr }, (p, { zT, logSnr }) =>
-    priorV(p, tiny.prior, zT!, logSnr!),
+    priorV(p, tiny.prior, zT, logSnr),
   )
 
 const base = async (params: Tensors): Promise<HostTensor> => {
   const feeds = { zT: normal('zT', latents), logSnr, ...conditionFeeds(tinyConfig, [{ label: 1 }, null]) }
   const { y } = await evaluate(stage2Spec(tinyConfig), params, feeds, (lookUp, inputs) => ({
-    y: baseOf(tinyConfig, lookUp)({ zT: inputs.zT!, logSnr: inputs.logSnr!, conditions: inputs }),
+    y: baseOf(tinyConfig, lookUp)({ zT: inputs.zT, logSnr: inputs.logSnr, conditions: inputs }),
   }))
-  return y!
+  return y
 }
 
 /** @param seed none at evaluation */
@@ -88,10 +88,10 @@ const decoder = (params: Tensors, config: ModelConfig = tinyConfig, seed?: numbe
   const { decoder: sizes } = networkConfigs(config)
   return outputOf(decoderSpec(sizes), params, { ...feeds, ...seeds }, (p, { xT, z0, logSnr, seed }) =>
     decoderV(p, sizes, {
-      xT: xT!,
-      z0: z0!,
-      logSnr: logSnr!,
-      z0LogSnr: logSnr!,
+      xT: xT,
+      z0: z0,
+      logSnr: logSnr,
+      z0LogSnr: logSnr,
       dropout: seed && { seed },
     }),
   )
@@ -111,7 +111,7 @@ describe('before training', () => {
   it('the encoder does not: its output has about unit variance', async () => {
     const spec = encoderSpec(tiny.encoder)
     const x = normal('x', [16, 3, tinyConfig.size, tinyConfig.size], 0.5)
-    const z = await outputOf(spec, initialParams(spec, 1), { x }, (p, { x }) => encode(p, tiny.encoder, x!))
+    const z = await outputOf(spec, initialParams(spec, 1), { x }, (p, { x }) => encode(p, tiny.encoder, x))
     expect(z.shape).toEqual([16, tinyConfig.latent.channels, grid, grid])
     const data = floats(z)
     const variance = data.reduce((a, b) => a + b * b, 0) / data.length
@@ -124,8 +124,8 @@ describe('before training', () => {
     const feeds = { x: normal('tokens', [B, 5, 16]), embedding: normal('embedding', [B, 12]) }
     const run = (params: Tensors): Promise<HostTensor> =>
       outputOf(spec, params, feeds, (p, { x, embedding }) =>
-        stack(p.stack, x!, {
-          embedding: embedding!,
+        stack(p.stack, x, {
+          embedding: embedding,
           headWidth: 8,
           dropout: 0,
           name: 'stack',
@@ -141,7 +141,7 @@ describe('before training', () => {
     for (const dEmbedding of [undefined, 12]) {
       const spec = { block: resBlockSpec(16, dEmbedding) }
       const run = (params: Tensors): Promise<HostTensor> =>
-        outputOf(spec, params, feeds, (p, { x, embedding }) => resBlock(p.block, x!, embedding))
+        outputOf(spec, params, feeds, (p, { x, embedding }) => resBlock(p.block, x, embedding))
       expect((await run(initialParams(spec, 1))).data).toEqual(feeds.x.data)
       expect(relativeError(await run(randomParams(spec)), feeds.x)).toBeGreaterThan(0.1)
     }
@@ -156,7 +156,7 @@ const replaced = (
 ): Tensors => {
   const paths = Object.keys(params).filter((path) => pattern.test(path))
   expect(paths.length).toBeGreaterThan(0)
-  return { ...params, ...Object.fromEntries(paths.map((path) => [path, value(path, params[path]!.shape)])) }
+  return { ...params, ...Object.fromEntries(paths.map((path) => [path, value(path, params[path].shape)])) }
 }
 const zeroed = (params: Tensors, pattern: RegExp): Tensors =>
   replaced(params, pattern, (_, shape) => zeros(shape))
@@ -191,7 +191,7 @@ describe('a level adds only what the levels below it changed', () => {
     const params = randomParams(decoderSpec(tiny.decoder))
     const [y, other] = await Promise.all([decoder(params), decoder(zeroed(params, /^latent\.weight$/))])
     const [a, b] = [floats(y), floats(other)]
-    expect(a.every((v, i) => v !== b[i]!)).toBe(true)
+    expect(a.every((v, i) => v !== b[i])).toBe(true)
   })
 })
 
@@ -215,7 +215,7 @@ describe('sizes', () => {
     const blocks = [2, 2, 2, 3]
     const ways = 4 * 128 * 256 + 4 * 256 * 512 + 4 * 512 * 512
     const ends = 12 * 9 * 128 + 128 + 2 * 512 + 512 * 9 * c + c
-    const inside = stages.reduce((n, C, i) => n + blocks[i]! * plainBlock(C), 0)
+    const inside = stages.reduce((n, C, i) => n + blocks[i] * plainBlock(C), 0)
     expect(countParams(encoderSpec(paper.encoder))).toBe(inside + ways + ends)
     const around = (c + 1) * 1024 + (1024 + 1) * 2 * 1024 + (1024 + 1) * c
     expect(countParams(priorSpec(paper.prior))).toBe(logSnrLayers(1024) + around + 8 * block(1024, 1024))
@@ -227,7 +227,7 @@ describe('sizes', () => {
       [128, 256],
       [256, 512],
       [512, 1024],
-    ].reduce((n, [C, below]) => n + 2 * 2 * filmBlock(C!, E) + 4 * C! * below! + below! * 4 * C!, 0)
+    ].reduce((n, [C, below]) => n + 2 * 2 * filmBlock(C, E) + 4 * C * below + below * 4 * C, 0)
     const ends = 12 * 9 * 128 + 128 + (c + 1) * E + 2 * 128 + 128 * 9 * 12 + 12
     expect(countParams(decoderSpec(paper.decoder))).toBe(logSnrLayers(E) + levels + 8 * block(E, E) + ends)
     const outer = (c + 1) * 512 + (4 * 512 + 1) * E + (E + 1) * 4 * 512 + (E + 1) * 2 * 512 + (512 + 1) * c
@@ -293,11 +293,11 @@ describe('parameters', () => {
     'of %s are asked for under the paths that flattenSpec lists, in its order',
     (name) => {
       const asked: string[] = []
-      bindParams(specs[name]!, (path) => {
+      bindParams(specs[name], (path) => {
         asked.push(path)
         return input(path, [])
       })
-      expect(asked).toEqual(flattenSpec(specs[name]!).map(({ path }) => path))
+      expect(asked).toEqual(flattenSpec(specs[name]).map(({ path }) => path))
       expect(new Set(asked).size).toBe(asked.length)
       expect(asked.every((path) => /^(encoder|prior|decoder|base)(\.\w+)+$/.test(path))).toBe(true)
     },
@@ -317,19 +317,19 @@ describe('parameters', () => {
   })
 
   it('start from the seed and their own path alone', () => {
-    const [one, again, other] = [1, 1, 2].map((seed) => initialParams(specs.stage1!, seed))
+    const [one, again, other] = [1, 1, 2].map((seed) => initialParams(specs.stage1, seed))
     expect(one).toEqual(again)
-    expect(one!['encoder.in.weight']).not.toEqual(other!['encoder.in.weight'])
+    expect(one['encoder.in.weight']).not.toEqual(other['encoder.in.weight'])
     const alone = initialParams({ encoder: encoderSpec(tiny.encoder) }, 1)
-    for (const [path, tensor] of Object.entries(alone)) expect(one![path]).toEqual(tensor)
-    expect(one!['prior.blocks.0.query']).not.toEqual(one!['prior.blocks.0.key'])
+    for (const [path, tensor] of Object.entries(alone)) expect(one[path]).toEqual(tensor)
+    expect(one['prior.blocks.0.query']).not.toEqual(one['prior.blocks.0.key'])
   })
 
   it('start with the deviation that their spec states', () => {
-    const values = initialParams(specs.stage1!, 3)
-    for (const { path, spec } of flattenSpec(specs.stage1!)) {
-      const data = floats(values[path]!)
-      expect(values[path]!.shape).toEqual(spec.shape)
+    const values = initialParams(specs.stage1, 3)
+    for (const { path, spec } of flattenSpec(specs.stage1)) {
+      const data = floats(values[path])
+      expect(values[path].shape).toEqual(spec.shape)
       const deviation = Math.sqrt(data.reduce((a, b) => a + b * b, 0) / data.length)
       if (spec.std === 0) expect(deviation).toBe(0)
       else expect(Math.abs(deviation / spec.std - 1)).toBeLessThan(4 / Math.sqrt(2 * data.length))
@@ -350,8 +350,8 @@ describe('dropout in the decoder', () => {
       decoder(params),
     ])
     expect(a).toEqual(again)
-    expect(relativeError(a!, other!)).toBeGreaterThan(1e-3)
-    expect(relativeError(a!, none!)).toBeGreaterThan(1e-3)
+    expect(relativeError(a, other)).toBeGreaterThan(1e-3)
+    expect(relativeError(a, none)).toBeGreaterThan(1e-3)
     expect(none).toEqual(plain)
   })
 

@@ -28,9 +28,9 @@ const measured = async (
   }
   const passed: number[][] = [[], [], []]
   const look = (part: MeasuredPart): void => {
-    expect(part.first * elementsOf(imageOf(config))).toBe(passed[0]!.length)
+    expect(part.first * elementsOf(imageOf(config))).toBe(passed[0].length)
     const seen = [floats(part.images), floats(part.reconstructions), part.rateElements]
-    for (const [i, own] of seen.entries()) passed[i]!.push(...own)
+    for (const [i, own] of seen.entries()) passed[i].push(...own)
   }
   const sampler = { kind: 'ancestral', steps: 2, variance: 0.5 } as const
   const options = { draws: 2, batch, seed: 3, sampler, atOnce }

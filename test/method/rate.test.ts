@@ -102,8 +102,8 @@ const measure = async (
         times.map((t) => elboWeight(schedule, t)),
       ),
     })
-    diffusion.push(meanOf(floats(nats.diffusion!)) / D)
-    terminal.push(meanOf(floats(nats.terminal!)) / D)
+    diffusion.push(meanOf(floats(nats.diffusion)) / D)
+    terminal.push(meanOf(floats(nats.terminal)) / D)
   }
   await executable.dispose()
   return { diffusion: estimate(diffusion), terminal: estimate(terminal) }

@@ -128,7 +128,7 @@ type Body = (
 const traced = (spec: Spec, inputs: Readonly<Record<string, InputSpec>>, body: Body): Program => {
   const specs: Record<string, InputSpec> = { ...inputs }
   for (const { path, spec: leaf } of flattenSpec(spec)) specs[path] = { shape: leaf.shape }
-  return trace('evaluate', specs, (all) => body((path) => all[path]!, all))
+  return trace('evaluate', specs, (all) => body((path) => all[path], all))
 }
 
 /** Traces a function of parameters and inputs, and runs it once with the given tensors. */
@@ -179,8 +179,8 @@ export const relativeError = (
   let difference = 0
   let size = 0
   for (let i = 0; i < x.length; i++) {
-    difference += (x[i]! - y[i]!) ** 2
-    size += y[i]! ** 2
+    difference += (x[i] - y[i]) ** 2
+    size += y[i] ** 2
   }
   return Math.sqrt(difference / (size === 0 ? 1 : size))
 }

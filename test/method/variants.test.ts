@@ -99,7 +99,7 @@ const programOf = (config: ModelConfig, charge?: keyof typeof charges): Promise<
       if (charge === undefined) return terms
       const paths = flattenSpec(spec).map(({ path }) => path)
       const gradients = gradient(reduceSum(charges[charge](terms)), paths.map(lookUp))
-      return { ...terms, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]!])) }
+      return { ...terms, ...Object.fromEntries(paths.map((path, i) => [`gradient/${path}`, gradients[i]])) }
     })
   programs.set(key, program)
   return program
@@ -133,7 +133,7 @@ const combined = (a: number, x: Tensors, b: number, y: Tensors): Tensors =>
       name,
       float32(
         t.shape,
-        floats(t).map((v, i) => a * v + b * floats(y[name]!)[i]!),
+        floats(t).map((v, i) => a * v + b * floats(y[name])[i]),
       ),
     ]),
   )
@@ -147,11 +147,11 @@ const posterior = async (
     paramsOf(config),
     { x: imageTensor },
     (lookUp, inputs): Record<string, Value> => {
-      const { mean, logVariance } = encoderNetwork(config).bind(lookUp, 'encoder')(inputs.x!)
+      const { mean, logVariance } = encoderNetwork(config).bind(lookUp, 'encoder')(inputs.x)
       return { mean, ...(logVariance && { logVariance }) }
     },
   )
-  const mean = [...floats(outputs.mean!)]
+  const mean = [...floats(outputs.mean)]
   const { logVariance } = outputs
   return { mean, variance: logVariance ? [...floats(logVariance)].map(Math.exp) : mean.map(() => 0) }
 }
@@ -176,7 +176,7 @@ describe.each(['fixed', 'learned'] as const)('a normal prior with %s variance', 
 
   it('has the closed-form KL as its rate, element by element', async () => {
     const { mean, variance: own } = await posterior(config(0.3))
-    const kl = mean.map((m, i) => normalKl(Math.sqrt(signal0) * m, signal0 * own[i]! + noise0))
+    const kl = mean.map((m, i) => normalKl(Math.sqrt(signal0) * m, signal0 * own[i] + noise0))
     const terms = await termsOf(config(0.3))
     expectClose(terms.rateElements, kl, 1e-5)
     expectClose(terms.priorNats, sumsPerExample(kl), 1e-5)
@@ -195,14 +195,14 @@ describe.each(['fixed', 'learned'] as const)('a normal prior with %s variance', 
       [0.3, some] as const,
       [1, all] as const,
     ]) {
-      const total = Array.from(terms.priorNats, (nats, i) => weight * nats + terms.decoderNats[i]!)
+      const total = Array.from(terms.priorNats, (nats, i) => weight * nats + terms.decoderNats[i])
       expectClose(terms.totalNats, total, 1e-6)
       expect([...terms.decoderNats]).toEqual([...none.terms.decoderNats])
       expect(mismatches(gradients, below(none.gradients, 'decoder'), 1e-6)).toEqual({})
       const encoder = combined(1, below(none.gradients, 'encoder'), weight, below(kl.gradients, 'encoder'))
       expect(mismatches(gradients, encoder, 1e-4)).toEqual({})
     }
-    expect(relativeError(all.gradients['encoder.out.weight']!, none.gradients['encoder.out.weight']!)).toBeGreaterThan(0.01) // biome-ignore format: one line
+    expect(relativeError(all.gradients['encoder.out.weight'], none.gradients['encoder.out.weight'])).toBeGreaterThan(0.01) // biome-ignore format: one line
   })
 
   it('has no prior network', () => {
@@ -225,14 +225,14 @@ describe('a learned variance under the diffusion prior', () => {
       const { mean, variance } = await posterior(config)
       const feeds = feedsOf(config)
       const terms = await termsOf(config, feeds)
-      const [draw, levels] = [floats(feeds.zDraw!), floats(feeds.z0LogSnr!)]
-      const z = mean.map((m, i) => m + Math.sqrt(variance[i]!) * draw[i]!)
+      const [draw, levels] = [floats(feeds.zDraw), floats(feeds.z0LogSnr)]
+      const z = mean.map((m, i) => m + Math.sqrt(variance[i]) * draw[i])
       expectClose(terms.z, z, 1e-6)
       const each = z.length / B
       const terminal = z.map((v, i) => {
-        const own = levels[Math.floor(i / each)]!
+        const own = levels[Math.floor(i / each)]
         return (
-          normalKl(alphaOf(logSnr1) * v, sigmoid(-logSnr1)) - 0.5 * Math.log1p(variance[i]! * Math.exp(own))
+          normalKl(alphaOf(logSnr1) * v, sigmoid(-logSnr1)) - 0.5 * Math.log1p(variance[i] * Math.exp(own))
         )
       })
       expectClose(terms.terminalNats, sumsPerExample(terminal), 1e-5)
@@ -251,7 +251,7 @@ describe.each(['fixed', 'learned'] as const)('stopGradient with %s variance', (v
     for (const [path, { data }] of Object.entries(below(stopped.gradients, 'encoder'))) {
       expect([path, (data as Float32Array).every((v) => v === 0)]).toEqual([path, true])
     }
-    const some = floats(baseline.gradients['encoder.out.weight']!)
+    const some = floats(baseline.gradients['encoder.out.weight'])
     expect(some.some((v) => v !== 0)).toBe(true)
     expect(mismatches(stopped.gradients, below(baseline.gradients, 'prior'), 1e-6)).toEqual({})
     for (const name of ['priorNats', 'terminalNats', 'decoderNats', 'totalNats'] as const) {
@@ -275,7 +275,7 @@ describe.each(['fixed', 'learned'] as const)('stopGradient with %s variance', (v
     const { terms } = stopped
     const total = Array.from(
       terms.priorNats,
-      (nats, i) => nats + terms.terminalNats[i]! + terms.decoderNats[i]! + klWeight * kl.terms.priorNats[i]!,
+      (nats, i) => nats + terms.terminalNats[i] + terms.decoderNats[i] + klWeight * kl.terms.priorNats[i],
     )
     expectClose(terms.totalNats, total, 1e-6)
   })
@@ -296,23 +296,23 @@ describe.each(['mse', 'absolute'] as const)('a decoder by one prediction, %s', (
   /** z_0 as the objective makes it, and x̂ = −σ·v̂ from x_T = 0. */
   const prediction = async (): Promise<{ readonly z0: Float32Array; readonly xHat: number[] }> => {
     const { mean } = await posterior(config)
-    const eps = floats(feeds.z0Eps!)
-    const z0 = Float32Array.from(mean, (m, i) => Math.sqrt(signal0) * m + Math.sqrt(noise0) * eps[i]!)
+    const eps = floats(feeds.z0Eps)
+    const z0 = Float32Array.from(mean, (m, i) => Math.sqrt(signal0) * m + Math.sqrt(noise0) * eps[i])
     const inputs = {
       xT: zeros(imageShape(config, B)),
       z0: float32(latentShape(config, B), z0),
       logSnr: float32([B], Array(B).fill(least) as number[]),
     }
     const { v } = await evaluate(stage1Spec(config), params, inputs, (lookUp, { xT, z0, logSnr }) => ({
-      v: decoderOf(config, lookUp)({ xT: xT!, z0: z0!, logSnr: logSnr!, z0LogSnr: logSnr! }),
+      v: decoderOf(config, lookUp)({ xT: xT, z0: z0, logSnr: logSnr, z0LogSnr: logSnr }),
     }))
-    return { z0, xHat: [...floats(v!)].map((value) => -sigmaOf(least) * value) }
+    return { z0, xHat: [...floats(v)].map((value) => -sigmaOf(least) * value) }
   }
 
   it('is charged as a distribution of precision e^b around one prediction', async () => {
     const { xHat } = await prediction()
     const { bias, lossFactor } = config.decoder
-    const nats = xHat.map((v, i) => lossFactor * errorNats[decoder](images[i]! - v, bias))
+    const nats = xHat.map((v, i) => lossFactor * errorNats[decoder](images[i] - v, bias))
     const terms = await termsOf(config, feeds)
     expectClose(terms.decoderNats, sumsPerExample(nats), 1e-5)
   })
@@ -385,12 +385,12 @@ describe('a weighted prior', () => {
     const most: number[] = []
     for (let step = 0; step < 700; step++) {
       const feeds = feedsOf(config, step)
-      const [z0, levels, weights] = [feeds.z0LogSnr!, feeds.zLogSnr!, feeds.zWeight!].map(floats)
+      const [z0, levels, weights] = [feeds.z0LogSnr, feeds.zLogSnr, feeds.zWeight].map(floats)
       for (let i = 0; i < B; i++) {
-        most.push(z0![i]!)
-        expect(levels![i]!).toBeLessThanOrEqual(z0![i]!)
-        expect(levels![i]!).toBeGreaterThanOrEqual(logSnr1)
-        expect(weights![i]! / (0.5 * (z0![i]! - logSnr1) * sigmoid(levels![i]!))).toBeCloseTo(1, 5)
+        most.push(z0[i])
+        expect(levels[i]).toBeLessThanOrEqual(z0[i])
+        expect(levels[i]).toBeGreaterThanOrEqual(logSnr1)
+        expect(weights[i] / (0.5 * (z0[i] - logSnr1) * sigmoid(levels[i]))).toBeCloseTo(1, 5)
       }
     }
     // Kolmogorov–Smirnov; 1.95/√n is passed once in a thousand.
@@ -415,10 +415,10 @@ describe('a weighted prior', () => {
         randomParams(spec),
         feeds,
         (lookUp, { xT, z0, logSnr, z0LogSnr }) => ({
-          v: decoderOf(config, lookUp)({ xT: xT!, z0: z0!, logSnr: logSnr!, z0LogSnr: z0LogSnr! }),
+          v: decoderOf(config, lookUp)({ xT: xT, z0: z0, logSnr: logSnr, z0LogSnr: z0LogSnr }),
         }),
       )
-      return v!
+      return v
     }
     const [told, plain] = [withVariant({ priorBias: 1 }), tinyConfig]
     expect(relativeError(await decoded(told, 0), await decoded(told, 5))).toBeGreaterThan(1e-3)
@@ -434,9 +434,9 @@ describe('a weighted prior', () => {
     const [weighted, plain] = [withVariant({ priorBias: 1 }), tinyConfig]
     const draw: Draw = { ...wholeDraw(7, 0, B), purpose: 'measuring' }
     const levels = measuredFeeds(weighted, imageTensor, draw)
-    expect([...floats(levels.z0LogSnr!)]).toEqual(Array(B).fill(logSnr0))
+    expect([...floats(levels.z0LogSnr)]).toEqual(Array(B).fill(logSnr0))
     expect(levels).toEqual(measuredFeeds(plain, imageTensor, draw))
-    expect(floats(feedsOf(weighted, 0).z0LogSnr!).every((v) => v < logSnr0)).toBe(true)
+    expect(floats(feedsOf(weighted, 0).z0LogSnr).every((v) => v < logSnr0)).toBe(true)
     const estimator = createTermsEstimator(runtime, weighted, paramsOf(weighted), B)
     const measured = await estimator.terms(imageTensor, { first: 0, count: B, of: B }, { draws: 1, seed: 7 })
     await estimator.dispose()
@@ -460,7 +460,7 @@ it.each<Partial<VariantConfig>>([
   { priorBias: 0, variance: 'learned' },
 ])('the rate lies where its elements say: %j', async (variant) => {
   const terms = await termsOf(withVariant(variant))
-  const rate = Array.from(terms.priorNats, (nats, i) => nats + terms.terminalNats[i]!)
+  const rate = Array.from(terms.priorNats, (nats, i) => nats + terms.terminalNats[i])
   expectClose(sumsPerExample([...terms.rateElements]), rate, 1e-5)
   expect(terms.rateElements.length).toBe(terms.z.length)
 })
@@ -478,7 +478,7 @@ it.each<Partial<VariantConfig>>([
   const held = await run(config, 'total', { ...feedsOf(config), encoderShare: scalar(share) })
   const ofDecoder = await run(config, 'decoder')
   const [all, rest] = [whole.gradients, ofDecoder.gradients].map((g) => below(g, 'encoder'))
-  expect(mismatches(held.gradients, combined(share, all!, 1 - share, rest!), 1e-4)).toEqual({})
+  expect(mismatches(held.gradients, combined(share, all, 1 - share, rest), 1e-4)).toEqual({})
   for (const network of ['prior', 'decoder']) {
     expect(mismatches(held.gradients, below(whole.gradients, network), 1e-6)).toEqual({})
   }
@@ -504,14 +504,14 @@ const knowing = (x: Float32Array): Runtime => {
   }
   const executable: Executable = {
     run: async ({ eps, keep, clean, noise }) => {
-      const [a, b, c] = [keep!, clean!, noise!].map((t) => floats(t)[0]!)
+      const [a, b, c] = [keep, clean, noise].map((t) => floats(t)[0])
       const xT = held.get('xT')!
-      const [from, random] = [floats(xT), floats(eps!)]
+      const [from, random] = [floats(xT), floats(eps)]
       held.set(
         'xT',
         float32(
           xT.shape,
-          from.map((v, i) => a! * v + b! * x[i]! + c! * random[i]!),
+          from.map((v, i) => a * v + b * x[i] + c * random[i]),
         ),
       )
       return {}
@@ -542,13 +542,13 @@ describe('pixels as latents', () => {
     const z = await codec.encode(imageTensor)
     const { size } = config
     expect(z.shape).toEqual(latentShape(config, B))
-    const block = (channel: number) => floats(z)[((channel * size) / 2 / 2) * size]! // position (0, 0) of the grid
-    const pixel = (c: number, y: number, x: number) => images[(c * size + y) * size + x]!
+    const block = (channel: number) => floats(z)[((channel * size) / 2 / 2) * size] // position (0, 0) of the grid
+    const pixel = (c: number, y: number, x: number) => images[(c * size + y) * size + x]
     const wanted = [0, 1].flatMap((y) => [0, 1].flatMap((x) => [0, 1, 2].map((c) => pixel(c, y, x))))
     expect(Array.from({ length: 12 }, (_, channel) => block(channel))).toEqual(wanted)
     const z0 = codec.addNoise(z, 3)
     expect(z0).toEqual(z)
-    expect(await codec.decode(z0, 3, samplers[0]!)).toEqual(imageTensor)
+    expect(await codec.decode(z0, 3, samplers[0])).toEqual(imageTensor)
     await codec.dispose()
   })
 
@@ -566,7 +566,7 @@ describe('pixels as latents', () => {
       ...request,
       sampler: exact,
     })
-    const rest = floats(noisy).map((v, i) => (v - alphaOf(logSnr0) * x[i]!) / sigmaOf(logSnr0))
+    const rest = floats(noisy).map((v, i) => (v - alphaOf(logSnr0) * x[i]) / sigmaOf(logSnr0))
     const deviation = Math.sqrt(rest.reduce((sum, v) => sum + v * v, 0) / rest.length)
     expect(deviation).toBeGreaterThan(0.9)
     expect(deviation).toBeLessThan(1.1)
@@ -625,7 +625,7 @@ describe('a set in two parts', () => {
   })
 
   const facts = [0, 1, 2, -1, 2, 1, 0].map((label) => ({ label }))
-  const request = { seed: 5, sampler: samplers[0]! }
+  const request = { seed: 5, sampler: samplers[0] }
 
   it.each([unguided, { ...unguided, scale: 2 }])('is generated as the whole: $scale', async (guidance) => {
     const generator = createGenerator(runtime, config, randomParams(stage2Spec(config)), batch)
@@ -669,14 +669,14 @@ it('guidance 1 is the base model alone', async () => {
       const step = stepOf(inputs)
       return {
         plain: plainStep(tinyConfig, base, step).x,
-        none: plainStep(tinyConfig, base, { ...step, labels: inputs['null/labels']! }).x,
+        none: plainStep(tinyConfig, base, { ...step, labels: inputs['null/labels'] }).x,
         guided: guidedStep(tinyConfig, base, step).x,
       }
     })
   const { plain, guided, none } = await step(1)
-  expectClose(floats(guided!), floats(plain!), 1e-5)
+  expectClose(floats(guided), floats(plain), 1e-5)
   const { guided: strong } = await step(2)
-  const extrapolated = floats(plain!).map((v, i) => 2 * v - floats(none!)[i]!)
-  expectClose(floats(strong!), extrapolated, 1e-5)
-  expect(relativeError(strong!, plain!)).toBeGreaterThan(1e-3)
+  const extrapolated = floats(plain).map((v, i) => 2 * v - floats(none)[i])
+  expectClose(floats(strong), extrapolated, 1e-5)
+  expect(relativeError(strong, plain)).toBeGreaterThan(1e-3)
 })

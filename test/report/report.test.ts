@@ -239,8 +239,8 @@ describe('curve', () => {
       tenth([end, floor - 13.6 * unit, top + 1.6 * unit]),
     ])
     expect(circles(svg)[0]).toEqual(tenth([left, floor - 3.6 * unit]))
-    const plain = withErrors(drawn.series[0]!.points, [0, 0, 0])
-    expect(curveSvg(plain)).toBe(curveSvg(curve(plain.series[0]!.points)).replaceAll('train: ', 'mean: '))
+    const plain = withErrors(drawn.series[0].points, [0, 0, 0])
+    expect(curveSvg(plain)).toBe(curveSvg(curve(plain.series[0].points)).replaceAll('train: ', 'mean: '))
   })
 
   test('an error bar on a logarithmic axis ends at its foot where it reaches zero', () => {
@@ -282,11 +282,11 @@ describe('curve', () => {
           )
           expect(svg).not.toContain('NaN')
           for (const [x, low, high] of bars(svg)) {
-            for (const y of [low!, high!]) {
+            for (const y of [low, high]) {
               expect(y).toBeGreaterThanOrEqual(top - 0.1)
               expect(y).toBeLessThanOrEqual(floor + 0.1)
             }
-            expect(high!).toBeLessThanOrEqual(low!)
+            expect(high).toBeLessThanOrEqual(low)
             expect(x).toBeGreaterThanOrEqual(left)
           }
         },

@@ -70,7 +70,7 @@ describe('a file of results', () => {
     await writeFiles(root, { 'all.jsonl': resultLines(written, root) })
     const read = findRuns([file])
     expect(read.map(contentOf)).toStrictEqual(written.map(contentOf))
-    expect(read[0]!.provenance().evaluation).toMatchObject({ machine: { device: 'webgpu' } })
+    expect(read[0].provenance().evaluation).toMatchObject({ machine: { device: 'webgpu' } })
     expect(read.map(({ path }) => path)).toEqual(written.map(({ path }) => join(file, relative(root, path))))
     // Runs of one stage 1 are known by where it was trained.
     expect(read.map((run) => relative(file, run.stage1().dir))).toEqual(
@@ -102,17 +102,17 @@ describe('a file of results', () => {
       seed: 0,
       stage1: 'a/seed-0',
     })
-    expect(small!.settings).toEqual({ 'decoder.lossFactor': 2, 'train.stage1.from': '..' })
+    expect(small.settings).toEqual({ 'decoder.lossFactor': 2, 'train.stage1.from': '..' })
     const { baseBitsPerPixel, ...asStage1 } = evaluationOf(1)
-    expect(small!.evaluation).toEqual({
+    expect(small.evaluation).toEqual({
       asStage1: Object.keys(asStage1),
       baseBitsPerPixel: { mean: 0.2, error: 0.1 },
     })
-    expect(Object.keys(small!.quality!)).toEqual(['asStage1', 'protocol', 'generation'])
+    expect(Object.keys(small.quality)).toEqual(['asStage1', 'protocol', 'generation'])
     expect(other).toMatchObject({ arm: 'b 2', base: null, seed: 7 })
-    expect(other!.settings).toEqual({ 'data.path': 'x', 'base.widths': [64, 96] })
+    expect(other.settings).toEqual({ 'data.path': 'x', 'base.widths': [64, 96] })
     expect(borrowed).toMatchObject({ arm: null, base: null, stage1: '../elsewhere' })
-    expect(borrowed!.stage1Settings).toEqual({ seed: 5, 'train.stage1.steps': 7 })
+    expect(borrowed.stage1Settings).toEqual({ seed: 5, 'train.stage1.steps': 7 })
   })
 
   it('may be named in part, and its runs are found once', async () => {

@@ -113,6 +113,6 @@ test.each([1, 300])(
 test('two writers that start in the same second have a file each', () => {
   const directory = folder()
   const writers = [1, 2].map(() => openEvents(directory, { firstStep: 1, now: () => 1000 }))
-  expect(writers[0]!.path).not.toBe(writers[1]!.path)
+  expect(writers[0].path).not.toBe(writers[1].path)
   for (const writer of writers) writer.close()
 })

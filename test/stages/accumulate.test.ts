@@ -141,7 +141,8 @@ describe('train.accumulate', () => {
   it('is kept by the smoke form as far as its batches allow', () => {
     const smoke = (...settings: string[]): number | undefined =>
       smokeForm(applySettings(presetByName('imagenet512'), settings)).train.accumulate
-    expect(smoke()).toBeUndefined()
+    expect(smoke()).toBe(16)
+    expect(smokeForm(config).train.accumulate).toBeUndefined()
     expect(smoke('train.accumulate=64')).toBe(16)
     expect(smoke('train.accumulate=4')).toBe(4)
     expect(smoke('train.batch=12', 'train.stage2.batch=24', 'train.accumulate=3')).toBe(3)

@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
+import { smokeForm } from '../../src/config/presets.ts'
 import { describeModel } from '../../src/stages/info.ts'
-import { stageOf } from '../../src/stages/list.ts'
+import { beforeBase, chosenStages, stageOf } from '../../src/stages/list.ts'
 import type { Weights } from '../../src/train/frozen.ts'
 import { openRun } from '../../src/use/openRun.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny } from './tinyRun.ts'
@@ -43,7 +44,13 @@ it('starts from the decoder of stage 1', async () => {
   const [still, plain] = [weightsOf('still').autoencoder, weightsOf('plain').autoencoder]
   for (const [path, { data }] of Object.entries(still))
     for (const [i, value] of [...data].entries())
-      expect(Math.abs(Number(value) - Number(plain[path]!.data[i]))).toBeLessThan(1e-9)
+      expect(Math.abs(Number(value) - Number(plain[path].data[i]))).toBeLessThan(1e-9)
+})
+
+it('is trained before the base models that share it, and shrinks with the smoke form', () => {
+  expect(chosenStages(beforeBase).map(({ name }) => name)).toEqual(['stage1', 'stage1decoder'])
+  const { stages } = smokeForm(tinyConfigOf(further(50_000, 1e-3))).train
+  expect(stages).toEqual({ stage1decoder: { steps: 40, batch: 8, lr: 1e-3, emaDecay: 0.9 } })
 })
 
 it('is told by info, and where nobody asks for it there is none', () => {

@@ -43,8 +43,8 @@ describe('describeModel', () => {
       const { stages: cpuStages, ...cpuRest } = onCpu
       expect(rest).toEqual(cpuRest)
       for (const [i, stage] of onDevice.entries()) {
-        const { intermediateBytes } = cpuStages[i]!
-        const [stateBytes, residentBytes] = [2 * once[i]!, 2 * once[i]! + intermediateBytes]
+        const { intermediateBytes } = cpuStages[i]
+        const [stateBytes, residentBytes] = [2 * once[i], 2 * once[i] + intermediateBytes]
         expect(stage).toEqual({ ...cpuStages[i], stateBytes, residentBytes })
       }
     },

@@ -79,7 +79,7 @@ describe('compareRuns', () => {
     expect(settings.map(({ figures }) => figures.get('gFD'))).toEqual(
       [32, 27, 42, 37].map((mean) => ({ mean, error: expect.closeTo(2, 12) as number })),
     )
-    expect(settings[0]!.figures.get('rFD')).toEqual({ mean: 10, error: 0 })
+    expect(settings[0].figures.get('rFD')).toEqual({ mean: 10, error: 0 })
     expect(figure(settings[3], 'KID')).toBeCloseTo(0.37, 12)
     expect(text).toBe(
       'network: n; quantiser: q; reconstructionsOf: 8 images; samplesAgainst: 8 samples; latentSampler: l; decoderSampler: d; guidance: 1',
@@ -91,11 +91,11 @@ describe('compareRuns', () => {
     const { keys, settings } = compareRuns([folder])
     expect(keys).toEqual([])
     // Mean 6; squares 9, 1, 16 sum to 26; √(26/2/3).
-    expect(settings[0]!.figures.get('gFD')).toEqual({
+    expect(settings[0].figures.get('gFD')).toEqual({
       mean: 6,
       error: expect.closeTo(Math.sqrt(13 / 3), 12) as number,
     })
-    expect(compareRuns([join(folder, '1')]).settings[0]!.figures.get('gFD')).toEqual({ mean: 5, error: 0 })
+    expect(compareRuns([join(folder, '1')]).settings[0].figures.get('gFD')).toEqual({ mean: 5, error: 0 })
   })
 
   it('shows stage 1 alone where nothing generates, and leaves absent what was not measured in all', () => {
@@ -103,9 +103,9 @@ describe('compareRuns', () => {
     finished('b', configOf('seed=1'), { rFid: 4 })
     finished('c', configOf('latent.channels=4'), { rFid: 5 })
     const [one, two] = compareRuns([folder]).settings
-    expect([...one!.figures.keys()]).toEqual(['rFD', 'stage 1 training FLOPs'])
-    expect(one!.runs).toBe(2)
-    expect([...two!.figures.keys()]).toEqual(['rFD', 'stage 1 training FLOPs'])
+    expect([...one.figures.keys()]).toEqual(['rFD', 'stage 1 training FLOPs'])
+    expect(one.runs).toBe(2)
+    expect([...two.figures.keys()]).toEqual(['rFD', 'stage 1 training FLOPs'])
   })
 
   it('counts training FLOPs as 3 · forward · batch · steps', () => {
@@ -157,7 +157,7 @@ describe('compareRuns', () => {
     const rows = settings.map(({ values, runs }) => [...values.values(), runs].join())
     expect(rows).toEqual(['emoji,null,true,60,1', 'folder,elsewhere,false,60,1', 'emoji,null,true,99,1'])
     const flops = settings.map((setting) => figure(setting, 'stage 1 training FLOPs')!)
-    expect(flops[2]! / flops[0]!).toBeCloseTo(99 / 60, 12)
+    expect(flops[2] / flops[0]).toBeCloseTo(99 / 60, 12)
   })
 
   it('tells apart figures of other networks, other numbers of images and other guidance, and never averages them', () => {
@@ -186,8 +186,8 @@ describe('compareRuns', () => {
     finished('b', configOf('seed=1'), { gFid: 3 })
     rewrite('b', (quality) => ({ ...quality, generation: { ...quality.generation!, fakeCount: 9 } }))
     const [one, nine] = compareRuns([folder]).settings
-    expect(one!.values.get('measured by')).toBe('n, 8 images, guidance 1')
-    expect(nine!.values.get('measured by')).toBe('n, 9 images, guidance 1')
+    expect(one.values.get('measured by')).toBe('n, 8 images, guidance 1')
+    expect(nine.values.get('measured by')).toBe('n, 9 images, guidance 1')
   })
 
   it('does not tell apart what has no effect on training', () => {
@@ -222,7 +222,7 @@ const parseCsv = (text: string): string[][] => {
     .split('\n')
     .map((line) =>
       [...`${line},`.matchAll(/("(?:[^"]|"")*"|[^",]*),/g)].map(([, cell]) =>
-        cell!.startsWith('"') ? cell!.slice(1, -1).replaceAll('""', '"') : cell!,
+        cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell,
       ),
     )
 }
@@ -241,7 +241,7 @@ describe('compareReport', () => {
     const named = [...figures, 'stage 1 training FLOPs', 'base training FLOPs']
     expect(head).toEqual([...keys, 'runs', ...named.flatMap((name) => [name, `${name} error`])])
     for (const [i, { values, runs, figures: known }] of settings.entries()) {
-      const cell = (name: string): string => rows[i]![head!.indexOf(name)]!
+      const cell = (name: string): string => rows[i][head.indexOf(name)]
       for (const [key, value] of values) expect(cell(key)).toBe(value)
       expect(cell('runs')).toBe(String(runs))
       for (const name of named) {
@@ -252,9 +252,9 @@ describe('compareReport', () => {
     }
     const lines = text.split('\n').map((line) => line.slice(2, -2).split(' | '))
     expect(lines[0]).toEqual([...keys, 'runs', ...named])
-    expect(lines[1]).toEqual(lines[0]!.map(() => '---'))
+    expect(lines[1]).toEqual(lines[0].map(() => '---'))
     expect(lines).toHaveLength(2 + 5)
-    const column = (name: string): string[] => lines.slice(2).map((cells) => cells[lines[0]!.indexOf(name)]!)
+    const column = (name: string): string[] => lines.slice(2).map((cells) => cells[lines[0].indexOf(name)])
     expect(column('bits/pixel')).toEqual([
       '0.625 ± 0.13',
       '0.625 ± 0.13',
@@ -285,7 +285,7 @@ describe('compareReport', () => {
     expect(html).not.toMatch(/https?:|\/\/|@import|url\(|<script/)
     const { format, width, height } = await sharp(png).metadata()
     expect(format).toBe('png')
-    expect(Math.min(width!, height!)).toBeGreaterThan(300)
+    expect(Math.min(width, height)).toBeGreaterThan(300)
   })
 })
 
@@ -345,10 +345,10 @@ const linesOf = async (plot: Sweep['plots'][number]): Promise<Record<string, str
   const { html } = await compareReport([folder], sweepOf([plot]))
   const lines = [...html.matchAll(/<g class="series [^"]*">(.*?)<\/g>/g)].map(
     ([, content]): [string, string[]] => {
-      const marks = [...content!.matchAll(/<title>(.*?): ([^:]*)<\/title>/g)]
-      const names = new Set(marks.map(([, name]) => name!))
+      const marks = [...content.matchAll(/<title>(.*?): ([^:]*)<\/title>/g)]
+      const names = new Set(marks.map(([, name]) => name))
       expect(names.size).toBe(1)
-      return [[...names][0]!, marks.map(([, , place]) => place!)]
+      return [[...names][0], marks.map(([, , place]) => place)]
     },
   )
   return Object.fromEntries(lines)

@@ -97,7 +97,7 @@ describe('planRuns', () => {
       [3, 1],
       [5, 1],
     ])
-    expect(settings[1]!.fitted).toBeCloseTo(settings[1]!.bitsPerPixel, 9)
+    expect(settings[1].fitted).toBeCloseTo(settings[1].bitsPerPixel, 9)
     expect(plan!.set).toEqual(['decoder.lossFactor=2.5', 'decoder.bias=2'])
     expect(plan!.atLossFactor).toMatchObject({
       lossFactor: 3,
@@ -153,11 +153,11 @@ describe('planRuns', () => {
     const plan = planRuns({ dirs: [root], check: [path.join(root, 'held')] })
     expect(plan.settings).toHaveLength(4)
     const [near, off] = plan.check!.settings
-    expect(Math.abs(near!.relativeError)).toBeLessThan(0.03)
-    expect(near!.inside).toBe(true)
-    expect(off!.relativeError).toBeCloseTo(-0.5, 1)
-    expect(off!.inside).toBe(false)
-    expect(plan.check!.largestError).toBe(-off!.relativeError)
+    expect(Math.abs(near.relativeError)).toBeLessThan(0.03)
+    expect(near.inside).toBe(true)
+    expect(off.relativeError).toBeCloseTo(-0.5, 1)
+    expect(off.inside).toBe(false)
+    expect(plan.check!.largestError).toBe(-off.relativeError)
     const [a, c] = ['a', 'c'].map((name) => path.join(root, name)) as [string, string]
     const rest = planRuns({ dirs: [a, c], check: [root] })
     expect(rest.settings.map(({ lossFactor }) => lossFactor)).toEqual([1.5, 3])
@@ -252,7 +252,7 @@ describe('planRuns for a budget', () => {
 
   it('finds the best rate of a base model between two budgets, and the setting for it', async () => {
     const dirs = await models()
-    const flops = 1e9 * small * describeModel(base, 2).stages[1]!.gflopsPerStep
+    const flops = 1e9 * small * describeModel(base, 2).stages[1].gflopsPerStep
     const plan = planRuns({ dirs, budget: flops * Math.sqrt(10) })
     // A base model on another run's stage 1 is no further run of that setting.
     expect(plan.settings.map(({ lossFactor, runs }) => [lossFactor, runs.length])).toEqual(

@@ -20,7 +20,7 @@ const table2: readonly RatePoint[] = [
   [1.7, 0.083],
   [1.9, 0.101],
   [2.1, 0.116],
-].map(([lossFactor, bitsPerPixel]) => ({ lossFactor: lossFactor!, bias: -3, bitsPerPixel: bitsPerPixel! }))
+].map(([lossFactor, bitsPerPixel]) => ({ lossFactor: lossFactor, bias: -3, bitsPerPixel: bitsPerPixel }))
 
 /** Points on the law ln R = −2 + 0.6·(b − u) exactly, times `factor`. */
 const onLaw = (lossFactor: number, bias: number, factor = 1): RatePoint => ({
@@ -96,7 +96,7 @@ describe('lines', () => {
 
   it('agree with the formulas of a textbook', () => {
     // Mean x 2.5, mean y 3.1, Σ(x − 2.5)² = 5, Σ(x − 2.5)·(y − 3.1) = 3.9; 2 degrees of freedom.
-    const line = fitLine([1, 2, 3, 4].map((x, i) => ({ x, y: [2, 2.5, 3.7, 4.2][i]! })))
+    const line = fitLine([1, 2, 3, 4].map((x, i) => ({ x, y: [2, 2.5, 3.7, 4.2][i] })))
     expect([line.intercept, line.slope]).toEqual([expect.closeTo(1.15, 12), expect.closeTo(0.78, 12)])
     const s2 = [2, 2.5, 3.7, 4.2].reduce((sum, y, i) => sum + (y - 1.15 - 0.78 * (i + 1)) ** 2, 0) / 2
     expect(line.residualSd! ** 2).toBeCloseTo(s2, 12)
@@ -110,7 +110,7 @@ describe('lines', () => {
     for (let trial = 0; trial < trials; trial++) {
       const noise = new Float32Array(6)
       fillNormal(noise, streamKey(7, 'line', trial))
-      const at = (i: number, x: number): number => 1 + 2 * x + 0.3 * noise[i]!
+      const at = (i: number, x: number): number => 1 + 2 * x + 0.3 * noise[i]
       const line = fitLine([0, 1, 2, 3, 4].map((x, i) => ({ x, y: at(i, x) })))
       const y = at(5, 2.7)
       const [p, q] = [predictY(line, 2.7), solveX(line, y)]
@@ -126,11 +126,11 @@ describe('lines', () => {
     const points = [0, 1, 2].map((x) => ({ x, y: x === 2 ? 5 : x, error: x === 2 ? 1e6 : 0.1 }))
     expect(fitLine(points, 'errors').slope).toBeCloseTo(1, 6)
     expect(fitLine(points).slope).toBeCloseTo(2.5, 12)
-    expect(() => fitLine([{ x: 0, y: 0 }, points[1]!, points[2]!], 'errors')).toThrow(/every point/)
+    expect(() => fitLine([{ x: 0, y: 0 }, points[1], points[2]], 'errors')).toThrow(/every point/)
   })
 
   it('have no interval in x where the slope could be 0', () => {
-    const line = fitLine([0, 1, 2, 3].map((x, i) => ({ x, y: [0, 5, -4, 2][i]! })))
+    const line = fitLine([0, 1, 2, 3].map((x, i) => ({ x, y: [0, 5, -4, 2][i] })))
     expect(solveX(line, 1)).toMatchObject({ low: null, high: null })
   })
 })
@@ -149,7 +149,7 @@ describe('fitRateLaw', () => {
   })
 
   it('predicts the last row of Table 2 from the others, within its interval', () => {
-    const rate = predictRate(fitRateLaw(table2.slice(0, 4)), table2[4]!)
+    const rate = predictRate(fitRateLaw(table2.slice(0, 4)), table2[4])
     expect(rate.extrapolated).toBe(true)
     expect(rate.low).toBeLessThan(0.116)
     expect(rate.high).toBeGreaterThan(0.116)
@@ -161,12 +161,12 @@ describe('fitRateLaw', () => {
     const unknown = fitRateLaw(two)
     expect([unknown.a, unknown.k]).toEqual([expect.closeTo(-2, 12), expect.closeTo(0.6, 12)])
     expect(unknown).toMatchObject({ aError: null, kError: null, line: { errorsFrom: 'unknown' } })
-    expect(predictRate(unknown, two[0]!)).toMatchObject({ low: null, high: null })
+    expect(predictRate(unknown, two[0])).toMatchObject({ low: null, high: null })
     const known = fitRateLaw(two.map((p) => ({ ...p, error: 0.02 * p.bitsPerPixel })))
     const distance = 1 - keptNoise(3) + keptNoise(1.5)
     expect(known.kError).toBeCloseTo((0.02 * Math.SQRT2) / distance, 12)
     // At a run: its own error, and that of the new one.
-    const rate = predictRate(known, two[0]!)
+    const rate = predictRate(known, two[0])
     expect(Math.log(rate.high! / rate.bitsPerPixel)).toBeCloseTo(1.959964 * 0.02 * Math.SQRT2, 6)
   })
 
@@ -285,6 +285,6 @@ describe('fitBudget', () => {
     expect(missing([...one, ...runs(1e17, 0.4, [0.2, 0.3, 0.4])])).toMatch(/lies above all/)
     const upside = runs(1e17, 0.4, around).map((p) => ({ ...p, frechet: -p.frechet }))
     expect(missing([...one, ...upside])).toMatch(/do not curve upwards/)
-    expect(() => fitBudget([{ ...one[0]!, trainingFlops: 0 }])).toThrow(/must be above 0/)
+    expect(() => fitBudget([{ ...one[0], trainingFlops: 0 }])).toThrow(/must be above 0/)
   })
 })

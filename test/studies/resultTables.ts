@@ -73,7 +73,7 @@ const lossFactor = (): Rows => {
   const settings = settingsOf('loss-factor')
   const arms = sweepOf('loss-factor').arms.map(({ name }) => name)
   const gflops = (base: string): string =>
-    settingOf(settings, arms[0]!, base).figures.get('base GFLOPs')!.mean.toFixed(2)
+    settingOf(settings, arms[0], base).figures.get('base GFLOPs')!.mean.toFixed(2)
   const rows = arms.map((arm) => {
     const [small, larger] = ['small', 'larger'].map((base) => settingOf(settings, arm, base)) as [
       ComparedSetting,
@@ -112,7 +112,7 @@ const shape = (): Rows => {
     names,
     labels: Object.fromEntries(sides) as Record<string, string>,
   }) as [string[], ...string[][]]
-  return [[title!, ...head.slice(0, -1), 'base model, GFLOPs forward'], ...rows]
+  return [[title, ...head.slice(0, -1), 'base model, GFLOPs forward'], ...rows]
 }
 
 const efficiency = (): Rows => {
@@ -128,7 +128,7 @@ const efficiency = (): Rows => {
     const of = bases.map((base) => settingOf(settings, arm, base))
     return [
       label,
-      ...['bits/pixel', 'PSNR', 'rFD'].map((value) => cell(of[0]!, value)),
+      ...['bits/pixel', 'PSNR', 'rFD'].map((value) => cell(of[0], value)),
       ...of.map((setting) => cell(setting, 'gFD')),
     ]
   })
@@ -214,7 +214,7 @@ export const tables: Readonly<Record<string, () => Rows>> = {
 
 const markdown = (rows: Rows): string => {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`.replaceAll('|  |', '| |')
-  return [line(rows[0]!), line(rows[0]!.map(() => '---')), ...rows.slice(1).map(line)].join('\n')
+  return [line(rows[0]), line(rows[0].map(() => '---')), ...rows.slice(1).map(line)].join('\n')
 }
 
 /** A text with every block `<!-- generated: name -->` … `<!-- end -->` filled. @throws for a name without a table */

@@ -42,7 +42,7 @@ describe('docs/results.md', () => {
 const interpolated = (points: readonly (readonly [number, number])[], x: number): number => {
   const sorted = [...points].sort(([a], [b]) => a - b)
   const right = sorted.findIndex(([at]) => at >= x)
-  const [[x0, y0], [x1, y1]] = [sorted[right - 1]!, sorted[right]!]
+  const [[x0, y0], [x1, y1]] = [sorted[right - 1], sorted[right]]
   return y0 + ((x - x0) / (x1 - x0)) * (y1 - y0)
 }
 

@@ -11,6 +11,7 @@ import { runFiles } from '../../src/runs/files.ts'
 import { evaluationIn, qualityIn, writeQuality } from '../../src/runs/results.ts'
 import { readRunConfig } from '../../src/runs/runDirectory.ts'
 import { describeModel } from '../../src/stages/info.ts'
+import { beforeBase } from '../../src/stages/list.ts'
 import { runSweep, shardOf, sweepRuns } from '../../src/studies/sweep.ts'
 import { writeQuarters } from '../features/quarters.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from '../stages/tinyRun.ts'
@@ -105,7 +106,7 @@ describe('sweepRuns', () => {
     expect(runs.map(({ dir, stage }) => `${dir} ${stage}`)).toEqual(
       [0, 1].flatMap((seed) =>
         ['c_lf-1.5', 'two'].flatMap((arm) => [
-          `/s/${arm}/seed-${seed} 1`,
+          `/s/${arm}/seed-${seed} ${beforeBase}`,
           `/s/${arm}/seed-${seed}/small all`,
           `/s/${arm}/seed-${seed}/wide-base all`,
         ]),
@@ -117,8 +118,8 @@ describe('sweepRuns', () => {
       expect([config.decoder.lossFactor, config.train.batch]).toEqual(two ? [2, 9] : [1.5, 8])
       expect(config.base.widths).toEqual(wide ? [96, 128] : [64, 128])
       const { from } = config.train.stage1
-      if (stage === '1') expect(from).toBeNull()
-      else expect(resolve(dir, from!)).toBe(runs[i - (i % 3)]!.dir)
+      if (stage === beforeBase) expect(from).toBeNull()
+      else expect(resolve(dir, from!)).toBe(runs[i - (i % 3)].dir)
     }
   })
 
@@ -184,7 +185,7 @@ describe('shardOf', () => {
         expect(part.length).toBeLessThanOrEqual(most)
         // A base model comes right after the stage 1 that it needs.
         for (const [i, { dir }] of part.entries()) {
-          if (i % 2 === 1) expect(dir).toBe(join(part[i - 1]!.dir, 'b'))
+          if (i % 2 === 1) expect(dir).toBe(join(part[i - 1].dir, 'b'))
         }
       }
     }
@@ -254,7 +255,7 @@ describe('runSweep', () => {
       expect(quality.generation === null).toBe(i % 2 === 0)
       if (i % 2 === 1) {
         // The base model takes the figures of the stage 1 that it shares, and trains none.
-        expect(quality.reconstruction).toEqual(qualityIn(tinyDirs('sweep')[i - 1]!)!.reconstruction)
+        expect(quality.reconstruction).toEqual(qualityIn(tinyDirs('sweep')[i - 1])!.reconstruction)
         expect(readdirSync(join(dir, 'checkpoints')).every((name) => name.startsWith('stage2'))).toBe(true)
       }
       expect(readRunConfig(dir).decoder.lossFactor).toBe(i < 2 ? 1.5 : 2)
@@ -268,32 +269,32 @@ describe('runSweep', () => {
   it('measures again what was measured otherwise, and trains nothing for it', async () => {
     await go('sweep')
     const [, base] = tinyDirs('sweep')
-    const before = qualityIn(base!)!
+    const before = qualityIn(base)!
     // By another network alone, the same otherwise.
     writeQuality(
-      base!,
+      base,
       { ...before, protocol: { ...before.protocol, network: 'FD-other: 3 features' } },
       'cpu',
     )
     expect((await go('sweep')).done).toBe(true)
-    expect(qualityIn(base!)).toEqual(before)
+    expect(qualityIn(base)).toEqual(before)
     const otherwise = { samples: 5, seed: 1, guidance: 3, fitBias: false, features }
-    const byHand = await measureRun(base!, runtime, otherwise)
+    const byHand = await measureRun(base, runtime, otherwise)
     expect(byHand.protocol).toMatchObject({ samples: 5, seed: 1, guidance: 3 })
-    writeQuality(base!, byHand, 'cpu')
+    writeQuality(base, byHand, 'cpu')
     const { done, events } = await go('sweep')
     expect([done, steps(events)]).toEqual([true, 0])
-    expect(qualityIn(base!)).toEqual(before)
+    expect(qualityIn(base)).toEqual(before)
     // Figures from before protocols named these two still count.
     const { samples: _, seed: __, ...protocol } = before.protocol
-    writeQuality(base!, { ...before, protocol }, 'cpu')
+    writeQuality(base, { ...before, protocol }, 'cpu')
     expect(await go('sweep')).toEqual({ done: true, events: [] })
-    writeQuality(base!, before, 'cpu')
+    writeQuality(base, before, 'cpu')
   })
 
   it('measures reconstructions itself where the base model asks for another decoder sampler', async () => {
     const bases = [{ name: 'b', set: ['sampler.decoderSteps=3'] }]
-    const sweep = { ...tiny, arms: [tiny.arms[0]!], bases }
+    const sweep = { ...tiny, arms: [tiny.arms[0]], bases }
     await go('steps', { sweep })
     const own = join(runDir('steps'), 'c_lf-1.5', 'seed-0')
     const [stage1, base] = [qualityIn(own)!, qualityIn(join(own, 'b'))!]
@@ -322,7 +323,7 @@ describe('runSweep', () => {
   })
 
   it('stopped before a run starts nothing, and while the last one is measured is done', async () => {
-    const one = { ...tiny, arms: [tiny.arms[0]!], bases: [] }
+    const one = { ...tiny, arms: [tiny.arms[0]], bases: [] }
     const first = await go('last', { sweep: one, stopAt: ({ event }) => event === 'done' })
     expect(first.done).toBe(true)
     const both = { ...tiny, bases: [] }
@@ -348,16 +349,16 @@ describe('runSweep', () => {
     const first = await go('stopped', { stopAt, config: logged })
     expect(first.done).toBe(false)
     const [stage1, base, ...others] = tinyDirs('stopped')
-    expect(existsSync(join(stage1!, runFiles.quality))).toBe(true)
-    expect(existsSync(join(base!, runFiles.quality))).toBe(false)
+    expect(existsSync(join(stage1, runFiles.quality))).toBe(true)
+    expect(existsSync(join(base, runFiles.quality))).toBe(false)
     expect(others.filter((dir) => existsSync(dir))).toEqual([])
-    const finished = statSync(join(stage1!, runFiles.quality)).mtimeMs
+    const finished = statSync(join(stage1, runFiles.quality)).mtimeMs
     const second = await go('stopped', { config: logged })
     expect(second.done).toBe(true)
     expect(steps(first.events) + steps(second.events)).toBe(8)
-    expect(statSync(join(stage1!, runFiles.quality)).mtimeMs).toBe(finished)
+    expect(statSync(join(stage1, runFiles.quality)).mtimeMs).toBe(finished)
     for (const [i, dir] of tinyDirs('stopped').entries()) {
-      expect(qualityIn(dir)).toEqual(qualityIn(tinyDirs('sweep')[i]!))
+      expect(qualityIn(dir)).toEqual(qualityIn(tinyDirs('sweep')[i]))
     }
   })
 })

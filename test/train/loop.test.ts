@@ -97,10 +97,10 @@ describe('the loop feeds', () => {
       }
       expect(Object.keys(feeds).sort()).toEqual(Object.keys(expected).sort())
       for (const [name, value] of Object.entries(expected)) {
-        expect(feeds[name]!.shape).toEqual([])
-        expect(floats(feeds[name]!)[0], `${name} at ${step}`).toBe(Math.fround(value))
+        expect(feeds[name].shape).toEqual([])
+        expect(floats(feeds[name])[0], `${name} at ${step}`).toBe(Math.fround(value))
       }
-      expect(reports[i]!.lr).toBe(floats(feeds.lr!)[0])
+      expect(reports[i].lr).toBe(floats(feeds.lr)[0])
     }
     // The decay is held back early on and reaches its full value.
     expect(floats(fed[0][1].emaDecay)[0]).toBeLessThan(0.5)
@@ -186,7 +186,7 @@ const regression: Objective = {
   spec: { weight: param([3, 2], 1), bias: param([2], 0) },
   inputs: { x: { shape: [4, 3] }, y: { shape: [4, 2] } },
   trace: (lookUp, { x, y }) => {
-    const error = sub(add(matmul(x!, lookUp('weight')), lookUp('bias')), y!)
+    const error = sub(add(matmul(x, lookUp('weight')), lookUp('bias')), y)
     const squares = square(error)
     return { loss: reduceMean(squares), report: { squares: mul(squares, 2) } }
   },
@@ -234,16 +234,16 @@ describe('with the Node runtime', () => {
       const before = await run.state.read()
       const poison = async (step: number): Promise<Tensors> => {
         const feeds = await feedsAt(step)
-        const x = floats(feeds.x!).slice()
+        const x = floats(feeds.x).slice()
         if (step === poisonedStep) x[5] = Number.NaN
         return { ...feeds, x: float32([4, 3], x) }
       }
       const [poisoned] = await loopOn(run, poisonedStep, poisonedStep + 1, poison)
-      expect(poisoned!.loss).toBeNaN()
-      expect(poisoned!.skipped).toBe(1)
+      expect(poisoned.loss).toBeNaN()
+      expect(poisoned.skipped).toBe(1)
       expect(await run.state.read()).toEqual(before)
       const [next] = await loopOn(run, poisonedStep + 1, poisonedStep + 2, poison)
-      expect(next!.skipped).toBe(0)
+      expect(next.skipped).toBe(0)
       const after = await run.state.read()
       expect(Object.keys(after).sort()).toEqual(['ema/0', 'moment1/0', 'moment2/0', 'param/0'])
       for (const [name, tensor] of Object.entries(after)) {

@@ -45,10 +45,10 @@ beforeAll(async () => {
 const expectHalved = (found: Weights, wanted: Weights): void => {
   expect(Object.keys(found).sort()).toEqual(Object.keys(wanted).sort())
   for (const [path, tensor] of Object.entries(wanted)) {
-    expect(found[path]!.shape).toEqual(tensor.shape)
+    expect(found[path].shape).toEqual(tensor.shape)
     const off = floats(tensor).findIndex(
       (value, i) =>
-        !(Math.abs(floats(found[path]!)[i]! - value) <= Math.max(Math.abs(value) * 2 ** -11, 2 ** -25)),
+        !(Math.abs(floats(found[path])[i] - value) <= Math.max(Math.abs(value) * 2 ** -11, 2 ** -25)),
     )
     expect(off, path).toBe(-1)
   }
@@ -56,7 +56,7 @@ const expectHalved = (found: Weights, wanted: Weights): void => {
 
 const greatest = (a: Float32Array, b: Float32Array): number => {
   expect(a.length).toBe(b.length)
-  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0)
 }
 
 /** What a run encodes, decodes and generates, with the same noise. */

@@ -47,7 +47,7 @@ describe('a run with classes', () => {
   it('finds a class by its name, however it is capitalised, and nothing under "none"', () => {
     expect(names.map((name) => factsNamed(run, name))).toEqual([{ label: 0 }, { label: 1 }, { label: 2 }])
     expect(factsNamed(run, 'fLAGS')).toEqual({ label: 1 })
-    expect(factsNamed(run, 'none')).toBeNull()
+    expect(factsNamed(run, 'none')).toEqual({ label: -1 })
   })
 
   it.each([
@@ -73,14 +73,16 @@ describe('a run with classes', () => {
 })
 
 describe.each(Object.keys(blind))('%s', (why) => {
-  const own = blind[why]!
+  const own = blind[why]
 
   it('is told nothing: one choice, no label, a row of nothing', () => {
     expect(generatesByClass(own.config, own.info.classes.length)).toBe(false)
-    expect(choicesOf(own)).toEqual([{ name: 'none', facts: null }])
-    expect(factsNamed(own, 'none')).toBeNull()
-    expect(factsLike(own, source, 1)).toBeNull()
-    expect(gridFacts(own, 3)).toEqual([null, null, null])
+    // An image of no class, as the data has it; nothing at all where the model never was told anything.
+    const facts = why === 'data without classes' ? { label: -1 } : null
+    expect(choicesOf(own)).toEqual([{ name: 'none', facts }])
+    expect(factsNamed(own, 'none')).toEqual(facts)
+    expect(factsLike(own, source, 1)).toEqual(facts)
+    expect(gridFacts(own, 3)).toEqual([facts, facts, facts])
   })
 
   it('refuses every class in words', () => {

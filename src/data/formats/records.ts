@@ -24,12 +24,12 @@ export const DEFAULT_PACK_BYTES: number = 2 ** 31
 const VALIDATION_SHARE = 0.1
 
 /** Longest encoded image that is read: 256 MiB. */
-const PICTURE_BYTES = 2 ** 28
+const IMAGE_BYTES = 2 ** 28
 
 /** Reads an encoded image out of a container; one that is far too long is none. */
 export const readEncoded = async (bytes: Bytes, offset: number, size: number): Promise<ImageInput> =>
-  size > PICTURE_BYTES
-    ? { reason: `has ${size} bytes, more than the ${PICTURE_BYTES} that an image may have` }
+  size > IMAGE_BYTES
+    ? { reason: `has ${size} bytes, more than the ${IMAGE_BYTES} that an image may have` }
     : bytes.read(offset, size)
 
 /** Which of the two sides a record was put on by whoever made the data. */

@@ -149,7 +149,7 @@ export const scanTar = async (
   }
 }
 
-const PICTURE_ENDINGS = new Set(['png', 'jpg', 'jpeg', 'webp', 'avif', 'gif'])
+const IMAGE_ENDINGS = new Set(['png', 'jpg', 'jpeg', 'webp', 'avif', 'gif'])
 
 /** `dir/a.b.jpg` → [`dir/a`, `b.jpg`]: the key is the path up to the first dot of its last part. */
 const keyOf = (name: string): readonly [key: string, ending: string] | null => {
@@ -186,7 +186,7 @@ const addMember = async (
   member: TarMember,
   read: Bytes['read'],
 ): Promise<void> => {
-  if (PICTURE_ENDINGS.has(ending.split('.').at(-1)!)) {
+  if (IMAGE_ENDINGS.has(ending.split('.').at(-1)!)) {
     // `jpg` is the image, `mask.jpg` only where nothing else is
     const { image } = sample
     const better = image?.ending.includes('.') === true && !ending.includes('.')

@@ -32,7 +32,7 @@ export interface Wanted {
   readonly words: string
 }
 
-const PICTURES: Wanted = {
+const IMAGES: Wanted = {
   names: /\.(png|jpe?g|webp|avif|gif)$/i,
   words: `${IMAGE_FORMATS} images`,
 }
@@ -43,7 +43,7 @@ const PICTURES: Wanted = {
  * its real place before any link.
  * @throws in one sentence when the path is missing, not a folder or unreadable.
  */
-export const scanFolder = async (folder: string, wanted: Wanted = PICTURES): Promise<FolderListing> => {
+export const scanFolder = async (folder: string, wanted: Wanted = IMAGES): Promise<FolderListing> => {
   const root = path.resolve(folder)
   await requireFolder(root, wanted)
   const files: string[] = []

@@ -33,8 +33,8 @@ const replay = (segment: Segment, nodes: readonly Node[], d: Value): Map<Node, N
   for (const node of nodes) {
     const inputs = node.inputs.map((v) => values.get(v) ?? v)
     const outputs = scope(`d ${node.scope}`, () => applyAll(node.op, inputs, node.attrs))
-    for (const [i, v] of node.outputs.entries()) values.set(v, outputs[i]!)
-    copies.set(node, outputs[0]!.node!)
+    for (const [i, v] of node.outputs.entries()) values.set(v, outputs[i])
+    copies.set(node, outputs[0].node!)
   }
   return copies
 }
@@ -72,7 +72,7 @@ export const gradient = (loss: Value, wrt: readonly Value[]): Value[] => {
     const outgoing = scope(`d ${node.scope}`, () => node.op.vjp!(incoming, played(node, known)))
     for (const [i, d] of outgoing.entries()) {
       if (d === null) continue
-      const v = node.inputs[i]!
+      const v = node.inputs[i]
       const sum = cotangents.get(v)
       cotangents.set(v, sum === undefined ? d : add(sum, d))
     }

@@ -14,7 +14,7 @@ export const quantiseImages = (tensor: HostTensor): Uint8Array => {
   for (let at = 0; at < images.length; at++) {
     const image = Math.floor(at / (3 * plane))
     const channel = Math.floor(at / plane) % 3
-    const byte = Math.round(127.5 * images[at]! + 127.5)
+    const byte = Math.round(127.5 * images[at] + 127.5)
     out[(image * plane + (at % plane)) * 3 + channel] = Math.max(0, Math.min(255, byte))
   }
   return out

@@ -32,7 +32,7 @@ export const peakIntermediateBytes = (
   const ownerOf = (v: Value): Value => owner.get(v) ?? v
   const lastUse = new Map<Value, number>()
   for (const [i, node] of nodes.entries()) {
-    if (node.op.alias === 'always') owner.set(node.outputs[0]!, ownerOf(node.inputs[0]!))
+    if (node.op.alias === 'always') owner.set(node.outputs[0], ownerOf(node.inputs[0]))
     for (const v of node.inputs) lastUse.set(ownerOf(v), i)
   }
   for (const v of outputs) lastUse.set(ownerOf(v), nodes.length)
@@ -64,8 +64,8 @@ export const peakIntermediateBytes = (
   }
   const change = new Float64Array(nodes.length + 2)
   for (const { bytes, from, to } of buffers) {
-    change[from]! += bytes
-    change[to + 1]! -= bytes
+    change[from] += bytes
+    change[to + 1] -= bytes
   }
   let [live, peak] = [0, 0]
   for (const by of change) {

@@ -194,7 +194,7 @@ export const applyAll = <A>(op: Op<A>, inputs: readonly Value[], attrs: A): read
 
 /** Applies an op with one output. */
 export const apply = <A>(op: Op<A>, inputs: readonly Value[], attrs: A): Value =>
-  applyAll(op, inputs, attrs)[0]!
+  applyAll(op, inputs, attrs)[0]
 
 /** The nodes that the values depend on, inputs before users. */
 export const nodesOf = (values: Iterable<Value>): Node[] => {
@@ -221,7 +221,7 @@ export const expectDType = (values: readonly Value[], dtype: DType): void => {
 
 /** Throws unless all values share one dtype, which is returned. */
 export const commonDType = (values: readonly Value[]): DType => {
-  const dtype = values[0]!.dtype
+  const dtype = values[0].dtype
   for (const v of values)
     expect(v.dtype === dtype, () => `dtypes ${dtype} and ${v.dtype} differ; cast one of them`)
   return dtype

@@ -68,7 +68,7 @@ export const logSnrEmbedding = (p: Params<LogSnrSpec>, logSnr: Value): Value => 
   return silu(applyLinear(p.out, silu(hidden)))
 }
 
-const sliceRows = (weight: Value, half: 0 | 1): Value => split(weight, 0, [frequencies, frequencies])[half]!
+const sliceRows = (weight: Value, half: 0 | 1): Value => split(weight, 0, [frequencies, frequencies])[half]
 
 /** Scale and shift from the embedding (FiLM), starting as the identity. */
 export const filmSpec = (dEmbedding: number, channels: number): LinearSpec =>
@@ -78,14 +78,14 @@ export const filmSpec = (dEmbedding: number, channels: number): LinearSpec =>
 export const filmTokens = (p: Params<LinearSpec>, h: Value, embedding: Value): Value => {
   const [B, , D] = h.shape as [number, number, number]
   const [scale, shift] = split(reshape(applyLinear(p, embedding), [B, 1, 2 * D]), 2, [D, D]) // [B, 1, D]
-  return add(mul(h, add(scale!, 1)), shift!)
+  return add(mul(h, add(scale, 1)), shift)
 }
 
 /** h·(1 + scale) + shift for h [B, C, H, W]. */
 export const filmMaps = (p: Params<LinearSpec>, h: Value, embedding: Value): Value => {
   const [B, C] = h.shape as [number, number, number, number]
   const [scale, shift] = split(reshape(applyLinear(p, embedding), [B, 2 * C, 1, 1]), 1, [C, C]) // [B, C, 1, 1]
-  return add(mul(h, add(scale!, 1)), shift!)
+  return add(mul(h, add(scale, 1)), shift)
 }
 
 // ---- residual block ---------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ type NormSiluSpec = AffineSpec
 export const normSiluSpec: (channels: number) => NormSiluSpec = affineSpec
 /** Applies group norm and SiLU to [B, C, H, W]. */
 export const normSilu = (p: Params<NormSiluSpec>, x: Value): Value =>
-  silu(affine(p, groupNorm(x, groupsOf(x.shape[1]!))))
+  silu(affine(p, groupNorm(x, groupsOf(x.shape[1]))))
 
 type ResBlockSpec = {
   readonly norm1: AffineSpec
@@ -144,7 +144,7 @@ export const resBlocks = (
 /** Applies a residual block to x [B, C, H, W], conditioned when the spec was made with an embedding width. */
 export const resBlock = (p: Params<ResBlockSpec>, x: Value, embedding?: Value): Value => {
   const hidden = conv2d(normSilu(p.norm1, x), p.conv1)
-  const normed = groupNorm(hidden, groupsOf(hidden.shape[1]!))
+  const normed = groupNorm(hidden, groupsOf(hidden.shape[1]))
   const conditioned = 'weight' in p.norm2 ? filmMaps(p.norm2, normed, embedding!) : affine(p.norm2, normed)
   return add(x, conv2d(silu(conditioned), p.conv2))
 }
@@ -211,8 +211,8 @@ export const positionTable = (grid: Shape, width: number): Value => {
   for (let i = 0; i < count; i++) {
     let rest = i
     for (let axis = grid.length - 1; axis >= 0; axis--) {
-      const position = rest % grid[axis]!
-      rest = Math.floor(rest / grid[axis]!)
+      const position = rest % grid[axis]
+      rest = Math.floor(rest / grid[axis])
       for (let f = 0; f < share; f++) {
         const angle = position * 100 ** (-f / share)
         data[i * width + axis * 2 * share + f] = Math.sin(angle)

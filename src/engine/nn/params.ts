@@ -60,7 +60,7 @@ export const initialParams = (spec: Spec, seed: number): Record<string, HostTens
       if (std > 0) {
         const data = tensor.data as Float32Array
         fillNormal(data, streamKey(seed, 'init', path))
-        for (let i = 0; i < data.length; i++) data[i]! *= std
+        for (let i = 0; i < data.length; i++) data[i] *= std
       }
       return [path, tensor]
     }),

@@ -66,9 +66,9 @@ class GraphEmitter implements Emitter {
   }
 
   product(...[opType, operands, options]: Parameters<Emitter['product']>): string {
-    if (this.compute === 'float32') return this.node(opType, operands, options)[0]!
+    if (this.compute === 'float32') return this.node(opType, operands, options)[0]
     const halves = operands.map((name) => this.#half(name))
-    return this.#cast(this.node(opType, halves, options)[0]!, onnxElementType.float32)
+    return this.#cast(this.node(opType, halves, options)[0], onnxElementType.float32)
   }
 
   /** A tensor as float16, cast once however many products read it. */
@@ -79,7 +79,7 @@ class GraphEmitter implements Emitter {
   }
 
   #cast(name: string, elementType: number): string {
-    return this.node('Cast', [name], { attrs: { to: { i: elementType } } })[0]!
+    return this.node('Cast', [name], { attrs: { to: { i: elementType } } })[0]
   }
 
   constant(tensor: HostTensor, asked?: string): string {
@@ -176,7 +176,7 @@ const declareOutputs = (
     outputs[name] = program.inputs[name] === undefined ? name : names.unique(`${name}/output`)
     // A second output of the same value, and an input or constant that is passed on, need a copy.
     const free = computed.has(source) && !renamed.has(source)
-    renamed.set(free ? source : emitter.node('Identity', [source])[0]!, outputs[name])
+    renamed.set(free ? source : emitter.node('Identity', [source])[0], outputs[name])
     graph.output.push(valueInfo(outputs[name], v))
   }
   rename(graph, renamed)
@@ -205,7 +205,7 @@ export const serialize = (program: Program, emission: Emission = {}): OnnxModel 
   for (const node of nodes) {
     const inputs = node.inputs.map((v) => made.get(v)!)
     const outputs = emitter.emit(node, called.get(node)!, inputs)
-    for (const [i, v] of node.outputs.entries()) made.set(v, outputs[i]!)
+    for (const [i, v] of node.outputs.entries()) made.set(v, outputs[i])
   }
   const outputs = declareOutputs(program, emitter, made, names)
   const weights = emission.outside === undefined ? null : moveOutside(emitter.graph, emission.outside)

@@ -44,7 +44,7 @@ export const moveOutside = (graph: GraphProto, { file, above }: Outside): Weight
   const parts = moved.map(({ rawData }) => rawData)
   const offsets = offsetsOf(parts.map(({ length }) => length))
   for (const [i, tensor] of moved.entries()) {
-    const entries = { location: file, offset: String(offsets[i]!), length: String(parts[i]!.length) }
+    const entries = { location: file, offset: String(offsets[i]), length: String(parts[i].length) }
     tensor.externalData = Object.entries(entries).map(([key, value]) =>
       create(StringStringEntryProtoSchema, { key, value }),
     )
@@ -57,9 +57,9 @@ export const moveOutside = (graph: GraphProto, { file, above }: Outside): Weight
     *chunks() {
       let end = 0
       for (const [i, part] of parts.entries()) {
-        if (offsets[i]! > end) yield new Uint8Array(offsets[i]! - end)
+        if (offsets[i] > end) yield new Uint8Array(offsets[i] - end)
         yield part
-        end = offsets[i]! + part.length
+        end = offsets[i] + part.length
       }
     },
   }

@@ -7,14 +7,14 @@ const afterOp: Op<null> = {
   name: 'after',
   alias: 'maybe',
   infer: ([x, d]) => {
-    expectDType([x!, d!], 'float32')
-    return [x!]
+    expectDType([x, d], 'float32')
+    return [x]
   },
   // x + 0·(one element of d): a dependence that the runtime cannot optimise away and that costs one pass over x.
   emit: (e, [x, d]) => {
-    const [flat] = e.node('Reshape', [d!, e.constant(int64s([-1]))])
-    const [one] = e.node('Slice', [flat!, e.constant(int64s([0])), e.constant(int64s([1]))])
-    return e.node('Add', [x!, e.node('Mul', [one!, e.constant(float32([1], [0]))])[0]!])
+    const [flat] = e.node('Reshape', [d, e.constant(int64s([-1]))])
+    const [one] = e.node('Slice', [flat, e.constant(int64s([0])), e.constant(int64s([1]))])
+    return e.node('Add', [x, e.node('Mul', [one, e.constant(float32([1], [0]))])[0]])
   },
   vjp: ([dx]) => [dx!, null],
   samples: [{ inputs: f32([2, 3], [3]), attrs: null }],

@@ -49,12 +49,12 @@ const binary = (
   name,
   infer: (inputs) => {
     const [a, b] = inputs
-    return [{ shape: broadcastShape(a!.shape, b!.shape), dtype: commonDType(inputs) }]
+    return [{ shape: broadcastShape(a.shape, b.shape), dtype: commonDType(inputs) }]
   },
   emit: onnx(opType),
   vjp: ([d], { inputs: [a, b], outputs: [y] }) => {
-    const [da, db] = vjp(d!, a!, b!, y!)
-    return [sumTo(da, a!.shape), sumTo(db, b!.shape)]
+    const [da, db] = vjp(d!, a, b, y)
+    return [sumTo(da, a.shape), sumTo(db, b.shape)]
   },
   samples: binarySamples.map((s) => ({ ...s, range })),
 })
@@ -100,11 +100,11 @@ const unary = (
 ): Op<null> => ({
   name,
   infer: ([x]) => {
-    expectDType([x!], 'float32')
-    return [x!]
+    expectDType([x], 'float32')
+    return [x]
   },
   emit,
-  vjp: ([d], { inputs: [x], outputs: [y] }) => [vjp(d!, x!, y!)],
+  vjp: ([d], { inputs: [x], outputs: [y] }) => [vjp(d!, x, y)],
   samples: [{ inputs: f32([2, 3]), attrs: null, range }],
 })
 
@@ -121,7 +121,7 @@ const softplusOp = unary('softplus', onnx('Softplus'), (d, x) => mul(d, sigmoid(
 const squareOp = arithmetic(
   unary(
     'square',
-    (e, [x]) => e.node('Mul', [x!, x!]),
+    (e, [x]) => e.node('Mul', [x, x]),
     (d, x) => mul(mul(d, 2), x),
   ),
 )
@@ -162,13 +162,13 @@ interface Interval {
 const clipOp: Op<Interval> = arithmetic({
   name: 'clip',
   infer: ([x], { low, high }) => {
-    expectDType([x!], 'float32')
+    expectDType([x], 'float32')
     expect(low <= high, () => `the bounds must be in order, found ${low} and ${high}; swap them`)
-    return [x!]
+    return [x]
   },
   emit: (e, [x], { attrs: { low, high } }) =>
-    e.node('Clip', [x!, e.constant(float32([], [low])), e.constant(float32([], [high]))]),
-  vjp: ([d], { inputs: [x], outputs: [y] }) => [where(equal(x!, y!), d!, 0)],
+    e.node('Clip', [x, e.constant(float32([], [low])), e.constant(float32([], [high]))]),
+  vjp: ([d], { inputs: [x], outputs: [y] }) => [where(equal(x, y), d!, 0)],
   samples: [{ inputs: f32([2, 3]), attrs: { low: -0.5, high: 0.25 } }],
 })
 /** x kept between two numbers. */
@@ -181,16 +181,16 @@ export const clip = (x: Value, low: number, high: number): Value => apply(clipOp
 const siluOp: Op<null> = {
   name: 'silu',
   infer: ([x]) => {
-    expectDType([x!], 'float32')
-    return [x!, x!]
+    expectDType([x], 'float32')
+    return [x, x]
   },
   emit: (e, [x]) => {
-    const [s] = e.node('Sigmoid', [x!])
-    return [e.node('Mul', [x!, s!])[0]!, s!]
+    const [s] = e.node('Sigmoid', [x])
+    return [e.node('Mul', [x, s])[0], s]
   },
   vjp: ([dy, ds], { outputs: [y, s] }) => {
     expect(ds === null, () => 'the saved sigmoid is internal to the gradient; use sigmoid() instead')
-    return [mul(dy!, sub(add(s!, y!), mul(y!, s!)))]
+    return [mul(dy!, sub(add(s, y), mul(y, s)))]
   },
   samples: [{ inputs: f32([2, 3]), attrs: null, range: [-4, 4] }],
 }
@@ -205,7 +205,7 @@ const compare = (name: string, opType: string): Op<null> => ({
   name,
   infer: (inputs) => {
     commonDType(inputs)
-    return [{ shape: broadcastShape(inputs[0]!.shape, inputs[1]!.shape), dtype: 'bool' }]
+    return [{ shape: broadcastShape(inputs[0].shape, inputs[1].shape), dtype: 'bool' }]
   },
   emit: onnx(opType),
   samples: [{ inputs: f32([2, 3], [3]), attrs: null }],
@@ -226,17 +226,15 @@ export const finite = (x: Value): Value => less(abs(x), Number.POSITIVE_INFINITY
 const whereOp: Op<null> = {
   name: 'where',
   infer: ([c, a, b]) => {
-    expect(c!.dtype === 'bool', () => `the condition must be bool, found ${c!.dtype}; compare first`)
-    return [
-      { shape: broadcastShape(c!.shape, broadcastShape(a!.shape, b!.shape)), dtype: commonDType([a!, b!]) },
-    ]
+    expect(c.dtype === 'bool', () => `the condition must be bool, found ${c.dtype}; compare first`)
+    return [{ shape: broadcastShape(c.shape, broadcastShape(a.shape, b.shape)), dtype: commonDType([a, b]) }]
   },
   emit: onnx('Where'),
   elementwise: true,
   vjp: ([d], { inputs: [c, a, b] }) => [
     null,
-    sumTo(where(c!, d!, 0), a!.shape),
-    sumTo(where(c!, 0, d!), b!.shape),
+    sumTo(where(c, d!, 0), a.shape),
+    sumTo(where(c, 0, d!), b.shape),
   ],
   samples: [
     { inputs: [{ shape: [2, 3], dtype: 'bool' }, ...f32([2, 3], [2, 3])], attrs: null },
@@ -250,10 +248,10 @@ export const where = (condition: Value, a: Operand, b: Operand): Value =>
 const castOp: Op<DType> = {
   name: 'cast',
   alias: 'maybe',
-  infer: ([x], dtype) => [{ shape: x!.shape, dtype }],
+  infer: ([x], dtype) => [{ shape: x.shape, dtype }],
   emit: (e, inputs, node) => e.node('Cast', inputs, { attrs: { to: { i: onnxElementType[node.attrs] } } }),
   vjp: ([d], { inputs: [x], attrs }) => [
-    x!.dtype.startsWith('float') && attrs.startsWith('float') ? cast(d!, x!.dtype) : null,
+    x.dtype.startsWith('float') && attrs.startsWith('float') ? cast(d!, x.dtype) : null,
   ],
   samples: [
     { inputs: [{ shape: [2, 3], dtype: 'bool' }], attrs: 'float32' },
@@ -267,7 +265,7 @@ export const cast = (x: Value, dtype: DType): Value => (x.dtype === dtype ? x : 
 const stopGradientOp: Op<null> = {
   name: 'stopGradient',
   alias: 'always',
-  infer: ([x]) => [x!],
+  infer: ([x]) => [x],
   emit: (_, inputs) => inputs,
   vjp: () => [null],
   samples: [{ inputs: f32([2, 3]), attrs: null }],
@@ -298,19 +296,16 @@ const reduce = (
   name,
   infer: ([x], attrs) => {
     for (const axis of attrs.axes) {
-      expect(
-        axis >= 0 && axis < x!.shape.length,
-        () => `axis ${axis} is not an axis of ${showShape(x!.shape)}`,
-      )
+      expect(axis >= 0 && axis < x.shape.length, () => `axis ${axis} is not an axis of ${showShape(x.shape)}`)
     }
-    return [{ shape: reducedShape(x!.shape, attrs), dtype: x!.dtype }]
+    return [{ shape: reducedShape(x.shape, attrs), dtype: x.dtype }]
   },
   emit: (e, [x], { attrs }) =>
-    e.node(opType, [x!, e.constant(int64s(attrs.axes))], {
+    e.node(opType, [x, e.constant(int64s(attrs.axes))], {
       attrs: { keepdims: { i: attrs.keepDims ? 1 : 0 } },
     }),
   vjp: ([d], { inputs: [x], outputs: [y], attrs }) => [
-    vjp(restoreAxes(d!, x!, attrs), x!, restoreAxes(y!, x!, attrs)),
+    vjp(restoreAxes(d!, x, attrs), x, restoreAxes(y, x, attrs)),
   ],
   samples: [
     { inputs: f32([2, 3, 4]), attrs: { axes: [1], keepDims: false } },
@@ -323,13 +318,13 @@ const plainReduceSum = reduce('reduceSum', 'ReduceSum', (d, x) => expand(d, x.sh
 const reduceSumOp: Op<Reduction> = {
   ...plainReduceSum,
   emit: (e, [x], node) => {
-    const [rows, columns] = node.inputs[0]!.shape as [number, number]
+    const [rows, columns] = node.inputs[0].shape as [number, number]
     const { axes, keepDims } = node.attrs
-    const columnSums = node.inputs[0]!.shape.length === 2 && axes.length === 1 && axes[0] === 0 && !keepDims
-    if (!columnSums || node.inputs[0]!.dtype !== 'float32') return plainReduceSum.emit(e, [x!], node)
+    const columnSums = node.inputs[0].shape.length === 2 && axes.length === 1 && axes[0] === 0 && !keepDims
+    if (!columnSums || node.inputs[0].dtype !== 'float32') return plainReduceSum.emit(e, [x], node)
     const ones = e.constant(float32([1, rows], new Float32Array(rows).fill(1)))
-    const [sums] = e.node('MatMul', [ones, x!])
-    return e.node('Reshape', [sums!, e.constant(int64s([columns]))])
+    const [sums] = e.node('MatMul', [ones, x])
+    return e.node('Reshape', [sums, e.constant(int64s([columns]))])
   },
   samples: [...plainReduceSum.samples, { inputs: f32([5, 3]), attrs: { axes: [0], keepDims: false } }],
 }
@@ -376,14 +371,14 @@ const reshapeOp: Op<Shape> = {
   alias: 'always',
   infer: ([x], shape) => {
     expect(
-      sizeOf(shape) === sizeOf(x!.shape),
+      sizeOf(shape) === sizeOf(x.shape),
       () =>
-        `${showShape(x!.shape)} has ${sizeOf(x!.shape)} elements, ${showShape(shape)} needs ${sizeOf(shape)}`,
+        `${showShape(x.shape)} has ${sizeOf(x.shape)} elements, ${showShape(shape)} needs ${sizeOf(shape)}`,
     )
-    return [{ shape, dtype: x!.dtype }]
+    return [{ shape, dtype: x.dtype }]
   },
-  emit: (e, [x], node) => e.node('Reshape', [x!, e.constant(int64s(node.attrs))]),
-  vjp: ([d], { inputs: [x] }) => [reshape(d!, x!.shape)],
+  emit: (e, [x], node) => e.node('Reshape', [x, e.constant(int64s(node.attrs))]),
+  vjp: ([d], { inputs: [x] }) => [reshape(d!, x.shape)],
   samples: [
     { inputs: f32([2, 6]), attrs: [3, 4] },
     { inputs: f32([1]), attrs: [] },
@@ -399,10 +394,10 @@ const transposeOp: Op<readonly number[]> = {
   infer: ([x], perm) => {
     const sorted = [...perm].sort((a, b) => a - b)
     expect(
-      perm.length === x!.shape.length && sorted.every((axis, i) => axis === i),
-      () => `[${perm}] is not a permutation of the axes of ${showShape(x!.shape)}`,
+      perm.length === x.shape.length && sorted.every((axis, i) => axis === i),
+      () => `[${perm}] is not a permutation of the axes of ${showShape(x.shape)}`,
     )
-    return [{ shape: perm.map((axis) => x!.shape[axis]!), dtype: x!.dtype }]
+    return [{ shape: perm.map((axis) => x.shape[axis]), dtype: x.dtype }]
   },
   emit: (e, inputs, node) => e.node('Transpose', inputs, { attrs: { perm: { is: node.attrs } } }),
   vjp: ([d], { attrs }) => [
@@ -420,12 +415,12 @@ const expandOp: Op<Shape> = {
   name: 'expand',
   alias: 'maybe',
   infer: ([x], shape) => {
-    const result = broadcastShape(x!.shape, shape)
-    expect(sameShape(result, shape), () => `${showShape(x!.shape)} does not expand to ${showShape(shape)}`)
-    return [{ shape, dtype: x!.dtype }]
+    const result = broadcastShape(x.shape, shape)
+    expect(sameShape(result, shape), () => `${showShape(x.shape)} does not expand to ${showShape(shape)}`)
+    return [{ shape, dtype: x.dtype }]
   },
-  emit: (e, [x], node) => e.node('Expand', [x!, e.constant(int64s(node.attrs))]),
-  vjp: ([d], { inputs: [x] }) => [sumTo(d!, x!.shape)],
+  emit: (e, [x], node) => e.node('Expand', [x, e.constant(int64s(node.attrs))]),
+  vjp: ([d], { inputs: [x] }) => [sumTo(d!, x.shape)],
   samples: [{ inputs: f32([2, 1, 3]), attrs: [4, 2, 5, 3] }],
 }
 /** Repeats along axes of size 1 and new leading axes. */

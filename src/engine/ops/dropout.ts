@@ -44,7 +44,7 @@ export const seededUniform = ({ seed, first }: DropoutKey, site: string, shape: 
       Int32Array.from({ length: rows }, (_, i) => i),
     ),
   )
-  const perExample = shape.length < 2 ? 1 : rows / shape[0]!
+  const perExample = shape.length < 2 ? 1 : rows / shape[0]
   const row = first === undefined ? here : add(here, mul(first, int(perExample)))
   const key = stir(add(mul(seed, int(0x9e3779b1)), int(siteHash(site))))
   const rowKey = stir(add(mul(row, int(0x85ebca6b)), key)) // [rows, 1]

@@ -63,7 +63,7 @@ export const emitProduct = (
   b: EmittedOperand,
   { transA, transB, alpha }: MatmulFlags,
 ): string => {
-  const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]!
+  const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]
   const operands = [a.name, b.name] as const
   if (!transA && !transB && alpha === 1) return e.product('MatMul', operands)
   if (e.target === 'cpu') {
@@ -91,5 +91,5 @@ export const cut = (e: Emitter, x: string, axis: number, sizes: readonly number[
   const totals = groups.map((group) => group.reduce((n, d) => n + d, 0))
   const attrs = { axis: { i: axis } }
   const parts = e.node('Split', [x, e.constant(int64s(totals))], { attrs, outputs: groups.length })
-  return parts.flatMap((part, i) => (groups[i]!.length === 1 ? [part] : cut(e, part, axis, groups[i]!)))
+  return parts.flatMap((part, i) => (groups[i].length === 1 ? [part] : cut(e, part, axis, groups[i])))
 }

@@ -13,11 +13,11 @@ const checkIndices = (indices: Value): void => {
 const gatherOp: Op<null> = {
   name: 'gather',
   infer: ([table, indices]) => {
-    checkIndices(indices!)
-    return [{ shape: [indices!.shape[0]!, ...table!.shape.slice(1)], dtype: table!.dtype }]
+    checkIndices(indices)
+    return [{ shape: [indices.shape[0], ...table.shape.slice(1)], dtype: table.dtype }]
   },
   emit: (e, inputs) => e.node('Gather', inputs, { attrs: { axis: { i: 0 } } }),
-  vjp: ([d], { inputs: [table, indices] }) => [scatterAdd(d!, indices!, table!.shape[0]!), null],
+  vjp: ([d], { inputs: [table, indices] }) => [scatterAdd(d!, indices, table.shape[0]), null],
   samples: [{ inputs: [...f32([3, 4]), { shape: [5], dtype: 'int32' }], attrs: null, range: [0, 2] }],
 }
 /** Rows of table [V, …] at indices int32 [B]: [B, …]. */
@@ -26,17 +26,17 @@ export const gather = (table: Value, indices: Value): Value => apply(gatherOp, [
 const scatterAddOp: Op<number> = {
   name: 'scatterAdd',
   infer: ([rows, indices], count) => {
-    checkIndices(indices!)
-    expect(rows!.shape[0] === indices!.shape[0], () => 'there must be one index per row')
-    return [{ shape: [count, ...rows!.shape.slice(1)], dtype: rows!.dtype }]
+    checkIndices(indices)
+    expect(rows.shape[0] === indices.shape[0], () => 'there must be one index per row')
+    return [{ shape: [count, ...rows.shape.slice(1)], dtype: rows.dtype }]
   },
   emit: (e, [rows, indices], { inputs, outputs: [y] }) => {
-    const [wide] = e.node('Cast', [indices!], { attrs: { to: { i: 7 } } })
-    const [column] = e.node('Reshape', [wide!, e.constant(int64s([inputs[1]!.shape[0]!, 1]))])
+    const [wide] = e.node('Cast', [indices], { attrs: { to: { i: 7 } } })
+    const [column] = e.node('Reshape', [wide, e.constant(int64s([inputs[1].shape[0], 1]))])
     const attrs = { reduction: { s: 'add' } }
-    return e.node('ScatterND', [e.constant(zeros(y!.shape)), column!, rows!], { attrs })
+    return e.node('ScatterND', [e.constant(zeros(y.shape)), column, rows], { attrs })
   },
-  vjp: ([d], { inputs: [, indices] }) => [gather(d!, indices!), null],
+  vjp: ([d], { inputs: [, indices] }) => [gather(d!, indices), null],
   samples: [{ inputs: [...f32([5, 4]), { shape: [5], dtype: 'int32' }], attrs: 3, range: [0, 2] }],
 }
 /** Sums rows [B, …] into a table [count, …] at indices int32 [B]. */

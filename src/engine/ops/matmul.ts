@@ -28,9 +28,9 @@ const inferMatmul = (a: Value, b: Value, { transA, transB }: MatmulFlags): Shape
 
 const matmulOp: Op<MatmulFlags> = {
   name: 'matmul',
-  infer: ([a, b], flags) => [{ shape: inferMatmul(a!, b!, flags), dtype: a!.dtype }],
+  infer: ([a, b], flags) => [{ shape: inferMatmul(a, b, flags), dtype: a.dtype }],
   emit: (e, names, { inputs, attrs }) => {
-    const [a, b] = names.map((name, i): EmittedOperand => ({ name, rank: inputs[i]!.shape.length })) as [
+    const [a, b] = names.map((name, i): EmittedOperand => ({ name, rank: inputs[i].shape.length })) as [
       EmittedOperand,
       EmittedOperand,
     ]
@@ -38,15 +38,14 @@ const matmulOp: Op<MatmulFlags> = {
   },
   vjp: ([d], { inputs: [a, b], attrs: { transA, transB, alpha } }) => {
     const da = transA
-      ? matmul(b!, d!, { transA: transB, transB: true, alpha })
-      : matmul(d!, b!, { transB: !transB, alpha })
+      ? matmul(b, d!, { transA: transB, transB: true, alpha })
+      : matmul(d!, b, { transB: !transB, alpha })
     const db = transB
-      ? matmul(d!, a!, { transA: true, transB: transA, alpha })
-      : matmul(a!, d!, { transA: !transA, alpha })
-    return [sumTo(da, a!.shape), sumTo(db, b!.shape)]
+      ? matmul(d!, a, { transA: true, transB: transA, alpha })
+      : matmul(a, d!, { transA: !transA, alpha })
+    return [sumTo(da, a.shape), sumTo(db, b.shape)]
   },
-  flops: ({ inputs: [a], outputs: [y], attrs }) =>
-    2 * sizeOf(y!.shape) * matrixAxes(a!.shape, attrs.transA)[1],
+  flops: ({ inputs: [a], outputs: [y], attrs }) => 2 * sizeOf(y.shape) * matrixAxes(a.shape, attrs.transA)[1],
   samples: [
     { inputs: f32([2, 3], [3, 4]), attrs: { transA: false, transB: false, alpha: 1 } },
     { inputs: f32([2, 3, 4], [2, 3, 5]), attrs: { transA: true, transB: false, alpha: 0.5 } },
@@ -62,36 +61,32 @@ export const matmul = (a: Value, b: Value, flags: Partial<MatmulFlags> = {}): Va
 const gemmOp: Op<MatmulFlags> = {
   name: 'gemm',
   infer: ([a, b, c], flags) => {
-    expect(
-      a!.shape.length === 2 && b!.shape.length === 2,
-      () => 'gemm takes matrices; use matmul for batches',
-    )
-    const shape = inferMatmul(a!, b!, flags)
+    expect(a.shape.length === 2 && b.shape.length === 2, () => 'gemm takes matrices; use matmul for batches')
+    const shape = inferMatmul(a, b, flags)
     if (c !== undefined) {
       const fits = sameShape(broadcastShape(shape, c.shape), shape)
       expect(fits, () => `the addend ${showShape(c.shape)} does not fit the product ${showShape(shape)}`)
-      expectDType([c], a!.dtype)
+      expectDType([c], a.dtype)
     }
-    return [{ shape, dtype: a!.dtype }]
+    return [{ shape, dtype: a.dtype }]
   },
   emit: (e, [a, b, c], { attrs: { transA, transB, alpha } }) => {
     const options = { attrs: { transA: { i: +transA }, transB: { i: +transB }, alpha: { f: alpha } } }
-    if (c === undefined) return [e.product('Gemm', [a!, b!], options)]
+    if (c === undefined) return [e.product('Gemm', [a, b], options)]
     // A halved product leaves the addend, which may be a residual stream, in float32.
-    if (e.compute === 'float16') return e.node('Add', [e.product('Gemm', [a!, b!], options), c])
-    return e.node('Gemm', [a!, b!, c], options)
+    if (e.compute === 'float16') return e.node('Add', [e.product('Gemm', [a, b], options), c])
+    return e.node('Gemm', [a, b, c], options)
   },
   vjp: ([d], { inputs: [a, b, c], attrs: { transA, transB, alpha } }) => {
     const da = transA
-      ? gemm(b!, d!, undefined, { transA: transB, transB: true, alpha })
-      : gemm(d!, b!, undefined, { transB: !transB, alpha })
+      ? gemm(b, d!, undefined, { transA: transB, transB: true, alpha })
+      : gemm(d!, b, undefined, { transB: !transB, alpha })
     const db = transB
-      ? gemm(d!, a!, undefined, { transA: true, transB: transA, alpha })
-      : gemm(a!, d!, undefined, { transA: !transA, alpha })
+      ? gemm(d!, a, undefined, { transA: true, transB: transA, alpha })
+      : gemm(a, d!, undefined, { transA: !transA, alpha })
     return c === undefined ? [da, db] : [da, db, sumTo(d!, c.shape)]
   },
-  flops: ({ inputs: [a], outputs: [y], attrs }) =>
-    2 * sizeOf(y!.shape) * matrixAxes(a!.shape, attrs.transA)[1],
+  flops: ({ inputs: [a], outputs: [y], attrs }) => 2 * sizeOf(y.shape) * matrixAxes(a.shape, attrs.transA)[1],
   samples: [
     { inputs: f32([2, 3], [3, 4]), attrs: { transA: false, transB: false, alpha: 1 } },
     { inputs: f32([3, 2], [4, 3], [4]), attrs: { transA: true, transB: true, alpha: 0.5 } },

@@ -6,8 +6,8 @@ import { f32, filled, int64s, onnx } from './emit.ts'
 
 /** The normalised tensor and 1/deviation per row, which the gradient needs. */
 const inferNorm = ([x]: readonly Value[]): readonly ValueType[] => {
-  expectDType([x!], 'float32')
-  return [x!, { shape: [...x!.shape.slice(0, -1), 1], dtype: 'float32' }]
+  expectDType([x], 'float32')
+  return [x, { shape: [...x.shape.slice(0, -1), 1], dtype: 'float32' }]
 }
 
 const noSecondGradient = (d: Value | null | undefined): void =>
@@ -17,15 +17,15 @@ const layerNormOp: Op<number> = {
   name: 'layerNorm',
   infer: inferNorm,
   emit: (e, [x], { inputs, attrs: eps }) => {
-    const ones = e.constant(filled(inputs[0]!.shape.slice(-1), 1))
+    const ones = e.constant(filled(inputs[0].shape.slice(-1), 1))
     const attrs = { axis: { i: -1 }, epsilon: { f: eps } }
-    const [y, , inverse] = e.node('LayerNormalization', [x!, ones], { attrs, outputs: 3 })
-    return [y!, inverse!]
+    const [y, , inverse] = e.node('LayerNormalization', [x, ones], { attrs, outputs: 3 })
+    return [y, inverse]
   },
   vjp: ([d, dInverse], { outputs: [y, inverse] }) => {
     noSecondGradient(dInverse)
     const centred = sub(d!, reduceMean(d!, [-1], true))
-    return [mul(inverse!, sub(centred, mul(y!, reduceMean(mul(d!, y!), [-1], true))))]
+    return [mul(inverse, sub(centred, mul(y, reduceMean(mul(d!, y), [-1], true))))]
   },
   samples: [{ inputs: f32([2, 3, 8]), attrs: 1e-5 }],
 }
@@ -34,7 +34,7 @@ export const layerNorm = (x: Value, eps = 1e-5): Value => apply(layerNormOp, [x]
 
 /** 1/√(mean x² + eps) over the last axis. WebGPU's kernel (ORT 1.30) gives something else as its second output. */
 const inverseRms = (e: Emitter, x: string, eps: number): string => {
-  const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]!
+  const one = (...args: Parameters<Emitter['node']>): string => e.node(...args)[0]
   const mean = one('ReduceMean', [one('Mul', [x, x]), e.constant(int64s([-1]))])
   return one('Reciprocal', [one('Sqrt', [one('Add', [mean, e.constant(filled([], eps))])])])
 }
@@ -45,18 +45,18 @@ const rmsNormOp: Op<number> = {
   // ORT's operator lies in ONNX's own domain, whose specification does not have it.
   emit: (e, [x], { inputs, attrs: eps }) => {
     if (e.target === 'standard') {
-      const inverse = inverseRms(e, x!, eps)
-      return [e.node('Mul', [x!, inverse])[0]!, inverse]
+      const inverse = inverseRms(e, x, eps)
+      return [e.node('Mul', [x, inverse])[0], inverse]
     }
-    const ones = e.constant(filled(inputs[0]!.shape.slice(-1), 1))
+    const ones = e.constant(filled(inputs[0].shape.slice(-1), 1))
     const attrs = { axis: { i: -1 }, epsilon: { f: eps } }
     const outputs = e.target === 'cpu' ? 2 : 1
-    const [y, inverse] = e.node('SimplifiedLayerNormalization', [x!, ones], { attrs, outputs })
-    return [y!, inverse ?? inverseRms(e, x!, eps)]
+    const [y, inverse] = e.node('SimplifiedLayerNormalization', [x, ones], { attrs, outputs })
+    return [y, inverse ?? inverseRms(e, x, eps)]
   },
   vjp: ([d, dInverse], { outputs: [y, inverse] }) => {
     noSecondGradient(dInverse)
-    return [mul(inverse!, sub(d!, mul(y!, reduceMean(mul(d!, y!), [-1], true))))]
+    return [mul(inverse, sub(d!, mul(y, reduceMean(mul(d!, y), [-1], true))))]
   },
   samples: [{ inputs: f32([2, 3, 8]), attrs: 1e-5 }],
 }
@@ -74,11 +74,11 @@ export const groupNorm = (x: Value, groups: number, eps = 1e-5): Value => {
 const softmaxOp: Op<null> = {
   name: 'softmax',
   infer: ([x]) => {
-    expectDType([x!], 'float32')
-    return [x!]
+    expectDType([x], 'float32')
+    return [x]
   },
   emit: onnx('Softmax', { axis: { i: -1 } }),
-  vjp: ([d], { outputs: [y] }) => [mul(y!, sub(d!, reduceSum(mul(d!, y!), [-1], true)))],
+  vjp: ([d], { outputs: [y] }) => [mul(y, sub(d!, reduceSum(mul(d!, y), [-1], true)))],
   samples: [{ inputs: f32([2, 3, 4]), attrs: null, range: [-3, 3] }],
 }
 /** eˣ / Σ eˣ over the last axis. */

@@ -14,22 +14,22 @@ const sliceOp: Op<Box> = {
   name: 'slice',
   alias: 'maybe',
   infer: ([x], { starts, ends }) => {
-    for (const [axis, d] of x!.shape.entries()) {
-      const [s, e] = [starts[axis]!, ends[axis]!]
+    for (const [axis, d] of x.shape.entries()) {
+      const [s, e] = [starts[axis], ends[axis]]
       expect(
         s >= 0 && s <= e && e <= d,
-        () => `range ${s}..${e} of axis ${axis} is outside ${showShape(x!.shape)}`,
+        () => `range ${s}..${e} of axis ${axis} is outside ${showShape(x.shape)}`,
       )
     }
-    return [{ shape: starts.map((s, axis) => ends[axis]! - s), dtype: x!.dtype }]
+    return [{ shape: starts.map((s, axis) => ends[axis] - s), dtype: x.dtype }]
   },
   emit: (e, [x], { attrs: { starts, ends } }) =>
-    e.node('Slice', [x!, e.constant(int64s(starts)), e.constant(int64s(ends))]),
+    e.node('Slice', [x, e.constant(int64s(starts)), e.constant(int64s(ends))]),
   vjp: ([d], { inputs: [x], attrs: { starts, ends } }) => [
     pad(
       d!,
       starts,
-      x!.shape.map((size, axis) => size - ends[axis]!),
+      x.shape.map((size, axis) => size - ends[axis]),
     ),
   ],
   samples: [{ inputs: f32([3, 4]), attrs: { starts: [1, 0], ends: [3, 2] } }],
@@ -57,15 +57,15 @@ const padOp: Op<{ readonly before: readonly number[]; readonly after: readonly n
       [...before, ...after].every((n) => n >= 0),
       () => 'padding must not be negative; slice instead',
     )
-    return [{ shape: x!.shape.map((d, axis) => d + before[axis]! + after[axis]!), dtype: x!.dtype }]
+    return [{ shape: x.shape.map((d, axis) => d + before[axis] + after[axis]), dtype: x.dtype }]
   },
   emit: (e, [x], { attrs: { before, after } }) =>
-    e.node('Pad', [x!, e.constant(int64s([...before, ...after]))]),
+    e.node('Pad', [x, e.constant(int64s([...before, ...after]))]),
   vjp: ([d], { inputs: [x], attrs: { before } }) => [
     sliceBox(
       d!,
       before,
-      x!.shape.map((size, axis) => size + before[axis]!),
+      x.shape.map((size, axis) => size + before[axis]),
     ),
   ],
   samples: [{ inputs: f32([2, 3]), attrs: { before: [1, 0], after: [0, 2] } }],
@@ -82,28 +82,27 @@ const concatOp: Op<{ readonly axis: number }> = {
     expect(first?.shape[axis] !== undefined, () => `axis ${axis} is not an axis of the values`)
     for (const v of inputs) {
       expect(
-        v.shape.length === first!.shape.length &&
-          v.shape.every((d, i) => i === axis || d === first!.shape[i]),
-        () => `${showShape(v.shape)} does not join ${showShape(first!.shape)} along axis ${axis}`,
+        v.shape.length === first.shape.length && v.shape.every((d, i) => i === axis || d === first.shape[i]),
+        () => `${showShape(v.shape)} does not join ${showShape(first.shape)} along axis ${axis}`,
       )
     }
-    const total = inputs.reduce((n, v) => n + v.shape[axis]!, 0)
-    return [{ shape: first!.shape.map((d, i) => (i === axis ? total : d)), dtype: commonDType(inputs) }]
+    const total = inputs.reduce((n, v) => n + v.shape[axis], 0)
+    return [{ shape: first.shape.map((d, i) => (i === axis ? total : d)), dtype: commonDType(inputs) }]
   },
   emit: (e, inputs, { attrs: { axis } }) => e.node('Concat', inputs, { attrs: { axis: { i: axis } } }),
   vjp: ([d], { inputs, attrs: { axis } }) =>
     split(
       d!,
       axis,
-      inputs.map((v) => v.shape[axis]!),
+      inputs.map((v) => v.shape[axis]),
     ),
   samples: [{ inputs: f32([2, 3], [2, 1], [2, 2]), attrs: { axis: 1 } }],
 }
 /** Joins values along an axis; negative axes count from the end. */
 export const concat = (values: readonly Value[], axis: number): Value =>
   values.length === 1
-    ? values[0]!
-    : apply(concatOp, values, { axis: axis < 0 ? axis + values[0]!.shape.length : axis })
+    ? values[0]
+    : apply(concatOp, values, { axis: axis < 0 ? axis + values[0].shape.length : axis })
 
 const splitOp: Op<{ readonly axis: number; readonly sizes: readonly number[] }> = {
   name: 'split',
@@ -111,15 +110,15 @@ const splitOp: Op<{ readonly axis: number; readonly sizes: readonly number[] }> 
   infer: ([x], { axis, sizes }) => {
     const total = sizes.reduce((n, d) => n + d, 0)
     expect(
-      total === x!.shape[axis],
-      () => `sizes ${showShape(sizes)} do not add up to axis ${axis} of ${showShape(x!.shape)}`,
+      total === x.shape[axis],
+      () => `sizes ${showShape(sizes)} do not add up to axis ${axis} of ${showShape(x.shape)}`,
     )
-    return sizes.map((size) => ({ shape: x!.shape.map((d, i) => (i === axis ? size : d)), dtype: x!.dtype }))
+    return sizes.map((size) => ({ shape: x.shape.map((d, i) => (i === axis ? size : d)), dtype: x.dtype }))
   },
-  emit: (e, [x], { attrs: { axis, sizes } }) => cut(e, x!, axis, sizes),
+  emit: (e, [x], { attrs: { axis, sizes } }) => cut(e, x, axis, sizes),
   vjp: (cotangents, { outputs, attrs: { axis } }) => [
     concat(
-      cotangents.map((d, i) => d ?? constant(zeros(outputs[i]!.shape))),
+      cotangents.map((d, i) => d ?? constant(zeros(outputs[i].shape))),
       axis,
     ),
   ],

@@ -22,7 +22,7 @@ export interface Level {
 
 /** One number per example [B] as [B, 1, …, 1] of the given rank. */
 const asColumn = (v: Value, rank: number): Value =>
-  reshape(v, [v.shape[0]!, ...Array.from({ length: rank - 1 }, () => 1)])
+  reshape(v, [v.shape[0], ...Array.from({ length: rank - 1 }, () => 1)])
 
 /** α = √sigmoid(λ), σ = √sigmoid(−λ) from λ [B], as [B, 1, …, 1] of the given rank. */
 export const levelOf = (logSnr: Value, rank: number): Level => {

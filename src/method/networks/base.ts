@@ -20,7 +20,8 @@ import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { depthToSpace, spaceToDepth } from '../../engine/ops/conv.ts'
 import { add, sub } from '../../engine/ops/core.ts'
 import type { DropoutKey } from '../../engine/ops/dropout.ts'
-import type { TwoLevelSizes } from './config.ts'
+import { latentV } from '../diffusion/precondition.ts'
+import type { LatentConfig, TwoLevelSizes } from './config.ts'
 
 export type BaseSpec = {
   readonly logSnr: LogSnrSpec
@@ -35,7 +36,7 @@ export type BaseSpec = {
 }
 
 /** The base model's sizes and the channels of the latent. */
-export interface BaseConfig extends TwoLevelSizes {
+export interface BaseConfig extends TwoLevelSizes, Pick<LatentConfig, 'deviation'> {
   readonly channels: number
   readonly recompute: boolean
 }
@@ -86,7 +87,7 @@ export const baseV = (
   { zT, logSnr, conditions, dropout: key }: BaseReads,
 ): Value =>
   scope('base', () => {
-    const { headWidth, dropout, recompute } = network
+    const { headWidth, dropout, recompute, deviation } = network
     const [outer, inner] = network.widths
     const [, , h, w] = zT.shape as [number, number, number, number]
     const embedding = embeddings.reduce(
@@ -95,14 +96,17 @@ export const baseV = (
     ) // [B, E]
     const level = (name: string, blocks: typeof p.before, x: Value): Value =>
       stack(blocks, x, { name, embedding, headWidth, dropout, key, recompute })
-    const tokens = add(applyLinear(p.in, toTokens(zT)), positionTable([h, w], outer)) // [B, hw, D1]
-    const fine = level('before', p.before, tokens)
-    const merged = toTokens(spaceToDepth(toMaps(fine, h, w), 2)) // [B, hw/4, 4·D1]
-    const coarse = add(applyLinear(p.down, merged), positionTable([h / 2, w / 2], inner)) // [B, hw/4, D2]
-    const change = sub(level('middle', p.middle, coarse), coarse)
-    const spread = toTokens(depthToSpace(toMaps(applyLinear(p.up, change), h / 2, w / 2), 2)) // [B, hw, D1]
-    const joined = level('after', p.after, add(fine, spread))
-    return toMaps(applyLinear(p.out, filmTokens(p.film, norm(joined), embedding)), h, w)
+    const output = (given: Value): Value => {
+      const tokens = add(applyLinear(p.in, toTokens(given)), positionTable([h, w], outer)) // [B, hw, D1]
+      const fine = level('before', p.before, tokens)
+      const merged = toTokens(spaceToDepth(toMaps(fine, h, w), 2)) // [B, hw/4, 4·D1]
+      const coarse = add(applyLinear(p.down, merged), positionTable([h / 2, w / 2], inner)) // [B, hw/4, D2]
+      const change = sub(level('middle', p.middle, coarse), coarse)
+      const spread = toTokens(depthToSpace(toMaps(applyLinear(p.up, change), h / 2, w / 2), 2)) // [B, hw, D1]
+      const joined = level('after', p.after, add(fine, spread))
+      return toMaps(applyLinear(p.out, filmTokens(p.film, norm(joined), embedding)), h, w)
+    }
+    return latentV(output, zT, logSnr, deviation)
   })
 
 /** The base model: v̂ of the latent [B, c, h, w] from z_t, λ and conditions. */

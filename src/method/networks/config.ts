@@ -9,6 +9,8 @@ export interface LatentConfig {
   readonly logSnr0: number
   /** λ_z(1) */
   readonly logSnr1: number
+  /** Deviation of latents that prior and base are preconditioned for (diffusion/precondition.ts); plain v̂ when absent. */
+  readonly deviation?: number | undefined
 }
 
 /** ResNet encoder: one stage per resolution from the patch grid down to the latent grid. */
@@ -40,6 +42,8 @@ export interface DecoderSizes {
   readonly blocks: number
   readonly headWidth: number
   readonly dropout: number
+  /** Deviation of the image given the latent, which it is preconditioned for; plain v̂ when absent. */
+  readonly deviation?: number | undefined
 }
 
 /** Two-level transformer: half of the first level's blocks before and half after the second level. */
@@ -63,4 +67,4 @@ export const halvings = (patch: number, downsample: number): number => {
 
 /** The first `count` entries, the last one repeated where the list is shorter. */
 export const stageChannels = (channels: readonly number[], count: number): number[] =>
-  Array.from({ length: count }, (_, i) => channels[Math.min(i, channels.length - 1)]!)
+  Array.from({ length: count }, (_, i) => channels[Math.min(i, channels.length - 1)])

@@ -29,6 +29,7 @@ import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { depthToSpace, spaceToDepth } from '../../engine/ops/conv.ts'
 import { add, sub } from '../../engine/ops/core.ts'
 import type { DropoutKey } from '../../engine/ops/dropout.ts'
+import { imageV } from '../diffusion/precondition.ts'
 import { type DecoderSizes, halvings, stageChannels } from './config.ts'
 
 type LevelSpec = {
@@ -72,13 +73,13 @@ export interface DecoderConfig extends DecoderSizes {
 export const decoderSpec = (network: DecoderConfig): DecoderSpec => {
   const { patch, channels, convBlocks, width, imageChannels, latentChannels } = network
   const all = [...stageChannels(channels, halvings(patch, network.downsample)), width]
-  const outer = all[0]!
+  const outer = all[0]
   return {
     logSnr: logSnrSpec(width),
     latentLogSnr: network.seesLatentNoise ? [logSnrSpec(width)] : [],
     in: biasedConvSpec(imageChannels * patch ** 2, outer, 3),
     latent: linearSpec(latentChannels, width),
-    levels: all.slice(0, -1).map((c, i) => levelSpec(c, all[i + 1]!, convBlocks, width)),
+    levels: all.slice(0, -1).map((c, i) => levelSpec(c, all[i + 1], convBlocks, width)),
     blocks: stackSpec(network, width),
     norm: normSiluSpec(outer),
     out: biasedConvSpec(outer, imageChannels * patch ** 2, 3, 0),
@@ -125,11 +126,12 @@ export const decoderV = (
     h = toMaps(mixed, gridH, gridW) // [B, D, h, w]
     // Residual U-Net: each level adds only what the levels below it changed (SiD2, Hoogeboom et al. 2024).
     for (const [i, level] of [...p.levels.entries()].reverse()) {
-      const skip = skips[i]!
+      const skip = skips[i]
       const joined = add(up(level.up, sub(h, skip.after)), skip.before)
       h = scope(`up/${i}`, () => resBlocks(level.after, joined, { embedding, recompute }))
     }
-    return depthToSpace(biasedConv(p.out, normSilu(p.norm, h)), patch) // [B, 3, H, W]
+    const out = depthToSpace(biasedConv(p.out, normSilu(p.norm, h)), patch) // [B, 3, H, W]
+    return imageV(out, xT, logSnr, network.deviation)
   })
 
 /** D: v̂ of the image [B, 3, H, W] from x_t, z_0 and their λ. */

@@ -54,7 +54,7 @@ export type EncoderSpec = {
 /** Parameters of the encoder. */
 export const encoderSpec = (network: EncoderConfig): EncoderSpec => {
   const stages = stagesOf(network)
-  const [first, last] = [stages[0]!.channels, stages.at(-1)!.channels]
+  const [first, last] = [stages[0].channels, stages.at(-1)!.channels]
   return {
     in: biasedConvSpec(network.imageChannels * network.patch ** 2, first, 3),
     stages: stages.map(({ channels, blocks }, i) => stageSpec(channels, blocks, stages[i - 1]?.channels)),

@@ -18,7 +18,8 @@ import { type Network, networkOf } from '../../engine/nn/network.ts'
 import type { Params } from '../../engine/nn/params.ts'
 import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { add } from '../../engine/ops/core.ts'
-import type { TransformerSizes } from './config.ts'
+import { latentV } from '../diffusion/precondition.ts'
+import type { LatentConfig, TransformerSizes } from './config.ts'
 
 export type PriorSpec = {
   readonly logSnr: LogSnrSpec
@@ -29,7 +30,7 @@ export type PriorSpec = {
 }
 
 /** The prior's sizes, the channels of the latent, and how its backward pass keeps memory. */
-export interface PriorConfig extends TransformerSizes {
+export interface PriorConfig extends TransformerSizes, Pick<LatentConfig, 'deviation'> {
   readonly channels: number
   readonly recompute: boolean
 }
@@ -50,17 +51,14 @@ export const priorSpec = (network: PriorConfig): PriorSpec => {
 export const priorV = (p: Params<PriorSpec>, network: PriorConfig, zT: Value, logSnr: Value): Value =>
   scope('prior', () => {
     const [, , h, w] = zT.shape as [number, number, number, number]
+    const { recompute, headWidth, deviation } = network
     const embedding = logSnrEmbedding(p.logSnr, logSnr) // [B, D]
-    const tokens = add(applyLinear(p.in, toTokens(zT)), positionTable([h, w], network.width)) // [B, N, D]
-    const { recompute, headWidth } = network
-    const mixed = stack(p.blocks, tokens, {
-      name: 'blocks',
-      embedding,
-      headWidth,
-      dropout: 0,
-      recompute,
-    })
-    return toMaps(applyLinear(p.out, filmTokens(p.film, norm(mixed), embedding)), h, w)
+    const output = (given: Value): Value => {
+      const tokens = add(applyLinear(p.in, toTokens(given)), positionTable([h, w], network.width)) // [B, N, D]
+      const mixed = stack(p.blocks, tokens, { name: 'blocks', embedding, headWidth, dropout: 0, recompute })
+      return toMaps(applyLinear(p.out, filmTokens(p.film, norm(mixed), embedding)), h, w)
+    }
+    return latentV(output, zT, logSnr, deviation)
   })
 
 /** P: v̂ of the latent from z_t [B, c, h, w] and λ [B]. */

@@ -14,6 +14,16 @@ export const imageLogSnr = 10
 export const latentSchedule = ({ logSnr0, logSnr1 }: LatentConfig): Schedule =>
   linearSchedule(logSnr0, logSnr1)
 
+/** How the base model's λ runs over t. */
+export type BaseSchedule = 'linear' | 'cosine'
+
+/**
+ * λ of the base model between the same ends, in training and in its chain: linear, or by a cosine, which spends its draws and
+ * its steps where a sigmoid weight lies.
+ */
+export const baseSchedule = (latent: LatentConfig, schedule: BaseSchedule = 'linear'): Schedule =>
+  schedule === 'linear' ? latentSchedule(latent) : cosineSchedule(latent.logSnr0, latent.logSnr1)
+
 /** λ of the decoder: cosine, shifted by resolution, exact end points. */
 export const decoderSchedule = ({ height }: Extent): Schedule =>
   cosineSchedule(imageLogSnr, -imageLogSnr, resolutionShift(height))

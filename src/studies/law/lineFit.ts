@@ -88,12 +88,12 @@ export const fitLine = (points: readonly LinePoint[], weights: 'equal' | 'errors
   const scale = n === 2 ? 1 : n / raw.reduce((a, b) => a + b, 0)
   const w = raw.map((value) => value * scale)
   const total = (of: (i: number) => number): number => w.reduce((sum, weight, i) => sum + weight * of(i), 0)
-  const [sum, meanX, meanY] = [total(() => 1), total((i) => xs[i]!), total((i) => points[i]!.y)]
+  const [sum, meanX, meanY] = [total(() => 1), total((i) => xs[i]), total((i) => points[i].y)]
   const [cx, cy] = [meanX / sum, meanY / sum]
-  const spread = total((i) => (xs[i]! - cx) ** 2)
-  const slope = total((i) => (xs[i]! - cx) * (points[i]!.y - cy)) / spread
+  const spread = total((i) => (xs[i] - cx) ** 2)
+  const slope = total((i) => (xs[i] - cx) * (points[i].y - cy)) / spread
   const errorsFrom = n > 2 ? 'scatter' : known ? 'points' : 'unknown'
-  const residual = total((i) => (points[i]!.y - cy - slope * (xs[i]! - cx)) ** 2) / Math.max(1, n - 2)
+  const residual = total((i) => (points[i].y - cy - slope * (xs[i] - cx)) ** 2) / Math.max(1, n - 2)
   const unit = errorsFrom === 'scatter' ? residual : 1
   return {
     intercept: cy - slope * cx,

@@ -49,10 +49,10 @@ const inverse3 = (m: readonly (readonly number[])[]): number[][] => {
   const minor = (i: number, j: number): number => {
     const [r, s] = [0, 1, 2].filter((n) => n !== i) as [number, number]
     const [c, d] = [0, 1, 2].filter((n) => n !== j) as [number, number]
-    return m[r]![c]! * m[s]![d]! - m[r]![d]! * m[s]![c]!
+    return m[r][c] * m[s][d] - m[r][d] * m[s][c]
   }
   const sign = (i: number, j: number): number => ((i + j) % 2 === 0 ? 1 : -1)
-  const determinant = [0, 1, 2].reduce((sum, j) => sum + sign(0, j) * m[0]![j]! * minor(0, j), 0)
+  const determinant = [0, 1, 2].reduce((sum, j) => sum + sign(0, j) * m[0][j] * minor(0, j), 0)
   return [0, 1, 2].map((i) => [0, 1, 2].map((j) => (sign(i, j) * minor(j, i)) / determinant))
 }
 
@@ -68,10 +68,10 @@ const optimumOf = (points: readonly BudgetPoint[]): BudgetOptimum => {
   if (different < 3) return none(`${different} ${different === 1 ? 'rate' : 'rates'}, three are needed`)
   const centre = mean(logs)
   const rows = logs.map((y) => [1, y - centre, (y - centre) ** 2])
-  const normal = [0, 1, 2].map((i) => [0, 1, 2].map((j) => rows.reduce((s, r) => s + r[i]! * r[j]!, 0)))
-  const right = [0, 1, 2].map((i) => rows.reduce((s, r, n) => s + r[i]! * points[n]!.frechet, 0))
+  const normal = [0, 1, 2].map((i) => [0, 1, 2].map((j) => rows.reduce((s, r) => s + r[i] * r[j], 0)))
+  const right = [0, 1, 2].map((i) => rows.reduce((s, r, n) => s + r[i] * points[n].frechet, 0))
   const inverse = inverse3(normal)
-  const [f, g, h] = inverse.map((row) => row.reduce((s, v, j) => s + v * right[j]!, 0)) as [
+  const [f, g, h] = inverse.map((row) => row.reduce((s, v, j) => s + v * right[j], 0)) as [
     number,
     number,
     number,
@@ -81,10 +81,10 @@ const optimumOf = (points: readonly BudgetPoint[]): BudgetOptimum => {
   const best = centre + vertex
   if (best < Math.min(...logs)) return none('the best rate lies below all measured ones')
   if (best > Math.max(...logs)) return none('the best rate lies above all measured ones')
-  const residual = rows.reduce((s, r, n) => s + (points[n]!.frechet - f - g * r[1]! - h * r[2]!) ** 2, 0)
+  const residual = rows.reduce((s, r, n) => s + (points[n].frechet - f - g * r[1] - h * r[2]) ** 2, 0)
   // Vertex −g/(2h): derivatives −1/(2h) by g and g/(2h²) by h.
   const [dg, dh] = [-1 / (2 * h), g / (2 * h ** 2)]
-  const spread = dg ** 2 * inverse[1]![1]! + 2 * dg * dh * inverse[1]![2]! + dh ** 2 * inverse[2]![2]!
+  const spread = dg ** 2 * inverse[1][1] + 2 * dg * dh * inverse[1][2] + dh ** 2 * inverse[2][2]
   return {
     trainingFlops,
     runs,
@@ -112,7 +112,7 @@ export const fitBudget = (points: readonly BudgetPoint[]): BudgetLaw => {
   const groups: BudgetPoint[][] = []
   for (const point of [...points].sort((a, b) => a.trainingFlops - b.trainingFlops)) {
     const last = groups.at(-1)
-    if (last !== undefined && point.trainingFlops <= sameBudget * last[0]!.trainingFlops) last.push(point)
+    if (last !== undefined && point.trainingFlops <= sameBudget * last[0].trainingFlops) last.push(point)
     else groups.push([point])
   }
   const optima = groups.map(optimumOf)

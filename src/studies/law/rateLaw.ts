@@ -121,7 +121,7 @@ const mostCommon = (values: readonly number[]): number => {
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1)
   const most = Math.max(...counts.values())
   const tied = [...counts.keys()].filter((value) => counts.get(value) === most).sort((x, y) => x - y)
-  return tied[Math.floor((tied.length - 1) / 2)]!
+  return tied[Math.floor((tied.length - 1) / 2)]
 }
 
 /**
@@ -142,7 +142,7 @@ export const fitRateLaw = (points: readonly RatePoint[], weights: 'equal' | 'err
     y: Math.log(point.bitsPerPixel),
     error: point.error === undefined ? undefined : point.error / point.bitsPerPixel,
   }))
-  if (at.every(({ x }) => Math.abs(x - at[0]!.x) < 1e-9)) {
+  if (at.every(({ x }) => Math.abs(x - at[0].x) < 1e-9)) {
     const settings = points.length === 1 ? 'there is one setting' : 'all runs have the same b − u(c_lf)'
     throw new Error(
       `${points.length === 0 ? 'there are no runs' : settings}, but a rate law takes two that differ in it; train another with a different decoder.lossFactor or decoder.bias`,

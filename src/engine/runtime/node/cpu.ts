@@ -135,7 +135,7 @@ export class CpuExecutable implements Executable {
         returned[output] = zeros(shape, dtype)
         targets.set(output, wrap(returned[output]))
       }
-      const outputs = new Map([...targets].map(([output, tensor]) => [this.#model.outputs[output]!, tensor]))
+      const outputs = new Map([...targets].map(([output, tensor]) => [this.#model.outputs[output], tensor]))
       try {
         this.#session.run(inputs, outputs)
       } catch (cause) {

@@ -34,7 +34,7 @@ export const startProfiling = (): Profiling => {
     prefix: join(folder, 'ort'),
     read: (model) => {
       const [file] = readdirSync(folder)
-      const events = JSON.parse(readFileSync(join(folder, file!), 'utf8')) as readonly TraceEvent[]
+      const events = JSON.parse(readFileSync(join(folder, file), 'utf8')) as readonly TraceEvent[]
       rmSync(folder, { recursive: true, force: true })
       return events
         .filter(({ cat, name }) => cat === 'Node' && name.endsWith(kernelSuffix))

@@ -20,7 +20,7 @@ export const weighted: RatePart = {
     const each = (value: (schedule: (typeof schedules)[number], t: number) => number) =>
       float32(
         [times.length],
-        times.map((t, i) => value(schedules[i]!, t)),
+        times.map((t, i) => value(schedules[i], t)),
       )
     return {
       zLogSnr: each((schedule, t) => schedule.logSnr(t)),
