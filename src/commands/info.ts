@@ -37,6 +37,6 @@ export const infoCommand: AddCommand = (program) => {
     .addOption(option.set())
     .addOption(option.device())
     .addOption(option.json())
-    .addHelpText('after', example('ul info imagenet512 --set train.batch=1'))
+    .addHelpText('after', example('ul info imagenet512 --set train.accumulate=64'))
     .action(run)
 }

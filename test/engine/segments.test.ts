@@ -94,7 +94,7 @@ describe('the stage-1 step with recomputed blocks', () => {
 
 it("the paper's stage-1 step needs less than two fifths of the memory", () => {
   const intermediate = (recompute: boolean): number => {
-    const settings = ['train.batch=8', `train.recompute=${recompute}`]
+    const settings = ['train.batch=8', 'train.accumulate=1', `train.recompute=${recompute}`]
     const config = applySettings(presetByName('imagenet512'), settings)
     return stageCost(config, stageCalled('stage1'), 1000).intermediateBytes
   }
