@@ -9,6 +9,19 @@ import { type Case, gflopsOf, normal, type Tensors } from './case.ts'
 import { codecCase } from './codec.ts'
 import { trainingCase } from './training.ts'
 
+/** Small networks on images of 32 pixels. */
+const narrow32 = (): Config => {
+  const preset = presetByName('study')
+  return {
+    ...preset,
+    name: 'narrow32',
+    encoder: { ...preset.encoder, channels: [64, 128] },
+    prior: { width: 128, blocks: 4, headWidth: 32 },
+    decoder: { ...preset.decoder, channels: [32], width: 256, blocks: 3, headWidth: 64 },
+    base: { ...preset.base, widths: [128, 256], blocks: [2, 4] },
+  }
+}
+
 /** Between emoji64 and the paper: images of 128 pixels, transformers 512 and 1024 wide. */
 const wide128 = (): Config => {
   const preset = presetByName('emoji64')
@@ -24,7 +37,7 @@ const wide128 = (): Config => {
   }
 }
 
-const configs = (): Config[] => [presetByName('quickstart'), presetByName('emoji64'), wide128()]
+const configs = (): Config[] => [narrow32(), presetByName('emoji64'), wide128()]
 
 const side = 1024
 
@@ -45,7 +58,11 @@ export const matmulCase: Case = {
 /** All cases in the order of the table. */
 export const allCases = (): Case[] => [
   matmulCase,
-  ...stages.flatMap((stage) => configs().map((config) => trainingCase(stage, config))),
+  ...stages.flatMap((stage) =>
+    configs()
+      .filter((config) => stage.applies(config))
+      .map((config) => trainingCase(stage, config)),
+  ),
   ...(['decode', 'reconstruct', 'encode'] as const).flatMap((kind) =>
     configs().map((config) => codecCase(kind, config)),
   ),
