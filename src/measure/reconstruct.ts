@@ -5,7 +5,7 @@ import type { Runtime } from '../engine/runtime/runtime.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import { baseNatsOf, evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../method/evaluate.ts'
-import { elementsOf, positionsOf } from '../method/networks/shapes.ts'
+import { bitsPerPosition, elementsOf } from '../method/networks/shapes.ts'
 import { batchFor, type ImageSet, partsOf } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
 
@@ -103,7 +103,7 @@ export const baseRate = async (
   await codec.dispose()
   const examples = { z: stacked(parts), facts: indices.map((index) => factsLike(run, source, index)) }
   const nats = await baseNatsOf(runtime, run.model, run.base(), examples, { ...options, draws, batch })
-  return meanAndError(nats.map((n) => n / (positionsOf(image) * Math.LN2)))
+  return meanAndError(nats.map((n) => bitsPerPosition(image, n)))
 }
 
 /** Measures a run on up to `count` held-out images, spread evenly. */

@@ -14,7 +14,7 @@ import type { Facts } from './conditions/condition.ts'
 import { imageOf, latentOf, type ModelConfig } from './config.ts'
 import type { Draw } from './diffusion/draws.ts'
 import type { SamplerConfig } from './diffusion/sampler.ts'
-import { elementsOf, positionsOf } from './networks/shapes.ts'
+import { bitsPerPosition, elementsOf } from './networks/shapes.ts'
 import { compiledOnUse, type ImageSet, partsOf } from './programs.ts'
 
 /** How often times and noises are drawn for each example, and from which seed. */
@@ -190,7 +190,7 @@ export const evaluateStage1 = async (
   await estimator.dispose()
   const terminalNats = measured.of('terminalNats')
   const latentNats = measured.of('priorNats').map((nats, i) => nats + terminalNats[i])
-  const bitsPerPixel = latentNats.map((nats) => nats / (positionsOf(image) * Math.LN2))
+  const bitsPerPixel = latentNats.map((nats) => bitsPerPosition(image, nats))
   const elements = elementsOf(latentOf(model))
   const psnrs = measured.of('psnr')
   const figures: Evaluation = {

@@ -4,7 +4,7 @@ import { examplesOf } from '../engine/host/tensor.ts'
 import { autoencoderFeeds, autoencoderObjective } from '../method/autoencoder.ts'
 import { imageOf } from '../method/config.ts'
 import { numberedNoise } from '../method/diffusion/draws.ts'
-import { batchShape, positionsOf } from '../method/networks/shapes.ts'
+import { batchShape, bitsPerPosition, positionsOf } from '../method/networks/shapes.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import { reconstructShown, stepImages } from './images.ts'
 import { meanOf, type OpenStage, rmsOf, type Stage, type StageContext } from './stage.ts'
@@ -39,7 +39,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   const { config, model } = context
   const { stage1, batch } = config.train
   const images = stepImages(context, batch)
-  const pixels = positionsOf(imageOf(model))
+  const image = imageOf(model)
   return {
     feeds: async (step, part) => {
       const x = examplesOf(await images.read(step), part.first, part.count)
@@ -47,8 +47,8 @@ const open = async (context: StageContext): Promise<OpenStage> => {
       return autoencoderFeeds(model, x, draw, encoderShareAt(stage1, step))
     },
     metrics: ({ priorNats, terminalNats, decoderNats, latentRms }) => ({
-      bitsPerPixel: (meanOf(priorNats) + meanOf(terminalNats)) / (pixels * Math.LN2),
-      decoderNatsPerPixel: meanOf(decoderNats) / pixels,
+      bitsPerPixel: bitsPerPosition(image, meanOf(priorNats) + meanOf(terminalNats)),
+      decoderNatsPerPixel: meanOf(decoderNats) / positionsOf(image),
       latentRms: rmsOf(latentRms),
     }),
     warning: ({ latentRms = 0, bitsPerPixel = 0 }, step) =>

@@ -7,7 +7,7 @@ import { type Config, modelConfig } from '../config/schema.ts'
 import { expectSource } from '../data/open.ts'
 import { input, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec } from '../engine/nn/params.ts'
-import { imageChannels } from '../method/networks/shapes.ts'
+import { imageChannels, patchChannels } from '../method/networks/shapes.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import { runFolders } from '../runs/files.ts'
 import { expectSameRun } from '../runs/runDirectory.ts'
@@ -88,7 +88,7 @@ export const expectTrainable = (config: Config): void => {
     )
   }
   const { isLearned } = partsOfVariant(variant).space
-  const perBlock = imageChannels * latent.downsample ** 2
+  const perBlock = patchChannels(imageChannels, latent.downsample)
   if (!isLearned && latent.channels !== perBlock) {
     throw new ConfigError(
       `latent.channels is ${latent.channels}, but pixels (variant.encoder) fill 3·latent.downsample² channels; set latent.channels=${perBlock}`,

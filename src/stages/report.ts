@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
+import { latentOf } from '../method/config.ts'
+import { showExtent } from '../method/networks/shapes.ts'
 import { type Evaluation, measuredEntries } from '../metrics/figures.ts'
 import type { Curve } from '../report/curve.ts'
 import { renderReport, type SummaryItem } from '../report/html.ts'
@@ -45,7 +47,7 @@ const withError = (
 ): string => `${mean.toFixed(digits)} ± ${error.toFixed(digits)}`
 
 const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryItem[] => {
-  const shape = `${config.latent.channels}×${config.data.size / config.latent.downsample}²`
+  const shape = showExtent(latentOf({ size: config.data.size, latent: config.latent }))
   const common: SummaryItem[] = [
     {
       label: 'images',

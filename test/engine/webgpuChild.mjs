@@ -25,7 +25,7 @@ import { NodeRuntime } from '../../dist/node.mjs'
 const steps = 5
 const batch = 2
 const settings = ['data.size=16', 'decoder.dropout=0', 'encoder.channels=[8, 16]', 'prior.width=32']
-const config = applySettings(smokeForm(presetByName('quickstart')), settings)
+const config = applySettings(smokeForm(presetByName('study')), settings)
 const model = modelConfig(config, 0)
 const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1 })
 const [task, option] = process.argv.slice(2)

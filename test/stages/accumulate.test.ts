@@ -108,7 +108,7 @@ describe('a run with dropout', () => {
 })
 
 describe('train.accumulate', () => {
-  const config = applySettings(presetByName('quickstart'), ['train.batch=12', 'train.stage2.batch=24'])
+  const config = applySettings(presetByName('study'), ['train.batch=12', 'train.stage2.batch=24'])
 
   it('changes no hash, and no number of parts is one', () => {
     for (const parts of [1, 2, 12]) expect(configHash(inParts(config, parts))).toBe(configHash(config))

@@ -11,7 +11,7 @@ import { add, mul } from '../../src/engine/ops/core.ts'
 import { describeModel } from '../../src/stages/info.ts'
 import { stages } from '../../src/stages/list.ts'
 
-const config = applySettings(presetByName('quickstart'), ['data.size=16', 'train.batch=2', 'prior.width=32'])
+const config = applySettings(presetByName('study'), ['data.size=16', 'train.batch=2', 'prior.width=32'])
 const model = modelConfig(config, 3)
 
 const parametersIn = (spec: Spec): number =>
@@ -25,7 +25,7 @@ describe('describeModel', () => {
   const onCpu = describeModel(config, 3)
 
   it('says what a latent measures, and how many fewer numbers than the image', () => {
-    expect(onCpu).toMatchObject({ name: 'quickstart', latentShape: [8, 4, 4], compression: 128 / 768 })
+    expect(onCpu).toMatchObject({ name: 'study', latentShape: [8, 4, 4], compression: 128 / 768 })
   })
 
   it('counts the state once on the CPU, which updates it in place, and the process', () => {

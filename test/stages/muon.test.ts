@@ -25,10 +25,10 @@ const ends = [
 ]
 
 describe('train.optimizer', () => {
-  const config = applySettings(presetByName('quickstart'), ['base.conditions=[classes, mirror]'])
+  const config = applySettings(presetByName('study'), ['base.conditions=[classes, mirror]'])
   const model = modelConfig(config, 9)
 
-  it('is AdamW where it is left out, which is no key of any preset', () => {
+  it('is AdamW where it is left out, as in the presets but the main job', () => {
     expect('optimizer' in config.train).toBe(false)
     expect(showConfig(config)).not.toContain('optimizer')
     const named = applySettings(config, ['train.optimizer=adamw'])

@@ -36,7 +36,9 @@ const images = await makeImages()
 
 /** The configuration of a run of four steps a stage. */
 export const tinyConfigOf = (...settings: readonly string[]): Config =>
-  applySettings(smokeForm(presetByName('quickstart')), [
+  applySettings(smokeForm(presetByName('study')), [
+    'train.keepCheckpoints=2',
+    'sampler.guidance=2',
     'data.source=folder',
     `data.path=${images}`,
     'data.size=16',

@@ -27,7 +27,7 @@ interface WrittenRun {
   readonly network?: string
 }
 
-const base = smokeForm(presetByName('quickstart'))
+const base = smokeForm(presetByName('study'))
 
 /** Writes runs under a fresh folder: name → run. */
 const writeRuns = async (runs: Readonly<Record<string, WrittenRun>>): Promise<string> => {

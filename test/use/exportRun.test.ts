@@ -115,7 +115,7 @@ describe('exportRun', () => {
     expect(qualityIn(runDir('model'))).toEqual(quality)
     expect(provenanceIn(runDir('model'))).toEqual(provenanceIn(runDir('whole')))
     const text = card('model')
-    expect(text).toMatch(/^# quickstart\n/)
+    expect(text).toMatch(/^# study\n/)
     expect(text).toContain(`(${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB`)
     expect(text).toContain(`${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`)
     expect(text).toContain('- reconstructions: distance 12.25\n')

@@ -31,6 +31,7 @@ import { add, sub } from '../../engine/ops/core.ts'
 import type { DropoutKey } from '../../engine/ops/dropout.ts'
 import { imageV } from '../diffusion/precondition.ts'
 import { type DecoderSizes, halvings, stageChannels } from './config.ts'
+import { patchChannels } from './shapes.ts'
 
 type LevelSpec = {
   readonly before: readonly ReturnType<typeof resBlockSpec>[]
@@ -77,12 +78,12 @@ export const decoderSpec = (network: DecoderConfig): DecoderSpec => {
   return {
     logSnr: logSnrSpec(width),
     latentLogSnr: network.seesLatentNoise ? [logSnrSpec(width)] : [],
-    in: biasedConvSpec(imageChannels * patch ** 2, outer, 3),
+    in: biasedConvSpec(patchChannels(imageChannels, patch), outer, 3),
     latent: linearSpec(latentChannels, width),
     levels: all.slice(0, -1).map((c, i) => levelSpec(c, all[i + 1], convBlocks, width)),
     blocks: stackSpec(network, width),
     norm: normSiluSpec(outer),
-    out: biasedConvSpec(outer, imageChannels * patch ** 2, 3, 0),
+    out: biasedConvSpec(outer, patchChannels(imageChannels, patch), 3, 0),
   }
 }
 

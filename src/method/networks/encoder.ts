@@ -14,6 +14,7 @@ import { type Network, networkOf } from '../../engine/nn/network.ts'
 import type { ParamSpec, Params } from '../../engine/nn/params.ts'
 import { spaceToDepth } from '../../engine/ops/conv.ts'
 import { type EncoderSizes, halvings, stageChannels } from './config.ts'
+import { patchChannels } from './shapes.ts'
 
 /** The encoder's sizes, what it reads and what it writes. */
 export interface EncoderConfig extends EncoderSizes {
@@ -56,7 +57,7 @@ export const encoderSpec = (network: EncoderConfig): EncoderSpec => {
   const stages = stagesOf(network)
   const [first, last] = [stages[0].channels, stages.at(-1)!.channels]
   return {
-    in: biasedConvSpec(network.imageChannels * network.patch ** 2, first, 3),
+    in: biasedConvSpec(patchChannels(network.imageChannels, network.patch), first, 3),
     stages: stages.map(({ channels, blocks }, i) => stageSpec(channels, blocks, stages[i - 1]?.channels)),
     norm: normSiluSpec(last),
     out: biasedConvSpec(last, network.outputs, 3),

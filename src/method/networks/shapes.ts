@@ -30,3 +30,13 @@ export const elementsOf = (extent: Extent): number => sizeOf(batchShape(extent, 
 
 /** Places in one: pixels of an image (of all frames of a clip), positions of a latent. */
 export const positionsOf = ({ frames, height, width }: Extent): number => frames * height * width
+
+/** Channels of squares of `block` by `block` places that became channels (spaceToDepth). */
+export const patchChannels = (channels: number, block: number): number => channels * block ** 2
+
+/** Bits for each place of an image or a clip, of nats for the whole of it. */
+export const bitsPerPosition = (extent: Extent, nats: number): number =>
+  nats / (positionsOf(extent) * Math.LN2)
+
+/** An extent in words: 8×4×4, with the frames of a clip before height and width. */
+export const showExtent = (extent: Extent): string => batchShape(extent, 1).slice(1).join('×')
