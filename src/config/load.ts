@@ -90,8 +90,12 @@ const validate = (tree: Tree, place: (path: readonly PropertyKey[]) => string): 
   return result.data
 }
 
+/** Whether a file is a whole configuration, as runs keep theirs: nothing of it is filled in, or a preset that changes would change it. */
+const isWhole = (tree: Tree): boolean => Object.hasOwn(tree, 'version') && !Object.hasOwn(tree, 'preset')
+
 /**
- * Reads YAML text. A key `preset` names the preset that the rest changes (quickstart when absent).
+ * Reads YAML text. A key `preset` names the preset that the rest changes (quickstart when absent). What has a `version` and names
+ * no preset is whole: a key that it lacks is an error, unless it is younger than the file may be.
  * @param name the file's name, for error messages
  * @throws ConfigError with file, line and column.
  */
@@ -133,6 +137,7 @@ export const parseConfig = (text: string, name: string): Config => {
     throw new ConfigError(`${name}: this is a sweep, with arms; give it to 'ul sweep', without --grid`)
   }
   checkVersion(tree, name)
+  if (isWhole(tree)) return validate(tree, place)
   const { preset: presetName = 'quickstart', ...changes } = tree
   return validate(merge({ ...presetByName(String(presetName)) }, changes), place)
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ConfigError, parseConfig, showConfig } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
+import { type Config, checkConfig } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { infoSchema, readChecked } from './checked.ts'
 import { runFiles, runFolders } from './files.ts'
@@ -25,11 +25,14 @@ export const freeKeys: ReadonlySet<string> = new Set([
   'sampleEvery',
 ])
 
-const trainedPart = ({ sampler: _, train, ...rest }: Config): string =>
-  JSON.stringify({
+/** What is trained, as text, in the schema's order of keys: whoever wrote the configuration may have had another. */
+const trainedPart = (config: Config): string => {
+  const { sampler: _, train, ...rest } = checkConfig(config).data ?? config
+  return JSON.stringify({
     ...rest,
     train: Object.fromEntries(Object.entries(train).filter(([key]) => !freeKeys.has(key))),
   })
+}
 
 /** Hash of everything that affects the trained weights. */
 export const configHash = (config: Config): string =>

@@ -220,7 +220,7 @@ describe('the same command again', () => {
   it('with another configuration is refused with the key that differs', async () => {
     const command = tinyTraining(images, unbrokenRun)
     expect(await sentenceOf(2, [...command, '--set', 'train.lr=1e-4'])).toMatch(
-      /holds a run with another configuration: train\.lr \(0\.001 there, 0\.0001 now\); give another --out/,
+      /holds a run with another configuration: train\.lr \(0\.008 there, 0\.0001 now\); give another --out/,
     )
   })
 

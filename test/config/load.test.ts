@@ -189,6 +189,11 @@ describe('presets', () => {
     expect(parseConfig(showConfig(config), 'shown.yaml')).toEqual(config)
     const own: Config = { ...config, name: 'yes', data: { ...config.data, source: 'folder', path: 'a: #b' } }
     expect(parseConfig(showConfig(own), 'shown.yaml')).toEqual(own)
+    // A whole one takes nothing from a preset: neither what it leaves out on purpose, nor what was cut off.
+    for (const preset of Object.values(presets))
+      expect(parseConfig(showConfig(preset), 'shown.yaml')).toEqual(preset)
+    const cut = showConfig(config).split('\nsampler:')[0]
+    expect(complaint(() => parseConfig(cut, 'cut.yaml'))).toMatch(/^cut\.yaml: 'sampler': /)
   })
 
   it('of an unknown name are refused with the nearest one', () => {
