@@ -6,6 +6,7 @@ import { ConfigError, parseConfig, showConfig } from '../config/load.ts'
 import { type Config, checkConfig } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { infoSchema, readChecked } from './checked.ts'
+import { checkpointStages } from './checkpoint.ts'
 import { runFiles, runFolders } from './files.ts'
 import type { RunInfo } from './runInfo.ts'
 import { firstDifference } from './settings.ts'
@@ -87,14 +88,24 @@ export const stage1Of = (dir: string, config: Config): Stage1 => {
 /** The file that makes a directory an exported run. */
 export const weightsFile: string = runFiles.weights
 
+/** A configuration without the further stages that have not begun: a run may still gain them, or train them otherwise. */
+const asBegun = (config: Config, begun: readonly string[]): Config => {
+  const { stages, ...train } = config.train
+  const own = Object.entries(stages ?? {}).filter(([name]) => begun.includes(name))
+  return own.length === 0
+    ? { ...config, train }
+    : { ...config, train: { ...train, stages: Object.fromEntries(own) } }
+}
+
 /**
  * Checks that a directory with a run trains the same thing.
  * @throws ConfigError naming the first key that differs.
  */
 export const expectSameRun = (dir: string, config: Config): void => {
-  const existing = readRunConfig(dir)
-  if (configHash(existing) === configHash(config)) return
-  const found = firstDifference(JSON.parse(trainedPart(existing)), JSON.parse(trainedPart(config)))
+  const begun = checkpointStages(dir)
+  const [existing, asked] = [readRunConfig(dir), config].map((own) => trainedPart(asBegun(own, begun)))
+  if (existing === asked) return
+  const found = firstDifference(JSON.parse(existing), JSON.parse(asked))
   const where = found && `${found.key} (${found.values[0]} there, ${found.values[1]} now)`
   throw new ConfigError(
     `${dir}: it holds a run with another configuration: ${where}; give another --out, or remove that directory`,

@@ -26,6 +26,8 @@ class Watched implements OrtLibrary {
   readonly Tensor = ort.Tensor
   readonly started: OrtSessionOptions[] = []
   released = 0
+  /** How many values each run gave. */
+  readonly fetched: number[] = []
   /** Thrown by the next run; by the start after so many. */
   failRun: Error | null = null
   startsLeft = Number.POSITIVE_INFINITY
@@ -40,6 +42,7 @@ class Watched implements OrtLibrary {
           const failure = this.failRun
           this.failRun = null
           if (failure !== null) throw failure
+          this.fetched.push(fetches.length)
           return session.run(feeds as Record<string, ort.Tensor>, fetches)
         },
         endProfiling: () => session.endProfiling(),
@@ -178,6 +181,16 @@ describe('an executable on an injected library', () => {
 })
 
 describe('state on an injected library', () => {
+  it('brings over what is asked for and nothing else', async () => {
+    const { library, on, enqueue } = watched()
+    const state = await placeOnGpu(on, initial, enqueue)
+    library.fetched.length = 0
+    await state.read(['m'])
+    expect(await state.read([])).toEqual({})
+    await state.read()
+    expect(library.fetched).toEqual([1, 2])
+  })
+
   it('reads what was written, in whole and in part', async () => {
     const { on, enqueue } = watched()
     const state = await placeOnGpu(on, initial, enqueue)

@@ -39,6 +39,20 @@ it('changes the decoder alone, for the better', async () => {
   expect(parts.result.evaluation!.decoderNats.mean / second.decoderNats.mean).toBeCloseTo(1, 3)
 })
 
+it('is gained by a run that is finished, and not lost or changed once it has begun', async () => {
+  await trainTiny('gains', tinyConfigOf())
+  const before = weightsOf('gains')
+  await trainTiny('gains', tinyConfigOf(further(6, 1e-3)))
+  const after = weightsOf('gains')
+  expect(under(after.autoencoder, 'decoder')).not.toEqual(under(before.autoencoder, 'decoder'))
+  expect(under(after.autoencoder, 'encoder')).toEqual(under(before.autoencoder, 'encoder'))
+  expect(after.base).toEqual(before.base)
+  await expect(trainTiny('gains', tinyConfigOf())).rejects.toThrow(/train\.stages/)
+  await expect(trainTiny('gains', tinyConfigOf(further(6, 2e-3)))).rejects.toThrow(
+    'train.stages.stage1decoder.lr (0.001 there, 0.002 now)',
+  )
+})
+
 it('starts from the decoder of stage 1', async () => {
   await trainTiny('still', tinyConfigOf(further(2, 1e-12)))
   const [still, plain] = [weightsOf('still').autoencoder, weightsOf('plain').autoencoder]
