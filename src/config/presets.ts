@@ -108,7 +108,8 @@ const quickstart: Config = {
     stage1: { ...emoji32.train.stage1, steps: 2200 },
     stage2: { ...emoji32.train.stage2, steps: 2300, lr: 4e-3 },
   },
-  sampler: emoji32.sampler,
+  // Two steps reconstruct and generate better than one, three or more (docs/log.md).
+  sampler: { ...emoji32.sampler, decoderSteps: 2 },
 }
 
 /** Fashion-MNIST, as Debian's package dataset-fashion-mnist installs it: 60,000 grey images of clothes for comparisons. */
