@@ -17,7 +17,7 @@ export interface DataConfig {
   readonly skinTones: boolean
 }
 
-/** What differs between the two stages of training. */
+/** What every stage of training has of its own. */
 interface StageConfig {
   readonly steps: number
   readonly emaDecay: number

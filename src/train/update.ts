@@ -61,7 +61,7 @@ export const stepFeeds = (
 /**
  * √Σ‖g‖² of the scaled gradients, without the scale; a scalar. Summed in the order in which reverse mode made the
  * gradients: each is then reduced while it is still in the cache, and is not kept waiting for those of earlier layers
- * (see the listing order in onnx/serialize.ts).
+ * (see the listing order in engine/onnx/serialize.ts).
  */
 export const globalNorm = (gradients: readonly Value[]): Value => {
   const [first, ...rest] = [...gradients].sort((a, b) => a.id - b.id)

@@ -6,20 +6,13 @@ import { param } from '../../src/engine/nn/params.ts'
 import { add, reduceMean, square, sub, tanh } from '../../src/engine/ops/core.ts'
 import { matmul } from '../../src/engine/ops/matmul.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
-import type { DeviceState } from '../../src/engine/runtime/runtime.ts'
 import { adamW } from '../../src/train/adamw.ts'
 import { type StepReport, trainLoop } from '../../src/train/loop.ts'
 import type { Objective } from '../../src/train/objective.ts'
-import { initialState, packState, readState } from '../../src/train/state.ts'
-import {
-  compileStep,
-  placeState,
-  type TracedStep,
-  type TrainStep,
-  traceStep,
-} from '../../src/train/trainStep.ts'
+import { traceStep } from '../../src/train/trainStep.ts'
 import type { UpdateRule } from '../../src/train/update.ts'
 import { normal } from '../method/support.ts'
+import { dispose, held, type Prepared, prepareStep } from './prepared.ts'
 
 type Tensors = Readonly<Record<string, HostTensor>>
 
@@ -57,23 +50,9 @@ interface Fault {
   readonly kind: 'images' | 'loss' | 'gone'
 }
 
-interface Prepared {
-  readonly traced: TracedStep
-  readonly trainStep: TrainStep
-  readonly state: DeviceState
-}
-
 /** A compiled step with its state: the initial one, or that of a checkpoint. */
-const prepared = async (parts: number, checkpoint?: Tensors): Promise<Prepared> => {
-  const traced = traceStep(regression(batch / parts), rule, parts)
-  const { layout } = traced
-  const tensors = checkpoint === undefined ? initialState(layout, params) : packState(layout, checkpoint)
-  return {
-    traced,
-    trainStep: await compileStep(runtime, traced),
-    state: await placeState(runtime, traced, tensors),
-  }
-}
+const prepared = (parts: number, checkpoint?: Tensors): Promise<Prepared> =>
+  prepareStep(runtime, traceStep(regression(batch / parts), rule, parts), params, checkpoint)
 
 /** Takes steps `from` to `to − 1` of twenty. */
 const train = async (
@@ -104,14 +83,6 @@ const train = async (
     shouldStop: () => reports.length === to - from,
   })
   return reports
-}
-
-const held = ({ traced, state }: Prepared): Promise<Record<string, HostTensor>> =>
-  readState(traced.layout, state)
-
-const dispose = async ({ trainStep, state }: Prepared): Promise<void> => {
-  await trainStep.dispose()
-  await state.dispose()
 }
 
 /** ‖a − b‖/‖b‖ */

@@ -7,23 +7,16 @@ import { add, mul, reduceMean, reduceSum, square, sub } from '../../src/engine/o
 import { matmul } from '../../src/engine/ops/matmul.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { updatedInPlace } from '../../src/engine/runtime/overwrite.ts'
-import type { DeviceState } from '../../src/engine/runtime/runtime.ts'
 import { symmetricEigenvalues } from '../../src/metrics/linearAlgebra.ts'
 import { adamW } from '../../src/train/adamw.ts'
 import { muon, orthogonalise } from '../../src/train/muon.ts'
 import type { Objective } from '../../src/train/objective.ts'
 import type { Optimizer } from '../../src/train/optimizer.ts'
-import { initialState, packState, readState } from '../../src/train/state.ts'
-import {
-  compileStep,
-  placeState,
-  programsOf,
-  type TracedStep,
-  type TrainStep,
-  traceStep,
-} from '../../src/train/trainStep.ts'
+import { initialState } from '../../src/train/state.ts'
+import { compileStep, placeState, programsOf, traceStep } from '../../src/train/trainStep.ts'
 import { stepFeeds } from '../../src/train/update.ts'
 import { normal, runOnce } from '../method/support.ts'
+import { dispose, held, type Prepared, prepareStep } from './prepared.ts'
 
 type Tensors = Readonly<Record<string, HostTensor>>
 
@@ -173,22 +166,9 @@ const linear: Objective = {
 
 const runtime = new NodeRuntime({ threads: 1 })
 
-interface Prepared {
-  readonly traced: TracedStep
-  readonly trainStep: TrainStep
-  readonly state: DeviceState
-}
-
-const prepared = async (parts: number, checkpoint?: Tensors): Promise<Prepared> => {
-  const traced = traceStep(linear, { optimizer, clipNorm }, parts)
-  const { layout } = traced
-  const tensors = checkpoint === undefined ? initialState(layout, params) : packState(layout, checkpoint)
-  return {
-    traced,
-    trainStep: await compileStep(runtime, traced),
-    state: await placeState(runtime, traced, tensors),
-  }
-}
+/** A compiled step with its state: the initial one, or that of a checkpoint. */
+const prepared = (parts: number, checkpoint?: Tensors): Promise<Prepared> =>
+  prepareStep(runtime, traceStep(linear, { optimizer, clipNorm }, parts), params, checkpoint)
 
 /** Takes steps `from` to `to − 1`. The gradients of parts have that of the step as their mean. */
 const take = async (
@@ -211,14 +191,6 @@ const take = async (
       )
     await trainStep.run(async (part) => ofPart(part), stepFeeds(optimizer, schedule, step), state)
   }
-}
-
-const held = ({ traced, state }: Prepared): Promise<Record<string, HostTensor>> =>
-  readState(traced.layout, state)
-
-const dispose = async ({ trainStep, state }: Prepared): Promise<void> => {
-  await trainStep.dispose()
-  await state.dispose()
 }
 
 /** The state after some steps in float64, by copy and name, as matrices. */

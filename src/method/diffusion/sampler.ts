@@ -30,7 +30,7 @@ interface Sampler {
 }
 
 /**
- * Ancestral step (paper, section 3.3; references in docs/method.md): c = −expm1(λ_t − λ_s), mean α_s(x_t(1−c)/α_t + c·x̂),
+ * Ancestral step (paper, section 3.3; Ho et al. 2020, with its variance interpolated): c = −expm1(λ_t − λ_s), mean α_s(x_t(1−c)/α_t + c·x̂),
  * variance between σ_s²c and σ_t²c.
  */
 const ancestral: Sampler = {

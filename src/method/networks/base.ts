@@ -1,4 +1,4 @@
-/** @file Base model of stage 2: a two-level transformer that generates latents, conditioned on class (method.md sections 4 and 5). */
+/** @file Base model of stage 2: a two-level transformer that generates latents, told what its conditions say (method.md sections 4 and 5). */
 import { scope, type Value } from '../../engine/ir/graph.ts'
 import {
   applyLinear,
