@@ -2,14 +2,17 @@
 import type { Config } from '../config/schema.ts'
 import type { DataSplit } from '../data/images/source.ts'
 import { type DataOptions, openData } from '../data/open.ts'
+import { summaryLines } from '../data/summary.ts'
 import { atTenths, type Listener } from '../runs/events.ts'
 
-/** `openData`, with a note at every tenth of the images that are decoded for the first time. */
-export const openWithNotes = (options: DataOptions, listen: Listener): Promise<DataSplit> => {
+/** `openData`, with a note at every tenth of the images that are decoded for the first time, and then of what was found. */
+export const openWithNotes = async (options: DataOptions, listen: Listener): Promise<DataSplit> => {
   const onProgress = atTenths((percent, total) =>
     listen({ event: 'note', text: `data: decoding ${total} images once, ${percent}%` }),
   )
-  return openData({ ...options, onProgress })
+  const data = await openData({ ...options, onProgress })
+  for (const text of summaryLines(data)) listen({ event: 'note', text })
+  return data
 }
 
 /** The data of a configuration. */

@@ -170,7 +170,9 @@ describe('errors are one sentence that says what to do', () => {
     expect(await failure(open(missing))).toMatch(/missing" does not exist; pass a folder/)
     expect(await failure(open(folder))).toMatch(/holds no files; expected PNG/)
     await writeFiles(folder, { 'a.txt': 'x', 'b.csv': 'x' })
-    expect(await failure(open(folder))).toMatch(/2 other files but no images; expected PNG/)
+    expect(await failure(open(folder))).toMatch(
+      /only files of other kinds \(1 \.csv, 1 \.txt\); expected PNG/,
+    )
     expect(await failure(open(path.join(folder, 'a.txt')))).toMatch(/a.txt" is a file; pass a folder/)
     const corrupt = path.join(folder, 'corrupt')
     await writeFiles(corrupt, await broken())
@@ -181,7 +183,7 @@ describe('errors are one sentence that says what to do', () => {
     }
     const half = path.join(folder, 'half')
     await writeFiles(half, { ...(await pngs(['train/a.png'])), 'val/b.png': 'broken' })
-    expect(await failure(open(half))).toMatch(/subfolder val\/ holds no image that can be decoded/)
+    expect(await failure(open(half))).toMatch(/: val holds no image that can be decoded/)
   })
 
   test('options of openData', async () => {

@@ -6,7 +6,7 @@ import { fromHalf } from '../../engine/host/float16.ts'
 import type { ImageInput } from '../images/decode.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
-import { listContainers, readClassNames, withHalves } from './containers.ts'
+import { type ContainerListing, listContainers, readClassNames, withHalves } from './containers.ts'
 import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 import { openZip } from './zip.ts'
 
@@ -232,17 +232,17 @@ const withoutNpy = (name: string): string => name.replace(/\.npy$/i, '')
 const gather = async (
   options: ReaderOptions,
 ): Promise<{
-  readonly folder: string
-  readonly name: string
+  readonly listing: ContainerListing
   readonly files: string[]
   readonly arrays: Arrays
   /** Names that may be images. */
   readonly given: string[]
 }> => {
-  const { folder, name, containers } = await listContainers('npy', options.path, {
+  const listing = await listContainers('npy', options.path, {
     names: /\.np[yz]$/i,
     words: '.npy or .npz files',
   })
+  const { folder, name, containers } = listing
   const arrays: Arrays = new Map()
   for (const { id, path: where } of containers) {
     if (!/\.npz$/i.test(id)) {
@@ -261,7 +261,7 @@ const gather = async (
       arrays.set(withoutNpy(file), () => openBytes(path.join(folder, file)))
     }
   }
-  return { folder, name, files, arrays, given }
+  return { listing, files, arrays, given }
 }
 
 /** Which of the names are images: by their names, or those that are not called like labels. */
@@ -281,9 +281,9 @@ const imageNames = (given: readonly string[]): readonly string[] => {
  * @throws in one sentence when a file is missing, damaged, cut off or holds arrays of another kind.
  */
 export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> => {
-  const { folder, name, files, arrays, given } = await gather(options)
+  const { listing, files, arrays, given } = await gather(options)
   const place = `data "${path.resolve(options.path)}"`
-  const wanted = withHalves(
+  const { kept: wanted, split } = withHalves(
     imageNames(given).map((key) => ({ key })),
     ({ key }) => key,
   )
@@ -310,11 +310,11 @@ export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> 
   return openLabelled(
     {
       source: 'npy',
-      name,
+      ...listing,
+      labelledBy: 'label in the array beside it',
       expected: 'uint8 or floats from 0 to 1',
-      halves: { train: 'the train array', validation: 'the test array' },
-      ...{ folder, files, records },
-      names: await readClassNames(folder, ['classes.txt', 'classnames.txt']),
+      ...{ files, records, split },
+      names: await readClassNames(listing.folder, ['classes.txt', 'classnames.txt']),
     },
     options,
   )

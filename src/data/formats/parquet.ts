@@ -405,7 +405,7 @@ export const openParquetImages = async (options: ReaderOptions): Promise<DataSpl
     names: /\.parquet$/i,
     words: '.parquet files',
   })
-  const { folder, name, containers } = listing
+  const { containers } = listing
   const load = groupCache()
   const records: UnlabelledRecord[] = []
   let names: readonly string[] | null = null
@@ -426,11 +426,11 @@ export const openParquetImages = async (options: ReaderOptions): Promise<DataSpl
   return openLabelled(
     {
       source: 'parquet',
-      name,
+      ...listing,
+      labelledBy: 'column',
       expected: `intact ${IMAGE_FORMATS} images`,
-      halves: { train: 'the train files', validation: 'the validation files' },
       files: containers.map((container) => container.path),
-      ...{ folder, records, names },
+      ...{ records, names },
     },
     options,
   )

@@ -232,7 +232,7 @@ const indexShard = async (bytes: Bytes): Promise<ReadonlyMap<string, Sample>> =>
  */
 export const openWebDataset = async (options: ReaderOptions): Promise<DataSplit> => {
   const listing = await listContainers('webdataset', options.path, { names: /\.tar$/i, words: '.tar files' })
-  const { folder, name, containers } = listing
+  const { folder, containers } = listing
   const records: UnlabelledRecord[] = []
   const skipped: SkippedFile[] = []
   let others = 0
@@ -256,11 +256,11 @@ export const openWebDataset = async (options: ReaderOptions): Promise<DataSplit>
   return openLabelled(
     {
       source: 'webdataset',
-      name,
+      ...listing,
+      labelledBy: 'label beside the image',
       expected: `intact ${IMAGE_FORMATS} members`,
-      halves: { train: 'the train shards', validation: 'the validation shards' },
       files: containers.map((container) => container.path),
-      ...{ folder, records, skipped },
+      ...{ records, skipped },
       names: await readClassNames(folder, ['classnames.txt', 'classes.txt']),
     },
     options,
