@@ -17,7 +17,7 @@ import type { Listener } from '../runs/events.ts'
 import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
 import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
-import { choicesOf, gridFacts } from '../use/facts.ts'
+import { gridFacts, gridRows } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
 import { openRunData } from '../use/runData.ts'
@@ -56,7 +56,7 @@ const measuredAtMost = 1024
 /** Skipped images that are warned of one by one. */
 const warnedAtMost = 20
 
-/** A row for each choice that samples are asked for by. */
+/** A row for each choice that samples are asked for by, up to twenty. */
 const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8Array> => {
   const run = openRun(dir, runtime)
   const images = await sample(run, {
@@ -66,7 +66,7 @@ const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8
     guidance: configGuidance(config),
     decoder: decoderSampler(config),
   })
-  const labels = choicesOf(run).map(({ name }) => name)
+  const labels = gridRows(run).map(({ name }) => name)
   const png = await gridPng(images, samplesPerRow, { scale: visibleScale(images), labels })
   writeFileAtomic(join(dir, runFolders.samples, 'samples.png'), png)
   return png
