@@ -2,6 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { packedText } from '../images/archives.ts'
 import { countedKinds, kindsText, type OtherFile, scanFolder, type Wanted } from '../images/scan.ts'
 import { type Half, type NamedSplit, namedSplit } from './namedSplit.ts'
 
@@ -59,6 +60,8 @@ export const listContainers = async (
   const name = path.basename(whole)
   const info = await stat(whole).catch(() => null)
   if (info?.isFile()) {
+    const packed = wanted.names.test(name) ? null : packedText(whole)
+    if (packed !== null) throw new Error(`${whole}: this is ${packed}`)
     return {
       folder: path.dirname(whole),
       name,

@@ -107,6 +107,10 @@ export type UnlabelledRecord = Omit<ImageRecord, 'label'> & {
 const isLabel = (label: number | string | null): label is number | string =>
   typeof label === 'string' || (label !== null && label >= 0)
 
+/** What is measured, as 0.25 is, is no class; NaN is how tables write that there is none. */
+const isMeasured = (label: number | string | null): boolean =>
+  typeof label === 'number' && !Number.isInteger(label) && !Number.isNaN(label)
+
 /** Classes, and how they were decided. */
 interface Classed extends Pick<RecordSet, 'classes' | 'records' | 'skipped'> {
   readonly decided: string
@@ -133,7 +137,7 @@ const classIndex = (
 /**
  * Class names and indices from labels as files have them. With `names` a number is an index into them; without, the
  * numbers (or names) that occur are the classes, in order. Where most of the images to train on have a label, those
- * without a usable one are left out and named; where few have, there are no classes.
+ * without a usable one are left out and named; where few have, or labels are not whole numbers, there are no classes.
  * @param by where labels are taken from, in words
  */
 export const withClasses = (
@@ -143,10 +147,16 @@ export const withClasses = (
 ): Classed => {
   const trained = records.filter(({ half }) => half === 'train')
   const labelled = trained.filter(({ label }) => isLabel(label)).length
-  if (labelled === 0 || 2 * labelled <= trained.length) {
-    const few = labelled === 0 ? '' : ` (only ${labelled} of ${trained.length} images have a ${by})`
+  const measured = records.find(({ label }) => isMeasured(label))
+  if (measured !== undefined || labelled === 0 || 2 * labelled <= trained.length) {
+    const why =
+      measured !== undefined
+        ? ` (${by} is not used: ${measured.label} is no whole number)`
+        : labelled > 0
+          ? ` (only ${labelled} of ${trained.length} images have a ${by})`
+          : ''
     const unlabelled = records.map((record) => ({ ...record, label: -1 }))
-    return { classes: [], records: unlabelled, skipped: [], decided: `no classes${few}` }
+    return { classes: [], records: unlabelled, skipped: [], decided: `no classes${why}` }
   }
   const { classes, index } = classIndex(records, names)
   const kept: ImageRecord[] = []
@@ -229,7 +239,7 @@ const sidesOf = (set: RecordSet, left: readonly ImageRecord[]): Sides => {
 
 /** The summary with what is known once the sides are: classes of which too little is left to train on. */
 const summaryWith = (
-  { summary, classes }: RecordSet,
+  { summary, classes, records }: RecordSet,
   left: readonly ImageRecord[],
   { train, validation }: Sides,
 ): DataSummary => {
@@ -238,7 +248,8 @@ const summaryWith = (
   for (const i of train) if (left[i].label >= 0) counts[left[i].label].train++
   const named = (is: (count: { train: number; all: number }) => boolean): string[] =>
     classes.filter((_, label) => is(counts[label]))
-  const single = named(({ train, all }) => all === 1 && train === 1)
+  const isHashed = new Set(records.map(({ half }) => half)).size < 2
+  const single = isHashed ? named(({ train, all }) => all === 1 && train === 1) : []
   const untrained = named(({ train, all }) => all > 0 && train === 0)
   return {
     ...summary,
@@ -285,6 +296,8 @@ export interface LabelledFiles extends Pick<RecordSet, 'source' | 'name' | 'expe
   readonly skipped?: readonly SkippedFile[]
   /** How messages call the data; its path when left out. */
   readonly place?: string
+  /** What else is to be said of how images were read. */
+  readonly remark?: string | undefined
   /** Things inside of containers that were not read, by kind. */
   readonly ignoredInside?: Readonly<Record<string, number>>
 }
@@ -332,11 +345,11 @@ export const openLabelled = async (
   const column = bySideColumn(records)
   const halved = column?.records ?? records
   const { lost, decided, ...labelled } = withoutEmptyHalf(halved, withClasses(halved, names, labelledBy))
-  const { place = `data "${path.resolve(options.path)}"`, ignoredInside = {}, ...rest } = set
+  const { place = `data "${path.resolve(options.path)}"`, ignoredInside = {}, remark, ...rest } = set
   const summary: DataSummary = {
     files: files.length,
     ignored: { ...ignoredKinds(folder, others, files), ...ignoredInside },
-    classes: decided,
+    classes: remark === undefined ? decided : `${remark}; ${decided}`,
     split: splitText(column?.split ?? split, lost),
   }
   const halves = (column?.split ?? split)?.names ?? { train: 'train', validation: 'validation' }

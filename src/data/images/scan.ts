@@ -3,6 +3,7 @@
 import type { Dirent, Stats } from 'node:fs'
 import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { packedText } from './archives.ts'
 import type { SkippedFile } from './source.ts'
 
 /** The formats that are looked for, for messages. */
@@ -68,7 +69,11 @@ export const specialKind = (info: Stats | Dirent): string | null =>
         ? 'device'
         : null
 
-const endingKind = (name: string): string => path.posix.extname(name).toLowerCase() || 'without ending'
+const endingKind = (name: string): string =>
+  (/\.tar\.\w+$/i.exec(name)?.[0] ?? path.posix.extname(name)).toLowerCase() || 'without ending'
+
+/** Endings of files that hold others. */
+const PACKED = /^\.(zip|7z|rar|t?gz|tbz2?|bz2|txz|xz|zst|tar\.\w+)$/
 
 /** Files by kind, most first; images of kinds that are not read say so. */
 export const countedKinds = (others: readonly OtherFile[]): Readonly<Record<string, number>> => {
@@ -80,7 +85,8 @@ export const countedKinds = (others: readonly OtherFile[]): Readonly<Record<stri
 /** `3 .txt, 1 .bmp (not read: convert to PNG)` */
 export const kindsText = (kinds: Readonly<Record<string, number>>, most = 8): string => {
   const texts = Object.entries(kinds).map(([kind, count]) => {
-    const remedy = UNREAD_IMAGES.has(kind.slice(1)) ? ' (not read: convert to PNG)' : ''
+    const isUnread = UNREAD_IMAGES.has(kind.slice(1))
+    const remedy = isUnread ? ' (not read: convert to PNG)' : PACKED.test(kind) ? ' (unpack first)' : ''
     return `${count} ${kind}${remedy}`
   })
   const more = texts.length > most ? [`${texts.length - most} other kinds`] : []
@@ -148,5 +154,8 @@ const requireFolder = async (root: string, { words }: Wanted): Promise<void> => 
     const found = codeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be opened (${codeOf(error)})`
     throw new Error(`data folder "${root}" ${found}; ${expected}`, { cause: error })
   })
-  if (!info.isDirectory()) throw new Error(`data folder "${root}" is a file; ${expected}`)
+  if (info.isDirectory()) return
+  const packed = info.isFile() ? packedText(root) : null
+  const found = packed ?? `${specialKind(info) === null ? 'a file' : `a ${specialKind(info)}`}; ${expected}`
+  throw new Error(`data folder "${root}" is ${found}`)
 }
