@@ -28,7 +28,7 @@ export const skippedText = (skipped: readonly SkippedFile[]): string => {
 /** At most four lines: what was read, what was ignored, what was skipped and why, how classes and split were decided. */
 export const summaryLines = ({ train, validation, skipped, summary }: DataSplit): string[] => {
   const { files, ignored, classes, split } = summary
-  const both = `${train.count} images to train on, ${validation.count} held out`
+  const both = `${train.count} image${train.count === 1 ? '' : 's'} to train on, ${validation.count} held out`
   return [
     `data: ${both}, from ${files} file${files === 1 ? '' : 's'}`,
     ...(Object.keys(ignored).length > 0 ? [`data: ignored ${kindsText(ignored)}`] : []),

@@ -137,8 +137,8 @@ const isMask = async (
 
 const isChannels = (n: number | undefined): n is 1 | 3 | 4 => n === 1 || n === 3 || n === 4
 
-/** @throws when the array is not of images. */
-const layoutOf = ({ bytes, kind, item, shape }: NpyArray): Omit<ImageLayout, 'unit'> => {
+/** @param isLabelled whether there is a label for each of what the first dimension counts @throws when the array is not of images. */
+const layoutOf = ({ bytes, kind, item, shape }: NpyArray, isLabelled: boolean): Omit<ImageLayout, 'unit'> => {
   const shown = `shape (${shape.join(', ')})`
   const wanted = '[N, H, W], [N, H, W, 1, 3 or 4] or [N, 3, H, W]'
   const [count, a, b, c] = shape
@@ -159,7 +159,7 @@ const layoutOf = ({ bytes, kind, item, shape }: NpyArray): Omit<ImageLayout, 'un
   if (shape.length === 3) {
     // one RGB image would pass for many of three columns
     if (isChannels(b) && a !== b) throw unsuitable(bytes, 8, `${shown}, one image`, wanted, todo)
-    if (isChannels(count) && count > 1) {
+    if (isChannels(count) && count > 1 && !isLabelled) {
       const found = `${shown}, one image of ${count} planes or ${count} grey images`
       throw unsuitable(bytes, 8, found, wanted, `${todo}, grey images as (${count}, ${a}, ${b}, 1)`)
     }
@@ -346,15 +346,13 @@ export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> 
   const masks: string[] = []
   for (const { key, half } of wanted) {
     const array = await openNpy(await arrays.get(key)!())
-    const shape = layoutOf(array)
+    const labelsName = labelNames(key).find((candidate) => candidate !== key && arrays.has(candidate))
+    const labelArray = labelsName === undefined ? null : await openNpy(await arrays.get(labelsName)!())
+    const shape = layoutOf(array, labelArray?.shape[0] === array.shape[0])
     const isBinary = array.kind === 'b' || (array.kind === 'u' && (await isMask(array, shape)))
     if (isBinary) masks.push(key)
     const layout: ImageLayout = { ...shape, unit: isBinary ? 255 : 1 }
-    const labelsName = labelNames(key).find((candidate) => candidate !== key && arrays.has(candidate))
-    const labels =
-      labelsName === undefined
-        ? null
-        : await readLabels(await openNpy(await arrays.get(labelsName)!()), layout.count)
+    const labels = labelArray === null ? null : await readLabels(labelArray, layout.count)
     for (let i = 0; i < layout.count; i++) {
       const label = labels ? labels[i] : null
       const load = (): Promise<ImageInput> => readImage(array, layout, i)

@@ -22,12 +22,15 @@ const headOf = (file: string): Uint8Array => {
   }
 }
 
+/** What packed a file, by its first bytes; null for any other file. */
+export const packedKind = (head: Uint8Array): string | null =>
+  KINDS.find(([, start]) => start.every((byte, i) => head[i] === byte))?.[0] ?? null
+
 /** What a packed file is, with what to do: `a gzipped tar; unpack it first with tar xf FILE`; null for any other file. */
 export const packedText = (file: string): string | null => {
-  const head = headOf(file)
-  const kind = KINDS.find(([, start]) => start.every((byte, i) => head[i] === byte))
-  if (kind === undefined) return null
+  const kind = packedKind(headOf(file))
+  if (kind === null) return null
   const isTar = /\.(tar\.\w+|t(gz|bz2?|xz|zst))$/i.test(file)
-  const what = isTar ? `a tar packed by ${kind[0]}` : `a file packed by ${kind[0]}`
+  const what = isTar ? `a tar packed by ${kind}` : `a file packed by ${kind}`
   return `${what}; unpack it first${isTar ? ' (tar xf) and give the folder' : ''}`
 }

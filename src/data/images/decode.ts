@@ -8,6 +8,7 @@
  */
 
 import sharp, { type OutputInfo } from 'sharp'
+import { faultOf, pathFault } from './fault.ts'
 import { cropToSquare, padToSquare, type RgbImage, resizeSquare } from './resample.ts'
 
 // Every image is read once, so libvips' cache only costs memory; parallelism comes from images, not from rows.
@@ -46,13 +47,6 @@ export interface Undecodable {
 /** Whether decoding failed. */
 export const isUndecodable = (result: object): result is Undecodable => 'reason' in result
 
-/** libvips reports one line per attempt; the first names the fault. */
-const reasonOf = (error: unknown): string => {
-  const text = error instanceof Error ? error.message : String(error)
-  const line = text.split('\n')[0].trim()
-  return line === '' ? 'unknown decoding error' : line
-}
-
 /** Any channel count to RGB: libvips answers with 3 after the conversion to sRGB, but odd TIFF-like input may not. */
 const toRgb = (data: Uint8Array, info: OutputInfo): RgbImage => {
   const { width, height, channels } = info
@@ -90,7 +84,7 @@ const isRaw = (input: string | Uint8Array | RawImage): input is RawImage =>
  * Decodes a file (path), its bytes or raw pixels to a square of at least `size` pixels a side where the image has them:
  * first page only, turned by its EXIF orientation, alpha flattened on white, sRGB by its colour profile.
  * Never rejects: a file that is missing, truncated or no image gives a reason.
- * One call into libvips, hence one event-loop turn: decoding goes on while the main thread is busy.
+ * One call into libvips after a look at the path: decoding goes on while the main thread is busy.
  */
 export const decodeSquare = async (
   input: ImageInput,
@@ -98,6 +92,8 @@ export const decodeSquare = async (
 ): Promise<RgbImage | Undecodable> => {
   if (typeof input === 'object' && isUndecodable(input)) return input
   if (isRaw(input)) return fit === 'cover' ? cropToSquare(rawToRgb(input)) : padToSquare(rawToRgb(input))
+  const fault = typeof input === 'string' ? await pathFault(input) : null
+  if (fault !== null) return { reason: fault }
   try {
     const side = Math.max(4 * size, EXACT_SIDE)
     // 'error' also refuses truncated files, but not harmless oddities such as stray bytes between JPEG markers
@@ -117,7 +113,7 @@ export const decodeSquare = async (
     const image = toRgb(data, info)
     return fit === 'cover' ? cropToSquare(image) : padToSquare(image)
   } catch (error) {
-    return { reason: reasonOf(error) }
+    return { reason: await faultOf(input, error) }
   }
 }
 
