@@ -61,6 +61,16 @@ export interface FurtherStageConfig extends StageConfig {
   readonly lr: number
 }
 
+/** A decoder of few steps, taught by that of another run (stages/student.ts). */
+export interface StudentConfig {
+  /** N, the steps that it is for. */
+  readonly steps: number
+  /** K, those of the teacher, a multiple of N. */
+  readonly teacherSteps: number
+  /** Share of the latents that come from the base model instead of the encoder. */
+  readonly generated: number
+}
+
 /** Samplers of the latent chain and of the decoder. */
 export interface SamplingConfig {
   readonly generator: 'base' | 'prior'
@@ -81,6 +91,7 @@ export interface Config
   readonly seed: number
   readonly data: DataConfig
   readonly train: TrainConfig
+  readonly student?: StudentConfig | undefined
   readonly sampler: SamplingConfig
 }
 
@@ -229,6 +240,16 @@ const train = z.strictObject({
     .describe('further stages by name, each with steps, emaDecay, batch and lr; none where this is left out'),
 })
 
+const student = z
+  .strictObject({
+    steps: count.describe('steps of the decoder that is taught'),
+    teacherSteps: count.describe(
+      'steps of its teacher, the decoder of train.stage1.from; a multiple of steps',
+    ),
+    generated: share.describe('share of its latents that the base model generates'),
+  })
+  .optional()
+
 const sampler = z.strictObject({
   generator: z
     .enum(['base', 'prior'])
@@ -258,6 +279,7 @@ const configSchema: z.ZodType<Config> = z.strictObject({
   base,
   variant,
   train,
+  student,
   sampler,
 })
 
@@ -265,7 +287,8 @@ const configSchema: z.ZodType<Config> = z.strictObject({
 export const checkConfig = (tree: unknown): z.ZodSafeParseResult<Config> => configSchema.safeParse(tree)
 
 const leaves = (schema: z.ZodType, path: string): [string, z.ZodType][] =>
-  schema instanceof z.ZodDefault && schema.unwrap() instanceof z.ZodObject
+  (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) &&
+  schema.unwrap() instanceof z.ZodObject
     ? leaves(schema.unwrap() as z.ZodType, path)
     : schema instanceof z.ZodObject
       ? Object.entries(schema.shape).flatMap(([key, child]) =>
