@@ -151,6 +151,11 @@ const decoder = z.strictObject({
     .positive()
     .optional()
     .describe('deviation of images given the latent that it is preconditioned for; plain v where left out'),
+  logSnr1: z
+    .number()
+    .negative()
+    .optional()
+    .describe('λ_x(1), most noise of images; −10 where left out, too little for large images'),
   lossFactor: z.number().positive().describe('c_lf: higher puts more bits into the latent'),
   bias: z.number().describe('b of the sigmoid weight'),
 })

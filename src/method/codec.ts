@@ -140,7 +140,7 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
           runtime,
           {
             steps: samplerSteps(
-              decoderSchedule(imageOf(model)),
+              decoderSchedule(partConfig(model)),
               isOneStep ? { ...sampler, steps: 1 } : sampler,
               'clean',
             ),

@@ -18,7 +18,7 @@ import { decoderSchedule, filled } from './objective/schedules.ts'
 
 /** The steps of a deterministic decoder: those of N fall on every K/N-th of K. */
 export const deterministicSteps = (model: ModelConfig, steps: number): readonly Step[] =>
-  samplerSteps(decoderSchedule(imageOf(model)), { kind: 'ddim', steps, variance: 0 }, 'clean')
+  samplerSteps(decoderSchedule(partConfig(model)), { kind: 'ddim', steps, variance: 0 }, 'clean')
 
 /** x̃ = (x_s − keep·x_t)/clean: what a step must predict to land on x_s, as it goes x_s = keep·x_t + clean·x̂. */
 export const landingOn = ({ keep, clean }: Step, xT: HostTensor, xS: HostTensor): HostTensor => {
