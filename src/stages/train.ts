@@ -25,6 +25,7 @@ import { openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
+import { memoryWarnings } from './memory.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import { runStage } from './runStage.ts'
@@ -201,9 +202,12 @@ const trainWhole = async (request: TrainRequest): Promise<TrainResult> => {
       event: 'warning',
       text: `--stage ${request.stage}: this configuration has no such stage, nothing is trained`,
     })
-  for (const stage of chosen) {
-    if (stage.trains(config) && !(await runStage(context, stage)))
-      return { finished: false, evaluation: null }
+  const trained = chosen.filter((stage) => stage.trains(config))
+  const { device } = runtime
+  for (const text of memoryWarnings(config, trained, { classes: info.classes.length, device }))
+    listen({ event: 'warning', text })
+  for (const stage of trained) {
+    if (!(await runStage(context, stage))) return { finished: false, evaluation: null }
   }
   const evaluation = await finish(context, data, info, generates(context, chosen))
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
