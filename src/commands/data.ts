@@ -4,6 +4,7 @@ import { applySettings, presetByName } from '../config/load.ts'
 import { dataSources } from '../data/open.ts'
 import { expectData } from '../stages/possible.ts'
 import { type DataDescription, type DataOptions, describeData } from '../use/describeData.ts'
+import { untilInterrupted } from './exit.ts'
 import { type AddCommand, example, option, wholeNumber } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer } from './print.ts'
@@ -57,11 +58,11 @@ const dataOf = (asked: string, flags: DataFlags): DataOptions => {
   return { source: data.source, path, size, skinTones: data.skinTones }
 }
 
-const run = async (source: string, flags: DataFlags): Promise<void> => {
+const run = async (source: string, flags: DataFlags, signal: AbortSignal): Promise<void> => {
   const { json, out } = flags
   expectFile('--out', out)
   const listen = terminalListener(json === true)
-  const { description, sheet } = await describeData(dataOf(source, flags), listen)
+  const { description, sheet } = await describeData({ ...dataOf(source, flags), signal }, listen)
   writeOutput(out, sheet)
   const wrote = out === undefined ? '' : `\n${out}`
   answer(json, { event: 'done', ...description, out }, `${dataText(description)}${wrote}`)
@@ -79,5 +80,5 @@ export const dataCommand: AddCommand = (program) => {
     .addOption(option.set())
     .addOption(option.json())
     .addHelpText('after', example('ul data webdataset --path shards/ --out sheet.png'))
-    .action(run)
+    .action((source, flags) => untilInterrupted((signal) => run(source, flags, signal)))
 }

@@ -1,7 +1,7 @@
 /** @file `ul evaluate`: figures of a trained run on held-out images, and by features of what it makes. */
 import { Option } from 'commander'
-import pc from 'picocolors'
 import { ConfigError } from '../config/load.ts'
+import { stoppable } from '../engine/runtime/stoppable.ts'
 import { measureRun } from '../measure/measureRun.ts'
 import { evaluate } from '../measure/reconstruct.ts'
 import { partsOfVariant } from '../method/variants.ts'
@@ -16,6 +16,7 @@ import {
 import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import { writeQuality } from '../runs/results.ts'
 import { openRun } from '../use/openRun.ts'
+import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer, warn } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
@@ -53,7 +54,7 @@ export const evaluationText = (figures: Evaluation | null, quality: Quality | nu
     ...Object.entries(protocol),
     ...Object.entries(clip?.protocol ?? {}).map(([name, text]) => [`CLIP ${name}`, text]),
   ]
-  return [...lines, ...protocols.map(([name, text]) => pc.dim(`${name}: ${text}`))].join('\n')
+  return [...lines, ...protocols.map(([name, text]) => `${name}: ${text}`)].join('\n')
 }
 
 interface EvaluateFlags extends DeviceFlags {
@@ -67,22 +68,25 @@ interface EvaluateFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
-const run = async (dir: string, flags: EvaluateFlags): Promise<void> => {
+const run = async (dir: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> => {
   const { samples, features, clip, guidance, bias: fitBias, seed } = flags
   if (clip !== undefined && samples === undefined)
     throw new ConfigError('--clip needs --samples N: so many images are reconstructed and generated for it')
-  const runtime = runtimeOf(flags)
+  const runtime = stoppable(runtimeOf(flags), signal)
   const directory = runDirectory(dir)
   const opened = openRun(directory, runtime, warn)
   // First what may lack a network, so that this is said at once.
   const quality =
     samples === undefined
       ? null
-      : await measureRun(directory, runtime, { samples, seed, fitBias, features, clip, guidance })
+      : await measureRun(directory, runtime, {
+          ...{ samples, seed, fitBias, features, clip, guidance, signal },
+        })
   if (quality !== null && directory === dir) writeQuality(dir, quality, runtime.device)
   // Pixel diffusion has no latent to rate and nothing to reconstruct.
   const { isLearned } = partsOfVariant(opened.config.variant).space
-  const figures = !isLearned && quality !== null ? null : await evaluate(opened, runtime, flags)
+  const figures =
+    !isLearned && quality !== null ? null : await evaluate(opened, runtime, { ...flags, signal })
   answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
 }
 
@@ -115,5 +119,5 @@ export const evaluateCommand: AddCommand = (program) => {
     .addOption(option.compute())
     .addOption(option.json())
     .addHelpText('after', example('ul evaluate runs/quickstart --json'))
-    .action(run)
+    .action((dir, flags) => untilInterrupted((signal) => run(dir, flags, signal)))
 }

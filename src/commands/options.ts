@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
 import type { Compute } from '../engine/ir/graph.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
-import type { Device } from '../engine/runtime/runtime.ts'
+import type { Device, Runtime } from '../engine/runtime/runtime.ts'
 
 /** What a command's file exports: adds the command with its arguments, options, example and action. */
 export type AddCommand = (program: Command) => void
@@ -74,7 +74,7 @@ export interface DeviceFlags {
 }
 
 /** What runs programs there. @throws ConfigError when the device has no such arithmetic. */
-export const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime => {
+export const runtimeOf = ({ device, compute }: DeviceFlags): Runtime => {
   if (device === 'cpu' && compute === 'float16') {
     throw new ConfigError(
       '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',

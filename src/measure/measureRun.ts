@@ -21,7 +21,7 @@ export const measureRun = async (
   options: MeasureOptions,
 ): Promise<Quality> => {
   const run = openRun(dir, runtime)
-  const { train: source } = await openRunData(run.config)
+  const { train: source } = await openRunData(run.config, { signal: options.signal })
   const { guidance: scale, reuse = false, ...rest } = options
   const guidance = configGuidance(run.config)
   const ofStage1 = sharesFigures(run, dir) ? qualityIn(run.stage1Directory) : null

@@ -15,7 +15,7 @@ export interface GridOptions {
 }
 
 /** Pixels that an image should have on the screen, so that a person sees it. */
-const visibleSize = 64
+export const visibleSize = 64
 
 /** A scale at which images [N,3,H,W] are easily seen: small ones are enlarged by whole pixels. */
 export const visibleScale = ({ shape }: HostTensor, size: number = visibleSize): number =>

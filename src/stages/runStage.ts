@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { initialParams } from '../engine/nn/params.ts'
+import { wasStopped } from '../engine/runtime/stoppable.ts'
 import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from '../runs/checkpoint.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
 import { openMetrics } from '../runs/metrics.ts'
@@ -112,6 +113,22 @@ const found = ({ dir, listen }: StageContext, stage: string, trainedOn: string |
   return checkpoint
 }
 
+/** Inspections, of which one is left when training is to stop; it is then due at the next start. */
+const leftWhenStopped = (signal: AbortSignal, inspect: (step: number) => Promise<void>) => {
+  let due = false
+  return {
+    isDue: (): boolean => due,
+    make: async (step: number): Promise<void> => {
+      try {
+        await inspect(step)
+      } catch (error) {
+        if (!wasStopped(error, signal)) throw error
+        due = true
+      }
+    },
+  }
+}
+
 const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage): Promise<boolean> => {
   const { config, model, runtime, dir, listen, signal } = context
   const { steps, batch, lr, emaDecay } = stage.settings(config)
@@ -133,11 +150,18 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const log = openLog(dir, name, from)
   const line = progress(context, { stage: name, steps, batch, flopsPerStep: traced.flops })
   let saved = from
+  const inspection = leftWhenStopped(signal, async (step) =>
+    log.record(step, await opened.inspect(await readAverages(layout, state), step)),
+  )
   const save = async (step: number): Promise<void> => {
     const tensors = await readState(layout, state)
     const { trainedOn } = opened
-    const own = { images: step * batch, configHash: context.configHash }
-    const meta = trainedOn === undefined ? own : { ...own, trainedOn }
+    const meta = {
+      images: step * batch,
+      configHash: context.configHash,
+      ...(trainedOn === undefined ? {} : { trainedOn }),
+      ...(inspection.isDue() ? { uninspected: true } : {}),
+    }
     saveCheckpoint(dir, { stage: name, step, tensors, meta }, config.train.keepCheckpoints)
     saved = step
   }
@@ -149,6 +173,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   }
   const { logEvery, sampleEvery, checkpointEvery, warmupSteps, finalLrFraction } = config.train
   try {
+    if (checkpoint?.state.uninspected === true) await inspection.make(from)
     const done = await trainLoop({
       trainStep,
       state,
@@ -165,9 +190,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
         const last = step === steps
         if (step % logEvery === 0 || last) tell(report)
         if (step % sampleEvery === 0 && !last) {
-          await line.aside(async () =>
-            log.record(step, await opened.inspect(await readAverages(layout, state), step)),
-          )
+          await line.aside(() => inspection.make(step))
         }
         if (step % checkpointEvery === 0 || last) await save(step)
       },

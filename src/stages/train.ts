@@ -7,6 +7,7 @@ import { readImages } from '../data/batches.ts'
 import { type DataSplit, type ImageSource, imagesHash } from '../data/images/source.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
+import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseRate, measureStage1 } from '../measure/reconstruct.ts'
 import type { MeasuredPart } from '../method/evaluate.ts'
@@ -24,6 +25,7 @@ import { openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
+import { memoryWarnings } from './memory.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import { runStage } from './runStage.ts'
@@ -57,8 +59,8 @@ const measuredAtMost = 1024
 const warnedAtMost = 20
 
 /** A row for each choice that samples are asked for by, up to twenty. */
-const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8Array> => {
-  const run = openRun(dir, runtime)
+const sampleGrid = async ({ config, dir, leaving }: StageContext): Promise<Uint8Array> => {
+  const run = openRun(dir, leaving)
   const images = await sample(run, {
     facts: gridFacts(run, samplesPerRow),
     seed: config.seed,
@@ -74,7 +76,7 @@ const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8
 
 /** Measures held-out images and draws them above their reconstructions. */
 const reconstructHeldOut = async (
-  { config, dir, runtime }: StageContext,
+  { config, dir, leaving }: StageContext,
   run: OpenedRun,
   source: ImageSource,
   count: number,
@@ -91,7 +93,7 @@ const reconstructHeldOut = async (
     }
   }
   const options = { seed: config.seed, sampler: decoderSampler(config) }
-  const { figures } = await measureStage1(run, runtime, evenImages(source, count), options, keepShown)
+  const { figures } = await measureStage1(run, leaving, evenImages(source, count), options, keepShown)
   const originals = stacked(kept.map(({ original }) => original))
   const reconstructions = stacked(kept.map(({ reconstruction }) => reconstruction))
   const png = await pairGrid(originals, reconstructions, 10, { scale: visibleScale(originals) })
@@ -104,17 +106,17 @@ const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
-  const { config, dir, runtime, listen } = context
-  const run = openRun(dir, runtime)
+  const { config, dir, leaving, listen } = context
+  const run = openRun(dir, leaving)
   listen({ event: 'note', text: 'evaluating on held-out images' })
   const count = Math.min(measuredAtMost, data.validation.count)
   const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
-  const base = await baseRate(run, runtime, data.validation, { count, seed: config.seed })
+  const base = await baseRate(run, leaving, data.validation, { count, seed: config.seed })
   // The rate by a base model is that of the run's own.
   const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
-  writeEvaluation(dir, figures, runtime.device)
+  writeEvaluation(dir, figures, leaving.device)
   return { figures, png: measured?.png ?? null }
 }
 
@@ -156,8 +158,8 @@ const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void =>
 }
 
 /** Opens the data of a run, and checks that it is what the run began with. */
-const openData = async (dir: string, config: Config, listen: Listener) => {
-  const data = await openRunData(config, listen)
+const openData = async ({ config, listen, signal }: TrainRequest, dir: string) => {
+  const data = await openRunData(config, { listen, signal })
   const info: RunInfo = {
     version: 1,
     classes: data.train.classes,
@@ -172,11 +174,7 @@ const openData = async (dir: string, config: Config, listen: Listener) => {
   return { data, info }
 }
 
-/**
- * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
- * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
- */
-export const train = async (request: TrainRequest): Promise<TrainResult> => {
+const trainWhole = async (request: TrainRequest): Promise<TrainResult> => {
   const { config, runtime, listen, signal } = request
   expectTrainable(config)
   expectData(config.data)
@@ -184,13 +182,14 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   const dir = resolve(request.dir)
   prepareRun(dir, config)
   mkdirSync(join(dir, runFolders.samples), { recursive: true })
-  const { data, info } = await openData(dir, config, listen)
+  const { data, info } = await openData(request, dir)
   expectFinishedStage1(openRun(dir, runtime), dir)
   const context: StageContext = {
     config,
     model: modelConfig(config, info.classes.length),
     configHash: configHash(config),
     runtime,
+    leaving: stoppable(runtime, signal),
     dir,
     source: data.train,
     shown: await readImages(data.validation, evenly(shownWhileTraining, data.validation.count)),
@@ -203,11 +202,29 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
       event: 'warning',
       text: `--stage ${request.stage}: this configuration has no such stage, nothing is trained`,
     })
-  for (const stage of chosen) {
-    if (stage.trains(config) && !(await runStage(context, stage)))
-      return { finished: false, evaluation: null }
+  const trained = chosen.filter((stage) => stage.trains(config))
+  const { device } = runtime
+  for (const text of memoryWarnings(config, trained, { classes: info.classes.length, device }))
+    listen({ event: 'warning', text })
+  for (const stage of trained) {
+    if (!(await runStage(context, stage))) return { finished: false, evaluation: null }
   }
   const evaluation = await finish(context, data, info, generates(context, chosen))
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
   return { finished: true, evaluation }
+}
+
+/**
+ * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
+ * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
+ */
+export const train = async (request: TrainRequest): Promise<TrainResult> => {
+  try {
+    return await trainWhole(request)
+  } catch (error) {
+    if (!wasStopped(error, request.signal)) throw error
+    // Not within a stage, which saves and says where it was: data was being read, latents encoded, or the run measured.
+    request.listen({ event: 'stopped' })
+    return { finished: false, evaluation: null }
+  }
 }

@@ -15,8 +15,17 @@ export const openWithNotes = async (options: DataOptions, listen: Listener): Pro
   return data
 }
 
+/** Whom opening data tells, and what ends it. */
+export interface Watched {
+  readonly listen?: Listener
+  readonly signal?: AbortSignal
+}
+
 /** The data of a configuration. */
-export const openRunData = ({ data }: Config, listen: Listener = () => undefined): Promise<DataSplit> => {
+export const openRunData = (
+  { data }: Config,
+  { listen = () => undefined, signal }: Watched = {},
+): Promise<DataSplit> => {
   const { source, path, size, skinTones } = data
-  return openWithNotes({ source, path, size, skinTones }, listen)
+  return openWithNotes({ source, path, size, skinTones, signal }, listen)
 }

@@ -1,10 +1,16 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bytesPerElement, float32, type HostTensor, scalar, sizeOf } from '../../src/engine/host/tensor.ts'
-import { inspectSafetensors, readSafetensors, writeSafetensors } from '../../src/files/safetensors.ts'
+import {
+  inspectSafetensors,
+  readRows,
+  readSafetensors,
+  writeSafetensors,
+  writeSafetensorsRows,
+} from '../../src/files/safetensors.ts'
 
 const path = join(mkdtempSync(join(tmpdir(), 'safetensors-')), 'x.safetensors')
 
@@ -204,5 +210,42 @@ describe('a malformed file is one sentence with file, tensor and byte', () => {
       writeFileSync(path, good.subarray(0, length))
       expect(() => readSafetensors(path)).toThrow(path)
     }
+  })
+})
+
+describe('rows at a time', () => {
+  const tensors = {
+    b: float32([5, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    a: float32([5], [10, 11, 12, 13, 14]),
+  }
+
+  test('give the file that all together give, and are read again', async () => {
+    writeSafetensors(path, tensors, { x: 'y' })
+    const together = readFileSync(path)
+    await writeSafetensorsRows(path, tensors, { x: 'y' }, async (write) => {
+      write('a', 3, float32([2], [13, 14]))
+      write('b', 0, float32([4, 2], [0, 1, 2, 3, 4, 5, 6, 7]))
+      write('a', 0, float32([3], [10, 11, 12]))
+      write('b', 4, float32([1, 2], [8, 9]))
+    })
+    expect(readFileSync(path).equals(together)).toBe(true)
+    const rows = readRows(path, inspectSafetensors(path), 'b', { first: 1, n: 3 })
+    expect(rows).toEqual(float32([3, 2], [2, 3, 4, 5, 6, 7]))
+    expect(() => readRows(path, inspectSafetensors(path), 'b', { first: 3, n: 3 })).toThrow(
+      `${path}: there are no rows 3 to 5 of a tensor "b"`,
+    )
+  })
+
+  test('of another size, or that fail, leave the old file and no temporary one', async () => {
+    writeSafetensors(path, tensors)
+    const before = readFileSync(path)
+    const wrong = writeSafetensorsRows(path, tensors, {}, async (write) =>
+      write('b', 0, float32([2], [1, 2])),
+    )
+    await expect(wrong).rejects.toThrow(
+      `${path}: rows of tensor "b" are float32 [2]; they belong to float32 [5,2]`,
+    )
+    expect(readFileSync(path).equals(before)).toBe(true)
+    expect(readdirSync(dirname(path))).toEqual(['x.safetensors'])
   })
 })

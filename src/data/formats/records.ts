@@ -75,6 +75,8 @@ export interface RecordOptions {
   readonly packBytes?: number
   readonly cacheDir?: string
   readonly onProgress?: OnProgress
+  /** Ends decoding once it is aborted. */
+  readonly signal?: AbortSignal
 }
 
 /** Which files, and how their records become images. */
@@ -360,7 +362,7 @@ export const openLabelled = async (
 
 const openPacked = async (
   set: RecordSet,
-  { size, cacheDir, onProgress }: RecordOptions,
+  { size, cacheDir, onProgress, signal }: RecordOptions,
 ): Promise<DataSplit> => {
   const { source, name, fingerprint, classes, records } = set
   const pack = await openPack({
@@ -371,6 +373,7 @@ const openPacked = async (
     fit: 'cover',
     cacheDir,
     onProgress,
+    signal,
   })
   if (pack.kept.length === 0) throw allFailed(set, pack.skipped[0])
   const kept = pack.kept.map((at) => records[at])
