@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readImages } from '../data/batches.ts'
-import { type DataSplit, type ImageSource, imagesHash } from '../data/images/source.ts'
+import type { DataSplit, ImageSource } from '../data/images/source.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
@@ -21,7 +21,7 @@ import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } fr
 import { gridFacts, gridRows } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
-import { openRunData } from '../use/runData.ts'
+import { infoOf, openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
@@ -160,14 +160,7 @@ const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void =>
 /** Opens the data of a run, and checks that it is what the run began with. */
 const openData = async ({ config, listen, signal }: TrainRequest, dir: string) => {
   const data = await openRunData(config, { listen, signal })
-  const info: RunInfo = {
-    version: 1,
-    classes: data.train.classes,
-    trainCount: data.train.count,
-    validationCount: data.validation.count,
-    pictures: imagesHash(data.train),
-    skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
-  }
+  const info = infoOf(data)
   expectSameData(dir, info)
   writeRunInfo(dir, info)
   warnOfSkipped(data.skipped, listen)
