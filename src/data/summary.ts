@@ -3,6 +3,8 @@
 import { kindsText } from './images/scan.ts'
 import type { DataSplit, SkippedFile } from './images/source.ts'
 
+export { kindsText } from './images/scan.ts'
+
 /** Reasons that are named one by one, most frequent first. */
 const reasonsShown = 3
 

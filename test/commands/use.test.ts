@@ -160,7 +160,7 @@ describe('ul reconstruct', () => {
   it('prints figures on stdout, warnings on stderr, and goes on past an image that does not decode', async () => {
     const { code, stdout, stderr } = await ul(['reconstruct', run, join(discs, 'discs-0.png'), discs])
     expect(code).toBe(0)
-    expect(stderr).toMatch(/^warning: skipped .*broken\.png: \S.*\n$/)
+    expect(stderr).toMatch(/^warning: skipped 1: 1 × is no image \(.*broken\.png\)\n$/)
     const lines = stdout.trimEnd().split('\n')
     expect(lines).toHaveLength(13 + 1)
     expect(lines[0]).toMatch(/discs-0\.png {2}\d+\.\d\d dB {2}\d+\.\d{3} bits\/pixel$/)
