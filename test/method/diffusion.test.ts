@@ -1,6 +1,9 @@
 /** @file Schedules, weights, times, samplers, rates and slabs: identities and limits that hold whatever the network. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { presetByName } from '../../src/config/load.ts'
+import { presets } from '../../src/config/presets.ts'
+import { modelConfig } from '../../src/config/schema.ts'
 import { gradient } from '../../src/engine/autodiff/gradient.ts'
 import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
 import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/engine/host/tensor.ts'
@@ -8,6 +11,7 @@ import type { Value } from '../../src/engine/ir/graph.ts'
 import { trace } from '../../src/engine/ir/program.ts'
 import { add, mul, reduceSum, sin, square, sub } from '../../src/engine/ops/core.ts'
 import { matmul } from '../../src/engine/ops/matmul.ts'
+import { partConfig } from '../../src/method/config.ts'
 import {
   diffuse,
   levelOf,
@@ -33,9 +37,11 @@ import {
   stratifiedTimes,
 } from '../../src/method/diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight, type Weighting } from '../../src/method/diffusion/weighting.ts'
+import { decoderSchedule } from '../../src/method/objective/schedules.ts'
+import { noVariant, partsOfVariant } from '../../src/method/variants.ts'
 import { emaDecayAt, learningRate } from '../../src/train/rates.ts'
 import { packHost, packSlab, planSlabs, unpackHost, unpackSlab } from '../../src/train/slabs.ts'
-import { integrate, normal, relativeError, runOnce } from './support.ts'
+import { integrate, normal, relativeError, runOnce, tinyConfig, wholeDraw } from './support.ts'
 
 const schedules: readonly (readonly [string, Schedule])[] = [
   ['linear 5 to −10', linearSchedule(5, -10)],
@@ -107,6 +113,32 @@ describe('schedules', () => {
         if (Math.abs(logSnr) < 300) expect(2 * Math.log(alpha / sigma)).toBeCloseTo(logSnr, 9)
       }),
     )
+  })
+})
+
+describe('the noisy end of images', () => {
+  /** Of an image of one colour, deviation 1 over images: its mean over the noise of that mean, √(SNR·pixels). */
+  const meanColour = (size: number, logSnr: number): number => size * Math.exp(logSnr / 2)
+  const end = (preset: string): number => {
+    const config = presetByName(preset)
+    return decoderSchedule(partConfig(modelConfig(config, 1))).logSnr1
+  }
+
+  it('hides the mean colour at every size of the presets, where λ = −10 shows it at 512 pixels', () => {
+    expect(meanColour(512, -10)).toBeGreaterThan(3)
+    for (const name of Object.keys(presets))
+      expect(meanColour(presetByName(name).data.size, end(name)), name).toBeLessThan(0.5)
+  })
+
+  it('is −10 where nothing is set, and the same for decoders of one step', () => {
+    expect(end('study')).toBe(-10)
+    const model = { ...tinyConfig, decoder: { ...tinyConfig.decoder, logSnr1: -13 } }
+    const { xLogSnr } = partsOfVariant({ ...noVariant, decoder: 'mse' }).distortion.levels(
+      partConfig(model),
+      wholeDraw(0, 0, 2),
+    )
+    expect(floats(xLogSnr)).toEqual(Float32Array.of(-13, -13))
+    expect(decoderSchedule(partConfig(model)).logSnr(1)).toBe(-13)
   })
 })
 

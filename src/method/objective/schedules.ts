@@ -3,12 +3,14 @@ import { float32, type HostTensor } from '../../engine/host/tensor.ts'
 import { type Draw, drawnTimes } from '../diffusion/draws.ts'
 import { cosineSchedule, linearSchedule, resolutionShift, type Schedule } from '../diffusion/schedule.ts'
 import { elboWeight, type Weighting } from '../diffusion/weighting.ts'
-import type { LatentConfig } from '../networks/config.ts'
-import type { Extent } from '../networks/shapes.ts'
+import type { DecoderSizes, LatentConfig } from '../networks/config.ts'
 import type { PartConfig, RateLevels } from './parts.ts'
 
-/** λ_x runs from 10 to −10 (ours; the paper does not say). */
-export const imageLogSnr = 10
+/** λ_x runs from 10 to −10 where nothing else is set (ours; the paper does not say). */
+const imageLogSnr = 10
+
+/** λ_x(1), the most noise of images. */
+export const noisiest = ({ logSnr1 = -imageLogSnr }: DecoderSizes): number => logSnr1
 
 /** λ of prior and base: linear in t from λ_z(0), the same for both (section 3.3). Least variance for the unweighted loss. */
 export const latentSchedule = ({ logSnr0, logSnr1 }: LatentConfig): Schedule =>
@@ -25,8 +27,8 @@ export const baseSchedule = (latent: LatentConfig, schedule: BaseSchedule = 'lin
   schedule === 'linear' ? latentSchedule(latent) : cosineSchedule(latent.logSnr0, latent.logSnr1)
 
 /** λ of the decoder: cosine, shifted by resolution, exact end points. */
-export const decoderSchedule = ({ height }: Extent): Schedule =>
-  cosineSchedule(imageLogSnr, -imageLogSnr, resolutionShift(height))
+export const decoderSchedule = ({ image, decoder }: Pick<PartConfig, 'image' | 'decoder'>): Schedule =>
+  cosineSchedule(imageLogSnr, noisiest(decoder), resolutionShift(image.height))
 
 /** One value for each of B examples, [B]. */
 export const filled = (B: number, value: number): HostTensor => float32([B], new Float32Array(B).fill(value))

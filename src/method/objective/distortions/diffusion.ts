@@ -15,13 +15,9 @@ export const diffusion: DistortionPart = {
       const vHat = decoderV(p, decoder, { xT, z0, logSnr: xLogSnr, z0LogSnr, dropout })
       return vLoss(vTarget(x, xEps, level), vHat, xWeight)
     }),
-  levels: ({ image, bias, lossFactor }, draw) => {
-    const { logSnr, weight } = drawnLevels(
-      decoderSchedule(image),
-      sigmoidWeight(bias, lossFactor),
-      draw,
-      'xTime',
-    )
+  levels: (config, draw) => {
+    const weighting = sigmoidWeight(config.bias, config.lossFactor)
+    const { logSnr, weight } = drawnLevels(decoderSchedule(config), weighting, draw, 'xTime')
     return { xLogSnr: logSnr, xWeight: weight }
   },
   isOneStep: false,
