@@ -8,6 +8,7 @@ import type {
   LatentConfig,
   TransformerSizes,
   TwoLevelSizes,
+  UvitSizes,
 } from './networks/config.ts'
 import type { EncoderConfig } from './networks/encoder.ts'
 import { type Extent, imageChannels, imageExtent } from './networks/shapes.ts'
@@ -25,6 +26,8 @@ export interface DecoderSettings extends DecoderSizes {
 
 /** The base model of stage 2 and its objective. */
 export interface BaseSettings extends TwoLevelSizes {
+  /** A convolutional U-ViT of these sizes in place of the two-level transformer, whose widths and blocks are then not read. */
+  readonly uvit?: UvitSizes | undefined
   /** b of its own sigmoid weight. */
   readonly bias: number
   /** Share of examples that are told nothing, for guidance. */
@@ -106,6 +109,7 @@ export const baseConfig = ({ base, latent, recompute }: ModelConfig): BaseConfig
   blocks: base.blocks,
   headWidth: base.headWidth,
   dropout: base.dropout,
+  uvit: base.uvit,
   channels: latent.channels,
   deviation: latent.deviation,
   recompute,

@@ -13,6 +13,14 @@ import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny, workFolder } fro
 
 const pixels = ['variant.encoder=pixels', 'latent.channels=12', 'latent.downsample=2']
 
+it('pixel diffusion by a U-ViT on whole pixels trains and samples', async () => {
+  const sizes = ['channels=[8, 8]', 'width=16', 'blocks=1'].map((size) => `base.uvit.${size}`)
+  const space = ['variant.encoder=pixels', 'latent.channels=3', 'latent.downsample=1']
+  const { result } = await trainTiny('uvit', tinyConfigOf(...space, 'base.headWidth=8', ...sizes))
+  expect(result).toEqual({ finished: true, evaluation: null })
+  expect(existsSync(join(runDir('uvit'), 'samples', 'samples.png'))).toBe(true)
+})
+
 it('pixel diffusion trains stage 2 alone, and images survive encoding bit by bit', async () => {
   const { result } = await trainTiny('pixels', tinyConfigOf(...pixels))
   expect(result).toEqual({ finished: true, evaluation: null })
