@@ -11,7 +11,7 @@ import { add, mul, reduceMean, reduceSum, sqrt, square } from '../engine/ops/cor
 import type { DropoutKey } from '../engine/ops/dropout.ts'
 import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { type Objective, objectiveOf } from '../train/objective.ts'
-import { encoderConfig, imageOf, latentOf, type ModelConfig, partConfig } from './config.ts'
+import { encoderConfig, imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Draw, drawnNoise } from './diffusion/draws.ts'
 import { diffuse, levelOf } from './diffusion/process.ts'
 import { dropoutFeeds, dropoutInputs } from './dropout.ts'
@@ -188,6 +188,6 @@ export const autoencoderFeeds = (
 
 /** What measuring is fed: levels of the plain ELBO, whatever training took. */
 export const measuredFeeds = (model: ModelConfig, x: HostTensor, draw: Draw): Feeds => ({
-  ...drawnInputs(model, x, draw, elboLevels(model, draw)),
+  ...drawnInputs(model, x, draw, elboLevels({ latent: latentInUse(model) }, draw)),
   encoderShare: scalar(1),
 })

@@ -1,6 +1,7 @@
 /** @file The part of a configuration that decides networks and objectives, and what follows from it. */
 
 import type { ConditionName } from './conditions/list.ts'
+import { drawnLeastNoise } from './diffusion/weighting.ts'
 import type { BaseConfig } from './networks/base.ts'
 import type {
   DecoderSizes,
@@ -13,7 +14,7 @@ import type {
 import type { EncoderConfig } from './networks/encoder.ts'
 import { type Extent, imageChannels, imageExtent } from './networks/shapes.ts'
 import type { PartConfig } from './objective/parts.ts'
-import type { BaseSchedule } from './objective/schedules.ts'
+import { type BaseSchedule, leastNoiseRange } from './objective/schedules.ts'
 import { posteriors, type VariantConfig } from './variants.ts'
 
 /** The decoder and its objective. */
@@ -70,6 +71,16 @@ export const latentOf = ({ size, latent }: Pick<ModelConfig, 'size' | 'latent'>)
   const { frames, height, width } = imageOf({ size })
   return { channels, frames, height: height / downsample, width: width / downsample }
 }
+
+/**
+ * The latent in use. Its λ(0) is the noise of z_0 outside of stage 1: where chains stop, what the decoder is told and from where
+ * the rate is counted. Where the least noise is drawn for each image (Appendix B, second variant) that is the median of the
+ * draws: finer levels the prior has seen in less than half of them, and λ(0) itself in none.
+ */
+export const latentInUse = ({ latent, variant }: Pick<ModelConfig, 'latent' | 'variant'>): LatentConfig =>
+  variant.priorBias === null
+    ? latent
+    : { ...latent, logSnr0: drawnLeastNoise(variant.priorBias, leastNoiseRange(latent), 0.5) }
 
 /** The encoder of a model. */
 export const encoderConfig = ({ encoder, latent, variant, recompute }: ModelConfig): EncoderConfig => ({

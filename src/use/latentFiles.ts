@@ -1,7 +1,7 @@
 /** @file Latents in files: images encoded to one, and decoded from one. */
 import { countOf, type HostTensor, sameShape } from '../engine/host/tensor.ts'
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
-import { imageOf, latentOf } from '../method/config.ts'
+import { imageOf, latentInUse, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor } from '../method/programs.ts'
@@ -21,7 +21,7 @@ export const encodeToFile = async (
   await codec.dispose()
   writeSafetensors(out, tensors, {
     files: JSON.stringify(images.files),
-    logSnr0: String(run.model.latent.logSnr0),
+    logSnr0: String(latentInUse(run.model).logSnr0),
   })
 }
 
