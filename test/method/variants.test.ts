@@ -16,7 +16,7 @@ import {
 } from '../../src/engine/host/tensor.ts'
 import type { Value } from '../../src/engine/ir/graph.ts'
 import { flattenSpec, initialParams } from '../../src/engine/nn/params.ts'
-import { add, reduceSum } from '../../src/engine/ops/core.ts'
+import { add, constant, reduceSum } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { DeviceState, Executable, Runtime } from '../../src/engine/runtime/runtime.ts'
 import { autoencoderFeeds, encoderNetwork, measuredFeeds } from '../../src/method/autoencoder.ts'
@@ -28,6 +28,7 @@ import { alphaOf, linearSchedule, sigmaOf, sigmoid } from '../../src/method/diff
 import { drawnLeastNoise, elboWeight } from '../../src/method/diffusion/weighting.ts'
 import { createTermsEstimator } from '../../src/method/evaluate.ts'
 import { createGenerator, guidedStep, plainStep } from '../../src/method/generator.ts'
+import { normalPriorElements } from '../../src/method/objective/normalKl.ts'
 import { noVariant, type VariantConfig } from '../../src/method/variants.ts'
 import {
   baseOf,
@@ -203,6 +204,17 @@ describe.each(['fixed', 'learned'] as const)('a normal prior with %s variance', 
       expect(mismatches(gradients, encoder, 1e-4)).toEqual({})
     }
     expect(relativeError(all.gradients['encoder.out.weight'], none.gradients['encoder.out.weight'])).toBeGreaterThan(0.01) // biome-ignore format: one line
+  })
+
+  it('can be free of charge only with a variance of its own', async () => {
+    const own =
+      variance === 'learned' ? { logVariance: constant(zeros([1, 4, 2, 2])) } : { logVariance: null }
+    const { nats } = await evaluate({}, {}, { mean: zeros([1, 4, 2, 2]) }, (_, { mean }) => ({
+      nats: normalPriorElements(tinyConfig.latent, { mean, ...own }),
+    }))
+    // N(0, 1) itself, and at best a mean of 0 with the fixed noise: ½(ln(1 + e⁵) − α₀²) of every element.
+    const least = variance === 'learned' ? 0 : 2.0067
+    for (const each of floats(nats)) expect(each).toBeCloseTo(least, 4)
   })
 
   it('has no prior network', () => {

@@ -40,13 +40,26 @@ it('pixel diffusion trains stage 2 alone, and images survive encoding bit by bit
 it.each([
   ['normal prior', ['variant.prior=normal', 'variant.klWeight=0.1']],
   ['MSE decoder', ['variant.decoder=mse']],
+  ['normal prior, learned', ['variant.prior=normal', 'variant.klWeight=1', 'variant.variance=learned']],
+  [
+    'KL-VAE',
+    [
+      'variant.prior=normal',
+      'variant.klWeight=0.01',
+      'variant.variance=learned',
+      'variant.decoder=mse',
+      'latent.logSnr0=10',
+    ],
+  ],
+  ['row A, learned', ['variant.stopGradient=true', 'variant.klWeight=0.01', 'variant.variance=learned']],
   ['weighted prior', ['variant.priorBias=0', 'sampler.generator=prior']],
   ['row A', ['variant.stopGradient=true', 'variant.klWeight=0.01', 'decoder.dropout=0.1']],
   ['learned weighted prior', ['variant.variance=learned', 'variant.priorBias=0', 'sampler.generator=prior']],
 ])('trains and is measured: %s', async (name, settings) => {
   const { result } = await trainTiny(name, tinyConfigOf(...settings))
-  const { bitsPerPixel, decoderNats, psnr } = result.evaluation!
-  for (const { mean, error } of [bitsPerPixel, decoderNats, psnr]) {
+  const { bitsPerPixel, baseBitsPerPixel, decoderNats, psnr } = result.evaluation!
+  expect(baseBitsPerPixel === undefined).toBe(settings.includes('sampler.generator=prior'))
+  for (const { mean, error } of [bitsPerPixel, decoderNats, psnr, baseBitsPerPixel ?? psnr]) {
     expect(Number.isFinite(mean) && Number.isFinite(error)).toBe(true)
   }
   expect(decoderNats.mean).toBeGreaterThan(0)
