@@ -156,6 +156,12 @@ const decoder = z.strictObject({
     .negative()
     .optional()
     .describe('λ_x(1), most noise of images; −10 where left out, too little for large images'),
+  draws: z
+    .enum(['grid', 'weight'])
+    .optional()
+    .describe(
+      'where training draws log-SNR: on the grid of the sampler, or where the loss lies; grid where left out',
+    ),
   lossFactor: z.number().positive().describe('c_lf: higher puts more bits into the latent'),
   bias: z.number().describe('b of the sigmoid weight'),
 })
@@ -179,9 +185,11 @@ const base = z.strictObject({
   bias: z.number().describe('b of its own sigmoid weight'),
   labelDropout: share.describe('share of labels hidden in training, for guidance'),
   schedule: z
-    .enum(['linear', 'cosine'])
+    .enum(['linear', 'cosine', 'weight'])
     .optional()
-    .describe('how log-SNR runs over time in training and sampling; linear where left out'),
+    .describe(
+      'how log-SNR runs over time; weight: drawn where the loss lies, sampled as by cosine; linear where left out',
+    ),
   conditions: z
     .array(z.enum(conditionNames))
     .min(1)

@@ -18,7 +18,7 @@ import { elboWeight, sigmoidWeight, type Weighting } from './diffusion/weighting
 import { dropoutFeeds, dropoutInputs } from './dropout.ts'
 import { type Base, type BaseReads, baseNetwork, embeddingWidth } from './networks/base.ts'
 import { batchShape, elementsOf } from './networks/shapes.ts'
-import { baseSchedule, drawnLevels, latentSchedule } from './objective/schedules.ts'
+import { baseDraws, drawnLevels, latentSchedule } from './objective/schedules.ts'
 
 /** The base model with its conditions. */
 export const conditionedBase = (model: ModelConfig): Network<Base> => {
@@ -123,7 +123,7 @@ export const baseFeeds = (model: ModelConfig, z: HostTensor, facts: readonly Fac
   ...drawnInputs(
     z,
     draw,
-    baseSchedule(latentInUse(model), model.base.schedule),
+    baseDraws({ ...model, latent: latentInUse(model) }),
     sigmoidWeight(model.base.bias),
   ),
   ...conditionFeeds(model, withheld(facts, model.base.labelDropout, draw)),

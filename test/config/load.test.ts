@@ -228,6 +228,7 @@ const mayBeLeftOut: readonly string[] = [
   'latent.deviation',
   'decoder.deviation',
   'decoder.logSnr1',
+  'decoder.draws',
   'base.uvit.channels',
   'base.uvit.convBlocks',
   'base.uvit.width',

@@ -35,6 +35,7 @@ import {
   sigmaOf,
   sigmoid,
   stratifiedTimes,
+  weightSchedule,
 } from '../../src/method/diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight, type Weighting } from '../../src/method/diffusion/weighting.ts'
 import { decoderSchedule } from '../../src/method/objective/schedules.ts'
@@ -49,6 +50,9 @@ const schedules: readonly (readonly [string, Schedule])[] = [
   ['cosine 10 to −10', cosineSchedule(10, -10)],
   ['cosine 10 to −10 for 64 pixels', cosineSchedule(10, -10, resolutionShift(64))],
   ['cosine 15 to −15 for 512 pixels', cosineSchedule(15, -15, resolutionShift(512))],
+  ['weight of bias 2', weightSchedule(5, -10, 2)],
+  ['weight of bias 0', weightSchedule(5, -10, 0)],
+  ['weight of bias −1', weightSchedule(4, -8, -1)],
 ]
 
 describe.each(schedules)('the schedule %s', (_, schedule) => {
@@ -227,6 +231,15 @@ describe('weights', () => {
     const crossing = (20 - (bias - Math.log(1 / (factor - 1)))) / 40
     expect(discount(crossing)).toBeCloseTo(1, 9)
     expect(discount(crossing + 0.01)).toBeGreaterThan(1)
+  })
+
+  it.each([-3, -0.5, 0, 0.8, 2])('are the same for every draw where λ is drawn by them, bias %d', (b) => {
+    const schedule = weightSchedule(10, -10, b)
+    const weights = [0, 0.01, 0.3, 0.6, 0.99, 1].map((t) => sigmoidWeight(b)(schedule, t))
+    // The integral of the weight is what any schedule has: the estimator is unbiased.
+    const other = cosineSchedule(10, -10)
+    const area = integrate((t) => sigmoidWeight(b)(other, t))
+    for (const one of weights) expect(one / area).toBeCloseTo(1, 2)
   })
 
   it('stay finite and exact at λ = ±100', () => {

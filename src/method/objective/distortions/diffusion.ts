@@ -4,7 +4,7 @@ import { diffuse, levelOf, vLoss, vTarget } from '../../diffusion/process.ts'
 import { sigmoidWeight } from '../../diffusion/weighting.ts'
 import { decoderSpec, decoderV } from '../../networks/decoder.ts'
 import type { DistortionPart } from '../parts.ts'
-import { decoderSchedule, drawnLevels } from '../schedules.ts'
+import { decoderDraws, drawnLevels } from '../schedules.ts'
 
 /** L_x = c_lf·½·(−dλ_x/dt)·e^λ·sigmoid(b − λ)·‖x − x̂(x_t, z_0)‖². */
 export const diffusion: DistortionPart = {
@@ -17,7 +17,7 @@ export const diffusion: DistortionPart = {
     }),
   levels: (config, draw) => {
     const weighting = sigmoidWeight(config.bias, config.lossFactor)
-    const { logSnr, weight } = drawnLevels(decoderSchedule(config), weighting, draw, 'xTime')
+    const { logSnr, weight } = drawnLevels(decoderDraws(config), weighting, draw, 'xTime')
     return { xLogSnr: logSnr, xWeight: weight }
   },
   isOneStep: false,
