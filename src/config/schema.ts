@@ -166,11 +166,22 @@ const decoder = z.strictObject({
   bias: z.number().describe('b of the sigmoid weight'),
 })
 
+/** A setting is checked as it comes, so the first of them brings the others. */
+const uvit = z.strictObject({
+  channels: z.array(count).min(1).describe('channels per convolutional stage, each of which halves the grid'),
+  convBlocks: z.int().nonnegative().default(1).describe('residual blocks per stage, down and up again'),
+  width: count.default(128).describe('channels of the transformer on the smallest grid'),
+  blocks: count.default(2).describe('transformer blocks'),
+})
+
 const base = z.strictObject({
   widths: z.tuple([count, count]).describe('channels of the two levels'),
   blocks: z.tuple([z.int().nonnegative(), count]).describe('transformer blocks of the two levels'),
   headWidth,
   dropout,
+  uvit: uvit
+    .optional()
+    .describe('a convolutional U-ViT in place of the two levels, whose widths and blocks are then not read'),
   bias: z.number().describe('b of its own sigmoid weight'),
   labelDropout: share.describe('share of labels hidden in training, for guidance'),
   schedule: z

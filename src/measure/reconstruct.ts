@@ -4,7 +4,13 @@ import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/te
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
-import { baseNatsOf, evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../method/evaluate.ts'
+import {
+  baseNatsOf,
+  evaluateStage1,
+  type MeasuredPart,
+  type MeasuredStage1,
+  ownNatsOf,
+} from '../method/evaluate.ts'
 import { bitsPerPosition, elementsOf } from '../method/networks/shapes.ts'
 import { batchFor, type ImageSet, partsOf } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
@@ -90,14 +96,14 @@ export const reconstruct = async (
   return { ...measured, images: stacked(originals), reconstructions: stacked(parts), rateElements }
 }
 
-/** The rate of held-out images by a run's base model, in bits/pixel; null where it has none, or none can be told. */
+/** The rate of held-out images by a run's base model, in bits/pixel; null where it has none. */
 export const baseRate = async (
   run: OpenedRun,
   runtime: Runtime,
   source: ImageSource,
   options: { readonly count: number; readonly seed: number },
 ): Promise<Evaluation['baseBitsPerPixel'] | null> => {
-  if (!run.hasBase || run.config.variant.variance === 'learned') return null
+  if (!run.hasBase) return null
   const indices = evenly(options.count, source.count)
   const images = evenImages(source, options.count)
   const image = imageOf(run.model)
@@ -105,11 +111,15 @@ export const baseRate = async (
   const codec = run.codec(batch)
   const parts: HostTensor[] = []
   for (const { first, n } of partsOf(indices.length, batch))
-    parts.push(await codec.encode(await images.read(first, n)))
+    parts.push(await codec.encode(await images.read(first, n), options.seed, first))
   await codec.dispose()
   const examples = { z: stacked(parts), facts: indices.map((index) => factsLike(run, source, index)) }
   const nats = await baseNatsOf(runtime, run.model, run.base(), examples, { ...options, draws, batch })
-  return meanAndError(nats.map((n) => bitsPerPosition(image, n)))
+  const own =
+    run.config.variant.variance === 'learned'
+      ? await ownNatsOf(runtime, run.model, run.autoencoder(), images, batch)
+      : nats.map(() => 0)
+  return meanAndError(nats.map((n, i) => bitsPerPosition(image, n + own[i])))
 }
 
 /** Measures the run of a directory on up to `count` held-out images, spread evenly. @throws ConfigError for other data than it was trained on */

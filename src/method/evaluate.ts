@@ -7,7 +7,7 @@ import { meanAndError } from '../metrics/mean.ts'
 import { boxDownBilinearUp, psnr } from '../metrics/psnr.ts'
 import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import type { Weights } from '../train/frozen.ts'
-import { measuredFeeds, tracedTerms } from './autoencoder.ts'
+import { measuredFeeds, tracedOwnNats, tracedTerms } from './autoencoder.ts'
 import { measuredBaseFeeds, tracedBaseRate } from './baseModel.ts'
 import type { Codec } from './codec.ts'
 import type { Facts } from './conditions/condition.ts'
@@ -83,8 +83,32 @@ export const createTermsEstimator = (
 }
 
 /**
- * The rate of latents by the base model, in nats each: its unweighted ELBO from λ(0) on (Table 5). Not of a learned
- * variance, whose entropy the latents alone do not tell.
+ * What an encoder's own variance takes off the rate of images, in nats each, 0 or less: the latents alone do not tell.
+ * @param weights those of the encoder
+ */
+export const ownNatsOf = async (
+  runtime: Runtime,
+  model: ModelConfig,
+  weights: Weights,
+  { count, read }: ImageSet,
+  batch: number,
+): Promise<number[]> => {
+  const program = compiledOnUse(runtime, () => tracedOwnNats(model, weights, batch))
+  const nats: number[] = []
+  for (const { first, n } of partsOf(count, batch)) {
+    const images = await read(first, n)
+    for (let from = 0; from < n; from += batch) {
+      const own = await program.run({ x: paddedExamples(images, from, batch) })
+      nats.push(...floats(own.nats).subarray(0, Math.min(batch, n - from)))
+    }
+  }
+  await program.dispose()
+  return nats
+}
+
+/**
+ * What latents are charged for by the base model, in nats each: its unweighted ELBO from λ(0) on (Table 5). Of a learned
+ * variance the latents are draws, and their rate is this and `ownNatsOf`.
  * @param z clean latents [N, c, h, w]
  * @param facts what is known of each
  */

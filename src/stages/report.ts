@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
-import { latentOf } from '../method/config.ts'
+import { latentInUse, latentOf } from '../method/config.ts'
 import { showExtent } from '../method/networks/shapes.ts'
 import { type Evaluation, measuredEntries } from '../metrics/figures.ts'
 import type { Curve } from '../report/curve.ts'
@@ -57,7 +57,7 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
     {
       label: 'latent',
       value: shape,
-      note: `λ₀ = ${config.latent.logSnr0}, c_lf = ${config.decoder.lossFactor}, b = ${config.decoder.bias}`,
+      note: `λ₀ = ${Number(latentInUse(config).logSnr0.toFixed(2))}, c_lf = ${config.decoder.lossFactor}, b = ${config.decoder.bias}`,
     },
     { label: 'device', value: device },
   ]

@@ -1,7 +1,7 @@
 /** @file Latents in files: images encoded to one, and decoded from one, a part in memory at a time. */
 import { floats, type HostTensor, sameShape } from '../engine/host/tensor.ts'
 import { inspectSafetensors, readRows, writeSafetensorsRows } from '../files/safetensors.ts'
-import { imageOf, latentOf } from '../method/config.ts'
+import { imageOf, latentInUse, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor, partsOf } from '../method/programs.ts'
@@ -19,7 +19,7 @@ export const encodeToFile = async (
   const batch = batchFor(count, imageOf(run.model))
   const codec = run.codec(batch)
   const latents = { dtype: 'float32', shape: batchShape(latentOf(run.model), count) } as const
-  const metadata = { files: JSON.stringify(images.files), logSnr0: String(run.model.latent.logSnr0) }
+  const metadata = { files: JSON.stringify(images.files), logSnr0: String(latentInUse(run.model).logSnr0) }
   try {
     await writeSafetensorsRows(out, { z: latents, z0: latents }, metadata, async (write) => {
       for (const { first, n } of partsOf(count, batch)) {

@@ -14,6 +14,14 @@ import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny, workFolder } fro
 
 const pixels = ['variant.encoder=pixels', 'latent.channels=12', 'latent.downsample=2']
 
+it('pixel diffusion by a U-ViT on whole pixels trains and samples', async () => {
+  const sizes = ['channels=[8, 8]', 'width=16', 'blocks=1'].map((size) => `base.uvit.${size}`)
+  const space = ['variant.encoder=pixels', 'latent.channels=3', 'latent.downsample=1']
+  const { result } = await trainTiny('uvit', tinyConfigOf(...space, 'base.headWidth=8', ...sizes))
+  expect(result).toEqual({ finished: true, evaluation: null })
+  expect(existsSync(join(runDir('uvit'), 'samples', 'samples.png'))).toBe(true)
+})
+
 it('pixel diffusion trains stage 2 alone, and images survive encoding bit by bit', async () => {
   const { result } = await trainTiny('pixels', tinyConfigOf(...pixels))
   expect(result).toEqual({ finished: true, evaluation: null })
@@ -41,13 +49,26 @@ it('pixel diffusion trains stage 2 alone, and images survive encoding bit by bit
 it.each([
   ['normal prior', ['variant.prior=normal', 'variant.klWeight=0.1']],
   ['MSE decoder', ['variant.decoder=mse']],
+  ['normal prior, learned', ['variant.prior=normal', 'variant.klWeight=1', 'variant.variance=learned']],
+  [
+    'KL-VAE',
+    [
+      'variant.prior=normal',
+      'variant.klWeight=0.01',
+      'variant.variance=learned',
+      'variant.decoder=mse',
+      'latent.logSnr0=10',
+    ],
+  ],
+  ['row A, learned', ['variant.stopGradient=true', 'variant.klWeight=0.01', 'variant.variance=learned']],
   ['weighted prior', ['variant.priorBias=0', 'sampler.generator=prior']],
   ['row A', ['variant.stopGradient=true', 'variant.klWeight=0.01', 'decoder.dropout=0.1']],
   ['learned weighted prior', ['variant.variance=learned', 'variant.priorBias=0', 'sampler.generator=prior']],
 ])('trains and is measured: %s', async (name, settings) => {
   const { result } = await trainTiny(name, tinyConfigOf(...settings))
-  const { bitsPerPixel, decoderNats, psnr } = result.evaluation!
-  for (const { mean, error } of [bitsPerPixel, decoderNats, psnr]) {
+  const { bitsPerPixel, baseBitsPerPixel, decoderNats, psnr } = result.evaluation!
+  expect(baseBitsPerPixel === undefined).toBe(settings.includes('sampler.generator=prior'))
+  for (const { mean, error } of [bitsPerPixel, decoderNats, psnr, baseBitsPerPixel ?? psnr]) {
     expect(Number.isFinite(mean) && Number.isFinite(error)).toBe(true)
   }
   expect(decoderNats.mean).toBeGreaterThan(0)
