@@ -11,8 +11,16 @@ import { usualClasses } from '../data/open.ts'
 import { runFiles } from '../runs/files.ts'
 import { readRunConfig, readRunInfo } from '../runs/runDirectory.ts'
 
+/** Bytes of a configuration at most. */
+const longestText = 2 ** 22
+
 /** A text file. @throws ConfigError when it is none. */
 const readText = (path: string): string => {
+  const info = statSync(path)
+  if (info.isBlockDevice() || info.isCharacterDevice() || info.size > longestText) {
+    const found = info.size > longestText ? `has ${info.size} bytes` : 'is a device'
+    throw new ConfigError(`${path}: this ${found}; give a file of YAML`)
+  }
   const text = readFileSync(path, 'utf8')
   if (text.includes('\0')) throw new ConfigError(`${path}: this is not a text file; give a file of YAML`)
   return text

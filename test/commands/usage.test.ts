@@ -80,7 +80,10 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['train', 'constructor', '--dry-run'], /no preset or file called 'constructor'/],
     [['train', '__proto__', '--dry-run'], /no preset or file called '__proto__'/],
     [['train', 'quickstart', '--set', 'train.bach=3'], /the nearest valid key is 'train\.batch'/],
-    [['train', 'quickstart', '--set', 'train.lr=[1'], /--set train\.lr=\[1: the value is not YAML/],
+    [
+      ['train', 'quickstart', '--set', 'train.lr=[1'],
+      /--set train\.lr=\[1: this is not YAML: found something that lacks/,
+    ],
     [['plan', '.', '--bias', '2'], /a bias or a loss factor alone has no rate; give both/],
     [['plan', '.', '--bits-per-pixel', '1', '--budget', '1e15'], /the budget decides the rate/],
     [['evaluate', 'run', '--clip'], /--clip needs --samples N/],

@@ -26,7 +26,7 @@ import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers } from './containers.ts'
 import { type ColumnChunk, checkPages } from './parquetPages.ts'
-import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
+import { expectFew, openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 /** Largest row group that is decoded at once: 1 GiB. */
 const GROUP_BYTES = 2 ** 30
@@ -369,6 +369,7 @@ const recordsOf = async (
   const { image, label, caption } = columns
   const records: UnlabelledRecord[] = []
   const known = [label, caption].filter((column) => column !== null)
+  expectFew(file.bytes, file.starts.at(-1)!)
   for (const group of file.metadata.row_groups.keys()) {
     const size = sizeOfGroup(file, group, image)
     if (!(size <= GROUP_BYTES)) {

@@ -17,6 +17,13 @@ sharp.concurrency(1)
 /** Images up to this side (pixels) are decoded whole before the area average. */
 const EXACT_SIDE = 320
 
+/** Pixels up to which images are decoded that must be in memory whole: interlaced or progressive ones, and WebP, AVIF and GIF. */
+const WHOLE_PIXELS = 2 ** 26
+/** Pixels of others at most, which pass through memory line by line. */
+const MOST_PIXELS = 2 ** 28
+/** Seconds that an image of more than WHOLE_PIXELS may take. */
+const MOST_SECONDS = 5
+
 /** How an image that is not square becomes one: `cover` crops its centre, `contain` pads it with white. */
 export type Fit = 'cover' | 'contain'
 
@@ -99,26 +106,61 @@ export const decodeSquare = async (
   if (typeof input === 'object' && isUndecodable(input)) return input
   if (isRaw(input)) return fit === 'cover' ? cropToSquare(rawToRgb(input)) : padToSquare(rawToRgb(input))
   try {
-    const side = Math.max(4 * size, EXACT_SIDE)
-    // 'error' also refuses truncated files, but not harmless oddities such as stray bytes between JPEG markers
-    const { data, info } = await sharp(input, { failOn: 'error', autoOrient: true })
-      .flatten({ background: '#ffffff' })
-      .resize({
-        width: side,
-        height: side,
-        fit: fit === 'cover' ? 'cover' : 'inside',
-        kernel: 'linear',
-        withoutEnlargement: true,
-        fastShrinkOnLoad: false,
-      })
-      .toColourspace('srgb')
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true })
-    const image = toRgb(data, info)
-    return fit === 'cover' ? cropToSquare(image) : padToSquare(image)
+    return await decodeWithin(input, { size, fit }, WHOLE_PIXELS)
+  } catch (error) {
+    // Most images are told to be small enough by decoding them; only then is the header read by itself.
+    const fault = await faultOfLarge(input, error)
+    if (fault !== null) return { reason: fault }
+  }
+  try {
+    return await decodeWithin(input, { size, fit }, MOST_PIXELS)
   } catch (error) {
     return { reason: reasonOf(error) }
   }
+}
+
+/** Why an image that was not decoded within WHOLE_PIXELS cannot be decoded at all, or null where it can. */
+const faultOfLarge = async (input: string | Uint8Array, error: unknown): Promise<string | null> => {
+  const reason = reasonOf(error)
+  if (!/exceeds pixel limit/.test(reason)) return reason
+  try {
+    const { width, height, format, isProgressive } = await sharp(input, {
+      limitInputPixels: false,
+    }).metadata()
+    const inLines = !isProgressive && (format === 'png' || format === 'jpeg')
+    const most = inLines ? MOST_PIXELS : WHOLE_PIXELS
+    if (width * height <= most) return null
+    const kind = isProgressive ? 'an interlaced or progressive image' : `an image of that kind (${format})`
+    return `has ${width}×${height} pixels, more than the ${most} that ${inLines ? 'an image' : kind} may have; save it smaller${inLines ? '' : ', or as a plain PNG or JPEG'}`
+  } catch (cause) {
+    return reasonOf(cause)
+  }
+}
+
+/** @throws what libvips says, and when the image has more pixels than the limit */
+const decodeWithin = async (
+  input: string | Uint8Array,
+  { size, fit }: DecodeOptions,
+  limitInputPixels: number,
+): Promise<RgbImage> => {
+  const side = Math.max(4 * size, EXACT_SIDE)
+  // 'error' also refuses truncated files, but not harmless oddities such as stray bytes between JPEG markers
+  const { data, info } = await sharp(input, { failOn: 'error', autoOrient: true, limitInputPixels })
+    .timeout({ seconds: limitInputPixels > WHOLE_PIXELS ? MOST_SECONDS : 0 })
+    .flatten({ background: '#ffffff' })
+    .resize({
+      width: side,
+      height: side,
+      fit: fit === 'cover' ? 'cover' : 'inside',
+      kernel: 'linear',
+      withoutEnlargement: true,
+      fastShrinkOnLoad: false,
+    })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+  const image = toRgb(data, info)
+  return fit === 'cover' ? cropToSquare(image) : padToSquare(image)
 }
 
 /**
