@@ -1,16 +1,16 @@
 /** @file `ul train`: a run from its configuration to its report. */
-import { join, relative } from 'node:path'
+import { relative } from 'node:path'
 import { Option } from 'commander'
-import { applySettings, ConfigError, explainConfig } from '../config/load.ts'
+import { applySettings, explainConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
-import { shortened, visible } from '../report/escape.ts'
+import { visible } from '../report/escape.ts'
 import { type StageChoice, stageFlags } from '../stages/list.ts'
 import { expectTrainable } from '../stages/possible.ts'
 import { train } from '../stages/train.ts'
 import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
-import { expectFolder } from './output.ts'
+import { expectFolder, runFolder } from './output.ts'
 import { print } from './print.ts'
 import { terminalListener } from './progress.ts'
 import { loadConfig } from './sources.ts'
@@ -48,19 +48,9 @@ const withStage1 = (config: Config, dir: string, stage1From: string | undefined)
   return applySettings(config, [`train.stage1.from=${JSON.stringify(from)}`])
 }
 
-/** Where a run goes that is not told where. @throws ConfigError when its name is not that of one folder */
-const folderOf = ({ name }: Config): string => {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: no folder should be called so
-  if (/^\.{0,2}$|[/\\\u0000-\u001f\u007f-\u009f]/.test(name) || Buffer.byteLength(name) > 200)
-    throw new ConfigError(
-      `name is ${JSON.stringify(shortened(name, 80))}, which cannot name a folder of runs/; set name to one part of a path, or give --out`,
-    )
-  return join('runs', name)
-}
-
 const run = async (source: string, flags: TrainFlags): Promise<void> => {
   const asked = askedConfig(source, flags)
-  const dir = flags.out ?? folderOf(asked)
+  const dir = flags.out ?? runFolder(asked.name)
   const config = withStage1(asked, dir, flags.stage1From)
   if (flags.dryRun === true) {
     expectTrainable(config)

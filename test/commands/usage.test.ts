@@ -55,6 +55,18 @@ describe('the built command in a process of its own', () => {
   })
 })
 
+describe('the name of a run', () => {
+  it.each(['..', '', 'a/b', 'a\\b', '"a\\u001bb"', 'x'.repeat(201)])(
+    'that cannot name a folder of runs/ asks for another, or for --out: %j',
+    async (name) => {
+      const sentence = await sentenceOf(2, ['train', 'quickstart', '--set', `name=${name || "''"}`])
+      expect(sentence).toMatch(
+        /^name is ".*", which cannot name a folder of runs\/; set name to one part of a path, or give --out$/,
+      )
+    },
+  )
+})
+
 describe('ul train --dry-run', () => {
   it('prints the resolved configuration as YAML that reads back, and writes nothing', async () => {
     const settings = ['decoder.lossFactor=2', 'encoder.channels=[8, 16]']

@@ -85,9 +85,11 @@ const explaining = async <T>(
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
     if (reason.startsWith(bytes.name)) throw error
+    // A value that the library took for another, or a length that no array has, says nothing to anyone.
+    const isBlunder = error instanceof TypeError || error instanceof RangeError
     throw damaged(bytes, {
       offset,
-      found: `${what} that cannot be read (${reason})`,
+      found: `${what} that cannot be read${isBlunder ? '' : ` (${reason})`}`,
       expected: 'an intact one',
     })
   }
