@@ -10,7 +10,7 @@ import { type AddCommand, example, option, wholeNumber } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer } from './print.ts'
 import { terminalListener } from './progress.ts'
-import { loadConfig } from './sources.ts'
+import { type DataCommand, loadConfig } from './sources.ts'
 
 /** Classes printed at most, and characters of their names. */
 const [classesShown, longestName] = [40, 60]
@@ -47,10 +47,13 @@ interface DataFlags {
 /** Height and width at which a data set is looked at when no configuration says. */
 const lookedAtSize = 64
 
+/** How data is looked at. */
+const lookAt: DataCommand = (source, path) => `ul data ${source} --path ${path}`
+
 /** A source by its name, or the data of a configuration; changed by `--set`, and then by the other flags. */
 const dataOf = (asked: string, flags: DataFlags): DataOptions => {
   const known = dataSources.find((name) => name === asked)
-  const config = known === undefined ? loadConfig(asked) : presetByName('quickstart')
+  const config = known === undefined ? loadConfig(asked, lookAt) : presetByName('quickstart')
   const named = known === undefined ? {} : { source: known, size: lookedAtSize }
   const { data } = applySettings({ ...config, data: { ...config.data, ...named } }, flags.set)
   const { path = data.path, size = data.size } = flags

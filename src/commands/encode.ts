@@ -24,7 +24,7 @@ const run = async (
   const opened = openRun(runDirectory(dir), stoppable(runtimeOf(where), signal), warn)
   expectFile('--out', out)
   const images = await openImages(paths, opened.config.data.size, signal)
-  tellSkipped(json, images.skipped)
+  tellSkipped(json, images)
   makeFolderOf(out)
   await encodeToFile(opened, images, seed, out)
   const { count } = images

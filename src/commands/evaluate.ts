@@ -19,6 +19,7 @@ import { openRun } from '../use/openRun.ts'
 import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer, warn } from './print.ts'
+import { terminalListener } from './progress.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 const comparisonLine = (name: string, c: FeatureComparison): string =>
@@ -75,18 +76,25 @@ const run = async (dir: string, flags: EvaluateFlags, signal: AbortSignal): Prom
   const runtime = stoppable(runtimeOf(flags), signal)
   const directory = runDirectory(dir)
   const opened = openRun(directory, runtime, warn)
+  const listen = terminalListener(flags.json === true)
   // First what may lack a network, so that this is said at once.
   const quality =
     samples === undefined
       ? null
       : await measureRun(directory, runtime, {
-          ...{ samples, seed, fitBias, features, clip, guidance, signal },
+          ...{ samples, seed, fitBias, features, clip, guidance, signal, listen },
         })
   if (quality !== null && directory === dir) writeQuality(dir, quality, runtime.device)
   // Pixel diffusion has no latent to rate and nothing to reconstruct.
   const { isLearned } = partsOfVariant(opened.config.variant).space
   const figures =
-    !isLearned && quality !== null ? null : await evaluate(opened, runtime, { ...flags, signal })
+    !isLearned && quality !== null
+      ? null
+      : await evaluate(directory, opened, runtime, {
+          ...{ count: flags.count, seed, signal },
+          // what the data holds is said once
+          ...(quality === null ? { listen } : {}),
+        })
   answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
 }
 

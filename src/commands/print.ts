@@ -5,6 +5,7 @@
  */
 import { closeSync, openSync } from 'node:fs'
 import { isatty } from 'node:tty'
+import { kindsText, skippedText } from '../data/summary.ts'
 import { inOneLine, visible } from '../report/escape.ts'
 import type { FileImages } from '../use/images.ts'
 
@@ -83,10 +84,14 @@ export const answer = (json: boolean | undefined, value: object, text: string): 
 /** A warning on stderr. */
 export const warn = (text: string): void => print('stderr', `warning: ${inOneLine(text)}\n`)
 
-/** Names the images that could not be read: on stdout for programs, else as warnings. */
-export const tellSkipped = (json: boolean | undefined, skipped: FileImages['skipped']): void => {
-  for (const { file, reason } of skipped) {
-    if (json === true) printJson({ event: 'skipped', file, reason })
-    else warn(`skipped ${file}: ${reason}`)
+/** Says what of the given files and folders is not read: on stdout for programs, else by kind and reason as a note and a warning. */
+export const tellSkipped = (
+  json: boolean | undefined,
+  { skipped, ignored }: Pick<FileImages, 'skipped' | 'ignored'>,
+): void => {
+  if (json === true) for (const { file, reason } of skipped) printJson({ event: 'skipped', file, reason })
+  else {
+    if (Object.keys(ignored).length > 0) print('stderr', `data: ignored ${inOneLine(kindsText(ignored))}\n`)
+    if (skipped.length > 0) warn(`skipped ${skipped.length}: ${skippedText(skipped)}`)
   }
 }

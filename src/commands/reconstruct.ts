@@ -82,7 +82,7 @@ const run = async (
   expectFile('--out', flags.out)
   expectFile('--maps', flags.maps)
   const images = await openImages(paths, opened.config.data.size, signal)
-  tellSkipped(flags.json, images.skipped)
+  tellSkipped(flags.json, images)
   const measured = await reconstruct(opened, runtime, images, {
     seed: flags.seed,
     sampler: withSteps(decoderSampler(opened.config), flags.steps),

@@ -6,7 +6,7 @@ import { countOf, examplesOf } from '../engine/host/tensor.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import type { Facts } from '../method/conditions/condition.ts'
 import { gridPng, visibleScale, visibleSize } from '../report/grid.ts'
-import { choicesOf, factsNamed } from '../use/facts.ts'
+import { choicesOf, factsNamed, ofNoClass } from '../use/facts.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { sample, sampleParts } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
@@ -26,7 +26,8 @@ import { runArgument, runDirectory } from './sources.ts'
 
 interface SampleFlags extends DeviceFlags {
   readonly n: number
-  readonly class?: string
+  /** False for `--no-class`. */
+  readonly class?: string | false
   readonly guidance?: number
   readonly steps?: number
   readonly seed: number
@@ -36,7 +37,10 @@ interface SampleFlags extends DeviceFlags {
 
 /** What is known of each image: the class that is asked for, else everything that the run can be asked for, in turn. */
 const factsOf = (run: OpenedRun, { n, class: asked }: SampleFlags): (Facts | null)[] => {
-  const choices = asked === undefined ? choicesOf(run).map(({ facts }) => facts) : [factsNamed(run, asked)]
+  const choices =
+    asked === undefined
+      ? choicesOf(run).map(({ facts }) => facts)
+      : [asked === false ? ofNoClass(run) : factsNamed(run, asked)]
   return Array.from({ length: n }, (_, i) => choices[i % choices.length] ?? null)
 }
 
@@ -108,6 +112,7 @@ export const sampleCommand: AddCommand = (program) => {
     .argument('<run>', runArgument)
     .addOption(new Option('-n <n>', 'number of images').argParser(wholeNumber(1)).default(16))
     .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
+    .option('--no-class', "draw of no class, also where one is called 'none'")
     .addOption(option.guidance())
     .addOption(option.steps('steps of the latent chain'))
     .addOption(option.seed())

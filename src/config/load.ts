@@ -2,7 +2,14 @@
 import { Document, isMap, isPair, isScalar, LineCounter, parseDocument, stringify, visit } from 'yaml'
 import type { z } from 'zod'
 import { presets } from './presets.ts'
-import { type Config, checkConfig, configDescriptions, configKeys, configVersion } from './schema.ts'
+import {
+  type Config,
+  checkConfig,
+  configDescriptions,
+  configKeys,
+  configVersion,
+  textKeys,
+} from './schema.ts'
 
 /** A problem with a configuration, in one sentence. */
 export class ConfigError extends Error {}
@@ -75,6 +82,9 @@ const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => str
     return new ConfigError(`${where}unknown key '${key}'; ${nearestKey(key)}`)
   }
   const message = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
+  if (issue.code === 'invalid_type' && textKeys.has(issue.path.join('.'))) {
+    return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; put it in quotes`)
+  }
   return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; correct that value`)
 }
 
@@ -212,8 +222,24 @@ export const presetByName = (name: string): Config => {
   return presets[name]
 }
 
+/** A text as it stands, or without the quotes around it; `null` and nothing at all are none. */
+const readTextValue = (text: string): string | null => {
+  if (text === 'null' || text === '') return null
+  try {
+    return /^(".*"|'.*')$/s.test(text) ? String(yamlValues(text, '')) : text
+  } catch {
+    return text
+  }
+}
+
+const readValue = (setting: string, key: string, text: string): unknown => {
+  if (textKeys.has(key)) return readTextValue(text)
+  return yamlValues(text, `--set ${setting}`)
+}
+
 /**
- * Applies `key=value` changes; values are read as YAML, so `1e-4`, `true` and `[1, 2]` mean what they say.
+ * Applies `key=value` changes; values are read as YAML, so `1e-4`, `true` and `[1, 2]` mean what they say, but for names and
+ * paths, which are taken as they stand.
  * @throws ConfigError naming the key and the nearest valid one.
  */
 export const applySettings = (config: Config, settings: readonly string[]): Config => {
@@ -225,7 +251,7 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
     if (!configKeys().includes(key)) {
       throw new ConfigError(`--set ${setting}: unknown key '${key}'; ${nearestKey(key)}`)
     }
-    const value = yamlValues(setting.slice(equals + 1), `--set ${setting}`)
+    const value = readValue(setting, key, setting.slice(equals + 1))
     const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree
     result = validate(merge({ ...result }, change), () => `--set ${setting}: `)
   }

@@ -319,6 +319,16 @@ export const configDescriptions: ReadonlyMap<string, string | undefined> = new M
   leaves(configSchema, '').map(([key, schema]) => [key, schema.description]),
 )
 
+const isText = (schema: z.ZodType): boolean =>
+  schema instanceof z.ZodDefault || schema instanceof z.ZodNullable || schema instanceof z.ZodOptional
+    ? isText(schema.unwrap() as z.ZodType)
+    : schema instanceof z.ZodString
+
+/** Dotted keys whose values are texts: names and paths, of which nothing is to be read as YAML. */
+export const textKeys: ReadonlySet<string> = new Set(
+  leaves(configSchema, '').flatMap(([key, schema]) => (isText(schema) ? [key] : [])),
+)
+
 /** Every dotted key that can be set. */
 export const configKeys = (): string[] => [...configDescriptions.keys()]
 

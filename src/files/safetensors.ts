@@ -3,10 +3,11 @@
  * padded with spaces, then the tensors' bytes (https://github.com/huggingface/safetensors, "Format").
  */
 import { closeSync, fstatSync, openSync } from 'node:fs'
-import { bytesPerElement, type HostTensor, showShape, sizeOf, zeros } from '../engine/host/tensor.ts'
+import { fromBfloat, fromHalf } from '../engine/host/float16.ts'
+import { bytesPerElement, float32, type HostTensor, showShape, sizeOf, zeros } from '../engine/host/tensor.ts'
 import { writeFileAtomic, writeFileInParts } from './atomic.ts'
 import { readPieces, writePiecesAt } from './pieces.ts'
-import { dtypeNames, parseHeader, type SafetensorsHeader } from './safetensorsHeader.ts'
+import { dtypeNames, parseHeader, type SafetensorsHeader, typeName } from './safetensorsHeader.ts'
 
 /** The reference implementation's limit, which keeps a broken length from filling the memory. */
 const maxHeaderBytes = 100_000_000
@@ -164,7 +165,12 @@ export const readSafetensors = (
   wanted: (name: string) => boolean = () => true,
 ): { tensors: Record<string, HostTensor>; metadata: Record<string, string> } =>
   withFile(path, (fd) => {
-    const { entries, metadata, dataStart } = readHeader(path, fd)
+    const { entries, foreign, metadata, dataStart } = readHeader(path, fd)
+    const [odd] = [...foreign].filter(([name]) => wanted(name))
+    if (odd !== undefined)
+      throw new Error(
+        `${path}: tensor "${odd[0]}" has unknown dtype "${odd[1].storedAs}" in the header at byte 8`,
+      )
     const own = [...entries].filter(([name]) => wanted(name))
     const tensors = own.map(([name, { dtype, shape, begin }]): [string, HostTensor] => {
       const tensor = zeros(shape, dtype)
@@ -178,25 +184,45 @@ export const readSafetensors = (
     return { tensors: Object.fromEntries(tensors), metadata }
   })
 
+/** Reads one number, by the format's name of its type. */
+const floatReaders: ReadonlyMap<string, (view: DataView, index: number) => number> = new Map([
+  ['F64', (view, i) => view.getFloat64(8 * i, true)],
+  ['F16', (view, i) => fromHalf(view.getUint16(2 * i, true))],
+  // the upper half of a float32
+  ['BF16', (view, i) => fromBfloat(view.getUint16(2 * i, true))],
+])
+
+/** Bytes of numbers of a type as float32; null when it is none of floats. */
+const floatsOf = (storedAs: string, bytes: Uint8Array, count: number): Float32Array | null => {
+  if (storedAs === 'F32') return new Float32Array(bytes.buffer, bytes.byteOffset, count)
+  const read = floatReaders.get(storedAs)
+  if (read === undefined) return null
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return Float32Array.from({ length: count }, (_, i) => read(view, i))
+}
+
 /**
- * Rows `first` to `first + n − 1` of one tensor: [n, …].
+ * Rows `first` to `first + n − 1` of one tensor of floats of any width as float32: [n, …].
  * @param header that of the file (inspectSafetensors)
- * @throws one sentence when there are no such tensor or rows, or the file is cut off.
+ * @throws one sentence when there are no such tensor or rows, they are no floats, or the file is cut off.
  */
 export const readRows = (
   path: string,
-  { entries, dataStart }: SafetensorsHeader,
+  { entries, foreign, dataStart }: SafetensorsHeader,
   name: string,
   { first, n }: { readonly first: number; readonly n: number },
 ): HostTensor =>
   withFile(path, (fd) => {
-    const entry = entries.get(name)
+    const entry = entries.get(name) ?? foreign.get(name)
     if (entry === undefined || first + n > (entry.shape[0] ?? 0))
       throw new Error(`${path}: there are no rows ${first} to ${first + n - 1} of a tensor "${name}"`)
-    const rows = zeros([n, ...entry.shape.slice(1)], entry.dtype)
-    const bytes = bytesOf(rows)
-    const position = dataStart + entry.begin + (bytes.length / n) * first
-    if (readPieces(fd, bytes, position) < bytes.length)
+    const each = (entry.end - entry.begin) / entry.shape[0]
+    const bytes = new Uint8Array(n * each)
+    if (readPieces(fd, bytes, dataStart + entry.begin + each * first) < bytes.length)
       throw new Error(`${path}: truncated inside tensor "${name}"; copy the file again`)
-    return rows
+    const shape = [n, ...entry.shape.slice(1)]
+    const numbers = floatsOf(typeName(entry), bytes, sizeOf(shape))
+    if (numbers === null)
+      throw new Error(`${path}: tensor "${name}" is stored as ${typeName(entry)}; save it as float32`)
+    return float32(shape, numbers)
   })

@@ -15,7 +15,7 @@ import { factsLike } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 
 import type { OpenedRun } from '../use/openRun.ts'
-import { openRunData } from '../use/runData.ts'
+import { openTrainedData, type Watched } from '../use/runData.ts'
 import { decoderSampler } from '../use/samplers.ts'
 
 /** Times and noises per image for its rate and loss terms: one protocol, whoever asks (docs/metrics.md). */
@@ -112,13 +112,14 @@ export const baseRate = async (
   return meanAndError(nats.map((n) => bitsPerPosition(image, n)))
 }
 
-/** Measures a run on up to `count` held-out images, spread evenly. */
+/** Measures the run of a directory on up to `count` held-out images, spread evenly. @throws ConfigError for other data than it was trained on */
 export const evaluate = async (
+  dir: string,
   run: OpenedRun,
   runtime: Runtime,
-  options: { readonly count: number; readonly seed: number; readonly signal?: AbortSignal },
+  options: Watched & { readonly count: number; readonly seed: number },
 ): Promise<Evaluation> => {
-  const { validation } = await openRunData(run.config, { signal: options.signal })
+  const { validation } = await openTrainedData(dir, run, options)
   const { figures } = await measureStage1(run, runtime, evenImages(validation, options.count), {
     seed: options.seed,
     sampler: decoderSampler(run.config),

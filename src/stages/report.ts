@@ -12,7 +12,7 @@ import { renderReport, type SummaryItem } from '../report/html.ts'
 import { runFiles } from '../runs/files.ts'
 import { type MetricRecord, readMetrics } from '../runs/metrics.ts'
 import type { RunInfo } from '../runs/runDirectory.ts'
-import { generatesByClass } from '../use/facts.ts'
+import { generatesByClass, mostRows } from '../use/facts.ts'
 import { stages } from './list.ts'
 
 /** What the report is made of besides the run directory's own files. */
@@ -84,7 +84,10 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
   const records = readMetrics(join(dir, runFiles.metrics))
   const { generator, kind, steps, guidance } = config.sampler
   const byClass = generatesByClass(config, info.classes.length)
-  const rows = byClass ? `One row per class, guidance ${guidance}.` : 'Drawn without classes.'
+  const { length } = info.classes
+  const shown =
+    length > mostRows ? `One row for each of ${mostRows} of ${length} classes` : 'One row per class'
+  const rows = byClass ? `${shown}, guidance ${guidance}.` : 'Drawn without classes.'
   const samples = `${rows} ${kind}, ${steps} steps; decoder ${config.sampler.decoderKind}, ${config.sampler.decoderSteps} steps; averaged weights.`
   const table = {
     head: ['validation figure', 'mean', 'standard error'],

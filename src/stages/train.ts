@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readImages } from '../data/batches.ts'
-import { type DataSplit, type ImageSource, imagesHash } from '../data/images/source.ts'
+import type { DataSplit, ImageSource } from '../data/images/source.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
@@ -18,10 +18,10 @@ import type { Listener } from '../runs/events.ts'
 import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
 import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
-import { choicesOf, gridFacts } from '../use/facts.ts'
+import { gridFacts, gridRows } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
-import { openRunData } from '../use/runData.ts'
+import { infoOf, openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
@@ -58,7 +58,7 @@ const measuredAtMost = 1024
 /** Skipped images that are warned of one by one. */
 const warnedAtMost = 20
 
-/** A row for each choice that samples are asked for by. */
+/** A row for each choice that samples are asked for by, up to twenty. */
 const sampleGrid = async ({ config, dir, leaving }: StageContext): Promise<Uint8Array> => {
   const run = openRun(dir, leaving)
   const images = await sample(run, {
@@ -68,7 +68,7 @@ const sampleGrid = async ({ config, dir, leaving }: StageContext): Promise<Uint8
     guidance: configGuidance(config),
     decoder: decoderSampler(config),
   })
-  const labels = choicesOf(run).map(({ name }) => name)
+  const labels = gridRows(run).map(({ name }) => name)
   const png = await gridPng(images, samplesPerRow, { scale: visibleScale(images), labels })
   writeFileAtomic(join(dir, runFolders.samples, 'samples.png'), png)
   return png
@@ -160,14 +160,7 @@ const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void =>
 /** Opens the data of a run, and checks that it is what the run began with. */
 const openData = async ({ config, listen, signal }: TrainRequest, dir: string) => {
   const data = await openRunData(config, { listen, signal })
-  const info: RunInfo = {
-    version: 1,
-    classes: data.train.classes,
-    trainCount: data.train.count,
-    validationCount: data.validation.count,
-    pictures: imagesHash(data.train),
-    skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
-  }
+  const info = infoOf(data)
   expectSameData(dir, info)
   writeRunInfo(dir, info)
   warnOfSkipped(data.skipped, listen)

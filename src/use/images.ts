@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readImages, toNchw } from '../data/batches.ts'
 import { decodeImage, isUndecodable } from '../data/images/decode.ts'
-import { IMAGE_FORMATS, scanFolder } from '../data/images/scan.ts'
+import { countedKinds, IMAGE_FORMATS, type OtherFile, scanFolder } from '../data/images/scan.ts'
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
 import type { ImageSet } from '../method/programs.ts'
 
@@ -25,14 +25,18 @@ export interface FileImages extends ImageSet {
   /** Of the images, in their order. */
   readonly files: readonly string[]
   readonly skipped: readonly SkippedFile[]
+  /** Files of folders that are no images, by kind. */
+  readonly ignored: Readonly<Record<string, number>>
 }
 
-const expandPath = async (given: string): Promise<string[]> => {
+const expandPath = async (
+  given: string,
+): Promise<{ readonly files: readonly string[]; readonly others: readonly OtherFile[] }> => {
   const info = await stat(given).catch(() => null)
   if (info === null) throw new Error(`${given}: there is no such file or folder; check the spelling`)
-  if (!info.isDirectory()) return [given]
-  const { files } = await scanFolder(given)
-  return files.map((name) => join(given, name))
+  if (!info.isDirectory()) return { files: [given], others: [] }
+  const { files, others } = await scanFolder(given)
+  return { files: files.map((name) => join(given, name)), others }
 }
 
 /** Bytes of decoded images that are kept: what is more is decoded again when its turn comes. */
@@ -62,7 +66,8 @@ export const openImages = async (
 ): Promise<FileImages> => {
   const [files, skipped]: [string[], SkippedFile[]] = [[], []]
   const kept: Uint8Array[] = []
-  const all = (await Promise.all(paths.map(expandPath))).flat()
+  const expanded = await Promise.all(paths.map(expandPath))
+  const all = expanded.flatMap((given) => given.files)
   for (let from = 0; from < all.length; from += decodedAtOnce) {
     signal?.throwIfAborted()
     const here = all.slice(from, from + decodedAtOnce)
@@ -80,6 +85,7 @@ export const openImages = async (
   return {
     files,
     skipped,
+    ignored: countedKinds(expanded.flatMap((given) => given.others)),
     count: files.length,
     read: async (first, n) => {
       const own = await Promise.all(Array.from({ length: n }, (_, i) => pixels(first + i)))

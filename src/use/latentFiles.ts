@@ -1,5 +1,5 @@
 /** @file Latents in files: images encoded to one, and decoded from one, a part in memory at a time. */
-import { type HostTensor, sameShape } from '../engine/host/tensor.ts'
+import { floats, type HostTensor, sameShape } from '../engine/host/tensor.ts'
 import { inspectSafetensors, readRows, writeSafetensorsRows } from '../files/safetensors.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
@@ -39,20 +39,39 @@ export interface DecodedPart {
   readonly first: number
   /** [n, 3, H, W] in [−1, 1] */
   readonly images: HostTensor
-  /** Names of the images that were encoded; empty where the file has none. */
-  readonly names: readonly string[]
+  /** Names of the images that were encoded, where the file has some. */
+  readonly names: readonly (string | undefined)[]
 }
 
-/** Reads `z0` (or `z`, to which the noise is added) and decodes it, part by part. @throws when the latents do not fit the run. */
+/** Names of the images that were encoded, by their positions; other programs write there what they like. */
+const namesIn = (files: string | undefined): readonly (string | undefined)[] => {
+  try {
+    const names: unknown = JSON.parse(files ?? '[]')
+    return Array.isArray(names) ? names.map((name) => (typeof name === 'string' ? name : undefined)) : []
+  } catch {
+    return []
+  }
+}
+
+/** @throws in one sentence when some latents are not numbers, of which nothing could be decoded but black. */
+const expectNumbers = (latents: HostTensor, where: string, first: number): void => {
+  const data = floats(latents)
+  const at = data.findIndex((value) => !Number.isFinite(value))
+  if (at < 0) return
+  const image = first + Math.floor(at / (data.length / (latents.shape[0] ?? 1)))
+  throw new Error(`${where}: latent ${image} holds ${data[at]}, which is no number; encode that image again`)
+}
+
+/** Reads `z0` (or `z`, to which the noise is added) and decodes it, part by part. @throws when the latents do not fit the run, or are not numbers. */
 export async function* decodeFile(
   run: OpenedRun,
   file: string,
   { seed, sampler }: { readonly seed: number; readonly sampler: SamplerConfig },
 ): AsyncGenerator<DecodedPart> {
   const header = inspectSafetensors(file)
-  const { entries, metadata } = header
-  const name = entries.has('z0') ? 'z0' : 'z'
-  const { shape } = entries.get(name) ?? {}
+  const { entries, foreign, metadata } = header
+  const name = entries.has('z0') || foreign.has('z0') ? 'z0' : 'z'
+  const { shape } = entries.get(name) ?? foreign.get(name) ?? {}
   if (shape === undefined)
     throw new Error(`${file}: there is no tensor 'z0' or 'z'; write it with 'ul encode'`)
   const count = shape[0] ?? 1
@@ -62,13 +81,14 @@ export async function* decodeFile(
       `${file}: the latents are [${shape}], this run's are [N,${expected.slice(1)}]; use the run that encoded them`,
     )
   }
-  const names = metadata.files === undefined ? [] : (JSON.parse(metadata.files) as string[])
+  const names = namesIn(metadata.files)
   const batch = batchFor(count, imageOf(run.model))
   const codec = run.codec(batch)
   try {
     for (const part of partsOf(count, batch)) {
       const { first, n } = part
       const stored = readRows(file, header, name, part)
+      expectNumbers(stored, `${file}: tensor "${name}"`, first)
       const z0 = name === 'z0' ? stored : codec.addNoise(stored, seed, first)
       const images = await codec.decode(z0, seed, sampler, first)
       yield { first, images, names: names.slice(first, first + n) }

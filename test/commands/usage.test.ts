@@ -211,13 +211,13 @@ describe('exit code 2: what was asked for is not possible', () => {
 
 describe('files that are no configuration', () => {
   it('are refused in one short line', async () => {
-    writeFileSync(inWork('binary.png'), Buffer.from([0x89, 0x50, 0, 0, 1, 2]))
+    writeFileSync(inWork('binary.dat'), Buffer.from([0x89, 0x50, 0, 0, 1, 2]))
     writeFileSync(inWork('long.yaml'), `a: [${'x'.repeat(5000)}: {`)
     writeFileSync(inWork('prose.md'), `${'words '.repeat(1000)}\n`)
-    expect(await sentenceOf(2, ['info', 'binary.png'])).toBe(
-      'binary.png: this is not a text file; give a file of YAML',
+    expect(await sentenceOf(2, ['info', 'binary.dat'])).toBe(
+      'binary.dat: this is not a text file; give a file of YAML',
     )
-    expect(await sentenceOf(2, ['sweep', 'binary.png'])).toMatch(/not a text file/)
+    expect(await sentenceOf(2, ['sweep', 'binary.dat'])).toMatch(/not a text file/)
     for (const file of ['long.yaml', 'prose.md']) {
       expect((await sentenceOf(2, ['train', file])).length, file).toBeLessThan(200)
       expect((await sentenceOf(2, ['sweep', file])).length, file).toBeLessThan(200)

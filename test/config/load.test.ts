@@ -70,6 +70,30 @@ describe('--set', () => {
     for (const other of others) expect(at(changed, other), other).toEqual(at(quickstart, other))
   })
 
+  it.each([
+    ['photos #1', 'photos #1'],
+    ['2024', '2024'],
+    ['true', 'true'],
+    ['[a] b: c', '[a] b: c'],
+    ['{x}', '{x}'],
+    ['C:\\new\\table', 'C:\\new\\table'],
+    ['"a b"', 'a b'],
+    ["'2024'", '2024'],
+    ['a "b" c', 'a "b" c'],
+    ['null', null],
+  ])('data.path=%s is taken as it stands', (text, expected) => {
+    expect(set(`data.path=${text}`)().data.path).toBe(expected)
+    if (expected !== null) expect(set(`name=${text}`)().name).toBe(expected)
+    const from = expected === null ? null : expected
+    expect(set(`train.stage1.from=${text}`)().train.stage1.from).toBe(from)
+  })
+
+  it('in a file a path that reads as a number is told to be put in quotes', () => {
+    expect(complaint(() => parseConfig('data:\n  path: 2024\n', 'own.yaml'))).toMatch(
+      /^own\.yaml:2:3: 'data\.path': .*received number; put it in quotes$/,
+    )
+  })
+
   it('reads lists and booleans as YAML, and the last of two settings wins', () => {
     const changed = set('encoder.channels=[8, 16]', 'data.flip=false', 'train.batch=2', 'train.batch=3')()
     expect(changed.encoder.channels).toEqual([8, 16])
@@ -102,7 +126,7 @@ describe('--set', () => {
     ['train.beta1=1.1', "'train.beta1'"],
     ['train.lr=.nan', "'train.lr'"],
     ['train.lr=[1', 'train.lr'],
-    ['name=a: b: c', 'name'],
+    ['seed=a: b: c', 'seed'],
     ['data.size=', "'data.size'"],
   ])('--set %s is refused in one sentence that names the key', (setting, key) => {
     const message = complaint(set(setting))

@@ -164,7 +164,12 @@ describe('a malformed file is one sentence with file, tensor and byte', () => {
       () => write({ __metadata__: { a: 1 } }),
       '"__metadata__" in the header at byte 8',
     ],
-    ['unknown dtype', () => write({ w: f32(0, 2, [1], 'BF16') }), 'tensor "w" has unknown dtype "BF16"'],
+    ['unknown dtype', () => write({ w: f32(0, 2, [1], 'Q4') }), 'tensor "w" has unknown dtype "Q4"'],
+    [
+      'size of a type of other programs',
+      () => write({ w: f32(0, 3, [1], 'BF16') }, new Uint8Array(3)),
+      'has 3 bytes, but BF16 [1] takes 2',
+    ],
     ['entry is null', () => write({ w: null }), 'tensor "w" has unknown dtype undefined'],
     ['negative size', () => write({ w: f32(0, 4, [-1]) }), 'tensor "w" has invalid shape [-1]'],
     ['fractional size', () => write({ w: f32(0, 4, [0.5]) }), 'tensor "w" has invalid shape [0.5]'],
@@ -247,5 +252,32 @@ describe('rows at a time', () => {
     )
     expect(readFileSync(path).equals(before)).toBe(true)
     expect(readdirSync(dirname(path))).toEqual(['x.safetensors'])
+  })
+})
+
+describe('types of other programs', () => {
+  test.each(['U8', 'I8', 'F8_E4M3', 'U16', 'BF16', 'U32', 'U64', 'F64'])(
+    '%s is passed by, and not read as it is',
+    (dtype) => {
+      const size = { U8: 1, I8: 1, F8_E4M3: 1, U16: 2, BF16: 2, U32: 4, U64: 8, F64: 8 }[dtype]!
+      const w = { dtype: 'F32', shape: [1], data_offsets: [0, 4] }
+      write({ w, x: { dtype, shape: [3], data_offsets: [4, 4 + 3 * size] } }, new Uint8Array(4 + 3 * size))
+      const { entries, foreign } = inspectSafetensors(path)
+      expect([...entries.keys(), ...foreign.keys()]).toEqual(['w', 'x'])
+      expect(readSafetensors(path, (name) => name === 'w').tensors.w).toEqual(float32([1], [0]))
+      expect(() => readSafetensors(path)).toThrow(`tensor "x" has unknown dtype "${dtype}"`)
+    },
+  )
+
+  test.each([
+    ['F32', new Uint8Array(Float32Array.of(1.5, -2, 0.25, 3).buffer)],
+    ['F64', new Uint8Array(Float64Array.of(1.5, -2, 0.25, 3).buffer)],
+    ['F16', new Uint8Array(Uint16Array.of(0x3e00, 0xc000, 0x3400, 0x4200).buffer)],
+    ['BF16', new Uint8Array(Uint16Array.of(0x3fc0, 0xc000, 0x3e80, 0x4040).buffer)],
+  ])('rows of %s are read as float32', (dtype, bytes) => {
+    write({ w: { dtype, shape: [2, 2], data_offsets: [0, bytes.length] } }, bytes)
+    const header = inspectSafetensors(path)
+    expect(readRows(path, header, 'w', { first: 0, n: 2 })).toEqual(float32([2, 2], [1.5, -2, 0.25, 3]))
+    expect(readRows(path, header, 'w', { first: 1, n: 1 })).toEqual(float32([1, 2], [0.25, 3]))
   })
 })

@@ -86,7 +86,7 @@ export const openIdxImages = async (options: ReaderOptions): Promise<DataSplit> 
     names: /idx3[-_.]ubyte(\.gz)?$/i,
     words: 'IDX files such as train-images-idx3-ubyte.gz',
   })
-  const { folder, name, containers } = listing
+  const { folder, containers } = listing
   const records: UnlabelledRecord[] = []
   const files: string[] = []
   for (const { id, path: where, half } of containers) {
@@ -122,10 +122,10 @@ export const openIdxImages = async (options: ReaderOptions): Promise<DataSplit> 
   return openLabelled(
     {
       source: 'idx',
-      name,
+      ...listing,
       expected: 'whole images',
-      halves: { train: 'the train files', validation: 'the test files' },
-      ...{ folder, files, records },
+      labelledBy: 'number in the labels file',
+      ...{ files, records },
       names: await readClassNames(folder, ['classes.txt', 'classnames.txt']),
     },
     options,

@@ -8,6 +8,7 @@
  */
 
 import sharp, { type OutputInfo } from 'sharp'
+import { faultOf, pathFault } from './fault.ts'
 import { cropToSquare, padToSquare, type RgbImage, resizeSquare } from './resample.ts'
 
 // Every image is read once, so libvips' cache only costs memory; parallelism comes from images, not from rows.
@@ -53,13 +54,6 @@ export interface Undecodable {
 /** Whether decoding failed. */
 export const isUndecodable = (result: object): result is Undecodable => 'reason' in result
 
-/** libvips reports one line per attempt; the first names the fault. */
-const reasonOf = (error: unknown): string => {
-  const text = error instanceof Error ? error.message : String(error)
-  const line = text.split('\n')[0].trim()
-  return line === '' ? 'unknown decoding error' : line
-}
-
 /** Any channel count to RGB: libvips answers with 3 after the conversion to sRGB, but odd TIFF-like input may not. */
 const toRgb = (data: Uint8Array, info: OutputInfo): RgbImage => {
   const { width, height, channels } = info
@@ -97,7 +91,7 @@ const isRaw = (input: string | Uint8Array | RawImage): input is RawImage =>
  * Decodes a file (path), its bytes or raw pixels to a square of at least `size` pixels a side where the image has them:
  * first page only, turned by its EXIF orientation, alpha flattened on white, sRGB by its colour profile.
  * Never rejects: a file that is missing, truncated or no image gives a reason.
- * One call into libvips, hence one event-loop turn: decoding goes on while the main thread is busy.
+ * One call into libvips after a look at the path: decoding goes on while the main thread is busy.
  */
 export const decodeSquare = async (
   input: ImageInput,
@@ -105,36 +99,34 @@ export const decodeSquare = async (
 ): Promise<RgbImage | Undecodable> => {
   if (typeof input === 'object' && isUndecodable(input)) return input
   if (isRaw(input)) return fit === 'cover' ? cropToSquare(rawToRgb(input)) : padToSquare(rawToRgb(input))
+  const fault = typeof input === 'string' ? await pathFault(input) : null
+  if (fault !== null) return { reason: fault }
   try {
     return await decodeWithin(input, { size, fit }, WHOLE_PIXELS)
   } catch (error) {
     // Most images are told to be small enough by decoding them; only then is the header read by itself.
-    const fault = await faultOfLarge(input, error)
-    if (fault !== null) return { reason: fault }
+    if (!/exceeds pixel limit/.test(String(error))) return { reason: await faultOf(input, error) }
   }
   try {
-    return await decodeWithin(input, { size, fit }, MOST_PIXELS)
+    const tooLarge = await faultOfLarge(input)
+    return tooLarge === null ? await decodeWithin(input, { size, fit }, MOST_PIXELS) : { reason: tooLarge }
   } catch (error) {
-    return { reason: reasonOf(error) }
+    return { reason: await faultOf(input, error) }
   }
 }
 
-/** Why an image that was not decoded within WHOLE_PIXELS cannot be decoded at all, or null where it can. */
-const faultOfLarge = async (input: string | Uint8Array, error: unknown): Promise<string | null> => {
-  const reason = reasonOf(error)
-  if (!/exceeds pixel limit/.test(reason)) return reason
-  try {
-    const { width, height, format, isProgressive } = await sharp(input, {
-      limitInputPixels: false,
-    }).metadata()
-    const inLines = !isProgressive && (format === 'png' || format === 'jpeg')
-    const most = inLines ? MOST_PIXELS : WHOLE_PIXELS
-    if (width * height <= most) return null
-    const kind = isProgressive ? 'an interlaced or progressive image' : `an image of that kind (${format})`
-    return `has ${width}×${height} pixels, more than the ${most} that ${inLines ? 'an image' : kind} may have; save it smaller${inLines ? '' : ', or as a plain PNG or JPEG'}`
-  } catch (cause) {
-    return reasonOf(cause)
-  }
+/** Formats that libvips reads line by line, unless they are interlaced. */
+const inLines: ReadonlySet<string | undefined> = new Set(['png', 'jpeg', 'tiff'])
+
+/** Why an image of more than WHOLE_PIXELS is not decoded, or null where it is. @throws what libvips says */
+const faultOfLarge = async (input: string | Uint8Array): Promise<string | null> => {
+  const header = await sharp(input, { limitInputPixels: false }).metadata()
+  const { width, height, format, isProgressive } = header
+  const isWhole = isProgressive || !inLines.has(format)
+  const most = isWhole ? WHOLE_PIXELS : MOST_PIXELS
+  if (width * height <= most) return null
+  const kind = isProgressive ? 'an interlaced or progressive image' : `an image (${format})`
+  return `has ${width}×${height} pixels, more than the ${most} that ${kind} may have; save it smaller${isWhole ? ', or as a plain PNG or JPEG' : ''}`
 }
 
 /** @throws what libvips says, and when the image has more pixels than the limit */
