@@ -56,8 +56,8 @@ it('faults of YAML are told in our words, with the place', () => {
   expect(refusal(() => parseConfig('seed: 1\nseed: 2', 'f.yaml'))).toBe(
     'f.yaml:2:1: this is not YAML: found a key for the second time; correct that place',
   )
-  expect(refusal(() => applySettings(quickstart, ['name="x']))).toBe(
-    '--set name="x: this is not YAML: found something that lacks a quote, a bracket, a comma or a space; correct that place',
+  expect(refusal(() => applySettings(quickstart, ['seed=[1']))).toBe(
+    '--set seed=[1: this is not YAML: found something that lacks a quote, a bracket, a comma or a space; correct that place',
   )
 })
 
