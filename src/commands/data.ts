@@ -2,6 +2,7 @@
 import { Option } from 'commander'
 import { applySettings, presetByName } from '../config/load.ts'
 import { dataSources } from '../data/open.ts'
+import { inOneLine, shortened } from '../report/escape.ts'
 import { expectData } from '../stages/possible.ts'
 import { type DataDescription, type DataOptions, describeData } from '../use/describeData.ts'
 import { untilInterrupted } from './exit.ts'
@@ -11,11 +12,13 @@ import { answer } from './print.ts'
 import { terminalListener } from './progress.ts'
 import { type DataCommand, loadConfig } from './sources.ts'
 
-/** Classes printed at most. */
-const classesShown = 40
+/** Classes printed at most, and characters of their names. */
+const [classesShown, longestName] = [40, 60]
 
 const dataText = (d: DataDescription): string => {
-  const shown = d.classes.slice(0, classesShown)
+  const shown = d.classes
+    .slice(0, classesShown)
+    .map((own) => ({ ...own, name: inOneLine(shortened(own.name, longestName)) }))
   const width = Math.max(0, ...shown.map(({ name }) => name.length))
   const more = d.classes.length - shown.length
   return [
@@ -26,9 +29,9 @@ const dataText = (d: DataDescription): string => {
         `  ${name.padEnd(width)}  ${String(train).padStart(7)}  ${String(validation).padStart(7)}`,
     ),
     ...(more > 0 ? [`  … and ${more} more`] : []),
-    ...(d.caption === '' ? [] : [`  caption of the first: ${d.caption}`]),
+    ...(d.caption === '' ? [] : [`  caption of the first: ${inOneLine(d.caption)}`]),
     `  ${d.skipped} skipped`,
-    ...d.firstSkipped.map(({ file, reason }) => `  skipped ${file}: ${reason}`),
+    ...d.firstSkipped.map(({ file, reason }) => `  skipped ${inOneLine(file)}: ${inOneLine(reason)}`),
     ...(d.skipped > d.firstSkipped.length ? [`  … and ${d.skipped - d.firstSkipped.length} more`] : []),
   ].join('\n')
 }

@@ -97,7 +97,10 @@ const failed = (error: unknown): number => {
   }
   const output = causes.find((cause) => cause instanceof OutputLost)
   if (output !== undefined) {
-    sayWhy(`${output.message}, so it was stopped${error instanceof SaidSo ? ' and saved' : ''}`, error)
+    sayWhy(
+      `${output.message}, so it was stopped${error instanceof SaidSo ? '; the same command resumes' : ''}`,
+      error,
+    )
     const code = output.isTerminal ? signalCodes.SIGHUP : exitCodes.failure
     if (output.isTerminal) leaveTerminal()
     endSoon(() => process.exit(code))

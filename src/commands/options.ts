@@ -61,11 +61,18 @@ export const option = {
       .default('float32'),
 } as const
 
+/** Steps of a sampler at most, as in the configuration. */
+const mostSteps = 10_000
+
 /** A sampler with the steps of `--steps`, where that is given. */
 export const withSteps = <Sampler extends { readonly steps: number }>(
   sampler: Sampler,
   steps: number | undefined,
-): Sampler => ({ ...sampler, steps: steps ?? sampler.steps })
+): Sampler => {
+  if ((steps ?? 0) > mostSteps)
+    throw new ConfigError(`--steps ${steps}: a sampler takes ${mostSteps} at most`)
+  return { ...sampler, steps: steps ?? sampler.steps }
+}
 
 /** What `--device` and `--compute` say. */
 export interface DeviceFlags {

@@ -44,6 +44,8 @@ const factsOf = (run: OpenedRun, { n, class: asked }: SampleFlags): (Facts | nul
   return Array.from({ length: n }, (_, i) => choices[i % choices.length] ?? null)
 }
 
+/** Samples drawn by one command at most. */
+const mostSamples = 10_000_000
 /** Pixels of a grid at most: more samples go to a folder. */
 const mostPixels = 2 ** 26
 
@@ -75,6 +77,8 @@ const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promis
   const opened = openRun(runDirectory(dir), stoppable(runtimeOf(flags), signal), warn)
   const { config } = opened
   const inFiles = isFolder(flags.out)
+  if (flags.n > mostSamples)
+    throw new ConfigError(`-n ${flags.n}: ${mostSamples} at most; draw several sets by --seed`)
   if (inFiles) expectFolder('--out', flags.out)
   else expectGrid(flags, config.data.size)
   const guidance = configGuidance(config)

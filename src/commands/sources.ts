@@ -12,6 +12,9 @@ import { recogniseData } from '../data/recognise.ts'
 import { runFiles } from '../runs/files.ts'
 import { readRunConfig, readRunInfo } from '../runs/runDirectory.ts'
 
+/** Bytes of a configuration at most. */
+const longestText = 2 ** 22
+
 /** A command that uses data of a kind at a path. */
 export type DataCommand = (source: string, path: string) => string
 
@@ -38,9 +41,11 @@ const expectNoData = (path: string, command: DataCommand): void => {
 
 /** A text file. @throws ConfigError when it is none. */
 const readText = (path: string, command: DataCommand = trainOn): string => {
-  if (!statSync(path).isFile())
-    throw new ConfigError(`${path}: this is neither file nor folder; give a file of YAML`)
+  const info = statSync(path)
+  if (!info.isFile()) throw new ConfigError(`${path}: this is neither file nor folder; give a file of YAML`)
   expectNoData(path, command)
+  if (info.size > longestText)
+    throw new ConfigError(`${path}: this has ${info.size} bytes; give a file of YAML`)
   const text = readFileSync(path, 'utf8')
   if (text.includes('\0')) throw new ConfigError(`${path}: this is not a text file; give a file of YAML`)
   return text

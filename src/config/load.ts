@@ -1,5 +1,5 @@
 /** @file From a preset or YAML text and `--set` changes to a checked configuration, with errors in one sentence. */
-import { Document, isMap, isPair, isScalar, LineCounter, parse, parseDocument, stringify, visit } from 'yaml'
+import { Document, isMap, isPair, isScalar, LineCounter, parseDocument, stringify, visit } from 'yaml'
 import type { z } from 'zod'
 import { presets } from './presets.ts'
 import {
@@ -27,11 +27,15 @@ const distance = (a: string, b: string): number => {
   return row[b.length]
 }
 
+/** Characters of names that are compared: the distance takes time by the length of both. */
+const longestName = 200
+
 /**
  * The candidate closest to a name by edit distance, undefined when none is close; a candidate's last part also counts,
  * so `lossfactor` finds `decoder.lossFactor`.
  */
 export const nearest = (name: string, candidates: readonly string[]): string | undefined => {
+  if (name.length > longestName) return undefined
   const lower = name.toLowerCase()
   const score = (c: string): number => {
     const whole = distance(lower, c.toLowerCase())
@@ -100,6 +104,67 @@ const validate = (tree: Tree, place: (path: readonly PropertyKey[]) => string): 
   return result.data
 }
 
+/** What the YAML library finds, in our words by its codes; its own name the inside of the library. */
+const yamlFaults: Readonly<Record<string, string>> = {
+  ALIAS_PROPS: 'an alias (*) has more than its name',
+  BAD_ALIAS: 'an alias (*) without a name',
+  BAD_INDENT: 'lines that are indented otherwise than those they belong to',
+  BLOCK_AS_IMPLICIT_KEY: 'a mapping where a key should be',
+  BLOCK_IN_FLOW: 'indented lines within brackets',
+  DUPLICATE_KEY: 'a key for the second time',
+  KEY_OVER_1024_CHARS: 'a key of more than 1,024 characters',
+  MISSING_CHAR: 'something that lacks a quote, a bracket, a comma or a space',
+  MULTILINE_IMPLICIT_KEY: 'a key over several lines',
+  MULTIPLE_ANCHORS: 'two anchors (&) on one value',
+  MULTIPLE_DOCS: 'a second document (---)',
+  MULTIPLE_TAGS: 'two tags (!) on one value',
+  TAB_AS_INDENT: 'a tab as indentation, where spaces belong',
+  TAG_RESOLVE_FAILED: 'a tag (!) that is not known',
+  UNEXPECTED_TOKEN: 'something that does not belong there',
+}
+
+/** Longest YAML that is read, in characters; a configuration has a few thousand. */
+const longestYaml = 2 ** 20
+
+/**
+ * Reads YAML text as plain values.
+ * @param where before the reason: the file, or what was typed
+ * @param lines tells line and column of what is refused
+ * @throws ConfigError
+ */
+const readYaml = (text: string, where: string, lines?: LineCounter) => {
+  const refuse = (found: string, at: string, cause?: unknown): never => {
+    throw new ConfigError(`${where}${at}: this is not YAML: found ${found}; correct that place`, { cause })
+  }
+  if (text.length > longestYaml) {
+    throw new ConfigError(
+      `${where}: this has ${text.length} characters, more than the ${longestYaml} of any configuration; give a file of YAML`,
+    )
+  }
+  try {
+    const document = parseDocument(text, {
+      logLevel: 'silent',
+      ...(lines === undefined ? {} : { lineCounter: lines }),
+    })
+    const [fault] = document.errors
+    if (fault !== undefined) {
+      const { line, col } = lines?.linePos(fault.pos[0]) ?? {}
+      const found = yamlFaults[fault.code] ?? 'something that cannot be read'
+      refuse(found, line === undefined ? '' : `:${line}:${col}`, fault)
+    }
+    const tree: unknown = document.toJS()
+    return { document, tree }
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause
+    // Aliases that multiply or lead nowhere, and brackets in brackets by the thousand.
+    return refuse('aliases (*) without anchors or by the hundred, or values nested too deep', '', cause)
+  }
+}
+
+/** Values of YAML text. @throws ConfigError */
+export const yamlValues = (text: string, where: string, lines?: LineCounter): unknown =>
+  readYaml(text, where, lines).tree
+
 /** Whether a file is a whole configuration, as runs keep theirs: nothing of it is filled in, or a preset that changes would change it. */
 const isWhole = (tree: Tree): boolean => Object.hasOwn(tree, 'version') && !Object.hasOwn(tree, 'preset')
 
@@ -111,12 +176,7 @@ const isWhole = (tree: Tree): boolean => Object.hasOwn(tree, 'version') && !Obje
  */
 export const parseConfig = (text: string, name: string): Config => {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines })
-  const syntax = document.errors[0]
-  if (syntax !== undefined) {
-    const { line, col } = lines.linePos(syntax.pos[0])
-    throw new ConfigError(`${name}:${line}:${col}: this is not YAML: ${firstLine(syntax.message)}`)
-  }
+  const { document, tree } = readYaml(text, name, lines)
   const place = (path: readonly PropertyKey[]): string => {
     for (let depth = path.length; depth > 0; depth--) {
       const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
@@ -133,7 +193,6 @@ export const parseConfig = (text: string, name: string): Config => {
     }
     return `${name}: `
   }
-  const tree: unknown = document.toJS()
   if (!isTree(tree)) {
     const found =
       tree === null
@@ -167,7 +226,7 @@ export const presetByName = (name: string): Config => {
 const readTextValue = (text: string): string | null => {
   if (text === 'null' || text === '') return null
   try {
-    return /^(".*"|'.*')$/s.test(text) ? String(parse(text)) : text
+    return /^(".*"|'.*')$/s.test(text) ? String(yamlValues(text, '')) : text
   } catch {
     return text
   }
@@ -175,12 +234,7 @@ const readTextValue = (text: string): string | null => {
 
 const readValue = (setting: string, key: string, text: string): unknown => {
   if (textKeys.has(key)) return readTextValue(text)
-  try {
-    return parse(text)
-  } catch (cause) {
-    const reason = firstLine((cause as Error).message)
-    throw new ConfigError(`--set ${setting}: the value is not YAML: ${reason}`, { cause })
-  }
+  return yamlValues(text, `--set ${setting}`)
 }
 
 /**

@@ -29,6 +29,13 @@ const steering =
 export const visible = (text: string): string =>
   text.replace(steering, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
-/** The same in one line. */
+/** The text, cut where it is longer than so many characters. */
+export const shortened = (text: string, most: number): string =>
+  text.length > most ? `${[...text.slice(0, most)].slice(0, -1).join('')}…` : text
+
+/** Characters of a sentence at most: names of any length may be in it. */
+const longestSentence = 2000
+
+/** The same in one line, and no longer than anybody reads. */
 export const inOneLine = (text: string): string =>
-  visible(text).replaceAll('\n', '\\n').replaceAll('\t', '\\t')
+  visible(shortened(text, longestSentence)).replaceAll('\n', '\\n').replaceAll('\t', '\\t')

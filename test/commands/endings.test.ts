@@ -66,7 +66,10 @@ const inTraining = ({ stdout, stderr }: Texts): boolean =>
   /"step":[3-9],"steps":/.test(stdout) || / [3-9]\/20 /.test(stderr)
 
 const lostPipe = (stream: string): RegExp =>
-  new RegExp(`^ul: nobody reads its ${stream} any more \\(EPIPE\\), so it was stopped and saved$`, 'm')
+  new RegExp(
+    `^ul: nobody reads its ${stream} any more \\(EPIPE\\), so it was stopped; the same command resumes$`,
+    'm',
+  )
 const lostDisk = (stream: string): RegExp =>
   new RegExp(
     `^ul: its ${stream} cannot be written \\(ENOSPC\\); give it a place with room, so it was stopped`,

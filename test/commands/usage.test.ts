@@ -55,6 +55,18 @@ describe('the built command in a process of its own', () => {
   })
 })
 
+describe('the name of a run', () => {
+  it.each(['..', 'a/b', 'a\\b', '"a\\u001bb"', 'x'.repeat(201)])(
+    'that cannot name a folder of runs/ asks for another, or for --out: %j',
+    async (name) => {
+      const sentence = await sentenceOf(2, ['train', 'quickstart', '--set', `name=${name}`])
+      expect(sentence).toMatch(
+        /^name is ".*", which cannot name a folder of runs\/; set name to one part of a path, or give --out$/,
+      )
+    },
+  )
+})
+
 describe('ul train --dry-run', () => {
   it('prints the resolved configuration as YAML that reads back, and writes nothing', async () => {
     const settings = ['decoder.lossFactor=2', 'encoder.channels=[8, 16]']
@@ -81,7 +93,10 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['train', 'constructor', '--dry-run'], /no preset or file called 'constructor'/],
     [['train', '__proto__', '--dry-run'], /no preset or file called '__proto__'/],
     [['train', 'quickstart', '--set', 'train.bach=3'], /the nearest valid key is 'train\.batch'/],
-    [['train', 'quickstart', '--set', 'train.lr=[1'], /--set train\.lr=\[1: the value is not YAML/],
+    [
+      ['train', 'quickstart', '--set', 'train.lr=[1'],
+      /--set train\.lr=\[1: this is not YAML: found something that lacks/,
+    ],
     [['plan', '.', '--bias', '2'], /a bias or a loss factor alone has no rate; give both/],
     [['plan', '.', '--bits-per-pixel', '1', '--budget', '1e15'], /the budget decides the rate/],
     [['evaluate', 'run', '--clip'], /--clip needs --samples N/],

@@ -73,7 +73,7 @@ describe('parseSweep', () => {
     [`${small}bases: [{ name: x }, { name: x }]`, "f.yaml: 'bases': 'x' and 'x' would share"],
     [`${small}plots: [{ x: PSNR }]`, "f.yaml: 'plots.0.y': "],
     ['- 1', 'f.yaml: '],
-    ['title: [', 'f.yaml: this is not YAML: '],
+    ['title: [', 'f.yaml:1:9: this is not YAML: '],
   ])('%j: one sentence that names the key', (text, expected) => {
     expect(() => parseSweep(text, 'f.yaml')).toThrow(ConfigError)
     try {

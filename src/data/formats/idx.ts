@@ -6,7 +6,7 @@ import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged } from './bytes.ts'
 import { listContainers, readClassNames } from './containers.ts'
 import { openMaybeGzipped } from './gzip.ts'
-import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
+import { expectFew, openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 /** Unsigned bytes, by the third byte of the magic number. */
 const UBYTE = 8
@@ -92,6 +92,7 @@ export const openIdxImages = async (options: ReaderOptions): Promise<DataSplit> 
   for (const { id, path: where, half } of containers) {
     const images = await openIdx(where, 3)
     const [count, height, width] = images.shape
+    expectFew(images.bytes, count)
     const labelsFile = await findLabels(where)
     const labels = labelsFile === null ? null : await openIdx(labelsFile, 1)
     files.push(where, ...(labelsFile === null ? [] : [labelsFile]))

@@ -7,7 +7,7 @@ import type { ImageInput } from '../images/decode.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type ContainerListing, listContainers, readClassNames, withHalves } from './containers.ts'
-import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
+import { expectFew, openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 import { openZip } from './zip.ts'
 
 /** Longest header that is read; NumPy's own are a few hundred bytes. */
@@ -77,6 +77,10 @@ const openNpy = async (bytes: Bytes): Promise<NpyArray> => {
   }
   const kind = descr[2]
   const item = Number(descr[3] || '1') * (kind === 'U' ? 4 : 1)
+  if (item === 0) {
+    const todo = 'save an array of entries that take bytes'
+    throw unsuitable(bytes, 8 + lengthBytes, `entries of no size (${kind}0)`, 'at least one byte', todo)
+  }
   const size = start + shape.reduce((a, b) => a * b, item)
   if (size !== bytes.size) {
     throw damaged(bytes, {
@@ -349,6 +353,7 @@ export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> 
     const labelsName = labelNames(key).find((candidate) => candidate !== key && arrays.has(candidate))
     const labelArray = labelsName === undefined ? null : await openNpy(await arrays.get(labelsName)!())
     const shape = layoutOf(array, labelArray?.shape[0] === array.shape[0])
+    expectFew(array.bytes, shape.count)
     const isBinary = array.kind === 'b' || (array.kind === 'u' && (await isMask(array, shape)))
     if (isBinary) masks.push(key)
     const layout: ImageLayout = { ...shape, unit: isBinary ? 255 : 1 }

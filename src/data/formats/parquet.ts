@@ -27,7 +27,7 @@ import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers } from './containers.ts'
 import { SIDE_KEYS } from './jsonFacts.ts'
 import { type ColumnChunk, checkPages } from './parquetPages.ts'
-import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
+import { expectFew, openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 /** Largest row group that is decoded at once: 1 GiB. */
 const GROUP_BYTES = 2 ** 30
@@ -86,9 +86,11 @@ const explaining = async <T>(
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
     if (reason.startsWith(bytes.name)) throw error
+    // A value that the library took for another, or a length that no array has, says nothing to anyone.
+    const isBlunder = error instanceof TypeError || error instanceof RangeError
     throw damaged(bytes, {
       offset,
-      found: `${what} that cannot be read (${reason})`,
+      found: `${what} that cannot be read${isBlunder ? '' : ` (${reason})`}`,
       expected: 'an intact one',
     })
   }
@@ -376,6 +378,7 @@ const recordsOf = async (
   const { image, label, caption, side } = columns
   const records: UnlabelledRecord[] = []
   const known = [label, caption, side].filter((column) => column !== null)
+  expectFew(file.bytes, file.starts.at(-1)!)
   for (const group of file.metadata.row_groups.keys()) {
     const size = sizeOfGroup(file, group, image)
     if (!(size <= GROUP_BYTES)) {

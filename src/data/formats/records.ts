@@ -14,7 +14,7 @@ import { packedSource } from '../images/packedSource.ts'
 import { byBytes, type OtherFile } from '../images/scan.ts'
 import type { DataSplit, DataSummary, ImageSource, SkippedFile } from '../images/source.ts'
 import { streamingSource } from '../images/streaming.ts'
-import type { Bytes } from './bytes.ts'
+import { type Bytes, damaged } from './bytes.ts'
 import { ignoredKinds } from './containers.ts'
 import { hashFraction } from './hashFraction.ts'
 import { type Half, type NamedSplit, namedSplit, someOf } from './namedSplit.ts'
@@ -33,6 +33,20 @@ export const readEncoded = async (bytes: Bytes, offset: number, size: number): P
   size > IMAGE_BYTES
     ? { reason: `has ${size} bytes, more than the ${IMAGE_BYTES} that an image may have` }
     : bytes.read(offset, size)
+
+/** Images of one file at most: each takes a few hundred bytes while the set is open. */
+const MOST_IMAGES = 2 ** 24
+
+/** @throws when a file says that it holds more images than can be numbered */
+export const expectFew = (bytes: Pick<Bytes, 'name'>, count: number): void => {
+  if (count <= MOST_IMAGES) return
+  throw damaged(bytes, {
+    offset: 0,
+    found: `${count} images`,
+    expected: `${MOST_IMAGES} at most`,
+    todo: 'check that it is a set of images, or part it into several',
+  })
+}
 
 /** One image with what is known of it; `load` may be called in any order and several times at once. */
 export interface ImageRecord extends ImageItem {
@@ -132,7 +146,12 @@ const classIndex = (
   const index = new Map<number | string, number>()
   if (names) for (const label of numbers) if (label >= 0 && label < names.length) index.set(label, label)
   if (!names) for (const [i, label] of numbers.entries()) index.set(label, i)
-  for (const word of words) if (classes.includes(word)) index.set(word, classes.indexOf(word))
+  const places = new Map<string, number>()
+  for (const [i, name] of classes.entries()) if (!places.has(name)) places.set(name, i)
+  for (const word of words) {
+    const place = places.get(word)
+    if (place !== undefined) index.set(word, place)
+  }
   return { classes, index }
 }
 
