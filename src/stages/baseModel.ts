@@ -102,7 +102,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   const { config, model, runtime, dir, source } = context
   const { flip, balance } = config.data
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
-  const run = openRun(dir, runtime)
+  const run = openRun(dir, runtime, context.warn)
   const codec = run.codec(batchFor(source.count, imageOf(model)))
   const latents = await trainingLatents(context, run, codec)
   return {

@@ -16,13 +16,14 @@ export type Feeds = Readonly<Record<string, HostTensor>>
 export interface StageContext {
   readonly config: Config
   readonly model: ModelConfig
-  readonly configHash: string
   readonly runtime: Runtime
   readonly dir: string
   /** Training images, and a few held-out ones [N, 3, H, W] to show progress by. */
   readonly source: ImageSource
   readonly shown: HostTensor
   readonly listen: Listener
+  /** Tells of damage that is passed over, of each only once. */
+  readonly warn: (text: string) => void
   readonly signal: AbortSignal
 }
 

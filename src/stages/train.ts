@@ -13,10 +13,12 @@ import type { MeasuredPart } from '../method/evaluate.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import type { Evaluation } from '../metrics/figures.ts'
 import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
-import type { Listener } from '../runs/events.ts'
+import { orWarn } from '../runs/checked.ts'
+import { type Listener, onceEach } from '../runs/events.ts'
 import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
-import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
+import { expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
+import { whileWriting } from '../runs/writer.ts'
 import { choicesOf, gridFacts } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
@@ -57,8 +59,8 @@ const measuredAtMost = 1024
 const warnedAtMost = 20
 
 /** A row for each choice that samples are asked for by. */
-const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8Array> => {
-  const run = openRun(dir, runtime)
+const sampleGrid = async ({ config, dir, runtime, warn }: StageContext): Promise<Uint8Array> => {
+  const run = openRun(dir, runtime, warn)
   const images = await sample(run, {
     facts: gridFacts(run, samplesPerRow),
     seed: config.seed,
@@ -104,17 +106,17 @@ const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
-  const { config, dir, runtime, listen } = context
-  const run = openRun(dir, runtime)
+  const { config, dir, runtime, listen, warn } = context
+  const run = openRun(dir, runtime, warn)
   listen({ event: 'note', text: 'evaluating on held-out images' })
   const count = Math.min(measuredAtMost, data.validation.count)
-  const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
+  const known = sharesFigures(run, dir) ? orWarn(() => evaluationIn(run.stage1Directory), warn) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
   const base = await baseRate(run, runtime, data.validation, { count, seed: config.seed })
   // The rate by a base model is that of the run's own.
   const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
-  writeEvaluation(dir, figures, runtime.device)
+  writeEvaluation(dir, figures, runtime.device, warn)
   return { figures, png: measured?.png ?? null }
 }
 
@@ -132,7 +134,7 @@ const finish = async (
   info: RunInfo,
   isSampled: boolean,
 ): Promise<Evaluation | null> => {
-  const { config, dir, runtime, listen } = context
+  const { config, dir, runtime, listen, warn } = context
   const { isLearned } = partsOfVariant(config.variant).space
   const evaluated = isLearned ? await evaluateRun(context, data) : null
   const path = writeReport(dir, {
@@ -142,6 +144,7 @@ const finish = async (
     reconstructionsPng: evaluated?.png ?? null,
     samplesPng: isSampled ? await sampleGrid(context) : null,
     device: runtime.device,
+    warn,
   })
   listen({ event: 'file', what: 'report', path })
   return evaluated?.figures ?? null
@@ -156,7 +159,11 @@ const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void =>
 }
 
 /** Opens the data of a run, and checks that it is what the run began with. */
-const openData = async (dir: string, config: Config, listen: Listener) => {
+const openData = async (
+  dir: string,
+  config: Config,
+  { listen, warn }: Pick<StageContext, 'listen' | 'warn'>,
+) => {
   const data = await openRunData(config, listen)
   const info: RunInfo = {
     version: 1,
@@ -166,43 +173,37 @@ const openData = async (dir: string, config: Config, listen: Listener) => {
     pictures: imagesHash(data.train),
     skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
   }
-  expectSameData(dir, info)
+  expectSameData(dir, info, warn)
   writeRunInfo(dir, info)
   warnOfSkipped(data.skipped, listen)
   return { data, info }
 }
 
-/**
- * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
- * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
- */
-export const train = async (request: TrainRequest): Promise<TrainResult> => {
-  const { config, runtime, listen, signal } = request
-  expectTrainable(config)
-  expectData(config.data)
+/** Trains, evaluates, samples and reports in a directory that no other process writes to. */
+const trainIn = async (
+  dir: string,
+  { config, stage, runtime, listen, signal }: TrainRequest,
+): Promise<TrainResult> => {
   const started = performance.now()
-  const dir = resolve(request.dir)
+  const warn = onceEach((text) => listen({ event: 'warning', text }))
   prepareRun(dir, config)
   mkdirSync(join(dir, runFolders.samples), { recursive: true })
-  const { data, info } = await openData(dir, config, listen)
-  expectFinishedStage1(openRun(dir, runtime), dir)
+  const { data, info } = await openData(dir, config, { listen, warn })
+  expectFinishedStage1(openRun(dir, runtime, warn), dir)
   const context: StageContext = {
     config,
     model: modelConfig(config, info.classes.length),
-    configHash: configHash(config),
     runtime,
     dir,
     source: data.train,
     shown: await readImages(data.validation, evenly(shownWhileTraining, data.validation.count)),
     listen,
+    warn,
     signal,
   }
-  const chosen = chosenStages(request.stage)
+  const chosen = chosenStages(stage)
   if (chosen.length === 1 && !chosen[0].applies(config))
-    listen({
-      event: 'warning',
-      text: `--stage ${request.stage}: this configuration has no such stage, nothing is trained`,
-    })
+    warn(`--stage ${stage}: this configuration has no such stage, nothing is trained`)
   for (const stage of chosen) {
     if (stage.trains(config) && !(await runStage(context, stage)))
       return { finished: false, evaluation: null }
@@ -210,4 +211,16 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   const evaluation = await finish(context, data, info, generates(context, chosen))
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
   return { finished: true, evaluation }
+}
+
+/**
+ * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
+ * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges, LockedError when
+ * another process trains there.
+ */
+export const train = async (request: TrainRequest): Promise<TrainResult> => {
+  expectTrainable(request.config)
+  expectData(request.config.data)
+  const dir = resolve(request.dir)
+  return whileWriting(dir, () => trainIn(dir, request))
 }

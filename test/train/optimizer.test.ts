@@ -167,7 +167,9 @@ describe('checkpoints', () => {
       "parameters: 'ema/net.b' should be float32[1], found float32[2]",
     )
     const { 'net.a': __, ...less } = params
-    expect(() => initialState(layout, less)).toThrow("parameters: 'net.a' should be float32[2], found nothing")
+    expect(() => initialState(layout, less)).toThrow(
+      "parameters: 'net.a' should be float32[2], found nothing",
+    )
   })
 
   it('give their averages by path, and say whose an average is', () => {
