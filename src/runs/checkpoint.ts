@@ -55,6 +55,8 @@ export interface Checkpoint extends Progress {
 export interface FoundCheckpoint extends Progress {
   readonly path: string
   readonly state: CheckpointState
+  /** False of one that an older version saved. */
+  readonly hasChecksums: boolean
   /** One sentence for each newer checkpoint that was passed over. */
   readonly ignored: readonly string[]
 }
@@ -177,16 +179,16 @@ const inspected = (path: string): ReturnType<typeof readRecord> => {
 export const loadCheckpoint = (
   path: string,
   wanted?: (name: string) => boolean,
-): { readonly state: CheckpointState; readonly tensors: Record<string, HostTensor> } => {
+): Pick<FoundCheckpoint, 'state' | 'hasChecksums'> & { readonly tensors: Record<string, HostTensor> } => {
   const { state, checksums } = inspected(path)
   const { tensors } = readSafetensors(tensorsFile(path), wanted)
   if (checksums !== null) expectUnchanged(tensorsFile(path), tensors, checksums)
   expectFinite(tensorsFile(path), tensors)
-  return { state, tensors }
+  return { state, hasChecksums: checksums !== null, tensors }
 }
 
 /** The newest checkpoint that `take` does not refuse by throwing; only of one stage where `stage` is given. */
-const newest = <T extends { readonly state: CheckpointState }>(
+const newest = <T extends Pick<FoundCheckpoint, 'state' | 'hasChecksums'>>(
   runDir: string,
   stage: string | undefined,
   take: (path: string) => T,
@@ -216,7 +218,10 @@ const newest = <T extends { readonly state: CheckpointState }>(
  * @throws when there are checkpoints but none reads, with the reason for each.
  */
 export const latestCheckpoint = (runDir: string, stage?: string): FoundCheckpoint | null =>
-  newest(runDir, stage, (path) => ({ state: inspected(path).state }))
+  newest(runDir, stage, (path) => {
+    const { state, checksums } = inspected(path)
+    return { state, hasChecksums: checksums !== null }
+  })
 
 /** A checkpoint of which every number that was asked for is as it was saved. */
 export interface LoadedCheckpoint<T> extends FoundCheckpoint {
@@ -239,6 +244,6 @@ export const loadNewest = <T>(
   },
 ): LoadedCheckpoint<T> | null =>
   newest(runDir, stage, (path) => {
-    const { state, tensors } = loadCheckpoint(path, options.wanted)
-    return { state, value: options.take(tensors) }
+    const { tensors, ...found } = loadCheckpoint(path, options.wanted)
+    return { ...found, value: options.take(tensors) }
   })

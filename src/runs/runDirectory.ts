@@ -101,18 +101,18 @@ const asBegun = (config: Config, begun: readonly string[]): Config => {
 export const stageHash = (config: Config, stage: string): string => configHash(asBegun(config, [stage]))
 
 /**
- * What to say of a checkpoint that another configuration trained than a run's directory now holds; null where it is the same.
+ * What to say of a checkpoint that another configuration trained than a run's directory now holds; null where it is the same,
+ * and of checkpoints without checksums, whose versions had other keys and so other hashes.
  * @param config of the run
  */
 export const otherConfiguration = (
   dir: string,
   config: Config,
-  { path, state }: FoundCheckpoint,
+  { path, state, hasChecksums }: FoundCheckpoint,
 ): string | null => {
-  // Older versions counted further stages that had not begun, too.
-  const known = [stageHash(config, state.stage), configHash(config), configHash(asBegun(config, []))]
-  if (known.includes(state.configHash)) return null
-  return `${path}: it was trained with another configuration (hash ${state.configHash}) than ${configFile(dir)} holds now (hash ${known[0]})`
+  const hash = stageHash(config, state.stage)
+  if (!hasChecksums || state.configHash === hash) return null
+  return `${path}: it was trained with another configuration (hash ${state.configHash}) than ${configFile(dir)} holds now (hash ${hash})`
 }
 
 /**
