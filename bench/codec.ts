@@ -4,7 +4,7 @@ import type { HostTensor } from '../src/engine/host/tensor.ts'
 import { autoencoderObjective } from '../src/method/autoencoder.ts'
 
 import { createCodec, tracedDecoderStep, tracedEncoder } from '../src/method/codec.ts'
-import { imageOf, latentOf } from '../src/method/config.ts'
+import { imageOf, latentOf, partConfig } from '../src/method/config.ts'
 import { numberedNoise } from '../src/method/diffusion/draws.ts'
 import { samplerSteps } from '../src/method/diffusion/sampler.ts'
 import { batchShape } from '../src/method/networks/shapes.ts'
@@ -49,7 +49,7 @@ export const codecCase = (kind: 'encode' | 'decode' | 'reconstruct', config: Con
           xTEps: numberedNoise(images, seed, 'decode', 0),
         },
         expected: { output: await output() },
-        info: { kind, config: model, steps: samplerSteps(decoderSchedule(imageOf(model)), sampler, 'clean') },
+        info: { kind, config: model, steps: samplerSteps(decoderSchedule(partConfig(model)), sampler, 'clean') },
       })
       const once = kind === 'decode' ? 0 : gflopsOf(tracedEncoder(model, params, B).program.outputs)
       const each = kind === 'encode' ? 0 : gflopsOf(tracedDecoderStep(model, params, B).program.outputs)

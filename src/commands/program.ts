@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { dataCommand } from './data.ts'
 import { decodeCommand } from './decode.ts'
+import { distillCommand } from './distill.ts'
 import { encodeCommand } from './encode.ts'
 import { evaluateCommand } from './evaluate.ts'
 import { exitCodeOf } from './exit.ts'
@@ -22,6 +23,7 @@ import { trainCommand } from './train.ts'
 /** Every command, in the order in which help names them. */
 const commands: readonly AddCommand[] = [
   trainCommand,
+  distillCommand,
   sweepCommand,
   runsCommand,
   reportCommand,

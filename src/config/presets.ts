@@ -182,6 +182,8 @@ const imagenet512: Config = {
     dropout: 0.1,
     lossFactor: 1.5,
     bias: -3,
+    // As much noise on the mean colour as 32×32 images have at −10: −10 − 2 ln(512/32).
+    logSnr1: -15.5,
   },
   base: { widths: [512, 1024], blocks: [6, 16], headWidth: 64, dropout: 0.1, bias: -3, labelDropout: 0.1 },
   variant: noVariant,
@@ -207,7 +209,7 @@ const kinetics600: Config = {
   data: { ...imagenet512.data, size: 128, frames: 16 },
   latent: { ...imagenet512.latent, downsample: 8 },
   encoder: { ...imagenet512.encoder, channels: [128, 256, 512] },
-  decoder: { ...imagenet512.decoder, channels: [128, 256], bias: 0 },
+  decoder: { ...imagenet512.decoder, channels: [128, 256], bias: 0, logSnr1: -12.8 },
   base: { ...imagenet512.base, bias: 0 },
 }
 

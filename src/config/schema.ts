@@ -61,6 +61,16 @@ export interface FurtherStageConfig extends StageConfig {
   readonly lr: number
 }
 
+/** A decoder of few steps, taught by that of another run (stages/student.ts). */
+export interface StudentConfig {
+  /** N, the steps that it is for. */
+  readonly steps: number
+  /** K, those of the teacher, a multiple of N. */
+  readonly teacherSteps: number
+  /** Share of the latents that come from the base model instead of the encoder. */
+  readonly generated: number
+}
+
 /** Samplers of the latent chain and of the decoder. */
 export interface SamplingConfig {
   readonly generator: 'base' | 'prior'
@@ -81,6 +91,7 @@ export interface Config
   readonly seed: number
   readonly data: DataConfig
   readonly train: TrainConfig
+  readonly student?: StudentConfig | undefined
   readonly sampler: SamplingConfig
 }
 
@@ -140,6 +151,17 @@ const decoder = z.strictObject({
     .positive()
     .optional()
     .describe('deviation of images given the latent that it is preconditioned for; plain v where left out'),
+  logSnr1: z
+    .number()
+    .negative()
+    .optional()
+    .describe('λ_x(1), most noise of images; −10 where left out, too little for large images'),
+  draws: z
+    .enum(['grid', 'weight'])
+    .optional()
+    .describe(
+      'where training draws log-SNR: on the grid of the sampler, or where the loss lies; grid where left out',
+    ),
   lossFactor: z.number().positive().describe('c_lf: higher puts more bits into the latent'),
   bias: z.number().describe('b of the sigmoid weight'),
 })
@@ -152,9 +174,11 @@ const base = z.strictObject({
   bias: z.number().describe('b of its own sigmoid weight'),
   labelDropout: share.describe('share of labels hidden in training, for guidance'),
   schedule: z
-    .enum(['linear', 'cosine'])
+    .enum(['linear', 'cosine', 'weight'])
     .optional()
-    .describe('how log-SNR runs over time in training and sampling; linear where left out'),
+    .describe(
+      'how log-SNR runs over time; weight: drawn where the loss lies, sampled as by cosine; linear where left out',
+    ),
   conditions: z
     .array(z.enum(conditionNames))
     .min(1)
@@ -229,6 +253,16 @@ const train = z.strictObject({
     .describe('further stages by name, each with steps, emaDecay, batch and lr; none where this is left out'),
 })
 
+const student = z
+  .strictObject({
+    steps: count.describe('steps of the decoder that is taught'),
+    teacherSteps: count.describe(
+      'steps of its teacher, the decoder of train.stage1.from; a multiple of steps',
+    ),
+    generated: share.describe('share of its latents that the base model generates'),
+  })
+  .optional()
+
 const sampler = z.strictObject({
   generator: z
     .enum(['base', 'prior'])
@@ -258,6 +292,7 @@ const configSchema: z.ZodType<Config> = z.strictObject({
   base,
   variant,
   train,
+  student,
   sampler,
 })
 
@@ -265,7 +300,8 @@ const configSchema: z.ZodType<Config> = z.strictObject({
 export const checkConfig = (tree: unknown): z.ZodSafeParseResult<Config> => configSchema.safeParse(tree)
 
 const leaves = (schema: z.ZodType, path: string): [string, z.ZodType][] =>
-  schema instanceof z.ZodDefault && schema.unwrap() instanceof z.ZodObject
+  (schema instanceof z.ZodDefault || schema instanceof z.ZodOptional) &&
+  schema.unwrap() instanceof z.ZodObject
     ? leaves(schema.unwrap() as z.ZodType, path)
     : schema instanceof z.ZodObject
       ? Object.entries(schema.shape).flatMap(([key, child]) =>

@@ -34,7 +34,7 @@ export const measureRun = async (
     ...rest,
     guidance: { ...guidance, scale: scale ?? guidance.scale },
     reconstructs: known === null,
-    generates: run.config.sampler.generator === 'prior' || run.hasBase,
+    generates: run.generates,
   })
   if (known === null) return measured
   if (known.protocol.network !== measured.protocol.network)

@@ -18,7 +18,7 @@ import { elboWeight, sigmoidWeight, type Weighting } from './diffusion/weighting
 import { dropoutFeeds, dropoutInputs } from './dropout.ts'
 import { type Base, type BaseReads, baseNetwork, embeddingWidth } from './networks/base.ts'
 import { batchShape, elementsOf } from './networks/shapes.ts'
-import { baseSchedule, drawnLevels, latentSchedule } from './objective/schedules.ts'
+import { baseDraws, drawnLevels, latentSchedule } from './objective/schedules.ts'
 
 /** The base model with its conditions. */
 export const conditionedBase = (model: ModelConfig): Network<Base> => {
@@ -120,7 +120,7 @@ const withheld = (facts: readonly Facts[], share: number, draw: Draw): (Facts | 
  * @param facts what is known of each
  */
 export const baseFeeds = (model: ModelConfig, z: HostTensor, facts: readonly Facts[], draw: Draw): Feeds => ({
-  ...drawnInputs(z, draw, baseSchedule(model.latent, model.base.schedule), sigmoidWeight(model.base.bias)),
+  ...drawnInputs(z, draw, baseDraws(model), sigmoidWeight(model.base.bias)),
   ...conditionFeeds(model, withheld(facts, model.base.labelDropout, draw)),
   ...dropoutFeeds(draw),
 })

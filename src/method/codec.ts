@@ -66,7 +66,7 @@ const pixelCodec = (runtime: Runtime, model: ModelConfig, B: number): Codec => {
 export const encodingStream = 'encode'
 
 /** z_0 = α_0·z + σ_0·ε (section 3.1). @param eps as many numbers as z */
-const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTensor => {
+export const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTensor => {
   const [alpha, sigma, noise] = [alphaOf(logSnr0), sigmaOf(logSnr0), floats(eps)]
   return float32(
     z.shape,
@@ -140,7 +140,7 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
           runtime,
           {
             steps: samplerSteps(
-              decoderSchedule(imageOf(model)),
+              decoderSchedule(partConfig(model)),
               isOneStep ? { ...sampler, steps: 1 } : sampler,
               'clean',
             ),

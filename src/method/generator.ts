@@ -13,7 +13,7 @@ import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './d
 import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
 import { batchShape } from './networks/shapes.ts'
-import { baseSchedule, latentSchedule } from './objective/schedules.ts'
+import { baseGrid, latentSchedule } from './objective/schedules.ts'
 import { compiledOnUse, inBatches } from './programs.ts'
 import { partsOfVariant } from './variants.ts'
 
@@ -141,7 +141,7 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
             ),
           ),
         }
-        const steps = samplerSteps(baseSchedule(model.latent, model.base.schedule), sampler, chainEnd)
+        const steps = samplerSteps(baseGrid(model), sampler, chainEnd)
         const chain = { steps, shape, seed, name: 'generate', first: first + from }
         return runChain(runtime, chain, held, ({ logSnr }) => {
           // Guidance is by class: without classes there is nothing to guide to.

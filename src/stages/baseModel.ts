@@ -1,10 +1,8 @@
 /** @file Stage 2: the base model trained on the frozen encoder's latents, which are kept on disk. */
 
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { batchPlan, plannedExamples, toNchw } from '../data/batches.ts'
-import type { ImageSource } from '../data/images/source.ts'
-import { examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
+import { batchPlan, plannedExamples } from '../data/batches.ts'
+import { examplesOf } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseFeeds, baseObjective } from '../method/baseModel.ts'
 import type { Codec } from '../method/codec.ts'
@@ -14,68 +12,17 @@ import { createGenerator } from '../method/generator.ts'
 import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor } from '../method/programs.ts'
 import { gridPng } from '../report/grid.ts'
-import { atTenths } from '../runs/events.ts'
 import { runFolders } from '../runs/files.ts'
-import { type Latents, openLatents } from '../runs/latents.ts'
-import { weightsFile } from '../runs/runDirectory.ts'
 import type { Weights } from '../train/frozen.ts'
 import { gridFacts } from '../use/facts.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { encoderKey } from './encoderKey.ts'
+import { trainingLatents } from './latents.ts'
 import { meanOf, type OpenStage, type Stage, type StageContext } from './stage.ts'
 
 /** Samples of each row in the grids made while training. */
 const shownPerRow = 8
-
-/** Images read and encoded at a time. */
-const readAtOnce = 64
-
-/** Encodes images `first` to `first + n − 1` of a source. */
-const encodeImages = async (
-  codec: Codec,
-  source: ImageSource,
-  part: { readonly first: number; readonly n: number; readonly mirrored: boolean },
-  seed: number,
-): Promise<HostTensor> => {
-  const { first, n, mirrored } = part
-  const parts: HostTensor[] = []
-  for (let from = first; from < first + n; from += readAtOnce) {
-    const indices = Array.from({ length: Math.min(readAtOnce, first + n - from) }, (_, i) => from + i)
-    const flips = indices.map(() => mirrored)
-    parts.push(await codec.encode(toNchw(await source.read(indices), source.size, flips), seed, from))
-  }
-  return stacked(parts)
-}
-
-/** The latents of a run's training images, on disk beside the stage 1 that made them; an exported one stays as it is. */
-const trainingLatents = (
-  { config, dir, source, listen }: StageContext,
-  run: OpenedRun,
-  codec: Codec,
-): Promise<Latents> => {
-  const isExported = existsSync(join(run.stage1Directory, weightsFile))
-  const { count } = source
-  let encoded = false
-  // A small set is one shard: for it the note of the start is enough.
-  const tellProgress = atTenths((percent) => {
-    if (encoded && percent > 0 && percent < 100)
-      listen({ event: 'note', text: `stage2: encoding ${count} images, ${percent}%` })
-  })
-  return openLatents({
-    dir: join(isExported ? dir : run.stage1Directory, runFolders.latents),
-    key: `${encoderKey(run)} ${source.fingerprint}`,
-    count,
-    shape: batchShape(latentOf(run.model), 1).slice(1),
-    mirrored: config.data.flip,
-    encode: (first, n, mirrored) => {
-      if (!encoded) listen({ event: 'note', text: `stage2: encoding ${count} images` })
-      encoded = true
-      return encodeImages(codec, source, { first, n, mirrored }, config.seed)
-    },
-    onProgress: (done) => tellProgress(done, count),
-  })
-}
 
 /** Draws samples of every row. */
 const sampleShown = async (
@@ -104,7 +51,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
   const run = openRun(dir, runtime, context.warn)
   const codec = run.codec(batchFor(source.count, imageOf(model)))
-  const latents = await trainingLatents(context, run, codec)
+  const latents = await trainingLatents(context, 'stage2', run, codec)
   return {
     trainedOn: encoderKey(run),
     feeds: async (step, part) => {
@@ -136,7 +83,8 @@ export const baseModel: Stage = {
   flag: '2',
   networks: ['base'],
   applies: ({ sampler }) => sampler.generator === 'base',
-  trains: ({ sampler }) => sampler.generator === 'base',
+  // A student's run takes its base model from its teacher's.
+  trains: ({ sampler, student }) => sampler.generator === 'base' && student === undefined,
   settings: ({ train: { stage2 } }) => ({
     steps: stage2.steps,
     batch: stage2.batch,

@@ -16,6 +16,7 @@ import { batchFor } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import { type Objective, objectiveOf } from '../train/objective.ts'
 import { openRun } from '../use/openRun.ts'
+import { networkWeights } from '../use/weights.ts'
 import { encoderKey } from './encoderKey.ts'
 import { reconstructShown, stepImages } from './images.ts'
 import {
@@ -78,9 +79,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   const pixels = positionsOf(imageOf(model))
   return {
     trainedOn: encoderKey(run),
-    start: Object.fromEntries(
-      Object.entries(run.autoencoder()).filter(([path]) => path.startsWith('decoder.')),
-    ),
+    start: networkWeights(run.autoencoder(), 'decoder'),
     feeds: async (step, part: Part) => {
       const x = examplesOf(await images.read(step), part.first, part.count)
       const z = await codec.encode(x, config.seed, step * batch + part.first)

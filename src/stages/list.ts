@@ -5,9 +5,10 @@ import { autoencoder } from './autoencoder.ts'
 import { baseModel } from './baseModel.ts'
 import { decoderAlone } from './decoderAlone.ts'
 import type { Stage } from './stage.ts'
+import { studentDecoder } from './student.ts'
 
 /** All stages. */
-export const stages: readonly Stage[] = [autoencoder, decoderAlone, baseModel]
+export const stages: readonly Stage[] = [autoencoder, decoderAlone, studentDecoder, baseModel]
 
 /** Which stages to train: one by its flag, all, or all that come before a model of latents is trained. */
 export type StageChoice = string

@@ -77,10 +77,38 @@ const expectStages = ({ name, train }: Config): void => {
   )
 }
 
+/** @throws ConfigError when a student is asked for that nobody can teach. */
+const expectStudent = ({ student, train, variant }: Config): void => {
+  const { space, distortion } = partsOfVariant(variant)
+  const settings = train.stages?.student
+  if (student === undefined && settings === undefined) return
+  if (student === undefined || settings === undefined) {
+    const [has, lacks] =
+      student === undefined ? ['train.stages.student', 'student'] : ['student', 'train.stages.student']
+    throw new ConfigError(`${has} is set, but ${lacks} is not; set both, or none (ul distill sets them)`)
+  }
+  if (train.stage1.from === null) {
+    throw new ConfigError(
+      `student has ${student.steps} steps, but train.stage1.from names no run that teaches it; use 'ul distill RUN'`,
+    )
+  }
+  if (student.teacherSteps % student.steps !== 0) {
+    throw new ConfigError(
+      `student.teacherSteps is ${student.teacherSteps}, which is not a multiple of student.steps ${student.steps}; change one of them`,
+    )
+  }
+  if (!space.isLearned || distortion.isOneStep) {
+    throw new ConfigError(
+      `student: ${space.isLearned ? `a decoder with variant.decoder=${variant.decoder} takes one step already` : 'pixels (variant.encoder) have no decoder'}, so there is nothing to teach; distil a run with a diffusion decoder`,
+    )
+  }
+}
+
 /** @throws ConfigError for what cannot train, whatever the data. */
 export const expectTrainable = (config: Config): void => {
   const { name, data, latent, variant, sampler } = config
   expectStages(config)
+  expectStudent(config)
   for (const stage of stagesOf(config)) partsPerBatch(config, stage)
   if (data.frames > 1) {
     throw new ConfigError(

@@ -22,11 +22,15 @@ export interface OpenedRun {
   readonly info: RunInfo
   /** Where the stage 1 that it uses was trained: here, or in the run that it takes it from. */
   readonly stage1Directory: string
+  /** Where the decoder that it uses was trained: a student's run has one of its own. */
+  readonly decoderDirectory: string
   /** Whether its base model was trained. */
   readonly hasBase: boolean
+  /** Whether it has the network that generates. */
+  readonly generates: boolean
   /** Averaged weights of the base model. */
   base(): Weights
-  /** Averaged weights of encoder, prior and decoder: of this run, or of the one that it takes its stage 1 from. */
+  /** Averaged weights of encoder, prior and decoder, each of the nearest run along train.stage1.from that trained it. */
   autoencoder(): Weights
   /** Encoder and decoder for batches of B. */
   codec(B: number): Codec
@@ -39,8 +43,13 @@ const measuredWith = ({ data, sampler }: Config): string =>
   JSON.stringify([data, sampler.decoderKind, sampler.decoderSteps, sampler.variance])
 
 /** Whether a run takes its stage 1, and what would be measured of it again, from another run. */
-export const sharesFigures = ({ stage1Directory: from, config }: OpenedRun, dir: string): boolean =>
-  from !== resolve(dir) && measuredWith(readRunConfig(from)) === measuredWith(config)
+export const sharesFigures = (
+  { stage1Directory: from, decoderDirectory, config }: OpenedRun,
+  dir: string,
+): boolean =>
+  from !== resolve(dir) &&
+  from === decoderDirectory &&
+  measuredWith(readRunConfig(from)) === measuredWith(config)
 
 /** @throws ConfigError when a run takes a stage 1 that is still being trained: its latents would change later. */
 export const expectFinishedStage1 = ({ stage1Directory: from, config }: OpenedRun, dir: string): void => {
@@ -67,10 +76,10 @@ const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant }:
 })
 
 /**
- * The absolute directory whose stage 1 a run uses; that run may itself have taken it from another.
+ * The absolute directories from a run to the one whose stage 1 it uses.
  * @throws ConfigError when a run on the way has other networks, or when runs name each other.
  */
-const stage1Directory = (dir: string, config: Config, model: ModelConfig): string => {
+const checkedChain = (dir: string, config: Config, model: ModelConfig): readonly string[] => {
   const chain = stage1Chain(dir, config)
   const own = new Map<string, unknown>(Object.entries(stage1Parts(model)))
   for (const from of chain.slice(1)) {
@@ -88,7 +97,23 @@ const stage1Directory = (dir: string, config: Config, model: ModelConfig): strin
       )
     }
   }
-  return chain.at(-1)!
+  return chain
+}
+
+/** The first of directories that has weights of a network; the last where none has. */
+const nearestWith = (chain: readonly string[], network: string): string =>
+  chain.find((dir) => hasNetwork(dir, network)) ?? chain.at(-1)!
+
+/** Weights of networks, each of its own directory. */
+const loadedFrom = (places: ReadonlyMap<string, string>, warn: (text: string) => void): Weights => {
+  const directories = [...new Set(places.values())]
+  return Object.assign(
+    {},
+    ...directories.map((dir) => {
+      const own = [...places].filter(([, place]) => place === dir).map(([network]) => network)
+      return loadNetworks(dir, own, warn)
+    }),
+  )
 }
 
 /** A value that is made when it is first asked for. */
@@ -113,17 +138,24 @@ export const openRun = (
   const config = readRunConfig(dir)
   const info = readRunInfo(dir)
   const model = modelConfig(config, info.classes.length)
-  const from = stage1Directory(dir, config, model)
+  const chain = checkedChain(dir, config, model)
   const { isLearned } = partsOfVariant(config.variant).space
-  const autoencoder = once(() => (isLearned ? loadNetworks(from, trainedNetworks(model), warn) : {}))
-  const base = once(() => loadNetworks(dir, ['base'], warn))
+  const places = (): Map<string, string> =>
+    new Map(trainedNetworks(model).map((network) => [network, nearestWith(chain, network)]))
+  const autoencoder = once(() => (isLearned ? loadedFrom(places(), warn) : {}))
+  // A student's run has its base model from its teacher's; any other trains its own.
+  const baseDirectory = config.student === undefined ? dir : nearestWith(chain, 'base')
+  const base = once(() => loadNetworks(baseDirectory, ['base'], warn))
   const { generator: kind } = config.sampler
+  const hasBase = hasNetwork(baseDirectory, 'base')
   return {
     config,
     model,
     info,
-    stage1Directory: from,
-    hasBase: hasNetwork(dir, 'base'),
+    stage1Directory: chain.at(-1)!,
+    decoderDirectory: nearestWith(chain, 'decoder'),
+    hasBase,
+    generates: kind === 'prior' || hasBase,
     autoencoder,
     base,
     codec: (B) => createCodec(runtime, model, autoencoder(), B),

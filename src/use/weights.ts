@@ -11,6 +11,10 @@ import { readExportedWeights } from './exportedWeights.ts'
 /** The network of a parameter: the first part of its path. */
 const networkOf = (path: string): string => path.split('.')[0]
 
+/** The weights of one network among those of several. */
+export const networkWeights = (weights: Weights, network: string): Weights =>
+  Object.fromEntries(Object.entries(weights).filter(([path]) => networkOf(path) === network))
+
 /** Where a network's weights are: the newest checkpoint of the last stage that trained it. */
 const checkpointOf = (dir: string, network: string): ReturnType<typeof latestCheckpoint> => {
   for (const stage of checkpointStages(dir).reverse()) {

@@ -7,6 +7,7 @@ import { inWork, sentenceOf, startUl, ul } from './ul.ts'
 
 const commands = [
   'train',
+  'distill',
   'sample',
   'reconstruct',
   'encode',
@@ -84,6 +85,10 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['plan', '.', '--bias', '2'], /a bias or a loss factor alone has no rate; give both/],
     [['plan', '.', '--bits-per-pixel', '1', '--budget', '1e15'], /the budget decides the rate/],
     [['evaluate', 'run', '--clip'], /--clip needs --samples N/],
+    [
+      ['distill', 'emoji64', '--dry-run', '--steps', '3', '--teacher-steps', '4'],
+      /not a multiple of student\.steps 3/,
+    ],
     [['train', 'wrong.yaml'], /^wrong\.yaml:2:3: 'train\.lr': /],
     [
       ['train', 'quickstart', '--set', 'zzzzz=1'],
@@ -163,7 +168,7 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['tain'], "unknown command 'tain'"],
     [['train', 'quickstart', '--stpes', '3'], "unknown option '--stpes'"],
     [['train'], "missing required argument 'preset or file.yaml'"],
-    [['train', 'quickstart', '--stage', '3'], 'Allowed choices are 1, decoder, 2, all.'],
+    [['train', 'quickstart', '--stage', '3'], 'Allowed choices are 1, decoder, student, 2, all.'],
     [['train', 'quickstart', '--steps', '0'], 'expected a whole number from 1 on.'],
     [['plan'], "missing required argument 'dir'"],
     [['plan', 'runs', '--bits-per-pixel', 'many'], 'expected a number.'],

@@ -348,6 +348,29 @@ describe('ul profile', () => {
   })
 })
 
+describe('ul distill', () => {
+  it('makes a run that decodes in fewer steps and is used like any other', async () => {
+    const out = inWork('student')
+    const command = ['distill', run, '--out', out, '--train-steps', '3', '--batch', '4', '--json']
+    expect(jsonLines(await ul(command)).at(-1)).toMatchObject({ event: 'done', run: out })
+    const before = tensorsOf(out, 'student', 3)
+    expect((await ul(command)).code).toBe(0)
+    expect(tensorsOf(out, 'student', 3)).toEqual(before)
+    // The latents are those of its teacher, and it decodes them in another way.
+    const own = inWork('student.safetensors')
+    await jsonOf(['encode', out, discs, '--seed', '5', '--out', own])
+    expect(readSafetensors(own).tensors).toEqual(readSafetensors(latents).tensors)
+    const draw = async (from: string): Promise<Buffer> => {
+      await jsonOf(['sample', from, '-n', '1', '--out', inWork('one.png')])
+      return (await rawOf(inWork('one.png'))).pixels
+    }
+    const drawn = await draw(out)
+    expect(drawn).not.toEqual(await draw(run))
+    await jsonOf(['export', out, '--out', inWork('student-model')])
+    expect(largestDifference(await draw(inWork('student-model')), drawn)).toBeLessThan(8)
+  })
+})
+
 describe('ul export', () => {
   it('writes a model that is used like the run, and that training does not overwrite', async () => {
     const out = inWork('model')

@@ -26,7 +26,9 @@ import { expectTrainable } from '../../src/stages/possible.ts'
 const quickstart = presetByName('quickstart')
 
 const at = (config: Config, key: string): unknown =>
-  key.split('.').reduce<unknown>((tree, part) => (tree as Record<string, unknown>)[part], config)
+  key
+    .split('.')
+    .reduce<unknown>((tree, part) => (tree as Record<string, unknown> | undefined)?.[part], config)
 
 /** The message of the ConfigError that `body` throws, which must be a single line. */
 const complaint = (body: () => unknown): string => {
@@ -226,11 +228,16 @@ describe('presets', () => {
 const mayBeLeftOut: readonly string[] = [
   'latent.deviation',
   'decoder.deviation',
+  'decoder.logSnr1',
+  'decoder.draws',
   'base.schedule',
   'base.conditions',
   'train.optimizer',
   'train.accumulate',
   'train.stages',
+  'student.steps',
+  'student.teacherSteps',
+  'student.generated',
 ]
 
 describe('explainConfig', () => {

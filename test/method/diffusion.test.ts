@@ -1,6 +1,9 @@
 /** @file Schedules, weights, times, samplers, rates and slabs: identities and limits that hold whatever the network. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { presetByName } from '../../src/config/load.ts'
+import { presets } from '../../src/config/presets.ts'
+import { modelConfig } from '../../src/config/schema.ts'
 import { gradient } from '../../src/engine/autodiff/gradient.ts'
 import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
 import { float32, floats, type HostTensor, type Shape, sizeOf } from '../../src/engine/host/tensor.ts'
@@ -8,6 +11,7 @@ import type { Value } from '../../src/engine/ir/graph.ts'
 import { trace } from '../../src/engine/ir/program.ts'
 import { add, mul, reduceSum, sin, square, sub } from '../../src/engine/ops/core.ts'
 import { matmul } from '../../src/engine/ops/matmul.ts'
+import { partConfig } from '../../src/method/config.ts'
 import {
   diffuse,
   levelOf,
@@ -31,11 +35,14 @@ import {
   sigmaOf,
   sigmoid,
   stratifiedTimes,
+  weightSchedule,
 } from '../../src/method/diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight, type Weighting } from '../../src/method/diffusion/weighting.ts'
+import { decoderSchedule } from '../../src/method/objective/schedules.ts'
+import { noVariant, partsOfVariant } from '../../src/method/variants.ts'
 import { emaDecayAt, learningRate } from '../../src/train/rates.ts'
 import { packHost, packSlab, planSlabs, unpackHost, unpackSlab } from '../../src/train/slabs.ts'
-import { integrate, normal, relativeError, runOnce } from './support.ts'
+import { integrate, normal, relativeError, runOnce, tinyConfig, wholeDraw } from './support.ts'
 
 const schedules: readonly (readonly [string, Schedule])[] = [
   ['linear 5 to −10', linearSchedule(5, -10)],
@@ -43,6 +50,9 @@ const schedules: readonly (readonly [string, Schedule])[] = [
   ['cosine 10 to −10', cosineSchedule(10, -10)],
   ['cosine 10 to −10 for 64 pixels', cosineSchedule(10, -10, resolutionShift(64))],
   ['cosine 15 to −15 for 512 pixels', cosineSchedule(15, -15, resolutionShift(512))],
+  ['weight of bias 2', weightSchedule(5, -10, 2)],
+  ['weight of bias 0', weightSchedule(5, -10, 0)],
+  ['weight of bias −1', weightSchedule(4, -8, -1)],
 ]
 
 describe.each(schedules)('the schedule %s', (_, schedule) => {
@@ -107,6 +117,32 @@ describe('schedules', () => {
         if (Math.abs(logSnr) < 300) expect(2 * Math.log(alpha / sigma)).toBeCloseTo(logSnr, 9)
       }),
     )
+  })
+})
+
+describe('the noisy end of images', () => {
+  /** Of an image of one colour, deviation 1 over images: its mean over the noise of that mean, √(SNR·pixels). */
+  const meanColour = (size: number, logSnr: number): number => size * Math.exp(logSnr / 2)
+  const end = (preset: string): number => {
+    const config = presetByName(preset)
+    return decoderSchedule(partConfig(modelConfig(config, 1))).logSnr1
+  }
+
+  it('hides the mean colour at every size of the presets, where λ = −10 shows it at 512 pixels', () => {
+    expect(meanColour(512, -10)).toBeGreaterThan(3)
+    for (const name of Object.keys(presets))
+      expect(meanColour(presetByName(name).data.size, end(name)), name).toBeLessThan(0.5)
+  })
+
+  it('is −10 where nothing is set, and the same for decoders of one step', () => {
+    expect(end('study')).toBe(-10)
+    const model = { ...tinyConfig, decoder: { ...tinyConfig.decoder, logSnr1: -13 } }
+    const { xLogSnr } = partsOfVariant({ ...noVariant, decoder: 'mse' }).distortion.levels(
+      partConfig(model),
+      wholeDraw(0, 0, 2),
+    )
+    expect(floats(xLogSnr)).toEqual(Float32Array.of(-13, -13))
+    expect(decoderSchedule(partConfig(model)).logSnr(1)).toBe(-13)
   })
 })
 
@@ -195,6 +231,15 @@ describe('weights', () => {
     const crossing = (20 - (bias - Math.log(1 / (factor - 1)))) / 40
     expect(discount(crossing)).toBeCloseTo(1, 9)
     expect(discount(crossing + 0.01)).toBeGreaterThan(1)
+  })
+
+  it.each([-3, -0.5, 0, 0.8, 2])('are the same for every draw where λ is drawn by them, bias %d', (b) => {
+    const schedule = weightSchedule(10, -10, b)
+    const weights = [0, 0.01, 0.3, 0.6, 0.99, 1].map((t) => sigmoidWeight(b)(schedule, t))
+    // The integral of the weight is what any schedule has: the estimator is unbiased.
+    const other = cosineSchedule(10, -10)
+    const area = integrate((t) => sigmoidWeight(b)(other, t))
+    for (const one of weights) expect(one / area).toBeCloseTo(1, 2)
   })
 
   it('stay finite and exact at λ = ±100', () => {

@@ -64,6 +64,33 @@ export const cosineSchedule = (logSnr0: number, logSnr1: number, shift = 0): Sch
   }
 }
 
+/**
+ * λ drawn where a sigmoid-weighted loss of v lies: its density is sigmoid(b − λ)·sigmoid(λ), so that every draw has the same
+ * weight (method.md section 3). The integral of that density is ln((1 + e^λ)/(1 + e^(λ−b)))/(1 − e^−b).
+ * @throws when logSnr0 is not above logSnr1.
+ */
+export const weightSchedule = (logSnr0: number, logSnr1: number, bias: number): Schedule => {
+  checkRange(logSnr0, logSnr1)
+  // At b = 0 the two logarithms coincide; the density hardly differs from that of a bias close by.
+  const b = Math.abs(bias) < 1e-3 ? 1e-3 : bias
+  const scale = -Math.expm1(-b)
+  const integral = (logSnr: number): number =>
+    (Math.log1p(Math.exp(logSnr)) - Math.log1p(Math.exp(logSnr - b))) / scale
+  const [high, low] = [integral(logSnr0), integral(logSnr1)]
+  const inverse = (area: number): number => {
+    const ratio = Math.expm1(area * scale)
+    return Math.log(ratio / (scale - ratio * Math.exp(-b)))
+  }
+  const logSnr = (t: number): number =>
+    t === 0 ? logSnr0 : t === 1 ? logSnr1 : inverse(high + t * (low - high))
+  return {
+    logSnr0,
+    logSnr1,
+    logSnr,
+    slope: (t) => (low - high) / (sigmoid(b - logSnr(t)) * sigmoid(logSnr(t))),
+  }
+}
+
 /** The shift that keeps the noise per visible detail constant across resolutions: 2 ln(32/size) (simple diffusion, eq. 5). */
 export const resolutionShift = (size: number): number => 2 * Math.log(32 / size)
 

@@ -44,6 +44,10 @@ export interface DecoderSizes {
   readonly dropout: number
   /** Deviation of the image given the latent, which it is preconditioned for; plain v̂ when absent. */
   readonly deviation?: number | undefined
+  /** λ_x(1), the most noise of images; −10 when absent, which leaves the mean colour of large images visible. */
+  readonly logSnr1?: number | undefined
+  /** Where training draws λ: on the grid of the sampler when absent, or where the loss lies. */
+  readonly draws?: 'grid' | 'weight' | undefined
 }
 
 /** Two-level transformer: half of the first level's blocks before and half after the second level. */

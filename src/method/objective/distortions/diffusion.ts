@@ -4,7 +4,7 @@ import { diffuse, levelOf, vLoss, vTarget } from '../../diffusion/process.ts'
 import { sigmoidWeight } from '../../diffusion/weighting.ts'
 import { decoderSpec, decoderV } from '../../networks/decoder.ts'
 import type { DistortionPart } from '../parts.ts'
-import { decoderSchedule, drawnLevels } from '../schedules.ts'
+import { decoderDraws, drawnLevels } from '../schedules.ts'
 
 /** L_x = c_lf·½·(−dλ_x/dt)·e^λ·sigmoid(b − λ)·‖x − x̂(x_t, z_0)‖². */
 export const diffusion: DistortionPart = {
@@ -15,13 +15,9 @@ export const diffusion: DistortionPart = {
       const vHat = decoderV(p, decoder, { xT, z0, logSnr: xLogSnr, z0LogSnr, dropout })
       return vLoss(vTarget(x, xEps, level), vHat, xWeight)
     }),
-  levels: ({ image, bias, lossFactor }, draw) => {
-    const { logSnr, weight } = drawnLevels(
-      decoderSchedule(image),
-      sigmoidWeight(bias, lossFactor),
-      draw,
-      'xTime',
-    )
+  levels: (config, draw) => {
+    const weighting = sigmoidWeight(config.bias, config.lossFactor)
+    const { logSnr, weight } = drawnLevels(decoderDraws(config), weighting, draw, 'xTime')
     return { xLogSnr: logSnr, xWeight: weight }
   },
   isOneStep: false,

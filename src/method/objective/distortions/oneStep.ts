@@ -6,7 +6,7 @@ import { constant, mul, sub } from '../../../engine/ops/core.ts'
 import { levelOf, sumPerExample, xFromV } from '../../diffusion/process.ts'
 import { decoderSpec, decoderV } from '../../networks/decoder.ts'
 import type { DistortionPart } from '../parts.ts'
-import { filled, imageLogSnr } from '../schedules.ts'
+import { filled, noisiest } from '../schedules.ts'
 
 /** What an error costs. */
 interface Charge {
@@ -25,8 +25,8 @@ export const oneStep = (charge: Charge): DistortionPart => ({
       const vHat = decoderV(p, decoder, { xT: nothing, z0, logSnr: xLogSnr, z0LogSnr, dropout })
       return mul(xWeight, sumPerExample(charge.of(sub(x, xFromV(nothing, vHat, level)))))
     }),
-  levels: ({ bias, lossFactor }, { part: { count } }) => ({
-    xLogSnr: filled(count, -imageLogSnr),
+  levels: ({ decoder, bias, lossFactor }, { part: { count } }) => ({
+    xLogSnr: filled(count, noisiest(decoder)),
     xWeight: filled(count, lossFactor * charge.nats(bias)),
   }),
   isOneStep: true,
