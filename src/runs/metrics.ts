@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { openAppender } from '../files/append.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
+import { warnInProcess } from './checked.ts'
 import { compareProgress, type Progress } from './progress.ts'
 
 /** A logged value. Numbers that are not finite are stored, and read back, as null. */
@@ -42,7 +43,7 @@ const recordIn = (line: string): MetricRecord | null => {
  * @param warn told which lines are left out
  * @returns an empty list when there is no file.
  */
-export const readMetrics = (path: string, warn: (text: string) => void): MetricRecord[] => {
+export const readMetrics = (path: string, warn: (text: string) => void = warnInProcess): MetricRecord[] => {
   if (!existsSync(path)) return []
   const lines = readFileSync(path, 'utf8').split('\n')
   if (lines.at(-1) === '') lines.pop()

@@ -121,10 +121,10 @@ const evaluateRun = async (
 }
 
 /** Whether there is something to sample from: not only stages before that of the network that generates were asked for. */
-const generates = ({ config, dir, runtime }: StageContext, chosen: readonly Stage[]): boolean => {
+const generates = ({ config, dir, runtime, warn }: StageContext, chosen: readonly Stage[]): boolean => {
   const { generator } = config.sampler
   const makers = stages.filter((stage) => stage.networks.includes(generator) && stage.trains(config))
-  return makers.every((stage) => chosen.includes(stage)) && openRun(dir, runtime).generates
+  return makers.every((stage) => chosen.includes(stage)) && openRun(dir, runtime, warn).generates
 }
 
 /** Evaluates (where there is a stage 1 to measure), samples (where something generates) and writes the report. */
