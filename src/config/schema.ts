@@ -173,10 +173,10 @@ const decoder = z.strictObject({
 
 /** A setting is checked as it comes, so the first of them brings the others. */
 const uvit = z.strictObject({
-  channels: z.array(count).min(1).describe('channels per convolutional stage, each of which halves the grid'),
-  convBlocks: z.int().nonnegative().default(1).describe('residual blocks per stage, down and up again'),
-  width: count.default(128).describe('channels of the transformer on the smallest grid'),
-  blocks: count.default(2).describe('transformer blocks'),
+  channels: levels.describe('channels per convolutional stage, each of which halves the grid'),
+  convBlocks: layers.nonnegative().default(1).describe('residual blocks per stage, down and up again'),
+  width: width.default(128).describe('channels of the transformer on the smallest grid'),
+  blocks: layers.positive().default(2).describe('transformer blocks'),
 })
 
 const base = z.strictObject({
@@ -271,8 +271,8 @@ const train = z.strictObject({
 
 const student = z
   .strictObject({
-    steps: count.describe('steps of the decoder that is taught'),
-    teacherSteps: count.describe(
+    steps: chainSteps.describe('steps of the decoder that is taught'),
+    teacherSteps: chainSteps.describe(
       'steps of its teacher, the decoder of train.stage1.from; a multiple of steps',
     ),
     generated: share.describe('share of its latents that the base model generates'),

@@ -22,6 +22,7 @@ it.each([
   'prior.blocks=1000000',
   'base.blocks=[1, 1000000]',
   'encoder.lastBlocks=513',
+  'base.uvit.channels=[100000]',
   'decoder.convBlocks=1e6',
   'prior.width=70000',
   `encoder.channels=[${Array(17).fill(8)}]`,
