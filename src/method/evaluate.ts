@@ -138,6 +138,9 @@ export interface MeasuredPart {
   readonly reconstructions: HostTensor
   /** The latent's nats where they fall, [n, c, h, w]. */
   readonly rateElements: Float64Array
+  /** Of each image: dB, and the rate of its latent. */
+  readonly psnrs: readonly number[]
+  readonly bitsPerPixel: readonly number[]
 }
 
 /** Metrics of stage 1, and the two that are told image by image. */
@@ -192,6 +195,8 @@ export const evaluateStage1 = async (
   const { batch, seed, sampler } = options
   const image = imageOf(model)
   const estimator = createTermsEstimator(runtime, model, weights, batch)
+  const bitsOf = (nats: Readonly<Record<'priorNats' | 'terminalNats', ArrayLike<number>>>): number[] =>
+    Array.from(nats.priorNats, (own, i) => bitsPerPosition(image, own + nats.terminalNats[i]))
   const measured = collected()
   const coded = async (images: HostTensor, first: number, steps: SamplerConfig) => {
     const z = await codec.encode(images, seed, first)
@@ -209,12 +214,16 @@ export const evaluateStage1 = async (
     const { rateElements, ...terms } = await estimator.terms(images, { first, count: n, of: count }, options)
     measured.add({ ...terms, gridPsnr: psnr(images, boxDownBilinearUp(images, model.latent.downsample)) })
     for (const { key, of } of reconstructionMetrics) measured.add({ [key]: of(images, reconstructions) })
-    look({ first, images, reconstructions, rateElements })
+    look({
+      ...{ first, images, reconstructions, rateElements },
+      psnrs: psnr(images, reconstructions),
+      bitsPerPixel: bitsOf(terms),
+    })
   }
   await estimator.dispose()
-  const terminalNats = measured.of('terminalNats')
-  const latentNats = measured.of('priorNats').map((nats, i) => nats + terminalNats[i])
-  const bitsPerPixel = latentNats.map((nats) => bitsPerPosition(image, nats))
+  const [priorNats, terminalNats] = [measured.of('priorNats'), measured.of('terminalNats')]
+  const latentNats = priorNats.map((nats, i) => nats + terminalNats[i])
+  const bitsPerPixel = bitsOf({ priorNats, terminalNats })
   const elements = elementsOf(latentOf(model))
   const psnrs = measured.of('psnr')
   const figures: Evaluation = {
@@ -224,7 +233,7 @@ export const evaluateStage1 = async (
     gridPsnr: meanAndError(measured.of('gridPsnr')),
     bitsPerPixel: meanAndError(bitsPerPixel),
     bitsPerDim: meanAndError(latentNats.map((nats) => nats / (elements * Math.LN2))),
-    priorNats: meanAndError(measured.of('priorNats')),
+    priorNats: meanAndError(priorNats),
     terminalNats: meanAndError(terminalNats),
     decoderNats: meanAndError(measured.of('decoderNats')),
     latentRms: Math.sqrt(squares / (count * elements)),

@@ -26,7 +26,8 @@ export type JobEvent =
   | { readonly event: 'warning'; readonly text: string }
   | { readonly event: 'validation'; readonly stage: string; readonly step: number; readonly psnr: number }
   | { readonly event: 'file'; readonly what: string; readonly path: string }
-  | { readonly event: 'stopped'; readonly stage: string; readonly step: number }
+  /** Stage and step where one was being trained. */
+  | { readonly event: 'stopped'; readonly stage?: string; readonly step?: number }
   | {
       readonly event: 'done'
       readonly run: string
@@ -46,5 +47,15 @@ export const atTenths = (
     const percent = Math.floor((10 * done) / total) * 10
     if (percent > told) tell(percent, total)
     told = Math.max(told, percent)
+  }
+}
+
+/** Tells every text once, however often it comes. */
+export const onceEach = (tell: (text: string) => void): ((text: string) => void) => {
+  const told = new Set<string>()
+  return (text) => {
+    if (told.has(text)) return
+    told.add(text)
+    tell(text)
   }
 }

@@ -12,7 +12,7 @@ import { renderReport, type SummaryItem } from '../report/html.ts'
 import { runFiles } from '../runs/files.ts'
 import { type MetricRecord, readMetrics } from '../runs/metrics.ts'
 import type { RunInfo } from '../runs/runDirectory.ts'
-import { generatesByClass } from '../use/facts.ts'
+import { generatesByClass, mostRows } from '../use/facts.ts'
 import { stages } from './list.ts'
 
 /** What the report is made of besides the run directory's own files. */
@@ -25,6 +25,8 @@ export interface ReportParts {
   /** Absent when stage 2 was not trained. */
   readonly samplesPng: Uint8Array | null
   readonly device: string
+  /** Told of lines of the log that do not read. */
+  readonly warn: (text: string) => void
 }
 
 /** The curves that stages show, where there is something to draw. */
@@ -81,10 +83,13 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
 /** Writes report.html and returns its path. */
 export const writeReport = (dir: string, parts: ReportParts): string => {
   const { config, info, evaluation, reconstructionsPng, samplesPng } = parts
-  const records = readMetrics(join(dir, runFiles.metrics))
+  const records = readMetrics(join(dir, runFiles.metrics), parts.warn)
   const { generator, kind, steps, guidance } = config.sampler
   const byClass = generatesByClass(config, info.classes.length)
-  const rows = byClass ? `One row per class, guidance ${guidance}.` : 'Drawn without classes.'
+  const { length } = info.classes
+  const shown =
+    length > mostRows ? `One row for each of ${mostRows} of ${length} classes` : 'One row per class'
+  const rows = byClass ? `${shown}, guidance ${guidance}.` : 'Drawn without classes.'
   const samples = `${rows} ${kind}, ${steps} steps; decoder ${config.sampler.decoderKind}, ${config.sampler.decoderSteps} steps; averaged weights.`
   const table = {
     head: ['validation figure', 'mean', 'standard error'],

@@ -16,13 +16,17 @@ export type Feeds = Readonly<Record<string, HostTensor>>
 export interface StageContext {
   readonly config: Config
   readonly model: ModelConfig
-  readonly configHash: string
+  /** Of training steps, which are taken to their end. */
   readonly runtime: Runtime
+  /** Of all else: what runs there is left once `signal` is aborted, by throwing its reason. */
+  readonly leaving: Runtime
   readonly dir: string
   /** Training images, and a few held-out ones [N, 3, H, W] to show progress by. */
   readonly source: ImageSource
   readonly shown: HostTensor
   readonly listen: Listener
+  /** Tells of damage that is passed over, of each only once. */
+  readonly warn: (text: string) => void
   readonly signal: AbortSignal
 }
 

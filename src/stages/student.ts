@@ -143,11 +143,11 @@ const openLatents = async (context: StageContext, teacher: OpenedRun, share: num
 }
 
 const open = async (context: StageContext): Promise<OpenStage> => {
-  const { config, model, runtime, dir } = context
+  const { config, model, leaving, dir } = context
   const { student, train, seed } = config
   const { batch } = settingsOf(config)!
   const { steps, teacherSteps, generated: share } = student!
-  const teacher = openRun(resolve(dir, train.stage1.from!), runtime)
+  const teacher = openRun(resolve(dir, train.stage1.from!), leaving, context.warn)
   if (share > 0 && !teacher.generates) {
     throw new ConfigError(
       `student.generated is ${share}, but ${train.stage1.from} generates no latents: its base model is not trained; train that, or set student.generated=0`,

@@ -4,26 +4,30 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readImages } from '../data/batches.ts'
-import { type DataSplit, type ImageSource, imagesHash } from '../data/images/source.ts'
+import type { DataSplit, ImageSource } from '../data/images/source.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
+import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseRate, measureStage1 } from '../measure/reconstruct.ts'
 import type { MeasuredPart } from '../method/evaluate.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import type { Evaluation } from '../metrics/figures.ts'
 import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
-import type { Listener } from '../runs/events.ts'
+import { orWarn } from '../runs/checked.ts'
+import { type Listener, onceEach } from '../runs/events.ts'
 import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
-import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
-import { choicesOf, gridFacts } from '../use/facts.ts'
+import { expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
+import { whileWriting } from '../runs/writer.ts'
+import { gridFacts, gridRows } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
-import { openRunData } from '../use/runData.ts'
+import { infoOf, openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
+import { memoryWarnings } from './memory.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import { runStage } from './runStage.ts'
@@ -56,9 +60,9 @@ const measuredAtMost = 1024
 /** Skipped images that are warned of one by one. */
 const warnedAtMost = 20
 
-/** A row for each choice that samples are asked for by. */
-const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8Array> => {
-  const run = openRun(dir, runtime)
+/** A row for each choice that samples are asked for by, up to twenty. */
+const sampleGrid = async ({ config, dir, leaving, warn }: StageContext): Promise<Uint8Array> => {
+  const run = openRun(dir, leaving, warn)
   const images = await sample(run, {
     facts: gridFacts(run, samplesPerRow),
     seed: config.seed,
@@ -66,7 +70,7 @@ const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8
     guidance: configGuidance(config),
     decoder: decoderSampler(config),
   })
-  const labels = choicesOf(run).map(({ name }) => name)
+  const labels = gridRows(run).map(({ name }) => name)
   const png = await gridPng(images, samplesPerRow, { scale: visibleScale(images), labels })
   writeFileAtomic(join(dir, runFolders.samples, 'samples.png'), png)
   return png
@@ -74,7 +78,7 @@ const sampleGrid = async ({ config, dir, runtime }: StageContext): Promise<Uint8
 
 /** Measures held-out images and draws them above their reconstructions. */
 const reconstructHeldOut = async (
-  { config, dir, runtime }: StageContext,
+  { config, dir, leaving }: StageContext,
   run: OpenedRun,
   source: ImageSource,
   count: number,
@@ -91,7 +95,7 @@ const reconstructHeldOut = async (
     }
   }
   const options = { seed: config.seed, sampler: decoderSampler(config) }
-  const { figures } = await measureStage1(run, runtime, evenImages(source, count), options, keepShown)
+  const { figures } = await measureStage1(run, leaving, evenImages(source, count), options, keepShown)
   const originals = stacked(kept.map(({ original }) => original))
   const reconstructions = stacked(kept.map(({ reconstruction }) => reconstruction))
   const png = await pairGrid(originals, reconstructions, 10, { scale: visibleScale(originals) })
@@ -104,25 +108,25 @@ const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
-  const { config, dir, runtime, listen } = context
-  const run = openRun(dir, runtime)
+  const { config, dir, leaving, listen, warn } = context
+  const run = openRun(dir, leaving, warn)
   listen({ event: 'note', text: 'evaluating on held-out images' })
   const count = Math.min(measuredAtMost, data.validation.count)
-  const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
+  const known = sharesFigures(run, dir) ? orWarn(() => evaluationIn(run.stage1Directory), warn) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
-  const base = await baseRate(run, runtime, data.validation, { count, seed: config.seed })
+  const base = await baseRate(run, leaving, data.validation, { count, seed: config.seed })
   // The rate by a base model is that of the run's own.
   const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
-  writeEvaluation(dir, figures, runtime.device)
+  writeEvaluation(dir, figures, leaving.device, warn)
   return { figures, png: measured?.png ?? null }
 }
 
 /** Whether there is something to sample from: not only stages before that of the network that generates were asked for. */
-const generates = ({ config, dir, runtime }: StageContext, chosen: readonly Stage[]): boolean => {
+const generates = ({ config, dir, runtime, warn }: StageContext, chosen: readonly Stage[]): boolean => {
   const { generator } = config.sampler
   const makers = stages.filter((stage) => stage.networks.includes(generator) && stage.trains(config))
-  return makers.every((stage) => chosen.includes(stage)) && openRun(dir, runtime).generates
+  return makers.every((stage) => chosen.includes(stage)) && openRun(dir, runtime, warn).generates
 }
 
 /** Evaluates (where there is a stage 1 to measure), samples (where something generates) and writes the report. */
@@ -132,7 +136,7 @@ const finish = async (
   info: RunInfo,
   isSampled: boolean,
 ): Promise<Evaluation | null> => {
-  const { config, dir, runtime, listen } = context
+  const { config, dir, runtime, listen, warn } = context
   const { isLearned } = partsOfVariant(config.variant).space
   const evaluated = isLearned ? await evaluateRun(context, data) : null
   const path = writeReport(dir, {
@@ -142,6 +146,7 @@ const finish = async (
     reconstructionsPng: evaluated?.png ?? null,
     samplesPng: isSampled ? await sampleGrid(context) : null,
     device: runtime.device,
+    warn,
   })
   listen({ event: 'file', what: 'report', path })
   return evaluated?.figures ?? null
@@ -156,58 +161,70 @@ const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void =>
 }
 
 /** Opens the data of a run, and checks that it is what the run began with. */
-const openData = async (dir: string, config: Config, listen: Listener) => {
-  const data = await openRunData(config, listen)
-  const info: RunInfo = {
-    version: 1,
-    classes: data.train.classes,
-    trainCount: data.train.count,
-    validationCount: data.validation.count,
-    pictures: imagesHash(data.train),
-    skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
-  }
-  expectSameData(dir, info)
+const openData = async (
+  { config, listen, signal }: TrainRequest,
+  dir: string,
+  warn: (text: string) => void,
+) => {
+  const data = await openRunData(config, { listen, signal })
+  const info = infoOf(data)
+  expectSameData(dir, info, warn)
   writeRunInfo(dir, info)
   warnOfSkipped(data.skipped, listen)
   return { data, info }
 }
 
-/**
- * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
- * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
- */
-export const train = async (request: TrainRequest): Promise<TrainResult> => {
-  const { config, runtime, listen, signal } = request
-  expectTrainable(config)
-  expectData(config.data)
+/** Trains, evaluates, samples and reports in a directory that no other process writes to. */
+const trainIn = async (dir: string, request: TrainRequest): Promise<TrainResult> => {
+  const { config, stage, runtime, listen, signal } = request
   const started = performance.now()
-  const dir = resolve(request.dir)
+  const warn = onceEach((text) => listen({ event: 'warning', text }))
   prepareRun(dir, config)
   mkdirSync(join(dir, runFolders.samples), { recursive: true })
-  const { data, info } = await openData(dir, config, listen)
-  expectFinishedStage1(openRun(dir, runtime), dir)
+  const { data, info } = await openData(request, dir, warn)
+  expectFinishedStage1(openRun(dir, runtime, warn), dir)
   const context: StageContext = {
     config,
     model: modelConfig(config, info.classes.length),
-    configHash: configHash(config),
     runtime,
+    leaving: stoppable(runtime, signal),
     dir,
     source: data.train,
     shown: await readImages(data.validation, evenly(shownWhileTraining, data.validation.count)),
     listen,
+    warn,
     signal,
   }
-  const chosen = chosenStages(request.stage)
+  const chosen = chosenStages(stage)
   if (chosen.length === 1 && !chosen[0].applies(config))
-    listen({
-      event: 'warning',
-      text: `--stage ${request.stage}: this configuration has no such stage, nothing is trained`,
-    })
-  for (const stage of chosen) {
-    if (stage.trains(config) && !(await runStage(context, stage)))
-      return { finished: false, evaluation: null }
+    warn(`--stage ${stage}: this configuration has no such stage, nothing is trained`)
+  const trained = chosen.filter((one) => one.trains(config))
+  const { device } = runtime
+  for (const text of memoryWarnings(config, trained, { classes: info.classes.length, device })) warn(text)
+  for (const one of trained) {
+    if (!(await runStage(context, one))) return { finished: false, evaluation: null }
   }
   const evaluation = await finish(context, data, info, generates(context, chosen))
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
   return { finished: true, evaluation }
+}
+
+/**
+ * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
+ * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges, LockedError when
+ * another process trains there.
+ */
+export const train = async (request: TrainRequest): Promise<TrainResult> => {
+  const { config, signal, listen } = request
+  expectTrainable(config)
+  expectData(config.data)
+  const dir = resolve(request.dir)
+  try {
+    return await whileWriting(dir, () => trainIn(dir, request))
+  } catch (error) {
+    if (!wasStopped(error, signal)) throw error
+    // Not within a stage, which saves and says where it was: data was being read, latents encoded, or the run measured.
+    listen({ event: 'stopped' })
+    return { finished: false, evaluation: null }
+  }
 }

@@ -7,6 +7,7 @@ import {
   explainConfig,
   nearest,
   parseConfig,
+  parseRunConfig,
   presetByName,
   showConfig,
 } from '../../src/config/load.ts'
@@ -70,6 +71,30 @@ describe('--set', () => {
     for (const other of others) expect(at(changed, other), other).toEqual(at(quickstart, other))
   })
 
+  it.each([
+    ['photos #1', 'photos #1'],
+    ['2024', '2024'],
+    ['true', 'true'],
+    ['[a] b: c', '[a] b: c'],
+    ['{x}', '{x}'],
+    ['C:\\new\\table', 'C:\\new\\table'],
+    ['"a b"', 'a b'],
+    ["'2024'", '2024'],
+    ['a "b" c', 'a "b" c'],
+    ['null', null],
+  ])('data.path=%s is taken as it stands', (text, expected) => {
+    expect(set(`data.path=${text}`)().data.path).toBe(expected)
+    if (expected !== null) expect(set(`name=${text}`)().name).toBe(expected)
+    const from = expected === null ? null : expected
+    expect(set(`train.stage1.from=${text}`)().train.stage1.from).toBe(from)
+  })
+
+  it('in a file a path that reads as a number is told to be put in quotes', () => {
+    expect(complaint(() => parseConfig('data:\n  path: 2024\n', 'own.yaml'))).toMatch(
+      /^own\.yaml:2:3: 'data\.path': .*received number; put it in quotes$/,
+    )
+  })
+
   it('reads lists and booleans as YAML, and the last of two settings wins', () => {
     const changed = set('encoder.channels=[8, 16]', 'data.flip=false', 'train.batch=2', 'train.batch=3')()
     expect(changed.encoder.channels).toEqual([8, 16])
@@ -102,7 +127,7 @@ describe('--set', () => {
     ['train.beta1=1.1', "'train.beta1'"],
     ['train.lr=.nan', "'train.lr'"],
     ['train.lr=[1', 'train.lr'],
-    ['name=a: b: c', 'name'],
+    ['seed=a: b: c', 'seed'],
     ['data.size=', "'data.size'"],
   ])('--set %s is refused in one sentence that names the key', (setting, key) => {
     const message = complaint(set(setting))
@@ -132,7 +157,9 @@ describe('YAML', () => {
     expect(complaint(() => parseConfig('data:\n  size: [1, 2\n', 'my.yaml'))).toMatch(
       /^my\.yaml:3:1: this is not YAML: /,
     )
-    expect(complaint(() => parseConfig('name: a\nname: b\n', 'my.yaml'))).toMatch(/^my\.yaml:2:1: .*unique/)
+    expect(complaint(() => parseConfig('name: a\nname: b\n', 'my.yaml'))).toMatch(
+      /^my\.yaml:2:1: this is not YAML: found a key for the second time/,
+    )
   })
 
   it('with an unknown key or a wrong value is reported at that key', () => {
@@ -310,5 +337,34 @@ describe('the paper’s presets', () => {
     expect(complaint(() => expectTrainable(kinetics))).toBe(
       'kinetics600: data.frames is 16, but only images train so far; set data.frames=1',
     )
+  })
+})
+
+describe('the configuration that a run keeps', () => {
+  it.each(Object.keys(presets))('of %s reads whole, and is refused wherever it is cut', (name) => {
+    const text = showConfig(presets[name])
+    expect(parseRunConfig(text, 'config.yaml')).toEqual(presets[name])
+    for (let length = 0; length < text.length; length += text[length] === '\n' ? 1 : 3)
+      expect(
+        () => parseRunConfig(text.slice(0, length), 'config.yaml'),
+        text.slice(length - 20, length),
+      ).toThrow(ConfigError)
+    expect(complaint(() => parseRunConfig(text.slice(0, -1), 'config.yaml'))).toBe(
+      "config.yaml: it is cut short, its last line has no end; restore it, or remove it and run the same 'ul train' again, which writes it anew",
+    )
+    // Cut between two lines it has an end, and lacks a key.
+    for (let end = text.indexOf('\n'); end < text.length - 1; end = text.indexOf('\n', end + 1))
+      expect(() => parseRunConfig(text.slice(0, end + 1), 'config.yaml'), text.slice(0, end)).toThrow(
+        ConfigError,
+      )
+  })
+
+  it('fills in nothing from a preset, as files for training may have it', () => {
+    for (const text of ['preset: quickstart\n', 'train: { lr: 1 }\n', 'seed: 3\n']) {
+      expect(parseConfig(text, 'a.yaml').name).toBe('quickstart')
+      expect(complaint(() => parseRunConfig(text, 'config.yaml'))).toMatch(
+        /^config.yaml: it lacks 'version', with which a run's configuration begins; restore it/,
+      )
+    }
   })
 })

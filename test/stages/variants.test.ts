@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
-import { floats } from '../../src/engine/host/tensor.ts'
+import { floats, stacked } from '../../src/engine/host/tensor.ts'
 import { readSafetensors } from '../../src/files/safetensors.ts'
+import { imageSetOf } from '../../src/method/programs.ts'
 import { decodeFile, encodeToFile } from '../../src/use/latentFiles.ts'
 import { openRun } from '../../src/use/openRun.ts'
 import { decoderSampler } from '../../src/use/samplers.ts'
@@ -29,12 +30,20 @@ it('pixel diffusion trains stage 2 alone, and images survive encoding bit by bit
     expect(existsSync(join(runDir('pixels'), file))).toBe(true)
   }
   const run = openRun(runDir('pixels'), runtime)
-  const loaded = { files: ['a', 'b', 'c'], images: normal('images', [3, 3, 16, 16]), skipped: [] }
+  // More than are worked on at a time.
+  const images = normal('images', [70, 3, 16, 16])
+  const loaded = { files: Array.from({ length: 70 }, (_, i) => `${i}`), ...imageSetOf(images) }
   const file = join(workFolder, 'pixels.safetensors')
   await encodeToFile(run, loaded, 1, file)
-  const { images, names } = await decodeFile(run, file, { seed: 2, sampler: decoderSampler(run.config) })
-  expect(names).toEqual(loaded.files)
-  expect(images).toEqual(loaded.images)
+  const parts = []
+  for await (const part of decodeFile(run, file, { seed: 2, sampler: decoderSampler(run.config) }))
+    parts.push(part)
+  expect(parts.map(({ first, names }) => [first, names.length])).toEqual([
+    [0, 64],
+    [64, 6],
+  ])
+  expect(parts.flatMap(({ names }) => names)).toEqual(loaded.files)
+  expect(stacked(parts.map((part) => part.images))).toEqual(images)
 })
 
 it.each([
@@ -72,7 +81,7 @@ it('encoding to a file draws a learned variance by the seed', async () => {
   const codec = run.codec(3)
   const written = async (seed: number): Promise<Float32Array> => {
     const file = join(workFolder, 'drawn.safetensors')
-    await encodeToFile(run, { files: ['a', 'b', 'c'], images, skipped: [] }, seed, file)
+    await encodeToFile(run, { files: ['a', 'b', 'c'], ...imageSetOf(images) }, seed, file)
     return floats(readSafetensors(file).tensors.z)
   }
   for (const seed of [0, 1]) expect(await written(seed)).toEqual(floats(await codec.encode(images, seed)))
