@@ -14,7 +14,9 @@ import {
   type Quality,
 } from '../metrics/figures.ts'
 import { reconstructionMetrics } from '../metrics/reconstruction.ts'
+import { onceEach } from '../runs/events.ts'
 import { writeQuality } from '../runs/results.ts'
+import { whileWriting } from '../runs/writer.ts'
 import { openRun } from '../use/openRun.ts'
 import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
@@ -75,16 +77,21 @@ const run = async (dir: string, flags: EvaluateFlags, signal: AbortSignal): Prom
     throw new ConfigError('--clip needs --samples N: so many images are reconstructed and generated for it')
   const runtime = stoppable(runtimeOf(flags), signal)
   const directory = runDirectory(dir)
-  const opened = openRun(directory, runtime, warn)
+  const tell = onceEach(warn)
+  const opened = openRun(directory, runtime, tell)
   const listen = terminalListener(flags.json === true)
+  const measured = async (samples: number): Promise<Quality> => {
+    const options = { samples, seed, fitBias, features, clip, guidance, signal, listen, warn: tell }
+    // A model that comes with the package is left as it is.
+    if (directory !== dir) return measureRun(directory, runtime, options)
+    return whileWriting(dir, async () => {
+      const quality = await measureRun(directory, runtime, options)
+      writeQuality(dir, quality, runtime.device, tell)
+      return quality
+    })
+  }
   // First what may lack a network, so that this is said at once.
-  const quality =
-    samples === undefined
-      ? null
-      : await measureRun(directory, runtime, {
-          ...{ samples, seed, fitBias, features, clip, guidance, signal, listen },
-        })
-  if (quality !== null && directory === dir) writeQuality(dir, quality, runtime.device)
+  const quality = samples === undefined ? null : await measured(samples)
   // Pixel diffusion has no latent to rate and nothing to reconstruct.
   const { isLearned } = partsOfVariant(opened.config.variant).space
   const figures =

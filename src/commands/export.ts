@@ -3,7 +3,7 @@ import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
 import { exportRun } from '../use/exportRun.ts'
 import { type AddCommand, example, option } from './options.ts'
 import { expectFolder } from './output.ts'
-import { answer } from './print.ts'
+import { answer, warn } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 interface ExportFlags {
@@ -14,7 +14,7 @@ interface ExportFlags {
 
 const run = (dir: string, { out, licence, json }: ExportFlags): void => {
   expectFolder('--out', out)
-  const exported = exportRun(runDirectory(dir), out, new NodeRuntime(), licence)
+  const exported = exportRun(runDirectory(dir), out, new NodeRuntime(), licence, warn)
   const { path, parameters, bytes } = exported
   answer(
     json,

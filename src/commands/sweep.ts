@@ -5,6 +5,7 @@ import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { gridArms, type Sweep } from '../config/sweepFile.ts'
 import { describeFeatures } from '../measure/measureRun.ts'
+import { onceEach } from '../runs/events.ts'
 import { expectRunnable } from '../stages/possible.ts'
 import { isDone, runSweep, type Shard, shardOf, sweepRuns } from '../studies/sweep.ts'
 import { untilInterrupted } from './exit.ts'
@@ -18,7 +19,7 @@ import {
   wholeNumber,
 } from './options.ts'
 import { expectFolder } from './output.ts'
-import { answer } from './print.ts'
+import { answer, warn } from './print.ts'
 import { terminalListener } from './progress.ts'
 import { loadConfig, readSweep } from './sources.ts'
 
@@ -70,8 +71,9 @@ const loadSweep = (source: string, { grid, seeds, samples, set }: SweepFlags): S
 const list = async (sweep: Sweep, config: Config, dir: string, flags: SweepFlags): Promise<void> => {
   const runs = shardOf(sweepRuns(sweep, config, dir), sweep, flags.shard)
   const network = await describeFeatures(flags.features)
-  expectRunnable(runs, (run) => isDone(run, sweep, network))
-  const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, sweep, network) }))
+  const measure = { samples: sweep.samples, network, warn: onceEach(warn) }
+  expectRunnable(runs, (run) => isDone(run, measure))
+  const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, measure) }))
   const left = states.filter(({ done }) => !done).length
   const lines = states.map(({ dir, done }) => `${done ? 'done' : 'to do'}  ${dir}`)
   answer(flags.json, { event: 'done', left, runs: states }, [...lines, `${left} to do`].join('\n'))

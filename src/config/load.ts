@@ -225,6 +225,24 @@ export const parseConfig = (text: string, name: string): Config => {
   return validate(merge({ ...presetByName(String(presetName)) }, changes), place)
 }
 
+/**
+ * Reads the configuration that a run keeps. It was written whole, so that nothing is ever filled in.
+ * @throws ConfigError with file, line and column; also when the text was cut short
+ */
+export const parseRunConfig = (text: string, name: string): Config => {
+  const wrong = (what: string): ConfigError =>
+    new ConfigError(
+      `${name}: ${what}; restore it, or remove it and run the same 'ul train' again, which writes it anew`,
+    )
+  // What is cut within the last line may still be YAML: 'steps: 2300' as 'steps: 23'.
+  if (!text.endsWith('\n')) throw wrong('it is cut short, its last line has no end')
+  const config = parseConfig(text, name)
+  const tree = yamlValues(text, name)
+  if (!isTree(tree) || !isWhole(tree))
+    throw wrong("it lacks 'version', with which a run's configuration begins")
+  return config
+}
+
 /** A preset by name. @throws ConfigError naming the nearest one. */
 export const presetByName = (name: string): Config => {
   if (!Object.hasOwn(presets, name)) {

@@ -7,13 +7,10 @@ import { fromBfloat, fromHalf } from '../engine/host/float16.ts'
 import { bytesPerElement, float32, type HostTensor, showShape, sizeOf, zeros } from '../engine/host/tensor.ts'
 import { writeFileAtomic, writeFileInParts } from './atomic.ts'
 import { readPieces, writePiecesAt } from './pieces.ts'
-import { dtypeNames, parseHeader, type SafetensorsHeader, typeName } from './safetensorsHeader.ts'
+import { bytesOf, dtypeNames, parseHeader, type SafetensorsHeader, typeName } from './safetensorsHeader.ts'
 
 /** The reference implementation's limit, which keeps a broken length from filling the memory. */
 const maxHeaderBytes = 100_000_000
-
-const bytesOf = ({ data }: HostTensor): Uint8Array =>
-  new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 
 const byCodeUnits = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 

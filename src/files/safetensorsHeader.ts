@@ -1,5 +1,12 @@
 /** @file The JSON header of a safetensors file: what it says, and whether it fits the file. */
-import { bytesPerElement, type DType, type Shape, showShape, sizeOf } from '../engine/host/tensor.ts'
+import {
+  bytesPerElement,
+  type DType,
+  type HostTensor,
+  type Shape,
+  showShape,
+  sizeOf,
+} from '../engine/host/tensor.ts'
 
 /** Where a tensor lies. */
 export interface TensorEntry {
@@ -34,6 +41,11 @@ export const dtypeNames: Readonly<Record<DType, string>> = {
   int64: 'I64',
   bool: 'BOOL',
 }
+
+/** The bytes of a tensor as they lie in a file. */
+export const bytesOf = ({ data }: HostTensor): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+
 const dtypesByName = new Map(Object.entries(dtypeNames).map(([dtype, name]) => [name, dtype as DType]))
 
 /** The format's other types, with the bytes of an element. */

@@ -1,6 +1,7 @@
 /** @file Measures a finished run by features, taking over what the run that trained its stage 1 already knows. */
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import type { Quality } from '../metrics/figures.ts'
+import { orWarn, warnInProcess } from '../runs/checked.ts'
 import type { Listener } from '../runs/events.ts'
 import { qualityIn } from '../runs/results.ts'
 import { openRun, sharesFigures } from '../use/openRun.ts'
@@ -15,6 +16,8 @@ export interface MeasureOptions extends Omit<QualityOptions, 'guidance' | 'recon
   readonly listen?: Listener
   /** Whether figures of a shared stage 1 are taken from the run that trained it. */
   readonly reuse?: boolean
+  /** Told of damage that is passed over. */
+  readonly warn?: (text: string) => void
 }
 
 /** Measures a run by features. */
@@ -23,11 +26,11 @@ export const measureRun = async (
   runtime: Runtime,
   options: MeasureOptions,
 ): Promise<Quality> => {
-  const run = openRun(dir, runtime)
+  const { guidance: scale, reuse = false, warn = warnInProcess, ...rest } = options
+  const run = openRun(dir, runtime, warn)
   const { train: source } = await openTrainedData(dir, run, options)
-  const { guidance: scale, reuse = false, ...rest } = options
   const guidance = configGuidance(run.config)
-  const ofStage1 = sharesFigures(run, dir) ? qualityIn(run.stage1Directory) : null
+  const ofStage1 = sharesFigures(run, dir) ? orWarn(() => qualityIn(run.stage1Directory), warn) : null
   const { samples = rest.samples, seed = rest.seed } = ofStage1?.protocol ?? {}
   const known = reuse && samples === rest.samples && seed === rest.seed ? ofStage1 : null
   const measured = await measureQuality(run, source, {

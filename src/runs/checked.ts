@@ -1,6 +1,7 @@
 /** @file The JSON files of a run, checked as they are read. */
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
+import { textChecksum } from '../files/checksums.ts'
 import type { FeatureComparison } from '../metrics/compareFeatures.ts'
 import type { ClipFigures, Evaluation, Quality } from '../metrics/figures.ts'
 import type { Provenance, Provenances } from './provenance.ts'
@@ -95,6 +96,34 @@ export const provenancesSchema: z.ZodType<Provenances> = z.looseObject({
   quality: provenance.exactOptional(),
 })
 
+/** JSON of an object by which it is known again. */
+const sealOf = (tree: object): string => textChecksum(JSON.stringify(tree))
+
+/** An object with its checksum as last key. */
+export const withSeal = <T extends object>(tree: T): T & { readonly checksum: string } => ({
+  ...tree,
+  checksum: sealOf(tree),
+})
+
+/** Whether an object is what was written; one without a checksum is, unless it has those of tensors, which are written with it. */
+const isUnchanged = (tree: unknown): boolean => {
+  if (typeof tree !== 'object' || tree === null) return true // the schema says what is wrong
+  const { checksum, ...rest } = tree as { readonly checksum?: unknown }
+  return checksum === undefined ? !Object.hasOwn(rest, 'tensors') : checksum === sealOf(rest)
+}
+
+/** Objects of a schema as `withSeal` wrote them; those of older versions have no checksum. */
+export const sealed = <T>(schema: z.ZodType<T>): z.ZodType<T> =>
+  z
+    .unknown()
+    .refine(isUnchanged, { abort: true, error: 'is not what was saved (its checksum differs)' })
+    .transform((tree) => {
+      if (typeof tree !== 'object' || tree === null) return tree
+      const { checksum: _, ...rest } = tree as { readonly checksum?: unknown }
+      return rest
+    })
+    .pipe(schema)
+
 /**
  * A value as what a schema describes.
  * @param place the file, and the line where it has many
@@ -124,3 +153,16 @@ export const parseChecked = <T>(schema: z.ZodType<T>, text: string, place: strin
 /** The same of a file. */
 export const readChecked = <T>(schema: z.ZodType<T>, file: string, remedy: string): T =>
   parseChecked(schema, readFileSync(file, 'utf8'), file, remedy)
+
+/** What `read` gives, or null and a warning where it throws: of files that are made again, and stop nothing. */
+export const orWarn = <T>(read: () => T, warn: (text: string) => void): T | null => {
+  try {
+    return read()
+  } catch (error) {
+    warn(`${(error as Error).message} (it is passed over here)`)
+    return null
+  }
+}
+
+/** For programs that do not say whom to warn: damage is never passed over in silence. */
+export const warnInProcess = (text: string): void => process.emitWarning(text)

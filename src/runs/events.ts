@@ -49,3 +49,13 @@ export const atTenths = (
     told = Math.max(told, percent)
   }
 }
+
+/** Tells every text once, however often it comes. */
+export const onceEach = (tell: (text: string) => void): ((text: string) => void) => {
+  const told = new Set<string>()
+  return (text) => {
+    if (told.has(text)) return
+    told.add(text)
+    tell(text)
+  }
+}

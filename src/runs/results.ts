@@ -4,7 +4,14 @@ import { join } from 'node:path'
 import type { z } from 'zod'
 import { writeFileAtomic } from '../files/atomic.ts'
 import type { Evaluation, Quality } from '../metrics/figures.ts'
-import { evaluationSchema, provenancesSchema, qualitySchema, readChecked } from './checked.ts'
+import {
+  evaluationSchema,
+  orWarn,
+  provenancesSchema,
+  qualitySchema,
+  readChecked,
+  warnInProcess,
+} from './checked.ts'
 import { runFiles } from './files.ts'
 import { type Provenances, provenanceNow } from './provenance.ts'
 
@@ -31,15 +38,29 @@ const write = (dir: string, file: string, value: object): void =>
   writeFileAtomic(join(dir, file), `${JSON.stringify(value, null, 2)}\n`)
 
 /** Figures have a file of their own, equal wherever they are measured; who measured them is beside it. */
-const writeMeasured = (dir: string, of: keyof Provenances, value: object, device: string): void => {
-  write(dir, runFiles.provenance, { ...provenanceIn(dir), [of]: provenanceNow(device) })
+const writeMeasured = (
+  dir: string,
+  of: keyof Provenances,
+  value: object,
+  { device, warn }: { readonly device: string; readonly warn: (text: string) => void },
+): void => {
+  const before = orWarn(() => provenanceIn(dir), warn)
+  write(dir, runFiles.provenance, { ...before, [of]: provenanceNow(device) })
   write(dir, runFiles[of], value)
 }
 
 /** Writes evaluation.json, and who measured it. @param device where the runtime computed */
-export const writeEvaluation = (dir: string, evaluation: Evaluation, device: string): void =>
-  writeMeasured(dir, 'evaluation', evaluation, device)
+export const writeEvaluation = (
+  dir: string,
+  evaluation: Evaluation,
+  device: string,
+  warn: (text: string) => void = warnInProcess,
+): void => writeMeasured(dir, 'evaluation', evaluation, { device, warn })
 
 /** Writes quality.json, which makes a run a finished one, and who measured it. @param device where the runtime computed */
-export const writeQuality = (dir: string, quality: Quality, device: string): void =>
-  writeMeasured(dir, 'quality', quality, device)
+export const writeQuality = (
+  dir: string,
+  quality: Quality,
+  device: string,
+  warn: (text: string) => void = warnInProcess,
+): void => writeMeasured(dir, 'quality', quality, { device, warn })

@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ConfigError, parseConfig, showConfig } from '../config/load.ts'
+import { ConfigError, parseRunConfig, showConfig } from '../config/load.ts'
 import { type Config, checkConfig } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
-import { infoSchema, readChecked } from './checked.ts'
-import { checkpointStages } from './checkpoint.ts'
+import { infoSchema, orWarn, readChecked } from './checked.ts'
+import { checkpointStages, type FoundCheckpoint } from './checkpoint.ts'
 import { runFiles, runFolders } from './files.ts'
 import { dataDifference, type RunInfo } from './runInfo.ts'
 import { firstDifference } from './settings.ts'
@@ -48,7 +48,7 @@ export const readRunConfig = (dir: string): Config => {
       `${dir}: there is no config.yaml, so this is not a run; train one with 'ul train quickstart --out ${dir}'`,
     )
   }
-  return parseConfig(readFileSync(configFile(dir), 'utf8'), configFile(dir))
+  return parseRunConfig(readFileSync(configFile(dir), 'utf8'), configFile(dir))
 }
 
 /**
@@ -97,6 +97,24 @@ const asBegun = (config: Config, begun: readonly string[]): Config => {
     : { ...config, train: { ...train, stages: Object.fromEntries(own) } }
 }
 
+/** Hash of what trains a stage: of the further stages, which a run may still gain or train otherwise, only this one counts. */
+export const stageHash = (config: Config, stage: string): string => configHash(asBegun(config, [stage]))
+
+/**
+ * What to say of a checkpoint that another configuration trained than a run's directory now holds; null where it is the same,
+ * and of checkpoints without checksums, whose versions had other keys and so other hashes.
+ * @param config of the run
+ */
+export const otherConfiguration = (
+  dir: string,
+  config: Config,
+  { path, state, hasChecksums }: FoundCheckpoint,
+): string | null => {
+  const hash = stageHash(config, state.stage)
+  if (!hasChecksums || state.configHash === hash) return null
+  return `${path}: it was trained with another configuration (hash ${state.configHash}) than ${configFile(dir)} holds now (hash ${hash})`
+}
+
 /**
  * Checks that a directory with a run trains the same thing.
  * @throws ConfigError naming the first key that differs.
@@ -133,12 +151,13 @@ const infoFile = (dir: string): string => join(dir, runFiles.info)
 /**
  * Checks that a run goes on with the images that it began with: other classes would change what its labels mean, other
  * images the order in which they come.
+ * @param warn told when run.json does not read: it is made again, but nothing is compared then
  * @throws ConfigError naming what differs. A run without checkpoints has not begun.
  */
-export const expectSameData = (dir: string, info: RunInfo): void => {
+export const expectSameData = (dir: string, info: RunInfo, warn: (text: string) => void): void => {
   if (!existsSync(join(dir, runFolders.checkpoints)) || !existsSync(infoFile(dir))) return
-  const before = readRunInfo(dir)
-  expectDataOf(dir, before, info, 'or train into another --out')
+  const before = orWarn(() => readRunInfo(dir), warn)
+  if (before !== null) expectDataOf(dir, before, info, 'or train into another --out')
 }
 
 /**
@@ -166,5 +185,8 @@ export const readRunInfo = (dir: string): RunInfo => {
       `${dir}: there is no run.json, so training never started; run 'ul train' with this --out first`,
     )
   }
-  return readChecked(infoSchema, infoFile(dir), "run 'ul train' with this --out again, which writes it anew")
+  const remedy = existsSync(join(dir, weightsFile))
+    ? "export the run again with 'ul export'"
+    : "run its 'ul train' again, which writes it anew"
+  return readChecked(infoSchema, infoFile(dir), remedy)
 }

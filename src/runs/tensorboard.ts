@@ -2,10 +2,11 @@
  * @file TensorBoard event files: TFRecord framing around Event messages (tensorflow/core/util/event.proto and
  * summary.proto), with scalars only.
  */
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { writePieces } from '../files/pieces.ts'
+import { openAppender } from '../files/append.ts'
+import { writeFileAtomic } from '../files/atomic.ts'
 
 /** An open event file. */
 export interface EventWriter {
@@ -13,6 +14,8 @@ export interface EventWriter {
   readonly path: string
   /** Adds one number; stored as float32. */
   scalar(tag: string, value: number, step: number): void
+  /** Returns when all numbers would survive a power cut. */
+  sync(): void
   /** Closes the file. */
   close(): void
 }
@@ -43,6 +46,41 @@ const record = (data: Uint8Array): Uint8Array[] => {
   const tail = Buffer.alloc(4)
   tail.writeUInt32LE(maskedCrc32c(data))
   return [head, data, tail]
+}
+
+/** The records of a file that are whole, as they lie in it. */
+const wholeRecords = (file: Buffer): Uint8Array[] => {
+  const found: Uint8Array[] = []
+  for (let at = 0; at + 16 <= file.length; ) {
+    const head = file.subarray(at, at + 8)
+    const end = at + 16 + Number(file.readBigUInt64LE(at))
+    // Where the next record begins is only known by a length that is right.
+    if (file.readUInt32LE(at + 8) !== maskedCrc32c(head) || end > file.length) break
+    if (file.readUInt32LE(end - 4) === maskedCrc32c(file.subarray(at + 12, end - 4)))
+      found.push(file.subarray(at, end))
+    at = end
+  }
+  return found
+}
+
+const eventsPrefix = 'events.out.tfevents.'
+
+/**
+ * Takes records that were cut off or damaged out of the event files of a directory: TensorBoard would show nothing of what
+ * follows them in a file.
+ * @param warn told of each such file
+ */
+export const dropDamagedEvents = (directory: string, warn: (text: string) => void): void => {
+  if (!existsSync(directory)) return
+  for (const name of readdirSync(directory).filter((name) => name.startsWith(eventsPrefix))) {
+    const path = join(directory, name)
+    const file = readFileSync(path)
+    const whole = wholeRecords(file)
+    const bytes = file.length - whole.reduce((sum, { length }) => sum + length, 0)
+    if (bytes === 0) continue
+    writeFileAtomic(path, whole)
+    warn(`${path}: ${bytes} bytes are no whole records; they are left out`)
+  }
 }
 
 const varint = (x: number): number[] => {
@@ -93,11 +131,11 @@ export const openEvents = (
   mkdirSync(directory, { recursive: true })
   // The process id and the count keep writers that start within a second of each other from meeting in one file.
   const second = String(Math.floor(now())).padStart(10, '0')
-  const path = join(directory, `events.out.tfevents.${second}.${hostname()}.${process.pid}.${opened++}`)
-  const fd = openSync(path, 'a')
+  const path = join(directory, `${eventsPrefix}${second}.${hostname()}.${process.pid}.${opened++}`)
+  const file = openAppender(path)
 
   const write = (...fields: Uint8Array[]): void =>
-    writePieces(fd, record(Buffer.concat([doubleField(1, now()), ...fields])))
+    file.append(record(Buffer.concat([doubleField(1, now()), ...fields])))
   write(stringField(3, 'brain.Event:2'))
   // session_log with status START = 1. In every file: TensorBoard passes over the first START of a directory, and at
   // each later one forgets all tags from its step on.
@@ -106,6 +144,7 @@ export const openEvents = (
     path,
     scalar: (tag, value, step) =>
       write(varintField(2, step), bytesField(5, bytesField(1, stringField(1, tag), floatField(2, value)))),
-    close: () => closeSync(fd),
+    sync: file.sync,
+    close: file.close,
   }
 }

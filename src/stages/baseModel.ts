@@ -49,7 +49,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   const { config, model, leaving, dir, source } = context
   const { flip, balance } = config.data
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
-  const run = openRun(dir, leaving)
+  const run = openRun(dir, leaving, context.warn)
   const codec = run.codec(batchFor(source.count, imageOf(model)))
   const latents = await trainingLatents(context, 'stage2', run, codec)
   return {

@@ -73,7 +73,7 @@ const feedsOf = (model: ModelConfig, x: HostTensor, z: HostTensor, draw: Draw): 
 const open = async (context: StageContext): Promise<OpenStage> => {
   const { config, model, runtime, dir } = context
   const { batch } = settingsOf(config)!
-  const run = openRun(dir, runtime)
+  const run = openRun(dir, runtime, context.warn)
   const codec = run.codec(batchFor(batch, imageOf(model)))
   const images = stepImages(context, batch)
   const pixels = positionsOf(imageOf(model))

@@ -25,6 +25,8 @@ export interface ReportParts {
   /** Absent when stage 2 was not trained. */
   readonly samplesPng: Uint8Array | null
   readonly device: string
+  /** Told of lines of the log that do not read. */
+  readonly warn: (text: string) => void
 }
 
 /** The curves that stages show, where there is something to draw. */
@@ -81,7 +83,7 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
 /** Writes report.html and returns its path. */
 export const writeReport = (dir: string, parts: ReportParts): string => {
   const { config, info, evaluation, reconstructionsPng, samplesPng } = parts
-  const records = readMetrics(join(dir, runFiles.metrics))
+  const records = readMetrics(join(dir, runFiles.metrics), parts.warn)
   const { generator, kind, steps, guidance } = config.sampler
   const byClass = generatesByClass(config, info.classes.length)
   const { length } = info.classes

@@ -2,17 +2,28 @@
 
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
+import { isFiniteTensor } from '../engine/host/tensor.ts'
 import { initialParams } from '../engine/nn/params.ts'
+import type { DeviceState } from '../engine/runtime/runtime.ts'
 import { wasStopped } from '../engine/runtime/stoppable.ts'
-import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from '../runs/checkpoint.ts'
+import { type LoadedCheckpoint, loadNewest, saveCheckpoint } from '../runs/checkpoint.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
 import { openMetrics } from '../runs/metrics.ts'
-import { openEvents } from '../runs/tensorboard.ts'
-import { type StepReport, trainLoop } from '../train/loop.ts'
-import { initialState, packState, readAverages, readState } from '../train/state.ts'
+import { otherConfiguration, stageHash } from '../runs/runDirectory.ts'
+import { dropDamagedEvents, openEvents } from '../runs/tensorboard.ts'
+import { DivergedError, type StepReport, trainLoop } from '../train/loop.ts'
+import {
+  initialState,
+  type Layout,
+  packState,
+  readAverages,
+  readState,
+  type SlabTensors,
+} from '../train/state.ts'
 import { compileStep, placeState } from '../train/trainStep.ts'
+import { divergence } from './divergence.ts'
 import type { OpenStage, Stage, StageContext } from './stage.ts'
-import { stageStep } from './stageStep.ts'
+import { type StageStep, stageStep } from './stageStep.ts'
 
 /** Sums named metrics and gives their means. */
 const averager = () => {
@@ -33,11 +44,17 @@ const averager = () => {
 }
 
 /** Writes the metrics of a stage's steps to the run's log and to TensorBoard's. */
-const openLog = (dir: string, stage: string, from: number) => {
-  const metrics = openMetrics(join(dir, runFiles.metrics), { stage, step: from })
+const openLog = ({ dir, warn }: StageContext, stage: string, from: number) => {
+  const metrics = openMetrics(join(dir, runFiles.metrics), { stage, step: from }, warn)
   // A directory for each stage: a resume of one makes TensorBoard forget steps of everything in its directory.
-  const events = openEvents(join(dir, runFolders.tensorboard, stage), { firstStep: from + 1 })
+  const directory = join(dir, runFolders.tensorboard, stage)
+  dropDamagedEvents(directory, warn)
+  const events = openEvents(directory, { firstStep: from + 1 })
   return {
+    sync: (): void => {
+      metrics.sync()
+      events.sync()
+    },
     record: (step: number, values: Readonly<Record<string, number>>): void => {
       metrics.append({ stage, step, ...values })
       for (const [name, value] of Object.entries(values)) events.scalar(`${stage}/${name}`, value, step)
@@ -101,11 +118,26 @@ const progress = (
   }
 }
 
-/** The newest checkpoint of a stage, if any. @throws ConfigError when the stage is now trained on something else. */
-const found = ({ dir, listen }: StageContext, stage: string, trainedOn: string | undefined) => {
-  const checkpoint = latestCheckpoint(dir, stage)
-  for (const text of checkpoint?.ignored ?? []) listen({ event: 'warning', text })
-  if ((checkpoint?.state.trainedOn ?? trainedOn) !== trainedOn) {
+/**
+ * The newest whole checkpoint of a stage, if any, with its state by slab.
+ * @throws ConfigError when it was trained with another configuration, or is now trained on something else.
+ */
+const found = (
+  { dir, config, warn }: StageContext,
+  stage: string,
+  layout: Layout,
+  trainedOn: string | undefined,
+): LoadedCheckpoint<SlabTensors> | null => {
+  const checkpoint = loadNewest(dir, stage, { take: (tensors) => packState(layout, tensors) })
+  if (checkpoint === null) return null
+  for (const text of checkpoint.ignored) warn(text)
+  const other = otherConfiguration(dir, config, checkpoint)
+  if (other !== null) {
+    throw new ConfigError(
+      `${other}; restore that file (link data that has moved to its former place), or give another --out`,
+    )
+  }
+  if ((checkpoint.state.trainedOn ?? trainedOn) !== trainedOn) {
     throw new ConfigError(
       `${dir}: its ${stage} was trained on other latents than its stage 1 gives now; remove checkpoints/${stage}-* there to train it anew`,
     )
@@ -129,41 +161,96 @@ const leftWhenStopped = (signal: AbortSignal, inspect: (step: number) => Promise
   }
 }
 
+/**
+ * When to save: at intervals and at the end, and never while updates are skipped, as what is then saved may be what they fail
+ * on, and would take the place of an older state that is sound. What was due meanwhile is made up for by the next update.
+ * @param from the step that is saved
+ */
+const checkpointsDue = (from: number, every: number) => {
+  let [saved, isDue, isSkipping] = [from, false, false]
+  return {
+    /** Whether to save after a step. */
+    after: ({ step, skippedInARow }: StepReport, last: boolean): boolean => {
+      isSkipping = skippedInARow > 0
+      isDue ||= step % every === 0 || last
+      return isDue && !isSkipping
+    },
+    isSkipping: () => isSkipping,
+    /** The last step that was saved. */
+    saved: () => saved,
+    done: (step: number): void => {
+      saved = step
+      isDue = false
+    },
+  }
+}
+
+/** @throws DivergedError naming the first tensor of a state that is not finite */
+const expectFinite = (tensors: SlabTensors, step: number): void => {
+  const broken = Object.keys(tensors).find((name) => !isFiniteTensor(tensors[name]))
+  if (broken !== undefined)
+    throw new DivergedError(`after step ${step} '${broken}' holds numbers that are not finite`)
+}
+
+/** Where a stage starts. */
+interface Started {
+  /** Steps done. */
+  readonly from: number
+  /** After them, on the device; nothing of it stays on the host. */
+  readonly state: DeviceState
+  /** Whether the inspection of that step was left when training stopped. */
+  readonly isUninspected: boolean
+}
+
+/** Resumes or begins a stage; null when no step is left. */
+const start = async (
+  context: StageContext,
+  stage: Stage,
+  opened: OpenStage,
+  { step, spec }: StageStep,
+): Promise<Started | null> => {
+  const { config, runtime } = context
+  const checkpoint = found(context, stage.name, step.layout, opened.trainedOn)
+  const from = checkpoint?.step ?? 0
+  if (from >= stage.settings(config).steps) return null
+  const tensors =
+    checkpoint?.value ?? initialState(step.layout, opened.start ?? initialParams(spec, config.seed))
+  const isUninspected = checkpoint?.state.uninspected === true
+  return { from, state: await placeState(runtime, step, tensors), isUninspected }
+}
+
 const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage): Promise<boolean> => {
-  const { config, model, runtime, dir, listen, signal } = context
+  const { config, model, runtime, dir, listen, warn, signal } = context
   const { steps, batch, lr, emaDecay } = stage.settings(config)
   const { name } = stage
-  const { step: traced, spec } = stageStep(config, model, stage)
-  const { layout } = traced
-  const checkpoint = found(context, name, opened.trainedOn)
-  const from = checkpoint?.step ?? 0
-  if (from >= steps) return true
-  const state = await placeState(
-    runtime,
-    traced,
-    checkpoint === null
-      ? initialState(layout, opened.start ?? initialParams(spec, config.seed))
-      : packState(layout, loadCheckpoint(checkpoint.path).tensors),
-  )
+  const own = stageStep(config, model, stage)
+  const started = await start(context, stage, opened, own)
+  if (started === null) return true
+  const { from, state, isUninspected } = started
+  const { layout } = own.step
   listen({ event: 'note', text: from === 0 ? `${name}: starting` : `${name}: resuming after step ${from}` })
-  const trainStep = await compileStep(runtime, traced)
-  const log = openLog(dir, name, from)
-  const line = progress(context, { stage: name, steps, batch, flopsPerStep: traced.flops })
-  let saved = from
+  const trainStep = await compileStep(runtime, own.step)
+  const log = openLog(context, name, from)
+  const line = progress(context, { stage: name, steps, batch, flopsPerStep: own.step.flops })
+  const { logEvery, sampleEvery, checkpointEvery, keepCheckpoints, warmupSteps, finalLrFraction } =
+    config.train
+  const due = checkpointsDue(from, checkpointEvery)
   const inspection = leftWhenStopped(signal, async (step) =>
     log.record(step, await opened.inspect(await readAverages(layout, state), step)),
   )
   const save = async (step: number): Promise<void> => {
     const tensors = await readState(layout, state)
+    expectFinite(tensors, step)
     const { trainedOn } = opened
     const meta = {
       images: step * batch,
-      configHash: context.configHash,
+      configHash: stageHash(config, name),
       ...(trainedOn === undefined ? {} : { trainedOn }),
       ...(inspection.isDue() ? { uninspected: true } : {}),
     }
-    saveCheckpoint(dir, { stage: name, step, tensors, meta }, config.train.keepCheckpoints)
-    saved = step
+    log.sync() // what was logged before a checkpoint is not lost when it is resumed from
+    saveCheckpoint(dir, { stage: name, step, tensors, meta }, keepCheckpoints)
+    due.done(step)
   }
   const tell = (report: StepReport): void => {
     const metrics = line.tell(report)
@@ -171,9 +258,8 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
     const warning = opened.warning(metrics, report.step)
     if (warning !== null) listen({ event: 'warning', text: warning })
   }
-  const { logEvery, sampleEvery, checkpointEvery, warmupSteps, finalLrFraction } = config.train
   try {
-    if (checkpoint?.state.uninspected === true) await inspection.make(from)
+    if (isUninspected) await inspection.make(from)
     const done = await trainLoop({
       trainStep,
       state,
@@ -192,12 +278,17 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
         if (step % sampleEvery === 0 && !last) {
           await line.aside(() => inspection.make(step))
         }
-        if (step % checkpointEvery === 0 || last) await save(step)
+        if (due.after(report, last)) await save(step)
       },
     })
-    if (done < steps && done > saved) await save(done)
-    if (done < steps) listen({ event: 'stopped', stage: name, step: done })
-    return done === steps
+    if (done === steps) return true
+    if (due.isSkipping())
+      warn(`${name}: the last updates were skipped, so that no step after ${due.saved()} is saved`)
+    else if (done > due.saved()) await save(done)
+    listen({ event: 'stopped', stage: name, step: due.saved() })
+    return false
+  } catch (error) {
+    throw error instanceof DivergedError ? divergence(context, stage, error, due.saved()) : error
   } finally {
     log.close()
     await trainStep.dispose()
@@ -208,7 +299,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
 /**
  * Trains one stage to its last step, from its newest checkpoint when there is one.
  * @returns whether it got there; false when it was stopped, its state is then saved.
- * @throws DivergedError when updates keep being skipped; the last checkpoint is then intact.
+ * @throws DivergedError when updates keep being skipped, or are at the end; the last checkpoint is then from before them.
  */
 export const runStage = async (context: StageContext, stage: Stage): Promise<boolean> => {
   const opened = await stage.open(context)

@@ -16,7 +16,6 @@ export type Feeds = Readonly<Record<string, HostTensor>>
 export interface StageContext {
   readonly config: Config
   readonly model: ModelConfig
-  readonly configHash: string
   /** Of training steps, which are taken to their end. */
   readonly runtime: Runtime
   /** Of all else: what runs there is left once `signal` is aborted, by throwing its reason. */
@@ -26,6 +25,8 @@ export interface StageContext {
   readonly source: ImageSource
   readonly shown: HostTensor
   readonly listen: Listener
+  /** Tells of damage that is passed over, of each only once. */
+  readonly warn: (text: string) => void
   readonly signal: AbortSignal
 }
 

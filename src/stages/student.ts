@@ -147,7 +147,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   const { student, train, seed } = config
   const { batch } = settingsOf(config)!
   const { steps, teacherSteps, generated: share } = student!
-  const teacher = openRun(resolve(dir, train.stage1.from!), leaving)
+  const teacher = openRun(resolve(dir, train.stage1.from!), leaving, context.warn)
   if (share > 0 && !teacher.generates) {
     throw new ConfigError(
       `student.generated is ${share}, but ${train.stage1.from} generates no latents: its base model is not trained; train that, or set student.generated=0`,

@@ -14,10 +14,12 @@ import type { MeasuredPart } from '../method/evaluate.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import type { Evaluation } from '../metrics/figures.ts'
 import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
-import type { Listener } from '../runs/events.ts'
+import { orWarn } from '../runs/checked.ts'
+import { type Listener, onceEach } from '../runs/events.ts'
 import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
-import { configHash, expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
+import { expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
+import { whileWriting } from '../runs/writer.ts'
 import { gridFacts, gridRows } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
@@ -59,8 +61,8 @@ const measuredAtMost = 1024
 const warnedAtMost = 20
 
 /** A row for each choice that samples are asked for by, up to twenty. */
-const sampleGrid = async ({ config, dir, leaving }: StageContext): Promise<Uint8Array> => {
-  const run = openRun(dir, leaving)
+const sampleGrid = async ({ config, dir, leaving, warn }: StageContext): Promise<Uint8Array> => {
+  const run = openRun(dir, leaving, warn)
   const images = await sample(run, {
     facts: gridFacts(run, samplesPerRow),
     seed: config.seed,
@@ -106,25 +108,25 @@ const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
-  const { config, dir, leaving, listen } = context
-  const run = openRun(dir, leaving)
+  const { config, dir, leaving, listen, warn } = context
+  const run = openRun(dir, leaving, warn)
   listen({ event: 'note', text: 'evaluating on held-out images' })
   const count = Math.min(measuredAtMost, data.validation.count)
-  const known = sharesFigures(run, dir) ? evaluationIn(run.stage1Directory) : null
+  const known = sharesFigures(run, dir) ? orWarn(() => evaluationIn(run.stage1Directory), warn) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
   const base = await baseRate(run, leaving, data.validation, { count, seed: config.seed })
   // The rate by a base model is that of the run's own.
   const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
-  writeEvaluation(dir, figures, leaving.device)
+  writeEvaluation(dir, figures, leaving.device, warn)
   return { figures, png: measured?.png ?? null }
 }
 
 /** Whether there is something to sample from: not only stages before that of the network that generates were asked for. */
-const generates = ({ config, dir, runtime }: StageContext, chosen: readonly Stage[]): boolean => {
+const generates = ({ config, dir, runtime, warn }: StageContext, chosen: readonly Stage[]): boolean => {
   const { generator } = config.sampler
   const makers = stages.filter((stage) => stage.networks.includes(generator) && stage.trains(config))
-  return makers.every((stage) => chosen.includes(stage)) && openRun(dir, runtime).generates
+  return makers.every((stage) => chosen.includes(stage)) && openRun(dir, runtime, warn).generates
 }
 
 /** Evaluates (where there is a stage 1 to measure), samples (where something generates) and writes the report. */
@@ -134,7 +136,7 @@ const finish = async (
   info: RunInfo,
   isSampled: boolean,
 ): Promise<Evaluation | null> => {
-  const { config, dir, runtime, listen } = context
+  const { config, dir, runtime, listen, warn } = context
   const { isLearned } = partsOfVariant(config.variant).space
   const evaluated = isLearned ? await evaluateRun(context, data) : null
   const path = writeReport(dir, {
@@ -144,6 +146,7 @@ const finish = async (
     reconstructionsPng: evaluated?.png ?? null,
     samplesPng: isSampled ? await sampleGrid(context) : null,
     device: runtime.device,
+    warn,
   })
   listen({ event: 'file', what: 'report', path })
   return evaluated?.figures ?? null
@@ -158,49 +161,48 @@ const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void =>
 }
 
 /** Opens the data of a run, and checks that it is what the run began with. */
-const openData = async ({ config, listen, signal }: TrainRequest, dir: string) => {
+const openData = async (
+  { config, listen, signal }: TrainRequest,
+  dir: string,
+  warn: (text: string) => void,
+) => {
   const data = await openRunData(config, { listen, signal })
   const info = infoOf(data)
-  expectSameData(dir, info)
+  expectSameData(dir, info, warn)
   writeRunInfo(dir, info)
   warnOfSkipped(data.skipped, listen)
   return { data, info }
 }
 
-const trainWhole = async (request: TrainRequest): Promise<TrainResult> => {
-  const { config, runtime, listen, signal } = request
-  expectTrainable(config)
-  expectData(config.data)
+/** Trains, evaluates, samples and reports in a directory that no other process writes to. */
+const trainIn = async (dir: string, request: TrainRequest): Promise<TrainResult> => {
+  const { config, stage, runtime, listen, signal } = request
   const started = performance.now()
-  const dir = resolve(request.dir)
+  const warn = onceEach((text) => listen({ event: 'warning', text }))
   prepareRun(dir, config)
   mkdirSync(join(dir, runFolders.samples), { recursive: true })
-  const { data, info } = await openData(request, dir)
-  expectFinishedStage1(openRun(dir, runtime), dir)
+  const { data, info } = await openData(request, dir, warn)
+  expectFinishedStage1(openRun(dir, runtime, warn), dir)
   const context: StageContext = {
     config,
     model: modelConfig(config, info.classes.length),
-    configHash: configHash(config),
     runtime,
     leaving: stoppable(runtime, signal),
     dir,
     source: data.train,
     shown: await readImages(data.validation, evenly(shownWhileTraining, data.validation.count)),
     listen,
+    warn,
     signal,
   }
-  const chosen = chosenStages(request.stage)
+  const chosen = chosenStages(stage)
   if (chosen.length === 1 && !chosen[0].applies(config))
-    listen({
-      event: 'warning',
-      text: `--stage ${request.stage}: this configuration has no such stage, nothing is trained`,
-    })
-  const trained = chosen.filter((stage) => stage.trains(config))
+    warn(`--stage ${stage}: this configuration has no such stage, nothing is trained`)
+  const trained = chosen.filter((one) => one.trains(config))
   const { device } = runtime
-  for (const text of memoryWarnings(config, trained, { classes: info.classes.length, device }))
-    listen({ event: 'warning', text })
-  for (const stage of trained) {
-    if (!(await runStage(context, stage))) return { finished: false, evaluation: null }
+  for (const text of memoryWarnings(config, trained, { classes: info.classes.length, device })) warn(text)
+  for (const one of trained) {
+    if (!(await runStage(context, one))) return { finished: false, evaluation: null }
   }
   const evaluation = await finish(context, data, info, generates(context, chosen))
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
@@ -209,15 +211,20 @@ const trainWhole = async (request: TrainRequest): Promise<TrainResult> => {
 
 /**
  * Trains the chosen stages from wherever the run directory stands, then evaluates, samples and writes the report.
- * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges.
+ * @throws ConfigError when the directory holds another configuration, DivergedError when training diverges, LockedError when
+ * another process trains there.
  */
 export const train = async (request: TrainRequest): Promise<TrainResult> => {
+  const { config, signal, listen } = request
+  expectTrainable(config)
+  expectData(config.data)
+  const dir = resolve(request.dir)
   try {
-    return await trainWhole(request)
+    return await whileWriting(dir, () => trainIn(dir, request))
   } catch (error) {
-    if (!wasStopped(error, request.signal)) throw error
+    if (!wasStopped(error, signal)) throw error
     // Not within a stage, which saves and says where it was: data was being read, latents encoded, or the run measured.
-    request.listen({ event: 'stopped' })
+    listen({ event: 'stopped' })
     return { finished: false, evaluation: null }
   }
 }

@@ -7,9 +7,11 @@ import type { Runtime } from '../engine/runtime/runtime.ts'
 import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
 import { describeFeatures, type MeasureOptions, measureRun } from '../measure/measureRun.ts'
 import { isMeasuredAs } from '../measure/quality.ts'
-import type { Listener } from '../runs/events.ts'
+import { orWarn } from '../runs/checked.ts'
+import { type Listener, onceEach } from '../runs/events.ts'
 import { qualityIn, writeQuality } from '../runs/results.ts'
 import { expectSameRun, readRunInfo } from '../runs/runDirectory.ts'
+import { whileWriting } from '../runs/writer.ts'
 import { beforeBase, type StageChoice } from '../stages/list.ts'
 import { expectRunnable } from '../stages/possible.ts'
 import { train } from '../stages/train.ts'
@@ -73,11 +75,20 @@ export const shardOf = (runs: readonly SweepRun[], { bases }: Sweep, shard: Shar
     return shard === undefined || group % shard.of === shard.part - 1
   })
 
-/** Whether a run needs nothing more. What `ul evaluate` measured otherwise is measured again. */
-export const isDone = ({ dir, config }: SweepRun, { samples }: Sweep, network: string): boolean => {
-  const quality = qualityIn(dir)
-  if (quality === null) return false
-  const run = { config, info: readRunInfo(dir) }
+/** How a sweep measures, and who is told of files that do not read. */
+export interface SweepMeasure {
+  readonly samples: number
+  /** What the feature network says of itself. */
+  readonly network: string
+  readonly warn: (text: string) => void
+}
+
+/** Whether a run needs nothing more. What `ul evaluate` measured otherwise is measured again, and what does not read. */
+export const isDone = ({ dir, config }: SweepRun, { samples, network, warn }: SweepMeasure): boolean => {
+  const quality = orWarn(() => qualityIn(dir), warn)
+  const info = quality && orWarn(() => readRunInfo(dir), warn)
+  if (quality === null || info === null) return false
+  const run = { config, info }
   return isMeasuredAs(quality, network, run, { guidance: configGuidance(config), samples, seed: config.seed })
 }
 
@@ -86,9 +97,12 @@ const measured = async (
   dir: string,
   options: MeasureOptions,
   { runtime, signal, listen }: SweepRequest,
+  warn: (text: string) => void,
 ): Promise<boolean> => {
   try {
-    writeQuality(dir, await measureRun(dir, stoppable(runtime, signal), options), runtime.device)
+    await whileWriting(dir, async () =>
+      writeQuality(dir, await measureRun(dir, stoppable(runtime, signal), options), runtime.device, warn),
+    )
     return true
   } catch (error) {
     if (!wasStopped(error, signal)) throw error
@@ -106,10 +120,15 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const { sweep, config, dir, features, shard, runtime, listen, signal } = request
   const runs = shardOf(sweepRuns(sweep, config, dir), sweep, shard)
   // A network that does not open is found now, not when the first run is trained.
-  const network = await describeFeatures(features)
-  expectRunnable(runs, (run) => isDone(run, sweep, network))
+  const warn = onceEach((text) => listen({ event: 'warning', text }))
+  const measure: SweepMeasure = {
+    samples: sweep.samples,
+    network: await describeFeatures(features),
+    warn,
+  }
+  expectRunnable(runs, (run) => isDone(run, measure))
   for (const [i, run] of runs.entries()) {
-    if (isDone(run, sweep, network)) {
+    if (isDone(run, measure)) {
       expectSameRun(run.dir, run.config)
       continue
     }
@@ -117,9 +136,12 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
     listen({ event: 'note', text: `run ${i + 1} of ${runs.length}: ${run.dir}` })
     const { finished } = await train({ ...run, runtime, listen, signal })
     if (!finished) return false
-    const options = { samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true, signal }
+    const options = {
+      ...{ samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true },
+      ...{ signal, warn },
+    }
     const given = features === undefined ? options : { ...options, features }
-    if (!(await measured(run.dir, given, request))) return false
+    if (!(await measured(run.dir, given, request, warn))) return false
   }
   return true
 }

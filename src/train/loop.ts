@@ -17,6 +17,8 @@ export interface StepReport {
   readonly lr: number
   /** Updates skipped so far because loss or gradient was not finite. */
   readonly skipped: number
+  /** How many of them are the last ones; 0 after an update that was made. */
+  readonly skippedInARow: number
   /** The objective's own outputs. */
   readonly outputs: Readonly<Record<string, HostTensor>>
 }
@@ -37,14 +39,14 @@ export interface LoopOptions extends StepSchedule {
   shouldStop(): boolean
 }
 
-/** Twenty updates in a row were skipped; the last checkpoint is intact. */
+/** Updates are skipped, twenty in a row or at the end; says what was found, not what to do. */
 export class DivergedError extends Error {}
 
 const first = (tensor: HostTensor): number => Number(tensor.data[0])
 
 /**
  * Runs the loop and returns the number of steps done, fewer than asked when stopped.
- * @throws DivergedError after 20 steps in a row whose loss or gradient was not finite.
+ * @throws DivergedError after 20 steps in a row whose loss or gradient was not finite, and when the last one was such.
  */
 export const trainLoop = async (options: LoopOptions): Promise<number> => {
   const { trainStep, state, from, steps } = options
@@ -64,11 +66,12 @@ export const trainLoop = async (options: LoopOptions): Promise<number> => {
     const finite = Number.isFinite(report.gradNorm + report.loss)
     skippedInARow = finite ? 0 : skippedInARow + 1
     skipped += finite ? 0 : 1
-    await options.onStep({ step: step + 1, ...report, lr: first(scalars.lr), skipped, outputs })
-    if (skippedInARow >= maxSkipped) {
+    const { lr } = scalars
+    await options.onStep({ step: step + 1, ...report, lr: first(lr), skipped, skippedInARow, outputs })
+    if (skippedInARow >= maxSkipped || (skippedInARow > 0 && step + 1 === steps)) {
+      const updates = skippedInARow === 1 ? 'the last update' : `the last ${skippedInARow} updates`
       throw new DivergedError(
-        `training: the last ${maxSkipped} steps up to ${step + 1} had no finite gradient (loss ${report.loss}); ` +
-          `the last checkpoint is intact, lower train.lr (now ${options.rate.lr}) or train.clipNorm and run again`,
+        `${updates}, up to step ${step + 1}, had no finite gradient (loss ${report.loss}) and changed nothing`,
       )
     }
   }

@@ -2,7 +2,7 @@
  * @file Parameters packed into slabs: small tensors share one flat vector so that the optimiser is a few passes over
  * cache-sized vectors rather than thousands of tiny operators; a large tensor is a slab of its own.
  */
-import { type HostTensor, type Shape, sizeOf } from '../engine/host/tensor.ts'
+import { floats, type HostTensor, type Shape, sameShape, showType, sizeOf } from '../engine/host/tensor.ts'
 import type { Value } from '../engine/ir/graph.ts'
 import { reshape } from '../engine/ops/core.ts'
 import { concat, split } from '../engine/ops/slice.ts'
@@ -64,7 +64,7 @@ export const packSlab = (slab: Slab, tensors: ReadonlyMap<string, Value>): Value
 /**
  * Copies host tensors into the flat vector of a slab.
  * @param prefix what their names have before the path
- * @throws when a tensor is missing or has another shape.
+ * @throws when a tensor is missing or has another type or shape.
  */
 export const packHost = (
   slab: Slab,
@@ -76,13 +76,13 @@ export const packHost = (
   for (const { path, shape } of slab.entries) {
     const name = `${prefix}${path}`
     const tensor = tensors[name]
-    if (tensor === undefined || sizeOf(tensor.shape) !== sizeOf(shape)) {
-      const found = tensor === undefined ? 'nothing' : `[${tensor.shape}]`
+    if (tensor?.dtype !== 'float32' || !sameShape(tensor.shape, shape)) {
+      const found = tensor === undefined ? 'nothing' : showType(tensor)
       throw new Error(
-        `parameters: '${name}' should be [${shape}], found ${found}; was it saved with another configuration?`,
+        `parameters: '${name}' should be ${showType({ dtype: 'float32', shape })}, found ${found}; was it saved with another configuration?`,
       )
     }
-    data.set(tensor.data as Float32Array, offset)
+    data.set(floats(tensor), offset)
     offset += sizeOf(shape)
   }
   return { dtype: 'float32', shape: [slab.size], data }

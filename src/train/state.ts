@@ -22,6 +22,9 @@ export interface Layout {
   readonly copies: ReadonlyMap<string, readonly number[]>
 }
 
+/** All copies of all slabs on the host, by their names on the device. */
+export type SlabTensors = Readonly<Record<string, HostTensor>>
+
 /** How the state of a parameter tree is laid out under an optimiser. */
 export const layoutOf = (spec: Spec, { copies, standsAlone, keeps = () => true }: Optimizer): Layout => {
   const slabs = planSlabs(
@@ -92,10 +95,7 @@ export const initialState = (layout: Layout, params: Weights): Record<string, Ho
   )
 
 /** Packs a checkpoint's tensors into slabs. @throws naming the tensor and its copy when one is missing or misshapen. */
-export const packState = (
-  layout: Layout,
-  tensors: Readonly<Record<string, HostTensor>>,
-): Record<string, HostTensor> =>
+export const packState = (layout: Layout, tensors: Readonly<Record<string, HostTensor>>): SlabTensors =>
   Object.fromEntries(
     heldIn(layout).map(([copy, i]) => [
       copyName(copy, i),

@@ -1,18 +1,19 @@
 /** @file A run as a model to hand on: averaged weights in half precision, configuration, figures and a card. */
 
-import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { ConfigError, showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { halved } from '../engine/host/float16.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
-import { writeSafetensors } from '../files/safetensors.ts'
+import { warnInProcess } from '../runs/checked.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
-import { evaluationIn, qualityIn } from '../runs/results.ts'
-import { stage1Of, weightsFile, writeRunInfo } from '../runs/runDirectory.ts'
+import { evaluationIn, provenanceIn, qualityIn } from '../runs/results.ts'
+import { type RunInfo, stage1Of, weightsFile, writeRunInfo } from '../runs/runDirectory.ts'
+import { openWriter } from '../runs/writer.ts'
+import { halvedWeights, writeExportedWeights } from './exportedWeights.ts'
 import { openRun } from './openRun.ts'
 
 /** What an export gave. */
@@ -83,21 +84,22 @@ ${figures}
 \`ul sample\`, \`ul reconstruct\`, \`ul encode\`, \`ul decode\` and \`ul evaluate\` take this directory as they take a run.
 `
 
-/**
- * Writes a directory that opens like a run; an earlier export there is replaced.
- * @param licence of the weights, for the card
- * @throws when the run's stage 1 was never saved, and when `out` holds a run that trains: its checkpoints would be hidden.
- */
-export const exportRun = (
+/** Everything that an export writes. */
+interface ExportedFiles {
+  /** Contents by name; null where an earlier export's file goes. */
+  readonly contents: ReadonlyMap<string, Uint8Array | string | null>
+  readonly info: RunInfo
+  readonly weights: Readonly<Record<string, HostTensor>>
+}
+
+/** @throws when anything of the run does not read */
+const filesOf = (
   dir: string,
-  out: string,
   runtime: Runtime,
-  licence = 'not stated',
-): ExportedRun => {
-  if (resolve(out) === resolve(dir) || existsSync(join(out, runFolders.checkpoints))) {
-    throw new ConfigError(`${out}: it holds a run, which an export would overwrite; give another --out`)
-  }
-  const run = openRun(dir, runtime)
+  licence: string,
+  warn: (text: string) => void,
+): ExportedFiles => {
+  const run = openRun(dir, runtime, warn)
   const weights = { ...run.autoencoder(), ...(run.hasBase ? run.base() : {}) }
   const { config: stage1Config } = stage1Of(dir, run.config)
   const config: Config = {
@@ -109,16 +111,6 @@ export const exportRun = (
       stage1: { ...stage1Config.train.stage1, from: null },
     },
   }
-  mkdirSync(out, { recursive: true })
-  const path = join(out, weightsFile)
-  // Written last: without weights nothing is an export, so that none is ever taken half old and half new.
-  rmSync(path, { force: true })
-  writeFileAtomic(join(out, runFiles.config), showConfig(config))
-  writeRunInfo(out, run.info)
-  for (const file of [runFiles.evaluation, runFiles.quality, runFiles.provenance]) {
-    if (existsSync(join(dir, file))) copyFileSync(join(dir, file), join(out, file))
-    else rmSync(join(out, file), { force: true })
-  }
   const card = cardOf(config, {
     stage1Data: stage1Config.data,
     isWhole: run.config.train.stage1.from === null,
@@ -126,9 +118,57 @@ export const exportRun = (
     licence,
     figures: figuresText(dir),
   })
-  writeFileAtomic(join(out, 'README.md'), card)
-  const halves = Object.entries(weights).map(([name, t]): [string, HostTensor] => [name, halved(t)])
-  writeSafetensors(path, Object.fromEntries(halves), { format: 'unified-latents' })
-  const parameters = halves.reduce((sum, [, { data }]) => sum + data.length, 0)
+  provenanceIn(dir) // figures are checked as they are told, this is copied alone
+  const copied = [runFiles.evaluation, runFiles.quality, runFiles.provenance].map((file) => {
+    const from = join(dir, file)
+    return [file, existsSync(from) ? readFileSync(from) : null] as const
+  })
+  return {
+    contents: new Map<string, Uint8Array | string | null>([
+      [runFiles.config, showConfig(config)],
+      ...copied,
+      ['README.md', card],
+    ]),
+    info: run.info,
+    weights: halvedWeights(dir, weights),
+  }
+}
+
+const written = (out: string, { contents, info, weights }: ExportedFiles): ExportedRun => {
+  const path = join(out, weightsFile)
+  // Written last: without weights nothing is an export, so that none is ever taken half old and half new.
+  rmSync(path, { force: true })
+  for (const [file, content] of contents) {
+    if (content === null) rmSync(join(out, file), { force: true })
+    else writeFileAtomic(join(out, file), content)
+  }
+  writeRunInfo(out, info)
+  writeExportedWeights(path, weights)
+  const parameters = Object.values(weights).reduce((sum, { data }) => sum + data.length, 0)
   return { path, parameters, bytes: statSync(path).size }
+}
+
+/**
+ * Writes a directory that opens like a run; an earlier export there is replaced once everything of the run was read.
+ * @param licence of the weights, for the card
+ * @param warn told when a checkpoint is damaged and an older one is used
+ * @throws when the run's stage 1 was never saved, and when `out` holds a run that trains: its checkpoints would be hidden.
+ */
+export const exportRun = (
+  dir: string,
+  out: string,
+  runtime: Runtime,
+  licence = 'not stated',
+  warn: (text: string) => void = warnInProcess,
+): ExportedRun => {
+  if (resolve(out) === resolve(dir) || existsSync(join(out, runFolders.checkpoints))) {
+    throw new ConfigError(`${out}: it holds a run, which an export would overwrite; give another --out`)
+  }
+  const files = filesOf(dir, runtime, licence, warn)
+  const lock = openWriter(out)
+  try {
+    return written(out, files)
+  } finally {
+    lock.release()
+  }
 }

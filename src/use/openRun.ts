@@ -9,6 +9,7 @@ import { type Codec, createCodec } from '../method/codec.ts'
 import type { ModelConfig } from '../method/config.ts'
 import { createGenerator, type Generator } from '../method/generator.ts'
 import { partsOfVariant } from '../method/variants.ts'
+import { warnInProcess } from '../runs/checked.ts'
 import { latestCheckpoint } from '../runs/checkpoint.ts'
 import { type RunInfo, readRunConfig, readRunInfo, stage1Chain, weightsFile } from '../runs/runDirectory.ts'
 import type { Weights } from '../train/frozen.ts'
@@ -126,13 +127,13 @@ const once = <T>(make: () => T): (() => T) => {
 
 /**
  * Opens a run.
- * @param warn told when a checkpoint is unreadable and an older one is used
+ * @param warn told when a checkpoint is damaged and an older one is used
  * @throws one sentence when the directory is not a run or holds no checkpoint.
  */
 export const openRun = (
   dir: string,
   runtime: Runtime,
-  warn: (text: string) => void = () => undefined,
+  warn: (text: string) => void = warnInProcess,
 ): OpenedRun => {
   const config = readRunConfig(dir)
   const info = readRunInfo(dir)

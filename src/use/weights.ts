@@ -1,12 +1,12 @@
 /** @file The averaged weights of networks, from a run's checkpoints or an exported model. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { widened } from '../engine/host/float16.ts'
-import { inspectSafetensors, readSafetensors } from '../files/safetensors.ts'
-import { checkpointStages, latestCheckpoint, loadCheckpoint, tensorsFile } from '../runs/checkpoint.ts'
-import { weightsFile } from '../runs/runDirectory.ts'
+import { inspectSafetensors } from '../files/safetensors.ts'
+import { checkpointStages, latestCheckpoint, loadNewest, tensorsFile } from '../runs/checkpoint.ts'
+import { otherConfiguration, readRunConfig, weightsFile } from '../runs/runDirectory.ts'
 import type { Weights } from '../train/frozen.ts'
 import { averagesIn, isAverageOf } from '../train/state.ts'
+import { readExportedWeights } from './exportedWeights.ts'
 
 /** The network of a parameter: the first part of its path. */
 const networkOf = (path: string): string => path.split('.')[0]
@@ -33,6 +33,22 @@ export const hasNetwork = (dir: string, network: string): boolean => {
   return [...inspectSafetensors(exported).entries.keys()].some((path) => networkOf(path) === network)
 }
 
+/** The averages of networks in the newest whole checkpoint of the stage that trained them. */
+const averagesOf = (
+  dir: string,
+  stage: string,
+  networks: readonly string[],
+  warn: (text: string) => void,
+): Weights => {
+  // The parameters and their moments, three quarters of a file, are left where they are.
+  const wanted = (name: string): boolean => networks.some((network) => isAverageOf(name, network))
+  const found = loadNewest(dir, stage, { wanted, take: averagesIn })!
+  for (const text of found.ignored) warn(text)
+  const other = otherConfiguration(dir, readRunConfig(dir), found)
+  if (other !== null) warn(`${other}; what is made with it may be wrong, restore that file`)
+  return found.value
+}
+
 /** @throws when a network was never saved. */
 export const loadNetworks = (
   dir: string,
@@ -48,20 +64,12 @@ export const loadNetworks = (
         : `${dir}: there is no checkpoint of its ${missing}; train it first with 'ul train … --out ${dir}'`,
     )
   }
-  if (existsSync(exported)) {
-    const { tensors } = readSafetensors(exported, (path) => networks.includes(networkOf(path)))
-    return Object.fromEntries(Object.entries(tensors).map(([path, t]) => [path, widened(t)]))
-  }
-  const places = new Map<string, string[]>()
+  if (existsSync(exported)) return readExportedWeights(exported, (path) => networks.includes(networkOf(path)))
+  const stages = new Map<string, string[]>()
   for (const network of networks) {
-    const { path, ignored } = checkpointOf(dir, network)!
-    if (!places.has(path)) for (const text of ignored) warn(text)
-    places.set(path, [...(places.get(path) ?? []), network])
+    const { stage } = checkpointOf(dir, network)!
+    stages.set(stage, [...(stages.get(stage) ?? []), network])
   }
-  // The parameters and their moments, three quarters of a file, are left where they are.
-  const parts = [...places].map(([path, own]) => {
-    const isWanted = (name: string): boolean => own.some((network) => isAverageOf(name, network))
-    return averagesIn(loadCheckpoint(path, isWanted).tensors)
-  })
+  const parts = [...stages].map(([stage, own]) => averagesOf(dir, stage, own, warn))
   return Object.assign({}, ...parts)
 }

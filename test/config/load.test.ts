@@ -7,6 +7,7 @@ import {
   explainConfig,
   nearest,
   parseConfig,
+  parseRunConfig,
   presetByName,
   showConfig,
 } from '../../src/config/load.ts'
@@ -336,5 +337,34 @@ describe('the paper’s presets', () => {
     expect(complaint(() => expectTrainable(kinetics))).toBe(
       'kinetics600: data.frames is 16, but only images train so far; set data.frames=1',
     )
+  })
+})
+
+describe('the configuration that a run keeps', () => {
+  it.each(Object.keys(presets))('of %s reads whole, and is refused wherever it is cut', (name) => {
+    const text = showConfig(presets[name])
+    expect(parseRunConfig(text, 'config.yaml')).toEqual(presets[name])
+    for (let length = 0; length < text.length; length += text[length] === '\n' ? 1 : 3)
+      expect(
+        () => parseRunConfig(text.slice(0, length), 'config.yaml'),
+        text.slice(length - 20, length),
+      ).toThrow(ConfigError)
+    expect(complaint(() => parseRunConfig(text.slice(0, -1), 'config.yaml'))).toBe(
+      "config.yaml: it is cut short, its last line has no end; restore it, or remove it and run the same 'ul train' again, which writes it anew",
+    )
+    // Cut between two lines it has an end, and lacks a key.
+    for (let end = text.indexOf('\n'); end < text.length - 1; end = text.indexOf('\n', end + 1))
+      expect(() => parseRunConfig(text.slice(0, end + 1), 'config.yaml'), text.slice(0, end)).toThrow(
+        ConfigError,
+      )
+  })
+
+  it('fills in nothing from a preset, as files for training may have it', () => {
+    for (const text of ['preset: quickstart\n', 'train: { lr: 1 }\n', 'seed: 3\n']) {
+      expect(parseConfig(text, 'a.yaml').name).toBe('quickstart')
+      expect(complaint(() => parseRunConfig(text, 'config.yaml'))).toMatch(
+        /^config.yaml: it lacks 'version', with which a run's configuration begins; restore it/,
+      )
+    }
   })
 })

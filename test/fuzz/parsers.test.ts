@@ -186,7 +186,10 @@ const parsers: readonly Parser[] = [
   ofFile(
     'metrics',
     () => Buffer.from('{"stage":"stage1","step":1,"loss":0.5}\n{"stage":"stage2","step":2,"loss":null}\n'),
-    readMetrics,
+    (path) =>
+      readMetrics(path, (text) => {
+        throw new Error(text) // what does not read is left out with a warning: here it counts as refused
+      }),
   ),
   ofText(
     'configuration',

@@ -360,9 +360,10 @@ describe('parameters', () => {
     'of %s are asked for under the paths that flattenSpec lists, in its order',
     (name) => {
       const asked: string[] = []
+      const shapes = new Map(flattenSpec(specs[name]).map(({ path, spec }) => [path, spec.shape]))
       bindParams(specs[name], (path) => {
         asked.push(path)
-        return input(path, [])
+        return input(path, shapes.get(path)!)
       })
       expect(asked).toEqual(flattenSpec(specs[name]).map(({ path }) => path))
       expect(new Set(asked).size).toBe(asked.length)
@@ -372,7 +373,8 @@ describe('parameters', () => {
 
   it('bind to the leaves of their own paths', () => {
     const spec = { a: param([1], 0), list: [param([2], 0), { b: param([3], 0) }] }
-    const bound = bindParams(spec, (path) => input(path, []), 'root')
+    const sizes: Readonly<Record<string, number>> = { 'root.a': 1, 'root.list.0': 2, 'root.list.1.b': 3 }
+    const bound = bindParams(spec, (path) => input(path, [sizes[path]]), 'root')
     expect(
       JSON.parse(JSON.stringify(bound, (key, v) => (key === 'id' || key === 'node' ? undefined : v))),
     ).toMatchObject({
@@ -381,6 +383,16 @@ describe('parameters', () => {
     })
     expect(flattenSpec(spec).map(({ path }) => path)).toEqual(['a', 'list.0', 'list.1.b'])
     expect(countParams(spec)).toBe(6)
+  })
+
+  it.each([
+    ['float32[3]', input('given', [3])],
+    ['float32[2,1]', input('given', [2, 1])],
+    ['int32[2]', input('given', [2], 'int32')],
+  ])('are refused as %s where float32[2] is expected', (type, value) => {
+    expect(() => bindParams({ a: param([2], 0) }, () => value)).toThrow(
+      `parameters: 'a' should be float32[2], found ${type}; was it saved with another configuration?`,
+    )
   })
 
   it('start from the seed and their own path alone', () => {

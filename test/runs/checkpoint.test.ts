@@ -11,9 +11,11 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { float32 } from '../../src/engine/host/tensor.ts'
-import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from '../../src/runs/checkpoint.ts'
+import { float32, floats, type HostTensor } from '../../src/engine/host/tensor.ts'
+import { inspectSafetensors, writeSafetensors } from '../../src/files/safetensors.ts'
+import { latestCheckpoint, loadCheckpoint, loadNewest, saveCheckpoint } from '../../src/runs/checkpoint.ts'
 import { compareProgress } from '../../src/runs/progress.ts'
+import { openWriter } from '../../src/runs/writer.ts'
 
 const newRun = (): string => mkdtempSync(join(tmpdir(), 'checkpoint-'))
 
@@ -24,6 +26,14 @@ const save = (run: string, stage: string, step: number, keepLast = 2): string =>
     { stage, step, tensors, meta: { images: step * 16, configHash: 'c0ffee' } },
     keepLast,
   )
+}
+
+/** Changes bytes of a file, and not their number. */
+const replaceIn = (file: string, before: string, after: string): void => {
+  const text = readFileSync(file, 'latin1')
+  expect(text.split(before)).toHaveLength(2)
+  expect(after.length).toBe(before.length)
+  writeFileSync(file, text.replace(before, after), 'latin1')
 }
 
 const names = (run: string): string[] => readdirSync(join(run, 'checkpoints')).sort()
@@ -38,7 +48,10 @@ test('a checkpoint comes back as it was saved, with all that the meta holds', ()
   const loaded = loadCheckpoint(path)
   expect(loaded.state).toEqual({ ...meta, version: 1, stage: 'stage1', step: 20 })
   expect(loaded.tensors).toEqual(tensors)
-  expect(latestCheckpoint(run)).toEqual({ path, stage: 'stage1', step: 20, state: loaded.state, ignored: [] })
+  expect(latestCheckpoint(run)).toEqual({
+    ...{ path, stage: 'stage1', step: 20, state: loaded.state },
+    ...{ hasChecksums: true, ignored: [] },
+  })
 })
 
 test('no checkpoint yet', () => {
@@ -75,12 +88,13 @@ test('steps are ordered as numbers, also past nine digits', () => {
   ])
 })
 
-test('a temporary directory of a crashed save is no checkpoint and goes with the next save', () => {
+test('a temporary directory of a crashed save is no checkpoint, and goes when the next writer comes', () => {
   const run = newRun()
   const whole = save(run, 'stage1', 10)
   cpSync(whole, join(run, 'checkpoints', '.tmp-stage1-000000020-77-00000000'), { recursive: true })
   mkdirSync(join(run, 'checkpoints', 'notes'))
   expect(latestCheckpoint(run)).toMatchObject({ step: 10, ignored: [] })
+  openWriter(run).release()
   save(run, 'stage1', 20)
   expect(names(run)).toEqual(['notes', 'stage1-000000010', 'stage1-000000020'])
 })
@@ -95,6 +109,11 @@ test('a newest checkpoint that does not read falls back to the one before', () =
     (path) => writeFileSync(join(path, 'state.json'), '{"version":2}'),
     (path) => writeFileSync(join(path, 'state.json'), '{"version":1,"stage":"stage1","step":20}'),
     (path) => cpSync(join(path, '..', 'stage1-000000010', 'state.json'), join(path, 'state.json')),
+    (path) => replaceIn(join(path, 'state.json'), '320', '321'),
+    (path) => replaceIn(join(path, 'state.json'), 'c0ffee', 'c0ffef'),
+    (path) => replaceIn(join(path, 'state.json'), '"checksum"', '"checksun"'),
+    (path) => replaceIn(join(path, 'state.json'), '"tensors"', '"tensorz"'),
+    (path) => replaceIn(join(path, 'state.safetensors'), 'encoder.weight', 'encoder.weighu'),
   ]
   for (const damage of damages) {
     const run = newRun()
@@ -105,6 +124,7 @@ test('a newest checkpoint that does not read falls back to the one before', () =
     expect(found?.step).toBe(10)
     expect(found?.ignored.length).toBe(1)
     expect(found?.ignored[0]).toContain(newest)
+    expect(found?.ignored[0]).toMatch(/; stage1-000000010 is used instead$/)
     expect(() => loadCheckpoint(newest)).toThrow(newest)
     // The resumed run reaches step 20 again and replaces the damaged one.
     save(run, 'stage1', 20)
@@ -125,7 +145,9 @@ test('a save after a fall-back keeps the checkpoint it has just written', () => 
 test('checkpoints of which none reads are an error, not a fresh start', () => {
   const run = newRun()
   truncateSync(join(save(run, 'stage1', 10), 'state.json'), 0)
-  expect(() => latestCheckpoint(run)).toThrow(/no checkpoint reads: .*stage1-000000010/)
+  expect(() => latestCheckpoint(run)).toThrow(
+    /no checkpoint reads: .*stage1-000000010.*; restore one, or remove these to train anew$/,
+  )
 })
 
 test('a failed save leaves the earlier ones and nothing temporary', () => {
@@ -142,4 +164,75 @@ test('a failed save leaves the earlier ones and nothing temporary', () => {
   expect(() => save(run, 'stage-1', 10)).toThrow('not a word')
   expect(() => save(run, 'stage1', 1.5)).toThrow('not a count')
   expect(() => save(run, 'stage1', 11, 0)).toThrow('keepLast 0')
+})
+
+const load = (run: string): ReturnType<typeof loadNewest<readonly number[]>> =>
+  loadNewest(run, 'stage1', { take: (tensors) => [...floats(tensors['encoder.weight'])] })
+
+test('any bit of a value that changes is found when it is loaded, and the checkpoint before is used', () => {
+  for (let bit = 0; bit < 64; bit += 7) {
+    const run = newRun()
+    save(run, 'stage1', 10)
+    const file = join(save(run, 'stage1', 20), 'state.safetensors')
+    expect(load(run)).toMatchObject({ step: 20, value: [20, -20], ignored: [] })
+    const bytes = readFileSync(file)
+    bytes[inspectSafetensors(file).dataStart + (bit >> 3)] ^= 1 << (bit & 7)
+    writeFileSync(file, bytes)
+    const found = load(run)
+    expect(found).toMatchObject({ step: 10, value: [10, -10] })
+    expect(found?.ignored).toEqual([
+      `${file}: tensor "encoder.weight" is not what was saved (its checksum differs); the file is damaged; stage1-000000010 is used instead`,
+    ])
+  }
+})
+
+test('another type or shape of the same bytes is found, too', () => {
+  for (const [before, after] of [
+    ['"F32"', '"I32"'],
+    ['"shape":[2]', '"shape":[1,2]'],
+  ]) {
+    const run = newRun()
+    save(run, 'stage1', 10)
+    const file = join(save(run, 'stage1', 20), 'state.safetensors')
+    const bytes = readFileSync(file)
+    const header = bytes.subarray(8, inspectSafetensors(file).dataStart)
+    const text = header.toString().trimEnd().replace(before, after)
+    expect(text).toContain(after)
+    header.fill(text.padEnd(header.length))
+    expect(text.length).toBeLessThanOrEqual(header.length)
+    writeFileSync(file, bytes)
+    expect(load(run)).toMatchObject({ step: 10 })
+  }
+})
+
+test('a checkpoint without checksums, as older versions saved them, loads; one with numbers that are not finite never does', () => {
+  const run = newRun()
+  const path = save(run, 'stage1', 10)
+  const { tensors: _, checksum: __, ...old } = JSON.parse(readFileSync(join(path, 'state.json'), 'utf8'))
+  writeFileSync(join(path, 'state.json'), JSON.stringify(old))
+  expect(load(run)).toMatchObject({ step: 10, value: [10, -10], hasChecksums: false, ignored: [] })
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    writeSafetensors(join(path, 'state.safetensors'), { 'encoder.weight': float32([2], [1, bad]) })
+    expect(() => load(run)).toThrow('tensor "encoder.weight" holds numbers that are not finite')
+    const tensors = { w: float32([3], [1, bad, 2]) }
+    const meta = { images: 0, configHash: '' }
+    expect(() => saveCheckpoint(run, { stage: 'stage1', step: 20, tensors, meta }, 2)).toThrow('not finite')
+    expect(names(run)).toEqual(['stage1-000000010'])
+  }
+})
+
+test('what the reader refuses is passed over like what is damaged', () => {
+  const run = newRun()
+  save(run, 'stage1', 10)
+  save(run, 'stage1', 20)
+  const take = (tensors: Record<string, HostTensor>): number => {
+    const [first] = floats(tensors['encoder.weight'])
+    if (first === 20) throw new Error('twenty')
+    return first
+  }
+  expect(loadNewest(run, 'stage1', { take })).toMatchObject({
+    step: 10,
+    value: 10,
+    ignored: ['twenty; stage1-000000010 is used instead'],
+  })
 })

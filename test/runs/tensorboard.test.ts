@@ -1,8 +1,8 @@
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { crc32c, openEvents } from '../../src/runs/tensorboard.ts'
+import { crc32c, dropDamagedEvents, openEvents } from '../../src/runs/tensorboard.ts'
 
 /** CRC-32C bit by bit, without a table. */
 const slowCrc = (bytes: Uint8Array): bigint => {
@@ -116,3 +116,42 @@ test('two writers that start in the same second have a file each', () => {
   expect(writers[0].path).not.toBe(writers[1].path)
   for (const writer of writers) writer.close()
 })
+
+/** Steps of the scalars in a file. */
+const stepsIn = (path: string): bigint[] =>
+  records(readFileSync(path))
+    .slice(2)
+    .map((record) => walk(record).get(2)![0] as bigint)
+
+test('records that were cut or changed are taken out with a warning, and no other', () => {
+  const events = openEvents(folder(), { firstStep: 1, now: () => 1000 })
+  for (const step of [1, 2, 3]) events.scalar('loss', step, step)
+  events.close()
+  const directory = join(events.path, '..')
+  const whole = readFileSync(events.path)
+  const said: string[] = []
+  const drop = (): void => dropDamagedEvents(directory, (text) => said.push(text))
+  drop()
+  expect(readFileSync(events.path).equals(whole)).toBe(true)
+  expect(said).toEqual([])
+
+  truncateSync(events.path, whole.length - 3)
+  drop()
+  expect(stepsIn(events.path)).toEqual([1n, 2n])
+  expect(said[0]).toMatch(/^.*events\.out\.tfevents.*: \d+ bytes are no whole records; they are left out$/)
+
+  // The value of the scalar of step 2 lies before its checksum of four bytes.
+  const changed = Buffer.from(whole)
+  changed[stepEnd(whole, 3) - 6] ^= 1
+  writeFileSync(events.path, changed)
+  drop()
+  expect(stepsIn(events.path)).toEqual([1n, 3n])
+  expect(said).toHaveLength(2)
+})
+
+/** Where the record of a number ends, from 0. */
+const stepEnd = (file: Buffer, number: number): number => {
+  let at = 0
+  for (let i = 0; i <= number; i++) at += 16 + Number(file.readBigUInt64LE(at))
+  return at
+}

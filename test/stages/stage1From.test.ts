@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
 import { floats } from '../../src/engine/host/tensor.ts'
-import { readSafetensors, writeSafetensors } from '../../src/files/safetensors.ts'
 import { createGenerator, type GenerationRequest } from '../../src/method/generator.ts'
-import { latestCheckpoint, loadCheckpoint } from '../../src/runs/checkpoint.ts'
+import { latestCheckpoint, loadCheckpoint, saveCheckpoint } from '../../src/runs/checkpoint.ts'
 import type { JobEvent } from '../../src/runs/events.ts'
 import { prepareRun, readRunInfo, writeRunInfo } from '../../src/runs/runDirectory.ts'
 import { train } from '../../src/stages/train.ts'
@@ -126,11 +125,11 @@ describe('train.stage1.from', () => {
     cpSync(join(runDir('anew'), 'checkpoints'), join(runDir('anew'), 'kept'), { recursive: true })
     // The same run with other encoder weights under the same names.
     for (const name of stages.filter((stage) => stage.startsWith('stage1'))) {
-      const file = join(runDir('anew'), 'checkpoints', name, 'state.safetensors')
-      const { tensors } = readSafetensors(file)
+      const { state, tensors } = loadCheckpoint(join(runDir('anew'), 'checkpoints', name))
+      const { stage, step, version: _, ...meta } = state
       for (const [path, tensor] of Object.entries(tensors))
         if (path.includes('encoder.')) (tensor.data as Float32Array).fill(0.01)
-      writeSafetensors(file, tensors)
+      saveCheckpoint(runDir('anew'), { stage, step, tensors, meta }, 9)
     }
     const again = trainTiny('anew', tinyConfigOf())
     await expect(again).rejects.toThrow(ConfigError)

@@ -106,8 +106,8 @@ describe('a batch in parts', () => {
       expect(relativeError(wholeState[name], start), name).toBeGreaterThan(1e-2)
     }
     for (const [i, { loss, gradNorm, outputs, ...rest }] of reports.entries()) {
-      const { step, lr, skipped } = expected[i]
-      expect(rest).toEqual({ step, lr, skipped })
+      const { step, lr, skipped, skippedInARow } = expected[i]
+      expect(rest).toEqual({ step, lr, skipped, skippedInARow })
       expect(loss / expected[i].loss).toBeCloseTo(1, 5)
       expect(gradNorm / expected[i].gradNorm).toBeCloseTo(1, 5)
       // Per example, of all parts one after the other; and one scalar for each part, here of equal weight.

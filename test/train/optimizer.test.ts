@@ -152,7 +152,7 @@ describe('checkpoints', () => {
     expect(packState(own, saved)).toEqual(start)
     const { 'velocity/net.v': _, ...lacking } = saved
     expect(() => packState(own, lacking)).toThrow(
-      "parameters: 'velocity/net.v' should be [1,2], found nothing",
+      "parameters: 'velocity/net.v' should be float32[1,2], found nothing",
     )
     await state.dispose()
   })
@@ -160,12 +160,16 @@ describe('checkpoints', () => {
   it('that lack a tensor, or have another of its name, are refused by its name and copy', () => {
     const { 'moment1/net.w': _, ...lacking } = whole
     expect(() => packState(layout, lacking)).toThrow(
-      "parameters: 'moment1/net.w' should be [2,2], found nothing; was it saved with another configuration?",
+      "parameters: 'moment1/net.w' should be float32[2,2], found nothing; was it saved with another configuration?",
     )
     const other = { ...whole, 'ema/net.b': float32([2], [1, 2]) }
-    expect(() => packState(layout, other)).toThrow("parameters: 'ema/net.b' should be [1], found [2]")
+    expect(() => packState(layout, other)).toThrow(
+      "parameters: 'ema/net.b' should be float32[1], found float32[2]",
+    )
     const { 'net.a': __, ...less } = params
-    expect(() => initialState(layout, less)).toThrow("parameters: 'net.a' should be [2], found nothing")
+    expect(() => initialState(layout, less)).toThrow(
+      "parameters: 'net.a' should be float32[2], found nothing",
+    )
   })
 
   it('give their averages by path, and say whose an average is', () => {

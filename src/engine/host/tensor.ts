@@ -89,6 +89,21 @@ export const floats = (tensor: HostTensor): Float32Array => {
   throw new Error(`tensor: expected float32, found ${tensor.dtype}; cast it in the graph first`)
 }
 
+/** A type as messages print it: `float32[2,3]`. */
+export const showType = ({ dtype, shape }: Pick<HostTensor, 'dtype' | 'shape'>): string =>
+  `${dtype}${showShape(shape)}`
+
+/** Whether all numbers of a tensor are finite. */
+export const isFiniteTensor = ({ dtype, data }: HostTensor): boolean => {
+  if (dtype === 'float16') return (data as Uint16Array).every((bits) => (bits & 0x7c00) !== 0x7c00)
+  if (dtype !== 'float32') return true
+  // x · 0 is 0, or NaN where x is not finite: one pass without a branch, several times as fast as asking each number.
+  const numbers = data as Float32Array
+  let sum = 0
+  for (let i = 0; i < numbers.length; i++) sum += numbers[i] * 0
+  return sum === 0
+}
+
 /** Number of examples: the size of the first axis. */
 export const countOf = ({ shape }: HostTensor): number => shape[0] ?? 1
 

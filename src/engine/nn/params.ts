@@ -3,7 +3,7 @@
  * same tree filled with values. The path in the tree names the checkpoint entry.
  */
 import { fillNormal, streamKey } from '../host/random.ts'
-import { type HostTensor, type Shape, zeros } from '../host/tensor.ts'
+import { type HostTensor, type Shape, sameShape, showType, zeros } from '../host/tensor.ts'
 import type { Value } from '../ir/graph.ts'
 
 /** Shape of a parameter and the standard deviation of its normal initialisation (0 for zeros). */
@@ -34,7 +34,15 @@ export const flattenSpec = (spec: Spec, path = ''): { readonly path: string; rea
     ? [{ path, spec }]
     : Object.entries(spec).flatMap(([key, child]) => flattenSpec(child, path === '' ? key : `${path}.${key}`))
 
-/** Builds the tree of values by asking for each path. */
+/** The value of a parameter. @throws when it has another type or shape: what a run holds may be of another configuration */
+const fitting = (value: Value, { shape }: ParamSpec, path: string): Value => {
+  if (value.dtype === 'float32' && sameShape(value.shape, shape)) return value
+  throw new Error(
+    `parameters: '${path}' should be ${showType({ dtype: 'float32', shape })}, found ${showType(value)}; was it saved with another configuration?`,
+  )
+}
+
+/** Builds the tree of values by asking for each path. @throws when one does not fit its spec */
 export const bindParams = <S extends Spec>(
   spec: S,
   lookUp: (path: string) => Value,
@@ -43,7 +51,7 @@ export const bindParams = <S extends Spec>(
   const below = (key: string): string => (path === '' ? key : `${path}.${key}`)
   // The three shapes of a tree cannot be told apart by the type checker while S is generic.
   const bind = (): unknown => {
-    if (isParam(spec)) return lookUp(path)
+    if (isParam(spec)) return fitting(lookUp(path), spec, path)
     if (Array.isArray(spec)) return spec.map((child: Spec, i) => bindParams(child, lookUp, below(String(i))))
     return Object.fromEntries(
       Object.entries(spec).map(([key, child]) => [key, bindParams(child as Spec, lookUp, below(key))]),
