@@ -536,8 +536,10 @@ describe('slabs', () => {
   })
 
   it('name a tensor that is missing or of another size', () => {
-    expect(() => packHost(slabs[0], { a: tensors.a })).toThrow(/'b' should be \[5\], found nothing/)
-    expect(() => packHost(slabs[0], { ...tensors, b: tensors.d })).toThrow(/'b' should be \[5\], found \[1\]/)
+    expect(() => packHost(slabs[0], { a: tensors.a })).toThrow(/'b' should be float32\[5\], found nothing/)
+    expect(() => packHost(slabs[0], { ...tensors, b: tensors.d })).toThrow(
+      /'b' should be float32\[5\], found \[1\]/,
+    )
   })
 
   it('unpack in the graph, with the gradient of the slab made of the gradients of its tensors', async () => {
