@@ -49,7 +49,11 @@ export const codecCase = (kind: 'encode' | 'decode' | 'reconstruct', config: Con
           xTEps: numberedNoise(images, seed, 'decode', 0),
         },
         expected: { output: await output() },
-        info: { kind, config: model, steps: samplerSteps(decoderSchedule(partConfig(model)), sampler, 'clean') },
+        info: {
+          kind,
+          config: model,
+          steps: samplerSteps(decoderSchedule(partConfig(model)), sampler, 'clean'),
+        },
       })
       const once = kind === 'decode' ? 0 : gflopsOf(tracedEncoder(model, params, B).program.outputs)
       const each = kind === 'encode' ? 0 : gflopsOf(tracedDecoderStep(model, params, B).program.outputs)

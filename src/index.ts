@@ -49,7 +49,7 @@ export {
 export { createGenerator, type Generator } from './method/generator.ts'
 export * from './method/networks/config.ts'
 export { drawnLevels } from './method/objective/schedules.ts'
-export type { ImageSet } from './method/programs.ts'
+export { type ImageSet, imageSetOf } from './method/programs.ts'
 export * from './method/variants.ts'
 export { compareFeatureSets, type FeatureComparison } from './metrics/compareFeatures.ts'
 export { type FeatureSet, featureSet } from './metrics/featureSet.ts'

@@ -322,6 +322,15 @@ describe('files', () => {
   })
 })
 
+describe('output', () => {
+  it('is written in commands/print.ts alone, so that nothing is thrown by it', () => {
+    const found = files.filter((file) =>
+      /process\.std(out|err)\.write|process\[stream\]/.test(sourceOf(`src/${file}`)),
+    )
+    expect(found).toEqual(['commands/print.ts'])
+  })
+})
+
 describe('packages', () => {
   it('ONNX Runtime is imported in engine/runtime/node alone', () => {
     const found = filesThatImport(isNative)

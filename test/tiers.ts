@@ -11,6 +11,7 @@ export const training: ReadonlySet<string> = new Set([
   'src/stages/profile.ts',
   'src/stages/singleStep.ts',
   'src/studies/sweep.ts',
+  'examples/fashionClassifier.ts',
   'examples/toy2d.ts',
 ])
 /** Starts GNU tar for a moment and nothing else. */

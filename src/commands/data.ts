@@ -2,19 +2,23 @@
 import { Option } from 'commander'
 import { applySettings, presetByName } from '../config/load.ts'
 import { dataSources } from '../data/open.ts'
+import { inOneLine, shortened } from '../report/escape.ts'
 import { expectData } from '../stages/possible.ts'
 import { type DataDescription, type DataOptions, describeData } from '../use/describeData.ts'
+import { untilInterrupted } from './exit.ts'
 import { type AddCommand, example, option, wholeNumber } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer } from './print.ts'
 import { terminalListener } from './progress.ts'
-import { loadConfig } from './sources.ts'
+import { type DataCommand, loadConfig } from './sources.ts'
 
-/** Classes printed at most. */
-const classesShown = 40
+/** Classes printed at most, and characters of their names. */
+const [classesShown, longestName] = [40, 60]
 
 const dataText = (d: DataDescription): string => {
-  const shown = d.classes.slice(0, classesShown)
+  const shown = d.classes
+    .slice(0, classesShown)
+    .map((own) => ({ ...own, name: inOneLine(shortened(own.name, longestName)) }))
   const width = Math.max(0, ...shown.map(({ name }) => name.length))
   const more = d.classes.length - shown.length
   return [
@@ -25,9 +29,9 @@ const dataText = (d: DataDescription): string => {
         `  ${name.padEnd(width)}  ${String(train).padStart(7)}  ${String(validation).padStart(7)}`,
     ),
     ...(more > 0 ? [`  … and ${more} more`] : []),
-    ...(d.caption === '' ? [] : [`  caption of the first: ${d.caption}`]),
+    ...(d.caption === '' ? [] : [`  caption of the first: ${inOneLine(d.caption)}`]),
     `  ${d.skipped} skipped`,
-    ...d.firstSkipped.map(({ file, reason }) => `  skipped ${file}: ${reason}`),
+    ...d.firstSkipped.map(({ file, reason }) => `  skipped ${inOneLine(file)}: ${inOneLine(reason)}`),
     ...(d.skipped > d.firstSkipped.length ? [`  … and ${d.skipped - d.firstSkipped.length} more`] : []),
   ].join('\n')
 }
@@ -43,10 +47,13 @@ interface DataFlags {
 /** Height and width at which a data set is looked at when no configuration says. */
 const lookedAtSize = 64
 
+/** How data is looked at. */
+const lookAt: DataCommand = (source, path) => `ul data ${source} --path ${path}`
+
 /** A source by its name, or the data of a configuration; changed by `--set`, and then by the other flags. */
 const dataOf = (asked: string, flags: DataFlags): DataOptions => {
   const known = dataSources.find((name) => name === asked)
-  const config = known === undefined ? loadConfig(asked) : presetByName('quickstart')
+  const config = known === undefined ? loadConfig(asked, lookAt) : presetByName('quickstart')
   const named = known === undefined ? {} : { source: known, size: lookedAtSize }
   const { data } = applySettings({ ...config, data: { ...config.data, ...named } }, flags.set)
   const { path = data.path, size = data.size } = flags
@@ -54,11 +61,11 @@ const dataOf = (asked: string, flags: DataFlags): DataOptions => {
   return { source: data.source, path, size, skinTones: data.skinTones }
 }
 
-const run = async (source: string, flags: DataFlags): Promise<void> => {
+const run = async (source: string, flags: DataFlags, signal: AbortSignal): Promise<void> => {
   const { json, out } = flags
   expectFile('--out', out)
   const listen = terminalListener(json === true)
-  const { description, sheet } = await describeData(dataOf(source, flags), listen)
+  const { description, sheet } = await describeData({ ...dataOf(source, flags), signal }, listen)
   writeOutput(out, sheet)
   const wrote = out === undefined ? '' : `\n${out}`
   answer(json, { event: 'done', ...description, out }, `${dataText(description)}${wrote}`)
@@ -76,5 +83,5 @@ export const dataCommand: AddCommand = (program) => {
     .addOption(option.set())
     .addOption(option.json())
     .addHelpText('after', example('ul data webdataset --path shards/ --out sheet.png'))
-    .action(run)
+    .action((source, flags) => untilInterrupted((signal) => run(source, flags, signal)))
 }

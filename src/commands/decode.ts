@@ -1,12 +1,13 @@
 /** @file `ul decode`: images out of a file of latents. */
 import { basename, extname, join } from 'node:path'
 import { countOf, examplesOf } from '../engine/host/tensor.ts'
+import { stoppable } from '../engine/runtime/stoppable.ts'
 import { inspectSafetensors } from '../files/safetensors.ts'
 import { gridPng } from '../report/grid.ts'
 import { decodeFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
 import { decoderSampler } from '../use/samplers.ts'
-import { messageOf } from './exit.ts'
+import { messageOf, untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, withSteps } from './options.ts'
 import { expectFolder, writeOutput } from './output.ts'
 import { answer, warn } from './print.ts'
@@ -32,18 +33,18 @@ const expectTensors = (file: string): void => {
 const fileName = (i: number, encoded = 'latent'): string =>
   `${String(i).padStart(5, '0')}-${basename(encoded, extname(encoded))}.png`
 
-const run = async (dir: string, file: string, flags: DecodeFlags): Promise<void> => {
-  const opened = openRun(runDirectory(dir), runtimeOf(flags), warn)
+const run = async (dir: string, file: string, flags: DecodeFlags, signal: AbortSignal): Promise<void> => {
+  const opened = openRun(runDirectory(dir), stoppable(runtimeOf(flags), signal), warn)
   expectFolder('--out', flags.out)
   expectTensors(file)
-  const { images, names } = await decodeFile(opened, file, {
-    seed: flags.seed,
-    sampler: withSteps(decoderSampler(opened.config), flags.steps),
-  })
-  const count = countOf(images)
-  for (let i = 0; i < count; i++) {
-    const png = await gridPng(examplesOf(images, i, 1), 1)
-    writeOutput(join(flags.out, fileName(i, names[i])), png)
+  const sampler = withSteps(decoderSampler(opened.config), flags.steps)
+  let count = 0
+  for await (const { first, images, names } of decodeFile(opened, file, { seed: flags.seed, sampler })) {
+    for (let i = 0; i < countOf(images); i++) {
+      const png = await gridPng(examplesOf(images, i, 1), 1)
+      writeOutput(join(flags.out, fileName(first + i, names[i])), png)
+    }
+    count = first + countOf(images)
   }
   answer(flags.json, { event: 'done', count, out: flags.out }, `${count} images: ${flags.out}`)
 }
@@ -62,5 +63,5 @@ export const decodeCommand: AddCommand = (program) => {
     .addOption(option.compute())
     .addOption(option.json())
     .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
-    .action(run)
+    .action((dir, file, flags) => untilInterrupted((signal) => run(dir, file, flags, signal)))
 }

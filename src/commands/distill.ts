@@ -1,8 +1,9 @@
 /** @file `ul distill`: a run whose decoder takes few steps, taught by that of another run. */
-import { join, relative } from 'node:path'
+import { relative } from 'node:path'
 import { Option } from 'commander'
 import { applySettings, explainConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { visible } from '../report/escape.ts'
 import { expectTrainable } from '../stages/possible.ts'
 import { lrShare, studentConfig, usualShare } from '../stages/student.ts'
 import { train } from '../stages/train.ts'
@@ -18,8 +19,8 @@ import {
   runtimeOf,
   wholeNumber,
 } from './options.ts'
-import { expectFolder } from './output.ts'
-import { warn } from './print.ts'
+import { expectFolder, runFolder } from './output.ts'
+import { print, warn } from './print.ts'
 import { terminalListener } from './progress.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
@@ -48,11 +49,11 @@ const run = async (given: string, flags: DistillFlags): Promise<void> => {
   const runtime = runtimeOf(flags)
   const teacher = runDirectory(given)
   const opened = openRun(teacher, runtime, warn)
-  const dir = flags.out ?? join('runs', `${opened.config.name}-${flags.steps}step`)
+  const dir = flags.out ?? runFolder(`${opened.config.name}-${flags.steps}step`)
   const config = askedConfig(opened, relative(dir, teacher), flags)
   if (flags.dryRun === true) {
     expectTrainable(config)
-    process.stdout.write(explainConfig(config))
+    print('stdout', visible(explainConfig(config)))
     return
   }
   expectFolder('--out', dir)

@@ -1,7 +1,9 @@
 /** @file `ul encode`: latents of images, in a file. */
-import { loadImages } from '../use/images.ts'
+import { stoppable } from '../engine/runtime/stoppable.ts'
+import { openImages } from '../use/images.ts'
 import { encodeToFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
+import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf } from './options.ts'
 import { expectFile, makeFolderOf } from './output.ts'
 import { answer, tellSkipped, warn } from './print.ts'
@@ -17,14 +19,15 @@ const run = async (
   dir: string,
   paths: string[],
   { json, seed, out, ...where }: EncodeFlags,
+  signal: AbortSignal,
 ): Promise<void> => {
-  const opened = openRun(runDirectory(dir), runtimeOf(where), warn)
+  const opened = openRun(runDirectory(dir), stoppable(runtimeOf(where), signal), warn)
   expectFile('--out', out)
-  const images = await loadImages(paths, opened.config.data.size)
-  tellSkipped(json, images.skipped)
+  const images = await openImages(paths, opened.config.data.size, signal)
+  tellSkipped(json, images)
   makeFolderOf(out)
   await encodeToFile(opened, images, seed, out)
-  const count = images.files.length
+  const { count } = images
   answer(json, { event: 'done', count, out }, `${count} latents: ${out}`)
 }
 
@@ -41,5 +44,5 @@ export const encodeCommand: AddCommand = (program) => {
     .addOption(option.compute())
     .addOption(option.json())
     .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
-    .action(run)
+    .action((dir, paths, flags) => untilInterrupted((signal) => run(dir, paths, flags, signal)))
 }

@@ -1,7 +1,7 @@
 /** @file `ul evaluate`: figures of a trained run on held-out images, and by features of what it makes. */
 import { Option } from 'commander'
-import pc from 'picocolors'
 import { ConfigError } from '../config/load.ts'
+import { stoppable } from '../engine/runtime/stoppable.ts'
 import { measureRun } from '../measure/measureRun.ts'
 import { evaluate } from '../measure/reconstruct.ts'
 import { partsOfVariant } from '../method/variants.ts'
@@ -18,8 +18,10 @@ import { onceEach } from '../runs/events.ts'
 import { writeQuality } from '../runs/results.ts'
 import { whileWriting } from '../runs/writer.ts'
 import { openRun } from '../use/openRun.ts'
+import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer, warn } from './print.ts'
+import { terminalListener } from './progress.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 const comparisonLine = (name: string, c: FeatureComparison): string =>
@@ -55,7 +57,7 @@ export const evaluationText = (figures: Evaluation | null, quality: Quality | nu
     ...Object.entries(protocol),
     ...Object.entries(clip?.protocol ?? {}).map(([name, text]) => [`CLIP ${name}`, text]),
   ]
-  return [...lines, ...protocols.map(([name, text]) => pc.dim(`${name}: ${text}`))].join('\n')
+  return [...lines, ...protocols.map(([name, text]) => `${name}: ${text}`)].join('\n')
 }
 
 interface EvaluateFlags extends DeviceFlags {
@@ -69,16 +71,17 @@ interface EvaluateFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
-const run = async (dir: string, flags: EvaluateFlags): Promise<void> => {
+const run = async (dir: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> => {
   const { samples, features, clip, guidance, bias: fitBias, seed } = flags
   if (clip !== undefined && samples === undefined)
     throw new ConfigError('--clip needs --samples N: so many images are reconstructed and generated for it')
-  const runtime = runtimeOf(flags)
+  const runtime = stoppable(runtimeOf(flags), signal)
   const directory = runDirectory(dir)
   const tell = onceEach(warn)
   const opened = openRun(directory, runtime, tell)
+  const listen = terminalListener(flags.json === true)
   const measured = async (samples: number): Promise<Quality> => {
-    const options = { samples, seed, fitBias, features, clip, guidance, warn: tell }
+    const options = { samples, seed, fitBias, features, clip, guidance, signal, listen, warn: tell }
     // A model that comes with the package is left as it is.
     if (directory !== dir) return measureRun(directory, runtime, options)
     return whileWriting(dir, async () => {
@@ -91,7 +94,14 @@ const run = async (dir: string, flags: EvaluateFlags): Promise<void> => {
   const quality = samples === undefined ? null : await measured(samples)
   // Pixel diffusion has no latent to rate and nothing to reconstruct.
   const { isLearned } = partsOfVariant(opened.config.variant).space
-  const figures = !isLearned && quality !== null ? null : await evaluate(opened, runtime, flags)
+  const figures =
+    !isLearned && quality !== null
+      ? null
+      : await evaluate(directory, opened, runtime, {
+          ...{ count: flags.count, seed, signal },
+          // what the data holds is said once
+          ...(quality === null ? { listen } : {}),
+        })
   answer(flags.json, { event: 'done', ...figures, ...quality }, evaluationText(figures, quality))
 }
 
@@ -124,5 +134,5 @@ export const evaluateCommand: AddCommand = (program) => {
     .addOption(option.compute())
     .addOption(option.json())
     .addHelpText('after', example('ul evaluate runs/quickstart --json'))
-    .action(run)
+    .action((dir, flags) => untilInterrupted((signal) => run(dir, flags, signal)))
 }

@@ -1,51 +1,128 @@
-/** @file How the command line ends: exit codes, what is said of an error, and what Ctrl-C does. */
+/**
+ * @file How the command line ends: exit codes, what is said of an error, and what ends a command from outside: signals
+ * (Ctrl-C, a polite kill, a closed terminal) and output that nobody takes any more (docs/reliability.md).
+ */
 import { CommanderError } from 'commander'
 import { ConfigError } from '../config/load.ts'
+import { causesOf } from '../engine/runtime/stoppable.ts'
+import { systemSentence } from '../files/systemErrors.ts'
+import { inOneLine } from '../report/escape.ts'
+import { leaveTerminal, lostOutput, OutputLost, print, readable } from './print.ts'
 
-/** Exit codes: all went well, something failed, what was asked for is not possible, stopped by Ctrl-C. */
-const exitCodes = { done: 0, failure: 1, usage: 2, interrupted: 130 } as const
+/** Exit codes: all went well, something failed, what was asked for is not possible. */
+const exitCodes = { done: 0, failure: 1, usage: 2 } as const
 
-/** Thrown by a job that stopped when it was told to; it has said so itself. */
-class Interrupted extends Error {}
+/** Signals that end a job once it has saved, with the exit codes by which shells know them: 128 and their number. */
+const signalCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+type EndingSignal = keyof typeof signalCodes
+const endingSignals = Object.keys(signalCodes) as EndingSignal[]
+
+/** A job was ended by a signal. */
+class Interrupted extends Error {
+  readonly signal: EndingSignal
+  constructor(signal: EndingSignal) {
+    super(`stopped by ${signal} before it was done`)
+    this.signal = signal
+  }
+}
+
+/** Thrown in place of an `Interrupted` by a job that has said so itself. */
+class SaidSo extends Error {}
+
+/** npm passes on what the terminal has already sent: two of the same within so many milliseconds are one. */
+const sameKeyPress = 150
+/** Milliseconds after which someone who waits for an end is told what for. */
+const patience = 1500
+/** Milliseconds that work in other threads has to come to its end when all is said and saved. */
+const grace = 250
+
+const waiting =
+  'stopping as soon as the step under way is done and saved; the same signal again (Ctrl-C) ends at once\n'
 
 /**
- * Runs a job that Ctrl-C, or a polite kill, may stop.
- * @param job stops soon after its signal, and returns whether it got to its end
- * @throws when it did not, for the exit code
+ * Runs a job that a signal, or the loss of its output, may end.
+ * @param job ends soon after its signal: it throws the signal's reason, or returns false when it has said so itself
+ * @throws when it did not get to its end, for the exit code
  */
-export const untilInterrupted = async (job: (signal: AbortSignal) => Promise<boolean>): Promise<void> => {
-  const abort = new AbortController()
-  const stop = (): void => abort.abort()
-  // Once: who asks a second time does not want to wait for a checkpoint.
-  process.once('SIGINT', stop).once('SIGTERM', stop)
-  const finished = await job(abort.signal)
-  if (!finished) throw new Interrupted()
+export const untilInterrupted = async (job: (signal: AbortSignal) => Promise<unknown>): Promise<void> => {
+  const asked = new AbortController()
+  const timers: NodeJS.Timeout[] = []
+  // From then on a signal does what it does by itself: who asks a second time does not want to wait for a checkpoint.
+  const leaveSignals = (): void => {
+    for (const signal of endingSignals) process.removeListener(signal, stop)
+  }
+  const stop = (signal: EndingSignal): void => {
+    if (asked.signal.aborted) return
+    asked.abort(new Interrupted(signal))
+    timers.push(
+      setTimeout(leaveSignals, sameKeyPress),
+      setTimeout(() => print('stderr', waiting), patience),
+    )
+  }
+  for (const signal of endingSignals) process.on(signal, stop)
+  const ended = AbortSignal.any([asked.signal, lostOutput])
+  try {
+    const finished = await job(ended)
+    if (finished === false) throw new SaidSo('', { cause: ended.reason })
+  } finally {
+    for (const timer of timers) clearTimeout(timer)
+    leaveSignals()
+  }
 }
 
 /** What an error says. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
+/** Says one sentence where someone can still read it, and with UL_DEBUG the stack. */
+const sayWhy = (sentence: string, error: unknown): void => {
+  print(readable(), `ul: ${inOneLine(sentence)}\n`)
+  if (process.env.UL_DEBUG !== undefined && error instanceof Error) print(readable(), `${error.stack}\n`)
+}
+
+/** Ends a process that is done, whatever other threads are still at, such as an image that is being decoded. */
+const endSoon = (end: () => void): void => {
+  setTimeout(end, grace).unref()
+}
+
+const failed = (error: unknown): number => {
+  // Commander has already printed its own message (help and version end with code 0).
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
+  const causes = causesOf(error)
+  const interrupted = causes.find((cause) => cause instanceof Interrupted)
+  if (interrupted !== undefined) {
+    if (!(error instanceof SaidSo)) sayWhy(interrupted.message, error)
+    if (interrupted.signal === 'SIGHUP') leaveTerminal()
+    endSoon(() => process.kill(process.pid, interrupted.signal))
+    return signalCodes[interrupted.signal]
+  }
+  const output = causes.find((cause) => cause instanceof OutputLost)
+  if (output !== undefined) {
+    sayWhy(
+      `${output.message}, so it was stopped${error instanceof SaidSo ? '; the same command resumes' : ''}`,
+      error,
+    )
+    const code = output.isTerminal ? signalCodes.SIGHUP : exitCodes.failure
+    if (output.isTerminal) leaveTerminal()
+    endSoon(() => process.exit(code))
+    return code
+  }
+  sayWhy(systemSentence(error) ?? messageOf(error), error)
+  return error instanceof ConfigError ? exitCodes.usage : exitCodes.failure
+}
+
 /** Runs a command line: says in one sentence on stderr why it failed, and gives the exit code. */
 export const exitCodeOf = async (run: () => Promise<unknown>): Promise<number> => {
   try {
     await run()
-    return exitCodes.done
   } catch (error) {
-    // Commander has already printed its own message (help and version end with code 0).
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
-    if (error instanceof Interrupted) return exitCodes.interrupted
-    process.stderr.write(`ul: ${messageOf(error)}\n`)
-    if (process.env.UL_DEBUG !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`)
-    return error instanceof ConfigError ? exitCodes.usage : exitCodes.failure
+    return failed(error)
   }
-}
-
-/** Ends quietly when whoever read the output has gone, as in `ul --help | head -1`. */
-export const endWithReader = (): void => {
-  const end = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== 'EPIPE') throw error
-    process.exit()
-  }
-  process.stdout.on('error', end)
-  process.stderr.on('error', end)
+  // What a stream could not take is known a turn later.
+  await new Promise((resolve) => setImmediate(resolve))
+  if (!lostOutput.aborted) return exitCodes.done
+  const output: unknown = lostOutput.reason
+  // A reader who has gone has seen enough, as in `ul --help | head -1`.
+  if (!(output instanceof OutputLost) || output.isPipe) return exitCodes.done
+  sayWhy(output.message, output)
+  return exitCodes.failure
 }

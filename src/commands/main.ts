@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** @file The process behind `ul <command>`. */
-import { endWithReader } from './exit.ts'
+import { watchOutput } from './print.ts'
 import { runCommandLine } from './program.ts'
 
-endWithReader()
+watchOutput()
 process.exitCode = await runCommandLine(process.argv.slice(2))

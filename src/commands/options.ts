@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
 import type { Compute } from '../engine/ir/graph.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
-import type { Device } from '../engine/runtime/runtime.ts'
+import type { Device, Runtime } from '../engine/runtime/runtime.ts'
 
 /** What a command's file exports: adds the command with its arguments, options, example and action. */
 export type AddCommand = (program: Command) => void
@@ -61,11 +61,18 @@ export const option = {
       .default('float32'),
 } as const
 
+/** Steps of a sampler at most, as in the configuration. */
+const mostSteps = 10_000
+
 /** A sampler with the steps of `--steps`, where that is given. */
 export const withSteps = <Sampler extends { readonly steps: number }>(
   sampler: Sampler,
   steps: number | undefined,
-): Sampler => ({ ...sampler, steps: steps ?? sampler.steps })
+): Sampler => {
+  if ((steps ?? 0) > mostSteps)
+    throw new ConfigError(`--steps ${steps}: a sampler takes ${mostSteps} at most`)
+  return { ...sampler, steps: steps ?? sampler.steps }
+}
 
 /** What `--device` and `--compute` say. */
 export interface DeviceFlags {
@@ -74,7 +81,7 @@ export interface DeviceFlags {
 }
 
 /** What runs programs there. @throws ConfigError when the device has no such arithmetic. */
-export const runtimeOf = ({ device, compute }: DeviceFlags): NodeRuntime => {
+export const runtimeOf = ({ device, compute }: DeviceFlags): Runtime => {
   if (device === 'cpu' && compute === 'float16') {
     throw new ConfigError(
       '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',

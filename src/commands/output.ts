@@ -1,8 +1,9 @@
 /** @file Files and folders that options name for output: checked before anything is computed, made when written. */
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
+import { shortened } from '../report/escape.ts'
 
 const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory()
 
@@ -43,4 +44,14 @@ export const writeOutput = (path: string | undefined, content: Uint8Array | stri
   if (path === undefined) return
   makeFolderOf(path)
   writeFileAtomic(path, content)
+}
+
+/** Where a run goes that is not told where. @throws ConfigError when its name is not that of one folder */
+export const runFolder = (name: string): string => {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: no folder should be called so
+  if (/^\.{0,2}$|[/\\\u0000-\u001f\u007f-\u009f]/.test(name) || Buffer.byteLength(name) > 200)
+    throw new ConfigError(
+      `name is ${JSON.stringify(shortened(name, 80))}, which cannot name a folder of runs/; set name to one part of a path, or give --out`,
+    )
+  return join('runs', name)
 }

@@ -1,7 +1,9 @@
 /** @file `ul profile`: where a training step spends its time. */
 import { Option } from 'commander'
+import { stoppable } from '../engine/runtime/stoppable.ts'
 import { stageFlags, stageOf } from '../stages/list.ts'
 import { type Profile, type ProfileRow, profileStep } from '../stages/profile.ts'
+import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer } from './print.ts'
 import { describedArgument, describedBy } from './sources.ts'
@@ -32,10 +34,10 @@ interface ProfileFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
-const run = async (source: string, flags: ProfileFlags): Promise<void> => {
+const run = async (source: string, flags: ProfileFlags, signal: AbortSignal): Promise<void> => {
   const { config, classes } = describedBy(source, flags.set)
   const profile = await profileStep(
-    runtimeOf(flags),
+    stoppable(runtimeOf(flags), signal),
     config,
     stageOf(config, flags.stage),
     classes,
@@ -57,5 +59,5 @@ export const profileCommand: AddCommand = (program) => {
     .addOption(option.compute())
     .addOption(option.json())
     .addHelpText('after', example('ul profile quickstart --stage 2'))
-    .action(run)
+    .action((source, flags) => untilInterrupted((signal) => run(source, flags, signal)))
 }

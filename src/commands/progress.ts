@@ -1,6 +1,8 @@
 /** @file Progress of training, alone or in a sweep: as text for people, or as JSON lines for programs. */
 import pc from 'picocolors'
+import { inOneLine } from '../report/escape.ts'
 import type { JobEvent, Listener, StepEvent } from '../runs/events.ts'
+import { print, printJson } from './print.ts'
 
 const clock = (seconds: number): string => {
   const s = Math.round(seconds)
@@ -25,7 +27,7 @@ const stepLine = (event: StepEvent): string =>
   (event.skipped > 0 ? `  skipped ${event.skipped}` : '')
 
 const doneLines = ({ run, seconds, validation }: Extract<JobEvent, { event: 'done' }>): string => {
-  const lines = [`done in ${clock(seconds)}: ${run}`]
+  const lines = [`done in ${clock(seconds)}: ${inOneLine(run)}`]
   if (validation !== null) {
     const { psnr, gridPsnr, bitsPerPixel } = validation
     lines.push(
@@ -42,15 +44,15 @@ export const textOf = (event: JobEvent): string => {
     case 'step':
       return stepLine(event)
     case 'note':
-      return pc.dim(event.text)
+      return pc.dim(inOneLine(event.text))
     case 'warning':
-      return pc.yellow(`warning: ${event.text}`)
+      return pc.yellow(`warning: ${inOneLine(event.text)}`)
     case 'validation':
       return `${event.stage} ${event.step}: validation PSNR ${event.psnr.toFixed(2)} dB`
     case 'file':
-      return `${event.what}: ${event.path}`
+      return `${event.what}: ${inOneLine(event.path)}`
     case 'stopped':
-      return `stopped after step ${event.step} of ${event.stage}; the same command resumes`
+      return `stopped${event.stage === undefined ? '' : ` after step ${event.step} of ${event.stage}`}; the same command resumes`
     case 'done':
       return pc.green(doneLines(event))
   }
@@ -62,13 +64,12 @@ export const terminalListener = (json: boolean): Listener => {
   let open = false
   return (event) => {
     if (json) {
-      process.stdout.write(`${JSON.stringify(event)}\n`)
+      printJson(event)
       return
     }
     const text = textOf(event)
-    if (open) process.stderr.write(event.event === 'step' ? '\r\u001b[K' : '\n')
+    if (open) print('stderr', event.event === 'step' ? '\r\u001b[K' : '\n')
     open = live && event.event === 'step'
-    const stream = event.event === 'done' ? process.stdout : process.stderr
-    stream.write(`${text}${open ? '' : '\n'}`)
+    print(event.event === 'done' ? 'stdout' : 'stderr', `${text}${open ? '' : '\n'}`)
   }
 }

@@ -1,13 +1,16 @@
 /** @file `ul reconstruct`: images encoded and decoded, with what that costs and loses. */
-import { countOf, type HostTensor } from '../engine/host/tensor.ts'
+import { countOf } from '../engine/host/tensor.ts'
+import { stoppable } from '../engine/runtime/stoppable.ts'
 import { type Reconstructed, reconstruct } from '../measure/reconstruct.ts'
 import { latentOf } from '../method/config.ts'
+import type { MeasuredPart } from '../method/evaluate.ts'
 
 import { pairGrid, visibleScale } from '../report/grid.ts'
 import { rateMapsPng } from '../report/rateMaps.ts'
-import { type LoadedImages, loadImages } from '../use/images.ts'
+import { type FileImages, openImages } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { decoderSampler } from '../use/samplers.ts'
+import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, withSteps } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer, tellSkipped, warn } from './print.ts'
@@ -21,13 +24,16 @@ interface ReconstructFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
+/** Images that a page of pairs or of maps shows at most. */
+const shownAtMost = 64
+
 const answerEach = (
-  { files }: LoadedImages,
-  { psnrs, bitsPerPixel }: Reconstructed,
+  files: readonly string[],
+  { first, psnrs, bitsPerPixel }: MeasuredPart,
   json: boolean | undefined,
 ): void => {
-  for (const [i, file] of files.entries()) {
-    const [psnr, bits] = [psnrs[i], bitsPerPixel[i]]
+  for (const [i, psnr] of psnrs.entries()) {
+    const [file, bits] = [files[first + i], bitsPerPixel[i]]
     answer(
       json,
       { event: 'image', file, psnr, bitsPerPixel: bits },
@@ -37,54 +43,55 @@ const answerEach = (
 }
 
 const answerAll = (
-  { files, skipped }: LoadedImages,
+  { count, skipped }: FileImages,
   { psnr, bitsPerPixel }: Reconstructed['figures'],
   { json, out, maps }: ReconstructFlags,
 ): void => {
-  const count = files.length
+  const pages = [out, maps].filter((page) => page !== undefined)
+  const isCut = count > shownAtMost && pages.length > 0
+  const shown = isCut ? `\n${pages.join(', ')}: the first ${shownAtMost} of ${count} images` : ''
   answer(
     json,
     { event: 'done', count, skipped: skipped.length, psnr, bitsPerPixel, out, maps },
-    `overall (${count})  ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB  ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
+    `overall (${count})  ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB  ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel${shown}`,
   )
 }
 
 /** Originals above reconstructions, eight beside each other. */
-const pairsPng = (images: HostTensor, reconstructions: HostTensor): Promise<Uint8Array> =>
+const pairsPng = ({ images, reconstructions }: Reconstructed): Promise<Uint8Array> =>
   pairGrid(images, reconstructions, Math.min(8, countOf(images)), { scale: visibleScale(images) })
 
 /** The same with where the bits are below them. */
 const mapsPng = (
   { model }: OpenedRun,
-  images: HostTensor,
-  reconstructions: HostTensor,
-  rateElements: Float64Array,
+  { images, reconstructions, rateElements }: Reconstructed,
 ): Promise<Uint8Array> => {
   const { channels, height, width } = latentOf(model)
   const maps = { images, reconstructions, rateElements, latent: [channels, height, width] as const }
   return rateMapsPng(maps, visibleScale(images, 96))
 }
 
-const run = async (dir: string, paths: string[], flags: ReconstructFlags): Promise<void> => {
-  const runtime = runtimeOf(flags)
+const run = async (
+  dir: string,
+  paths: string[],
+  flags: ReconstructFlags,
+  signal: AbortSignal,
+): Promise<void> => {
+  const runtime = stoppable(runtimeOf(flags), signal)
   const opened = openRun(runDirectory(dir), runtime, warn)
   expectFile('--out', flags.out)
   expectFile('--maps', flags.maps)
-  const { size } = opened.config.data
-  const loaded = await loadImages(paths, size)
-  const { images } = loaded
-  tellSkipped(flags.json, loaded.skipped)
+  const images = await openImages(paths, opened.config.data.size, signal)
+  tellSkipped(flags.json, images)
   const measured = await reconstruct(opened, runtime, images, {
     seed: flags.seed,
     sampler: withSteps(decoderSampler(opened.config), flags.steps),
-    rates: flags.maps !== undefined,
+    shown: shownAtMost,
+    look: (part) => answerEach(images.files, part, flags.json),
   })
-  const { figures, reconstructions, rateElements } = measured
-  answerEach(loaded, measured, flags.json)
-  if (flags.out !== undefined) writeOutput(flags.out, await pairsPng(images, reconstructions))
-  if (rateElements !== null)
-    writeOutput(flags.maps, await mapsPng(opened, images, reconstructions, rateElements))
-  answerAll(loaded, figures, flags)
+  if (flags.out !== undefined) writeOutput(flags.out, await pairsPng(measured))
+  if (flags.maps !== undefined) writeOutput(flags.maps, await mapsPng(opened, measured))
+  answerAll(images, measured.figures, flags)
 }
 
 /** Adds `ul reconstruct`. */
@@ -96,11 +103,11 @@ export const reconstructCommand: AddCommand = (program) => {
     .argument('<image or folder...>', 'images')
     .addOption(option.steps('decoder steps'))
     .addOption(option.seed())
-    .option('--out <file>', 'PNG with originals above reconstructions')
+    .option('--out <file>', 'PNG with originals above reconstructions, of the first 64')
     .option('--maps <file>', 'PNG that also shows where the bits are: by latent position and by channel')
     .addOption(option.device())
     .addOption(option.compute())
     .addOption(option.json())
     .addHelpText('after', example('ul reconstruct runs/quickstart photos/ --out pairs.png'))
-    .action(run)
+    .action((dir, paths, flags) => untilInterrupted((signal) => run(dir, paths, flags, signal)))
 }

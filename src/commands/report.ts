@@ -1,8 +1,9 @@
 /** @file `ul report`: one page about finished runs. */
+import { inOneLine } from '../report/escape.ts'
 import { compareReport } from '../studies/compareReport.ts'
 import { type AddCommand, example, option } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
-import { answer } from './print.ts'
+import { answer, print } from './print.ts'
 import { readSweep } from './sources.ts'
 
 interface ReportFlags {
@@ -23,7 +24,7 @@ const run = async (dirs: string[], { experiment, json, ...flags }: ReportFlags):
   writeOutput(written.png, png)
   answer(json, { event: 'done', rows, ...written }, text)
   const paths = Object.values(written).filter((path) => path !== undefined)
-  if (json !== true) process.stderr.write(`written: ${paths.join(', ')}\n`)
+  if (json !== true) print('stderr', `written: ${inOneLine(paths.join(', '))}\n`)
 }
 
 /** Adds `ul report`. */

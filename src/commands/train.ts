@@ -1,15 +1,17 @@
 /** @file `ul train`: a run from its configuration to its report. */
-import { join, relative } from 'node:path'
+import { relative } from 'node:path'
 import { Option } from 'commander'
 import { applySettings, explainConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
+import { visible } from '../report/escape.ts'
 import { type StageChoice, stageFlags } from '../stages/list.ts'
 import { expectTrainable } from '../stages/possible.ts'
 import { train } from '../stages/train.ts'
 import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
-import { expectFolder } from './output.ts'
+import { expectFolder, runFolder } from './output.ts'
+import { print } from './print.ts'
 import { terminalListener } from './progress.ts'
 import { loadConfig } from './sources.ts'
 
@@ -48,11 +50,11 @@ const withStage1 = (config: Config, dir: string, stage1From: string | undefined)
 
 const run = async (source: string, flags: TrainFlags): Promise<void> => {
   const asked = askedConfig(source, flags)
-  const dir = flags.out ?? join('runs', asked.name)
+  const dir = flags.out ?? runFolder(asked.name)
   const config = withStage1(asked, dir, flags.stage1From)
   if (flags.dryRun === true) {
     expectTrainable(config)
-    process.stdout.write(explainConfig(config))
+    print('stdout', visible(explainConfig(config)))
     return
   }
   expectFolder('--out', dir)

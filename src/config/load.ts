@@ -1,8 +1,15 @@
 /** @file From a preset or YAML text and `--set` changes to a checked configuration, with errors in one sentence. */
-import { Document, isMap, isPair, isScalar, LineCounter, parse, parseDocument, stringify, visit } from 'yaml'
+import { Document, isMap, isPair, isScalar, LineCounter, parseDocument, stringify, visit } from 'yaml'
 import type { z } from 'zod'
 import { presets } from './presets.ts'
-import { type Config, checkConfig, configDescriptions, configKeys, configVersion } from './schema.ts'
+import {
+  type Config,
+  checkConfig,
+  configDescriptions,
+  configKeys,
+  configVersion,
+  textKeys,
+} from './schema.ts'
 
 /** A problem with a configuration, in one sentence. */
 export class ConfigError extends Error {}
@@ -20,11 +27,15 @@ const distance = (a: string, b: string): number => {
   return row[b.length]
 }
 
+/** Characters of names that are compared: the distance takes time by the length of both. */
+const longestName = 200
+
 /**
  * The candidate closest to a name by edit distance, undefined when none is close; a candidate's last part also counts,
  * so `lossfactor` finds `decoder.lossFactor`.
  */
 export const nearest = (name: string, candidates: readonly string[]): string | undefined => {
+  if (name.length > longestName) return undefined
   const lower = name.toLowerCase()
   const score = (c: string): number => {
     const whole = distance(lower, c.toLowerCase())
@@ -71,6 +82,9 @@ const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => str
     return new ConfigError(`${where}unknown key '${key}'; ${nearestKey(key)}`)
   }
   const message = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
+  if (issue.code === 'invalid_type' && textKeys.has(issue.path.join('.'))) {
+    return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; put it in quotes`)
+  }
   return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; correct that value`)
 }
 
@@ -90,6 +104,67 @@ const validate = (tree: Tree, place: (path: readonly PropertyKey[]) => string): 
   return result.data
 }
 
+/** What the YAML library finds, in our words by its codes; its own name the inside of the library. */
+const yamlFaults: Readonly<Record<string, string>> = {
+  ALIAS_PROPS: 'an alias (*) has more than its name',
+  BAD_ALIAS: 'an alias (*) without a name',
+  BAD_INDENT: 'lines that are indented otherwise than those they belong to',
+  BLOCK_AS_IMPLICIT_KEY: 'a mapping where a key should be',
+  BLOCK_IN_FLOW: 'indented lines within brackets',
+  DUPLICATE_KEY: 'a key for the second time',
+  KEY_OVER_1024_CHARS: 'a key of more than 1,024 characters',
+  MISSING_CHAR: 'something that lacks a quote, a bracket, a comma or a space',
+  MULTILINE_IMPLICIT_KEY: 'a key over several lines',
+  MULTIPLE_ANCHORS: 'two anchors (&) on one value',
+  MULTIPLE_DOCS: 'a second document (---)',
+  MULTIPLE_TAGS: 'two tags (!) on one value',
+  TAB_AS_INDENT: 'a tab as indentation, where spaces belong',
+  TAG_RESOLVE_FAILED: 'a tag (!) that is not known',
+  UNEXPECTED_TOKEN: 'something that does not belong there',
+}
+
+/** Longest YAML that is read, in characters; a configuration has a few thousand. */
+const longestYaml = 2 ** 20
+
+/**
+ * Reads YAML text as plain values.
+ * @param where before the reason: the file, or what was typed
+ * @param lines tells line and column of what is refused
+ * @throws ConfigError
+ */
+const readYaml = (text: string, where: string, lines?: LineCounter) => {
+  const refuse = (found: string, at: string, cause?: unknown): never => {
+    throw new ConfigError(`${where}${at}: this is not YAML: found ${found}; correct that place`, { cause })
+  }
+  if (text.length > longestYaml) {
+    throw new ConfigError(
+      `${where}: this has ${text.length} characters, more than the ${longestYaml} of any configuration; give a file of YAML`,
+    )
+  }
+  try {
+    const document = parseDocument(text, {
+      logLevel: 'silent',
+      ...(lines === undefined ? {} : { lineCounter: lines }),
+    })
+    const [fault] = document.errors
+    if (fault !== undefined) {
+      const { line, col } = lines?.linePos(fault.pos[0]) ?? {}
+      const found = yamlFaults[fault.code] ?? 'something that cannot be read'
+      refuse(found, line === undefined ? '' : `:${line}:${col}`, fault)
+    }
+    const tree: unknown = document.toJS()
+    return { document, tree }
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause
+    // Aliases that multiply or lead nowhere, and brackets in brackets by the thousand.
+    return refuse('aliases (*) without anchors or by the hundred, or values nested too deep', '', cause)
+  }
+}
+
+/** Values of YAML text. @throws ConfigError */
+export const yamlValues = (text: string, where: string, lines?: LineCounter): unknown =>
+  readYaml(text, where, lines).tree
+
 /** Whether a file is a whole configuration, as runs keep theirs: nothing of it is filled in, or a preset that changes would change it. */
 const isWhole = (tree: Tree): boolean => Object.hasOwn(tree, 'version') && !Object.hasOwn(tree, 'preset')
 
@@ -101,12 +176,7 @@ const isWhole = (tree: Tree): boolean => Object.hasOwn(tree, 'version') && !Obje
  */
 export const parseConfig = (text: string, name: string): Config => {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines })
-  const syntax = document.errors[0]
-  if (syntax !== undefined) {
-    const { line, col } = lines.linePos(syntax.pos[0])
-    throw new ConfigError(`${name}:${line}:${col}: this is not YAML: ${firstLine(syntax.message)}`)
-  }
+  const { document, tree } = readYaml(text, name, lines)
   const place = (path: readonly PropertyKey[]): string => {
     for (let depth = path.length; depth > 0; depth--) {
       const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
@@ -123,7 +193,6 @@ export const parseConfig = (text: string, name: string): Config => {
     }
     return `${name}: `
   }
-  const tree: unknown = document.toJS()
   if (!isTree(tree)) {
     const found =
       tree === null
@@ -154,7 +223,7 @@ export const parseRunConfig = (text: string, name: string): Config => {
   // What is cut within the last line may still be YAML: 'steps: 2300' as 'steps: 23'.
   if (!text.endsWith('\n')) throw wrong('it is cut short, its last line has no end')
   const config = parseConfig(text, name)
-  const tree: unknown = parse(text)
+  const tree = yamlValues(text, name)
   if (!isTree(tree) || !isWhole(tree))
     throw wrong("it lacks 'version', with which a run's configuration begins")
   return config
@@ -171,17 +240,24 @@ export const presetByName = (name: string): Config => {
   return presets[name]
 }
 
-const readValue = (setting: string, text: string): unknown => {
+/** A text as it stands, or without the quotes around it; `null` and nothing at all are none. */
+const readTextValue = (text: string): string | null => {
+  if (text === 'null' || text === '') return null
   try {
-    return parse(text)
-  } catch (cause) {
-    const reason = firstLine((cause as Error).message)
-    throw new ConfigError(`--set ${setting}: the value is not YAML: ${reason}`, { cause })
+    return /^(".*"|'.*')$/s.test(text) ? String(yamlValues(text, '')) : text
+  } catch {
+    return text
   }
 }
 
+const readValue = (setting: string, key: string, text: string): unknown => {
+  if (textKeys.has(key)) return readTextValue(text)
+  return yamlValues(text, `--set ${setting}`)
+}
+
 /**
- * Applies `key=value` changes; values are read as YAML, so `1e-4`, `true` and `[1, 2]` mean what they say.
+ * Applies `key=value` changes; values are read as YAML, so `1e-4`, `true` and `[1, 2]` mean what they say, but for names and
+ * paths, which are taken as they stand.
  * @throws ConfigError naming the key and the nearest valid one.
  */
 export const applySettings = (config: Config, settings: readonly string[]): Config => {
@@ -193,7 +269,7 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
     if (!configKeys().includes(key)) {
       throw new ConfigError(`--set ${setting}: unknown key '${key}'; ${nearestKey(key)}`)
     }
-    const value = readValue(setting, setting.slice(equals + 1))
+    const value = readValue(setting, key, setting.slice(equals + 1))
     const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree
     result = validate(merge({ ...result }, change), () => `--set ${setting}: `)
   }

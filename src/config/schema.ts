@@ -96,6 +96,11 @@ export interface Config
 }
 
 const count = z.int().positive()
+/** Layers of one kind, and numbers side by side: more than anybody trains, and few enough to be traced. */
+const layers = z.int().max(512)
+const width = count.max(2 ** 16)
+const levels = z.array(width).min(1).max(16)
+const chainSteps = count.max(10_000)
 const share = z.number().min(0).max(1)
 const headWidth = count.describe('width of one attention head; divides the width')
 const dropout = share.describe('share of hidden units dropped in training')
@@ -114,7 +119,7 @@ const data = z.strictObject({
 })
 
 const latent = z.strictObject({
-  channels: count.describe('numbers per latent position'),
+  channels: width.describe('numbers per latent position'),
   downsample: count.describe('pixels per latent position'),
   logSnr0: z.number().describe('λ_z(0), least noise of the latent'),
   logSnr1: z.number().describe('λ_z(1), most noise of the latent'),
@@ -127,23 +132,23 @@ const latent = z.strictObject({
 
 const encoder = z.strictObject({
   patch,
-  channels: z.array(count).min(1).describe('channels per resolution; the last is repeated'),
-  blocks: z.int().nonnegative().describe('residual blocks per resolution'),
-  lastBlocks: z.int().nonnegative().describe('residual blocks at the latent resolution'),
+  channels: levels.describe('channels per resolution; the last is repeated'),
+  blocks: layers.nonnegative().describe('residual blocks per resolution'),
+  lastBlocks: layers.nonnegative().describe('residual blocks at the latent resolution'),
 })
 
 const prior = z.strictObject({
-  width: count.describe('channels of the transformer'),
-  blocks: count.describe('transformer blocks'),
+  width: width.describe('channels of the transformer'),
+  blocks: layers.positive().describe('transformer blocks'),
   headWidth,
 })
 
 const decoder = z.strictObject({
   patch,
-  channels: z.array(count).min(1).describe('channels per resolution; the last is repeated'),
-  convBlocks: z.int().nonnegative().describe('residual blocks per resolution, down and up again'),
-  width: count.describe('channels of the transformer on the latent grid'),
-  blocks: count.describe('transformer blocks'),
+  channels: levels.describe('channels per resolution; the last is repeated'),
+  convBlocks: layers.nonnegative().describe('residual blocks per resolution, down and up again'),
+  width: width.describe('channels of the transformer on the latent grid'),
+  blocks: layers.positive().describe('transformer blocks'),
   headWidth,
   dropout,
   deviation: z
@@ -166,11 +171,22 @@ const decoder = z.strictObject({
   bias: z.number().describe('b of the sigmoid weight'),
 })
 
+/** A setting is checked as it comes, so the first of them brings the others. */
+const uvit = z.strictObject({
+  channels: levels.describe('channels per convolutional stage, each of which halves the grid'),
+  convBlocks: layers.nonnegative().default(1).describe('residual blocks per stage, down and up again'),
+  width: width.default(128).describe('channels of the transformer on the smallest grid'),
+  blocks: layers.positive().default(2).describe('transformer blocks'),
+})
+
 const base = z.strictObject({
-  widths: z.tuple([count, count]).describe('channels of the two levels'),
-  blocks: z.tuple([z.int().nonnegative(), count]).describe('transformer blocks of the two levels'),
+  widths: z.tuple([width, width]).describe('channels of the two levels'),
+  blocks: z.tuple([layers.nonnegative(), layers.positive()]).describe('transformer blocks of the two levels'),
   headWidth,
   dropout,
+  uvit: uvit
+    .optional()
+    .describe('a convolutional U-ViT in place of the two levels, whose widths and blocks are then not read'),
   bias: z.number().describe('b of its own sigmoid weight'),
   labelDropout: share.describe('share of labels hidden in training, for guidance'),
   schedule: z
@@ -255,8 +271,8 @@ const train = z.strictObject({
 
 const student = z
   .strictObject({
-    steps: count.describe('steps of the decoder that is taught'),
-    teacherSteps: count.describe(
+    steps: chainSteps.describe('steps of the decoder that is taught'),
+    teacherSteps: chainSteps.describe(
       'steps of its teacher, the decoder of train.stage1.from; a multiple of steps',
     ),
     generated: share.describe('share of its latents that the base model generates'),
@@ -269,10 +285,10 @@ const sampler = z.strictObject({
     .default('base')
     .describe('prior: the stage-1 prior generates (Appendix B)'),
   kind: z.enum(samplerKinds).describe('sampler of the latent chain: random or deterministic steps'),
-  steps: count.describe('steps of the latent chain'),
+  steps: chainSteps.describe('steps of the latent chain'),
   variance: share.describe('ancestral variance between lower (0) and upper (1) bound'),
   decoderKind: z.enum(samplerKinds).describe('sampler of the decoder'),
-  decoderSteps: count.describe('steps of the decoder'),
+  decoderSteps: chainSteps.describe('steps of the decoder'),
   guidance: z.number().nonnegative().describe('1 is the conditional model alone'),
   guidanceLogSnr: z.tuple([z.number(), z.number()]).describe('log-SNR interval of guidance'),
 })
@@ -312,6 +328,16 @@ const leaves = (schema: z.ZodType, path: string): [string, z.ZodType][] =>
 /** Every dotted key that can be set, with what it is. */
 export const configDescriptions: ReadonlyMap<string, string | undefined> = new Map(
   leaves(configSchema, '').map(([key, schema]) => [key, schema.description]),
+)
+
+const isText = (schema: z.ZodType): boolean =>
+  schema instanceof z.ZodDefault || schema instanceof z.ZodNullable || schema instanceof z.ZodOptional
+    ? isText(schema.unwrap() as z.ZodType)
+    : schema instanceof z.ZodString
+
+/** Dotted keys whose values are texts: names and paths, of which nothing is to be read as YAML. */
+export const textKeys: ReadonlySet<string> = new Set(
+  leaves(configSchema, '').flatMap(([key, schema]) => (isText(schema) ? [key] : [])),
 )
 
 /** Every dotted key that can be set. */

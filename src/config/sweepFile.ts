@@ -1,7 +1,7 @@
 /** @file A sweep: which runs, and what is said of them. Experiments are such files (experiments/*.yaml). */
-import { parse } from 'yaml'
+import { LineCounter } from 'yaml'
 import { z } from 'zod'
-import { ConfigError, firstLine } from './load.ts'
+import { ConfigError, yamlValues } from './load.ts'
 
 /** A name and the settings that it stands for. */
 export interface Arm {
@@ -74,8 +74,8 @@ const schema: z.ZodType<Sweep> = z.strictObject({
   found: z.string().optional(),
   preset: z.string(),
   set: z.array(z.string()).default([]),
-  seeds: z.int().positive().default(1),
-  samples: z.int().min(8).default(1024),
+  seeds: z.int().positive().max(10_000).default(1),
+  samples: z.int().min(8).max(10_000_000).default(1024),
   arms: arms.min(1),
   bases: arms.default([]),
   plots: z.array(z.strictObject({ x: z.string(), y: z.string(), series: z.string().optional() })).default([]),
@@ -83,13 +83,7 @@ const schema: z.ZodType<Sweep> = z.strictObject({
 
 /** Reads a sweep from YAML. @throws ConfigError naming the file and the key. */
 export const parseSweep = (text: string, name: string): Sweep => {
-  let tree: unknown
-  try {
-    tree = parse(text)
-  } catch (cause) {
-    throw new ConfigError(`${name}: this is not YAML: ${firstLine((cause as Error).message)}`, { cause })
-  }
-  const result = schema.safeParse(tree)
+  const result = schema.safeParse(yamlValues(text, name, new LineCounter()))
   if (result.success) return result.data
   const issue = result.error.issues[0]
   const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : []
@@ -97,6 +91,9 @@ export const parseSweep = (text: string, name: string): Sweep => {
   const reason = unknown.length > 0 ? 'there is no such key' : issue.message
   throw new ConfigError(`${name}: ${key === '' ? '' : `'${key}': `}${reason}; correct that value`)
 }
+
+/** Settings that a grid may have before another axis multiplies them. */
+const mostArms = 1000
 
 /** Commas within brackets belong to a value, as in `base.widths=[64, 128],[128, 192]`. */
 const betweenValues = /,(?![^[]*\])/
@@ -108,6 +105,8 @@ const betweenValues = /,(?![^[]*\])/
 export const gridArms = (grid: readonly string[]): Arm[] => {
   const made = grid.reduce<Arm[]>(
     (arms, axis) => {
+      if (arms.length > mostArms)
+        throw new ConfigError(`--grid: more than ${mostArms} settings; vary less at once`)
       const equals = axis.indexOf('=')
       const key = axis.slice(0, Math.max(0, equals))
       const values = axis.slice(equals + 1).split(betweenValues)

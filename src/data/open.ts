@@ -61,6 +61,24 @@ export interface DataOptions {
   readonly packBytes?: number
   /** Called while images are decoded for the first time. */
   readonly onProgress?: OnProgress
+  /** Once it is aborted, its reason is thrown at once, whatever is being read. */
+  readonly signal?: AbortSignal
+}
+
+/** Does not wait for work that goes on by itself, such as an image that is being decoded, once a signal is aborted. */
+const untilAborted = async <T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> => {
+  if (signal === undefined) return work()
+  signal.throwIfAborted()
+  let leave: () => void = () => undefined
+  const aborted = new Promise<never>((_, reject) => {
+    leave = () => reject(signal.reason)
+    signal.addEventListener('abort', leave, { once: true })
+  })
+  try {
+    return await Promise.race([work(), aborted])
+  } finally {
+    signal.removeEventListener('abort', leave)
+  }
 }
 
 /**
@@ -68,12 +86,13 @@ export interface DataOptions {
  * @throws in one sentence when an option does not fit, the data is missing or damaged or the cache cannot be written.
  */
 export const openData = async (options: DataOptions): Promise<DataSplit> => {
-  const { source, path, size, skinTones, cacheDir, packBytes, onProgress } = options
+  const { source, path, size, skinTones, cacheDir, packBytes, onProgress, signal } = options
   if (!Number.isInteger(size) || size < 4 || size > 2048) {
     throw new Error(`data size is ${size}; pass a whole number of pixels from 4 to 2048`)
   }
   if (source === 'emoji') {
-    if (path === undefined || path === null) return openEmoji({ size, skinTones, cacheDir, onProgress })
+    if (path === undefined || path === null)
+      return untilAborted(signal, () => openEmoji({ size, skinTones, cacheDir, onProgress, signal }))
     throw new Error(`data source "emoji" takes no path but got "${path}"; pass source "folder" with it`)
   }
   expectSource(source)
@@ -82,5 +101,5 @@ export const openData = async (options: DataOptions): Promise<DataSplit> => {
     throw new Error(`data source "${source}" has no path; pass the path of ${what}`)
   }
   const { open } = kinds[source]
-  return open!({ path, size, packBytes, cacheDir, onProgress })
+  return untilAborted(signal, () => open!({ path, size, packBytes, cacheDir, onProgress, signal }))
 }

@@ -123,8 +123,8 @@ export const openHubNetwork = async (
   const model = asModel(await openPart(transformers, place, files, transformers.AutoModel), label)
   const token = 0
   const output = 'last_hidden_state'
-  const features = (pixels: Uint8Array, size: ImageSize): Promise<Float32Array> =>
-    inBatches(pixels, size, { batch, fill: false }, async (bytes) => {
+  const features: FeatureNetwork['features'] = (pixels, size, signal) =>
+    inBatches(pixels, size, { batch, fill: false, signal }, async (bytes) => {
       const count = bytes.length / (size.height * size.width * 3)
       const outputs = await model({ pixel_values: pixelValues(transformers, bytes, size, rule) })
       return rowsOf(outputOf(outputs, output, label), count, token, `features: ${label}: output "${output}"`)

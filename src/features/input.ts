@@ -44,6 +44,8 @@ export interface Batching {
   readonly batch: number
   /** Whether the last batch is filled up with black images, whose rows are dropped. */
   readonly fill: boolean
+  /** Ends it between batches. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -55,7 +57,7 @@ export interface Batching {
 export const inBatches = async (
   pixels: Uint8Array,
   { height, width }: ImageSize,
-  { batch, fill }: Batching,
+  { batch, fill, signal }: Batching,
   rows: (pixels: Uint8Array) => Promise<Float32Array>,
 ): Promise<Float32Array> => {
   const each = height * width * 3
@@ -65,6 +67,7 @@ export const inBatches = async (
   }
   const parts: Float32Array[] = []
   for (let from = 0; from < count; from += batch) {
+    signal?.throwIfAborted()
     const taken = Math.min(batch, count - from)
     const run = fill ? batch : taken
     const bytes = new Uint8Array(run * each)

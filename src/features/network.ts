@@ -18,9 +18,10 @@ export interface FeatureNetwork {
   /**
    * Features of images.
    * @param pixels [N, height, width, 3] RGB bytes; `quantiseImages` makes them from [−1, 1]
+   * @param signal once it is aborted, its reason is thrown after the batch under way
    * @returns [N, dimension]
    */
-  features(pixels: Uint8Array, size: ImageSize): Promise<Float32Array>
+  features(pixels: Uint8Array, size: ImageSize, signal?: AbortSignal): Promise<Float32Array>
   dispose(): Promise<void>
 }
 
@@ -77,11 +78,17 @@ export const openFeatureNetwork = async (
   const file = await openOnnxFile(path, options).catch((cause: Error) => {
     throw new Error(`features: ${cause.message}`, { cause })
   })
-  const run = async (sidecar: Sidecar, pixels: Uint8Array, size: ImageSize): Promise<Float32Array> => {
+  const run = async (
+    sidecar: Sidecar,
+    pixels: Uint8Array,
+    size: ImageSize,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> => {
     const { name, shape } = file.inputs[0]
     const fixed = shape[0] ?? null
     const where = `features: ${path}: output "${sidecar.output}"`
-    return inBatches(pixels, size, { batch: fixed ?? sidecar.batch, fill: fixed !== null }, async (bytes) => {
+    const batching = { batch: fixed ?? sidecar.batch, fill: fixed !== null, signal }
+    return inBatches(pixels, size, batching, async (bytes) => {
       const images = toInput(resizeImages(bytes, size, sidecar, sidecar.resize), sidecar)
       const output = await file.run({ [name]: images }, sidecar.output)
       return rowsOf(output, images.shape[0], sidecar.token, where)
@@ -98,7 +105,7 @@ export const openFeatureNetwork = async (
       dimension,
       describe: () =>
         `${name}: ${dimension} features from ${height}×${width} (resize ${resize}), ${valuesText(sidecar)}; bytes by ${quantiserName}`,
-      features: (pixels, size) => run(sidecar, pixels, size),
+      features: (pixels, size, signal) => run(sidecar, pixels, size, signal),
       dispose: () => file.dispose(),
     }
   } catch (error) {

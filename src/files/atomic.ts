@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { writePieces } from './pieces.ts'
+import { systemSentence } from './systemErrors.ts'
 
 /** Start of every temporary name that this folder makes; readers skip what begins with it. */
 export const temporaryPrefix = '.tmp-'
@@ -25,10 +26,17 @@ export const syncDirectory = (path: string): void => {
   }
 }
 
+/** Removes a temporary file after a failure. @throws what failed; a system error as one sentence that names the file */
+const giveUp = (path: string, temporary: string, cause: unknown): never => {
+  rmSync(temporary, { force: true })
+  const sentence = systemSentence(cause, path)
+  throw sentence === null ? cause : new Error(sentence, { cause })
+}
+
 /**
  * Writes a file so that a reader, or a restart after a crash, sees the old content or all of the new content.
  * The parent directory must exist. Several chunks are written without being concatenated.
- * @throws what the file system throws; the old file is then untouched and no temporary file is left.
+ * @throws one sentence that names the file; the old file is then untouched and no temporary file is left.
  */
 export const writeFileAtomic = (path: string, chunks: Uint8Array | readonly Uint8Array[] | string): void => {
   const list =
@@ -43,9 +51,26 @@ export const writeFileAtomic = (path: string, chunks: Uint8Array | readonly Uint
       closeSync(fd)
     }
     renameSync(temporary, path)
-  } catch (error) {
-    rmSync(temporary, { force: true })
-    throw error
+    syncDirectory(dirname(path))
+  } catch (cause) {
+    giveUp(path, temporary, cause)
   }
-  syncDirectory(dirname(path))
+}
+
+/** The same of a file that is written bit by bit. @param write fills it through its descriptor */
+export const writeFileInParts = async (path: string, write: (fd: number) => Promise<void>): Promise<void> => {
+  const temporary = temporarySibling(path)
+  try {
+    const fd = openSync(temporary, 'wx')
+    try {
+      await write(fd)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    renameSync(temporary, path)
+    syncDirectory(dirname(path))
+  } catch (cause) {
+    giveUp(path, temporary, cause)
+  }
 }

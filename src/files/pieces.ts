@@ -1,5 +1,5 @@
 /** @file Whole-buffer reads and writes on open files, in pieces that the operating system accepts. */
-import { readSync, writevSync } from 'node:fs'
+import { readSync, writeSync, writevSync } from 'node:fs'
 
 /** Linux moves at most 2³¹ − 4096 bytes and 1024 buffers per call, and Node refuses lengths above 2³¹ − 1. */
 const pieceBytes = 2 ** 30
@@ -25,6 +25,18 @@ export const writePieces = (fd: number, chunks: readonly Uint8Array[], limit: nu
     offset += writevSync(fd, call)
     // A call may stop anywhere, so the position is found from the number of bytes, not from the pieces.
     while (chunk < chunks.length && offset >= chunks[chunk].length) offset -= chunks[chunk++].length
+  }
+}
+
+/** Writes all bytes at `position` (bytes from the start of the file). @throws what the file system throws */
+export const writePiecesAt = (
+  fd: number,
+  bytes: Uint8Array,
+  position: number,
+  limit: number = pieceBytes,
+): void => {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(fd, bytes, done, Math.min(limit, bytes.length - done), position + done)
   }
 }
 

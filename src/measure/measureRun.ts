@@ -2,15 +2,18 @@
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import type { Quality } from '../metrics/figures.ts'
 import { orWarn, warnInProcess } from '../runs/checked.ts'
+import type { Listener } from '../runs/events.ts'
 import { qualityIn } from '../runs/results.ts'
 import { openRun, sharesFigures } from '../use/openRun.ts'
-import { openRunData } from '../use/runData.ts'
+import { openTrainedData } from '../use/runData.ts'
 import { configGuidance } from '../use/samplers.ts'
 import { measureQuality, openFeatures, type QualityOptions } from './quality.ts'
 
 /** How to measure a run: by its own guidance where none is given. */
 export interface MeasureOptions extends Omit<QualityOptions, 'guidance' | 'reconstructs' | 'generates'> {
   readonly guidance?: number
+  /** Told what the data holds. */
+  readonly listen?: Listener
   /** Whether figures of a shared stage 1 are taken from the run that trained it. */
   readonly reuse?: boolean
   /** Told of damage that is passed over. */
@@ -25,7 +28,7 @@ export const measureRun = async (
 ): Promise<Quality> => {
   const { guidance: scale, reuse = false, warn = warnInProcess, ...rest } = options
   const run = openRun(dir, runtime, warn)
-  const { train: source } = await openRunData(run.config)
+  const { train: source } = await openTrainedData(dir, run, options)
   const guidance = configGuidance(run.config)
   const ofStage1 = sharesFigures(run, dir) ? orWarn(() => qualityIn(run.stage1Directory), warn) : null
   const { samples = rest.samples, seed = rest.seed } = ofStage1?.protocol ?? {}

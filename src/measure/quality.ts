@@ -48,6 +48,8 @@ export interface QualityOptions {
   readonly fitBias: boolean
   /** Images that are in memory at a time, 256 when absent; the figures do not depend on it. */
   readonly atOnce?: number
+  /** Ends the measuring once it is aborted, by throwing its reason. */
+  readonly signal?: AbortSignal
 }
 
 /** A feature network, and what tells it from another of the same description. */
@@ -76,10 +78,17 @@ const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
   return hash.digest('hex').slice(0, 20)
 }
 
+/** Of how many images, so many at a time. */
+interface Parts {
+  readonly count: number
+  readonly atOnce: number
+  readonly signal: AbortSignal | undefined
+}
+
 /** Features of `count` images that come in parts [n, 3, H, W]; `look` sees their bytes as they pass. */
 const featuresOf = async (
   network: FeatureNetwork,
-  { count, atOnce }: { readonly count: number; readonly atOnce: number },
+  { count, atOnce, signal }: Parts,
   part: ImageSet['read'],
   look?: (pixels: Uint8Array, first: number) => Promise<void>,
 ): Promise<FeatureSet> => {
@@ -88,7 +97,7 @@ const featuresOf = async (
     const images = await part(first, Math.min(atOnce, count - first))
     const [height, width] = images.shape.slice(2) as [number, number]
     const pixels = quantiseImages(images)
-    rows.push(await network.features(pixels, { height, width }))
+    rows.push(await network.features(pixels, { height, width }, signal))
     await look?.(pixels, first)
   }
   return featureSet(joined(rows), network.dimension)
@@ -99,14 +108,14 @@ const sourceFeatures = async (
   network: FeatureNetwork,
   key: string,
   source: ImageSource,
-  atOnce: number,
+  parts: Pick<Parts, 'atOnce' | 'signal'>,
 ): Promise<FeatureSet> => {
   const path = join(defaultCacheDir(), `features-${key}.safetensors`)
   if (existsSync(path)) {
     const { features } = readSafetensors(path).tensors
     if (features?.shape[0] === source.count) return featureSet(floats(features), network.dimension)
   }
-  const set = await featuresOf(network, { count: source.count, atOnce }, (first, n) =>
+  const set = await featuresOf(network, { count: source.count, ...parts }, (first, n) =>
     readImages(
       source,
       Array.from({ length: n }, (_, i) => first + i),
@@ -205,7 +214,7 @@ const distances = async (
   { network, identity }: NamedNetwork,
   clip: ClipScores | null,
 ): Promise<Pick<Quality, 'reconstruction' | 'generation'>> => {
-  const { samples, seed, guidance, fitBias, reconstructs, generates, atOnce } = options
+  const { samples, seed, guidance, fitBias, reconstructs, generates, atOnce, signal } = options
   const { positions, sampled } = indicesOf(source, samples)
   const batch = batchFor(samples, imageOf(run.model))
   const codec = run.codec(batch)
@@ -218,8 +227,8 @@ const distances = async (
   }
   const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
   try {
-    const real = await sourceFeatures(network, key, source, atOnce)
-    const all = { count: positions.length, atOnce }
+    const real = await sourceFeatures(network, key, source, { atOnce, signal })
+    const all = { count: positions.length, atOnce, signal }
     const reconstruction = !reconstructs
       ? null
       : compare(chosen(real, positions), await featuresOf(network, all, reconstruct, clip?.reconstructed))
@@ -231,7 +240,7 @@ const distances = async (
       const z0 = await generator.generate({ facts: own, seed, sampler, guidance, first })
       return codec.decode(z0, seed + 1, decoder, first)
     }
-    const made = await featuresOf(network, { count: samples, atOnce }, generate, clip?.generated)
+    const made = await featuresOf(network, { count: samples, atOnce, signal }, generate, clip?.generated)
     await generator.dispose()
     return { reconstruction, generation: compare(real, made) }
   } finally {

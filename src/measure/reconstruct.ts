@@ -4,7 +4,13 @@ import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/te
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
-import { baseNatsOf, evaluateStage1, type MeasuredPart, type MeasuredStage1 } from '../method/evaluate.ts'
+import {
+  baseNatsOf,
+  evaluateStage1,
+  type MeasuredPart,
+  type MeasuredStage1,
+  ownNatsOf,
+} from '../method/evaluate.ts'
 import { bitsPerPosition, elementsOf } from '../method/networks/shapes.ts'
 import { batchFor, type ImageSet, partsOf } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
@@ -15,7 +21,7 @@ import { factsLike } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 
 import type { OpenedRun } from '../use/openRun.ts'
-import { openRunData } from '../use/runData.ts'
+import { openTrainedData, type Watched } from '../use/runData.ts'
 import { decoderSampler } from '../use/samplers.ts'
 
 /** Times and noises per image for its rate and loss terms: one protocol, whoever asks (docs/metrics.md). */
@@ -55,43 +61,49 @@ export const measureStage1 = async (
   return measured
 }
 
-/** Reconstructions with what was measured of them. */
+/** What was measured, with the first images and their reconstructions to show. */
 export interface Reconstructed extends MeasuredStage1 {
-  /** [N, 3, H, W] */
+  /** [n, 3, H, W] */
+  readonly images: HostTensor
   readonly reconstructions: HostTensor
-  /** The latent's nats where they fall, [N, c, h, w]; null unless they were asked for. */
-  readonly rateElements: Float64Array | null
+  /** The latent's nats where they fall, [n, c, h, w]. */
+  readonly rateElements: Float64Array
 }
 
-/** Encodes, decodes and measures images [N, 3, H, W]. @param options.rates whether to keep where the rate falls */
+/**
+ * Encodes, decodes and measures images, a part in memory at a time.
+ * @param options.shown how many of the first are kept, at least one
+ * @param options.look sees every part as it passes
+ */
 export const reconstruct = async (
   run: OpenedRun,
   runtime: Runtime,
-  images: HostTensor,
-  options: MeasureOptions & { readonly rates?: boolean },
+  images: ImageSet,
+  options: MeasureOptions & { readonly shown: number; readonly look?: (part: MeasuredPart) => void },
 ): Promise<Reconstructed> => {
-  const given: ImageSet = {
-    count: countOf(images),
-    read: async (first, n) => examplesOf(images, first, n),
-  }
+  const shown = Math.min(options.shown, images.count)
   const perLatent = elementsOf(latentOf(run.model))
-  const parts: HostTensor[] = []
-  const rateElements = options.rates ? new Float64Array(given.count * perLatent) : null
-  const measured = await measureStage1(run, runtime, given, options, (part) => {
-    parts.push(part.reconstructions)
-    rateElements?.set(part.rateElements, part.first * perLatent)
+  const [originals, parts]: [HostTensor[], HostTensor[]] = [[], []]
+  const rateElements = new Float64Array(shown * perLatent)
+  const measured = await measureStage1(run, runtime, images, options, (part) => {
+    options.look?.(part)
+    const n = Math.min(countOf(part.images), shown - part.first)
+    if (n <= 0) return
+    originals.push(examplesOf(part.images, 0, n))
+    parts.push(examplesOf(part.reconstructions, 0, n))
+    rateElements.set(part.rateElements.subarray(0, n * perLatent), part.first * perLatent)
   })
-  return { ...measured, reconstructions: stacked(parts), rateElements }
+  return { ...measured, images: stacked(originals), reconstructions: stacked(parts), rateElements }
 }
 
-/** The rate of held-out images by a run's base model, in bits/pixel; null where it has none, or none can be told. */
+/** The rate of held-out images by a run's base model, in bits/pixel; null where it has none. */
 export const baseRate = async (
   run: OpenedRun,
   runtime: Runtime,
   source: ImageSource,
   options: { readonly count: number; readonly seed: number },
 ): Promise<Evaluation['baseBitsPerPixel'] | null> => {
-  if (!run.hasBase || run.config.variant.variance === 'learned') return null
+  if (!run.hasBase) return null
   const indices = evenly(options.count, source.count)
   const images = evenImages(source, options.count)
   const image = imageOf(run.model)
@@ -99,20 +111,25 @@ export const baseRate = async (
   const codec = run.codec(batch)
   const parts: HostTensor[] = []
   for (const { first, n } of partsOf(indices.length, batch))
-    parts.push(await codec.encode(await images.read(first, n)))
+    parts.push(await codec.encode(await images.read(first, n), options.seed, first))
   await codec.dispose()
   const examples = { z: stacked(parts), facts: indices.map((index) => factsLike(run, source, index)) }
   const nats = await baseNatsOf(runtime, run.model, run.base(), examples, { ...options, draws, batch })
-  return meanAndError(nats.map((n) => bitsPerPosition(image, n)))
+  const own =
+    run.config.variant.variance === 'learned'
+      ? await ownNatsOf(runtime, run.model, run.autoencoder(), images, batch)
+      : nats.map(() => 0)
+  return meanAndError(nats.map((n, i) => bitsPerPosition(image, n + own[i])))
 }
 
-/** Measures a run on up to `count` held-out images, spread evenly. */
+/** Measures the run of a directory on up to `count` held-out images, spread evenly. @throws ConfigError for other data than it was trained on */
 export const evaluate = async (
+  dir: string,
   run: OpenedRun,
   runtime: Runtime,
-  options: { readonly count: number; readonly seed: number },
+  options: Watched & { readonly count: number; readonly seed: number },
 ): Promise<Evaluation> => {
-  const { validation } = await openRunData(run.config)
+  const { validation } = await openTrainedData(dir, run, options)
   const { figures } = await measureStage1(run, runtime, evenImages(validation, options.count), {
     seed: options.seed,
     sampler: decoderSampler(run.config),

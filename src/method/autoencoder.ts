@@ -2,18 +2,18 @@
  * @file The stage-1 objective (paper, section 3 and Algorithm 1): encoder, prior and decoder trained together. All losses are
  * sums in nats, one number per example.
  */
-import { type HostTensor, type Shape, scalar } from '../engine/host/tensor.ts'
+import { type HostTensor, type Shape, scalar, zeros } from '../engine/host/tensor.ts'
 import type { Value } from '../engine/ir/graph.ts'
 import type { InputSpec } from '../engine/ir/program.ts'
 import { type Bound, type Network, type Networks, networkOf } from '../engine/nn/network.ts'
 import { flattenSpec } from '../engine/nn/params.ts'
-import { add, mul, reduceMean, reduceSum, sqrt, square } from '../engine/ops/core.ts'
+import { add, constant, mul, reduceMean, reduceSum, sqrt, square } from '../engine/ops/core.ts'
 import type { DropoutKey } from '../engine/ops/dropout.ts'
 import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { type Objective, objectiveOf } from '../train/objective.ts'
-import { encoderConfig, imageOf, latentOf, type ModelConfig, partConfig } from './config.ts'
+import { encoderConfig, imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Draw, drawnNoise } from './diffusion/draws.ts'
-import { diffuse, levelOf } from './diffusion/process.ts'
+import { diffuse, levelOf, posteriorEntropyElements, sumPerExample } from './diffusion/process.ts'
 import { dropoutFeeds, dropoutInputs } from './dropout.ts'
 import { encode, encoderSpec } from './networks/encoder.ts'
 import { batchShape, type Extent, positionsOf } from './networks/shapes.ts'
@@ -151,6 +151,22 @@ export const tracedTerms = (
   )
 }
 
+/** What an encoder's own variance takes off the rate of its images, in nats each (Eq. 5): 0 where it has none. */
+export const tracedOwnNats = (model: ModelConfig, weights: Weights, B: number): FrozenProgram<'x', 'nats'> =>
+  traceFrozen(
+    'ownNats',
+    {
+      weights,
+      networks: { encoder: encoderNetwork(model) },
+      inputs: { x: { shape: batchShape(imageOf(model), B) } },
+    },
+    ({ encoder }, { x }) => {
+      const { logVariance } = encoder(x)
+      if (logVariance === null) return { nats: constant(zeros([B])) }
+      return { nats: sumPerExample(posteriorEntropyElements(logVariance, latentInUse(model).logSnr0)) }
+    },
+  )
+
 /** What a step is fed by name; `zDraw` is left out where nothing reads it. */
 type Feeds = Readonly<Record<string, HostTensor>>
 
@@ -188,6 +204,6 @@ export const autoencoderFeeds = (
 
 /** What measuring is fed: levels of the plain ELBO, whatever training took. */
 export const measuredFeeds = (model: ModelConfig, x: HostTensor, draw: Draw): Feeds => ({
-  ...drawnInputs(model, x, draw, elboLevels(model, draw)),
+  ...drawnInputs(model, x, draw, elboLevels({ latent: latentInUse(model) }, draw)),
   encoderShare: scalar(1),
 })

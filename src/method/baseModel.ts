@@ -10,7 +10,7 @@ import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.t
 import { type Objective, objectiveOf, type Traced } from '../train/objective.ts'
 import type { Facts } from './conditions/condition.ts'
 import { conditionsOf } from './conditions/list.ts'
-import { baseConfig, latentOf, type ModelConfig } from './config.ts'
+import { baseConfig, latentInUse, latentOf, type ModelConfig } from './config.ts'
 import { type Draw, drawnNoise, drawnUniforms } from './diffusion/draws.ts'
 import { diffuse, levelOf, normalKlElements, sumPerExample, vLoss, vTarget } from './diffusion/process.ts'
 import type { Schedule } from './diffusion/schedule.ts'
@@ -120,7 +120,12 @@ const withheld = (facts: readonly Facts[], share: number, draw: Draw): (Facts | 
  * @param facts what is known of each
  */
 export const baseFeeds = (model: ModelConfig, z: HostTensor, facts: readonly Facts[], draw: Draw): Feeds => ({
-  ...drawnInputs(z, draw, baseDraws(model), sigmoidWeight(model.base.bias)),
+  ...drawnInputs(
+    z,
+    draw,
+    baseDraws({ ...model, latent: latentInUse(model) }),
+    sigmoidWeight(model.base.bias),
+  ),
   ...conditionFeeds(model, withheld(facts, model.base.labelDropout, draw)),
   ...dropoutFeeds(draw),
 })
@@ -132,6 +137,6 @@ export const measuredBaseFeeds = (
   facts: readonly (Facts | null)[],
   draw: Draw,
 ): Feeds => ({
-  ...drawnInputs(z, draw, latentSchedule(model.latent), elboWeight),
+  ...drawnInputs(z, draw, latentSchedule(latentInUse(model)), elboWeight),
   ...conditionFeeds(model, facts),
 })

@@ -8,7 +8,7 @@ import type { Runtime } from '../engine/runtime/runtime.ts'
 import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { encoderNetwork } from './autoencoder.ts'
 import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
-import { imageOf, latentOf, type ModelConfig, partConfig } from './config.ts'
+import { imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { numberedNoise } from './diffusion/draws.ts'
 import { type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from './diffusion/schedule.ts'
@@ -82,7 +82,7 @@ export const decoderStep = (
   step: StepInputs,
 ): ReturnType<typeof takeStep> => {
   const { xT, logSnr } = step
-  const z0LogSnr = constant(filled(z0.shape[0], model.latent.logSnr0))
+  const z0LogSnr = constant(filled(z0.shape[0], latentInUse(model).logSnr0))
   return takeStep(step, clipPixels(predicted(step, decoder({ xT, z0, logSnr, z0LogSnr }))))
 }
 
@@ -133,7 +133,7 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
         return (await encoder.run({ ...given, ...zDraw })).z
       }),
     addNoise: (z, seed, first = 0) =>
-      noisyLatent(z, numberedNoise(z.shape, seed, 'z0', first), model.latent.logSnr0),
+      noisyLatent(z, numberedNoise(z.shape, seed, 'z0', first), latentInUse(model).logSnr0),
     decode: (z0, seed, sampler, first = 0) =>
       inBatches(countOf(z0), B, (from) =>
         runChain(

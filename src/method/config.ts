@@ -1,6 +1,7 @@
 /** @file The part of a configuration that decides networks and objectives, and what follows from it. */
 
 import type { ConditionName } from './conditions/list.ts'
+import { drawnLeastNoise } from './diffusion/weighting.ts'
 import type { BaseConfig } from './networks/base.ts'
 import type {
   DecoderSizes,
@@ -8,11 +9,12 @@ import type {
   LatentConfig,
   TransformerSizes,
   TwoLevelSizes,
+  UvitSizes,
 } from './networks/config.ts'
 import type { EncoderConfig } from './networks/encoder.ts'
 import { type Extent, imageChannels, imageExtent } from './networks/shapes.ts'
 import type { PartConfig } from './objective/parts.ts'
-import type { BaseSchedule } from './objective/schedules.ts'
+import { type BaseSchedule, leastNoiseRange } from './objective/schedules.ts'
 import { posteriors, type VariantConfig } from './variants.ts'
 
 /** The decoder and its objective. */
@@ -25,6 +27,8 @@ export interface DecoderSettings extends DecoderSizes {
 
 /** The base model of stage 2 and its objective. */
 export interface BaseSettings extends TwoLevelSizes {
+  /** A convolutional U-ViT of these sizes in place of the two-level transformer, whose widths and blocks are then not read. */
+  readonly uvit?: UvitSizes | undefined
   /** b of its own sigmoid weight. */
   readonly bias: number
   /** Share of examples that are told nothing, for guidance. */
@@ -68,6 +72,16 @@ export const latentOf = ({ size, latent }: Pick<ModelConfig, 'size' | 'latent'>)
   return { channels, frames, height: height / downsample, width: width / downsample }
 }
 
+/**
+ * The latent in use. Its λ(0) is the noise of z_0 outside of stage 1: where chains stop, what the decoder is told and from where
+ * the rate is counted. Where the least noise is drawn for each image (Appendix B, second variant) that is the median of the
+ * draws: finer levels the prior has seen in less than half of them, and λ(0) itself in none.
+ */
+export const latentInUse = ({ latent, variant }: Pick<ModelConfig, 'latent' | 'variant'>): LatentConfig =>
+  variant.priorBias === null
+    ? latent
+    : { ...latent, logSnr0: drawnLeastNoise(variant.priorBias, leastNoiseRange(latent), 0.5) }
+
 /** The encoder of a model. */
 export const encoderConfig = ({ encoder, latent, variant, recompute }: ModelConfig): EncoderConfig => ({
   ...encoder,
@@ -106,6 +120,7 @@ export const baseConfig = ({ base, latent, recompute }: ModelConfig): BaseConfig
   blocks: base.blocks,
   headWidth: base.headWidth,
   dropout: base.dropout,
+  uvit: base.uvit,
   channels: latent.channels,
   deviation: latent.deviation,
   recompute,

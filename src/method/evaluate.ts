@@ -7,7 +7,7 @@ import { meanAndError } from '../metrics/mean.ts'
 import { boxDownBilinearUp, psnr } from '../metrics/psnr.ts'
 import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import type { Weights } from '../train/frozen.ts'
-import { measuredFeeds, tracedTerms } from './autoencoder.ts'
+import { measuredFeeds, tracedOwnNats, tracedTerms } from './autoencoder.ts'
 import { measuredBaseFeeds, tracedBaseRate } from './baseModel.ts'
 import type { Codec } from './codec.ts'
 import type { Facts } from './conditions/condition.ts'
@@ -83,8 +83,32 @@ export const createTermsEstimator = (
 }
 
 /**
- * The rate of latents by the base model, in nats each: its unweighted ELBO from λ(0) on (Table 5). Not of a learned
- * variance, whose entropy the latents alone do not tell.
+ * What an encoder's own variance takes off the rate of images, in nats each, 0 or less: the latents alone do not tell.
+ * @param weights those of the encoder
+ */
+export const ownNatsOf = async (
+  runtime: Runtime,
+  model: ModelConfig,
+  weights: Weights,
+  { count, read }: ImageSet,
+  batch: number,
+): Promise<number[]> => {
+  const program = compiledOnUse(runtime, () => tracedOwnNats(model, weights, batch))
+  const nats: number[] = []
+  for (const { first, n } of partsOf(count, batch)) {
+    const images = await read(first, n)
+    for (let from = 0; from < n; from += batch) {
+      const own = await program.run({ x: paddedExamples(images, from, batch) })
+      nats.push(...floats(own.nats).subarray(0, Math.min(batch, n - from)))
+    }
+  }
+  await program.dispose()
+  return nats
+}
+
+/**
+ * What latents are charged for by the base model, in nats each: its unweighted ELBO from λ(0) on (Table 5). Of a learned
+ * variance the latents are draws, and their rate is this and `ownNatsOf`.
  * @param z clean latents [N, c, h, w]
  * @param facts what is known of each
  */
@@ -114,6 +138,9 @@ export interface MeasuredPart {
   readonly reconstructions: HostTensor
   /** The latent's nats where they fall, [n, c, h, w]. */
   readonly rateElements: Float64Array
+  /** Of each image: dB, and the rate of its latent. */
+  readonly psnrs: readonly number[]
+  readonly bitsPerPixel: readonly number[]
 }
 
 /** Metrics of stage 1, and the two that are told image by image. */
@@ -168,6 +195,8 @@ export const evaluateStage1 = async (
   const { batch, seed, sampler } = options
   const image = imageOf(model)
   const estimator = createTermsEstimator(runtime, model, weights, batch)
+  const bitsOf = (nats: Readonly<Record<'priorNats' | 'terminalNats', ArrayLike<number>>>): number[] =>
+    Array.from(nats.priorNats, (own, i) => bitsPerPosition(image, own + nats.terminalNats[i]))
   const measured = collected()
   const coded = async (images: HostTensor, first: number, steps: SamplerConfig) => {
     const z = await codec.encode(images, seed, first)
@@ -185,12 +214,16 @@ export const evaluateStage1 = async (
     const { rateElements, ...terms } = await estimator.terms(images, { first, count: n, of: count }, options)
     measured.add({ ...terms, gridPsnr: psnr(images, boxDownBilinearUp(images, model.latent.downsample)) })
     for (const { key, of } of reconstructionMetrics) measured.add({ [key]: of(images, reconstructions) })
-    look({ first, images, reconstructions, rateElements })
+    look({
+      ...{ first, images, reconstructions, rateElements },
+      psnrs: psnr(images, reconstructions),
+      bitsPerPixel: bitsOf(terms),
+    })
   }
   await estimator.dispose()
-  const terminalNats = measured.of('terminalNats')
-  const latentNats = measured.of('priorNats').map((nats, i) => nats + terminalNats[i])
-  const bitsPerPixel = latentNats.map((nats) => bitsPerPosition(image, nats))
+  const [priorNats, terminalNats] = [measured.of('priorNats'), measured.of('terminalNats')]
+  const latentNats = priorNats.map((nats, i) => nats + terminalNats[i])
+  const bitsPerPixel = bitsOf({ priorNats, terminalNats })
   const elements = elementsOf(latentOf(model))
   const psnrs = measured.of('psnr')
   const figures: Evaluation = {
@@ -200,7 +233,7 @@ export const evaluateStage1 = async (
     gridPsnr: meanAndError(measured.of('gridPsnr')),
     bitsPerPixel: meanAndError(bitsPerPixel),
     bitsPerDim: meanAndError(latentNats.map((nats) => nats / (elements * Math.LN2))),
-    priorNats: meanAndError(measured.of('priorNats')),
+    priorNats: meanAndError(priorNats),
     terminalNats: meanAndError(terminalNats),
     decoderNats: meanAndError(measured.of('decoderNats')),
     latentRms: Math.sqrt(squares / (count * elements)),

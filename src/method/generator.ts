@@ -8,7 +8,7 @@ import { traceFrozen, type Weights } from '../train/frozen.ts'
 import { conditionedBase, conditionFeeds, conditionInputs } from './baseModel.ts'
 import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
 import type { Facts } from './conditions/condition.ts'
-import { latentOf, type ModelConfig, partConfig } from './config.ts'
+import { latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
 import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
@@ -54,7 +54,7 @@ const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, 
   return {
     generate: ({ facts, seed, sampler, first = 0 }) =>
       inBatches(facts.length, B, (from) => {
-        const steps = samplerSteps(latentSchedule(model.latent), sampler, 'noisy')
+        const steps = samplerSteps(latentSchedule(latentInUse(model)), sampler, 'noisy')
         const chain = { steps, shape, seed, name: 'generate', first: first + from }
         return runChain(runtime, chain, {}, () => ({ program, feeds: {} }))
       }),
@@ -141,7 +141,8 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
             ),
           ),
         }
-        const steps = samplerSteps(baseGrid(model), sampler, chainEnd)
+        const grid = baseGrid({ ...model, latent: latentInUse(model) })
+        const steps = samplerSteps(grid, sampler, chainEnd)
         const chain = { steps, shape, seed, name: 'generate', first: first + from }
         return runChain(runtime, chain, held, ({ logSnr }) => {
           // Guidance is by class: without classes there is nothing to guide to.

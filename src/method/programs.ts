@@ -1,5 +1,5 @@
 /** @file Programs of fixed batch size run over any number of examples: the last batch is padded and cut. */
-import { examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
+import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { DeviceState, Executable, Runtime } from '../engine/runtime/runtime.ts'
 import type { FrozenProgram } from '../train/frozen.ts'
 import { type Extent, positionsOf } from './networks/shapes.ts'
@@ -85,3 +85,9 @@ export interface ImageSet {
   /** Images `first` to `first + n − 1`: [n, 3, H, W] in [−1, 1]. */
   read(first: number, n: number): Promise<HostTensor>
 }
+
+/** Images that are in memory, [N, 3, H, W]. */
+export const imageSetOf = (images: HostTensor): ImageSet => ({
+  count: countOf(images),
+  read: async (first, n) => examplesOf(images, first, n),
+})

@@ -7,7 +7,7 @@ import { float32, floats, type HostTensor } from '../engine/host/tensor.ts'
 import { mul, reduceSum, square, sub } from '../engine/ops/core.ts'
 import { type Objective, objectiveOf } from '../train/objective.ts'
 import { predicted } from './chain.ts'
-import { imageOf, latentOf, type ModelConfig, partConfig } from './config.ts'
+import { imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import type { Draw } from './diffusion/draws.ts'
 import { sumPerExample } from './diffusion/process.ts'
 import { type Step, samplerSteps } from './diffusion/sampler.ts'
@@ -65,7 +65,7 @@ export const studentFeeds = (
     xT,
     z0,
     target: landingOn(step, xT, xS),
-    z0LogSnr: filled(count, model.latent.logSnr0),
+    z0LogSnr: filled(count, latentInUse(model).logSnr0),
     logSnr: filled(count, step.logSnr),
     weight: filled(count, Math.max(Math.exp(step.logSnr), 1)),
     ...dropoutFeeds(draw),

@@ -2,7 +2,7 @@
 import sharp from 'sharp'
 import { quantiseImages } from '../engine/host/pixels.ts'
 import { examplesOf, type HostTensor, showShape } from '../engine/host/tensor.ts'
-import { escapeMarkup } from './escape.ts'
+import { escapeMarkup, shortened } from './escape.ts'
 
 /** How a grid looks. */
 export interface GridOptions {
@@ -15,7 +15,7 @@ export interface GridOptions {
 }
 
 /** Pixels that an image should have on the screen, so that a person sees it. */
-const visibleSize = 64
+export const visibleSize = 64
 
 /** A scale at which images [N,3,H,W] are easily seen: small ones are enlarged by whole pixels. */
 export const visibleScale = ({ shape }: HostTensor, size: number = visibleSize): number =>
@@ -27,6 +27,9 @@ interface Row {
   readonly gapAbove: number
   readonly label: string
 }
+
+/** Characters of a label at most. */
+const longestLabel = 60
 
 /** Splits [N,3,H,W] into N views [1,3,H,W]. */
 const unstack = (stack: HostTensor): { images: HostTensor[]; height: number; width: number } => {
@@ -74,7 +77,8 @@ const drawRows = async (
   if (!Number.isInteger(gap) || gap < 0) throw new Error(`image: gap ${gap}; pass 0, 1, 2, …`)
   const [tileHeight, tileWidth] = [size.height * scale, size.width * scale]
   const fontSize = Math.max(9, Math.min(15, Math.round(tileHeight / 3)))
-  const longest = Math.max(...rows.map((row) => [...row.label].length))
+  const labels = rows.map(({ label }) => shortened(label, longestLabel))
+  const longest = Math.max(...labels.map((label) => [...label].length))
   // 0.6 em is a generous mean width of sans-serif letters; half an em lies on either side.
   const labelWidth = longest === 0 ? 0 : Math.ceil(fontSize * (0.6 * longest + 1))
   const columns = Math.max(...rows.map((row) => row.images.length))
@@ -84,7 +88,7 @@ const drawRows = async (
   const canvas = { rgb: new Uint8Array(3 * width * height).fill(255), width }
   const texts: string[] = []
   let top = 0
-  for (const { images, gapAbove, label } of rows) {
+  for (const [r, { images, gapAbove }] of rows.entries()) {
     top += gapAbove
     images.forEach((image, column) => {
       const left = labelWidth + column * (tileWidth + gap)
@@ -93,7 +97,7 @@ const drawRows = async (
     })
     // Central baselines are not drawn the same everywhere; 0.35 em is half the height of capitals.
     const baseline = top + tileHeight / 2 + 0.35 * fontSize
-    texts.push(`<text x="${labelWidth - fontSize / 2}" y="${baseline}">${escapeMarkup(label)}</text>`)
+    texts.push(`<text x="${labelWidth - fontSize / 2}" y="${baseline}">${escapeMarkup(labels[r])}</text>`)
     top += tileHeight
   }
   const image = sharp(canvas.rgb, { raw: { width, height, channels: 3 } })

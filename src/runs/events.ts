@@ -26,7 +26,8 @@ export type JobEvent =
   | { readonly event: 'warning'; readonly text: string }
   | { readonly event: 'validation'; readonly stage: string; readonly step: number; readonly psnr: number }
   | { readonly event: 'file'; readonly what: string; readonly path: string }
-  | { readonly event: 'stopped'; readonly stage: string; readonly step: number }
+  /** Stage and step where one was being trained. */
+  | { readonly event: 'stopped'; readonly stage?: string; readonly step?: number }
   | {
       readonly event: 'done'
       readonly run: string

@@ -8,7 +8,7 @@ import { writeFileAtomic } from '../files/atomic.ts'
 import { infoSchema, orWarn, readChecked } from './checked.ts'
 import { checkpointStages, type FoundCheckpoint } from './checkpoint.ts'
 import { runFiles, runFolders } from './files.ts'
-import type { RunInfo } from './runInfo.ts'
+import { dataDifference, type RunInfo } from './runInfo.ts'
 import { firstDifference } from './settings.ts'
 
 export type { RunInfo } from './runInfo.ts'
@@ -157,16 +157,20 @@ const infoFile = (dir: string): string => join(dir, runFiles.info)
 export const expectSameData = (dir: string, info: RunInfo, warn: (text: string) => void): void => {
   if (!existsSync(join(dir, runFolders.checkpoints)) || !existsSync(infoFile(dir))) return
   const before = orWarn(() => readRunInfo(dir), warn)
-  if (before === null) return
-  const rows: readonly (readonly [string, unknown, unknown])[] = [
-    ['classes', before.classes, info.classes],
-    ['training images', before.trainCount, info.trainCount],
-    ['hash of their names and labels', before.pictures ?? info.pictures, info.pictures],
-  ]
-  const [what, was, is] = rows.find(([, was, is]) => JSON.stringify(was) !== JSON.stringify(is)) ?? []
-  if (what === undefined) return
+  if (before !== null) expectDataOf(dir, before, info, 'or train into another --out')
+}
+
+/**
+ * Checks that data is what a run was trained on.
+ * @param before what the run knows of its data
+ * @param remedy what else can be done than to restore the data
+ * @throws ConfigError naming what differs.
+ */
+export const expectDataOf = (dir: string, before: RunInfo, info: RunInfo, remedy: string): void => {
+  const difference = dataDifference(before, info)
+  if (difference === null) return
   throw new ConfigError(
-    `${dir}: the data is not what this run began with: ${what} ${JSON.stringify(was)} then, ${JSON.stringify(is)} now; restore the data, or train into another --out`,
+    `${dir}: the data is not what this run began with: ${difference}; restore the data, ${remedy}`,
   )
 }
 

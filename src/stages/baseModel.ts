@@ -26,13 +26,13 @@ const shownPerRow = 8
 
 /** Draws samples of every row. */
 const sampleShown = async (
-  { config, model, runtime, dir }: StageContext,
+  { config, model, leaving, dir }: StageContext,
   { run, codec }: { readonly run: OpenedRun; readonly codec: Codec },
   weights: Weights,
   step: number,
 ): Promise<void> => {
   const facts = gridFacts(run, shownPerRow)
-  const generator = createGenerator(runtime, model, weights, batchFor(facts.length, imageOf(model)))
+  const generator = createGenerator(leaving, model, weights, batchFor(facts.length, imageOf(model)))
   const z0 = await generator.generate({
     facts,
     seed: config.seed,
@@ -46,10 +46,10 @@ const sampleShown = async (
 }
 
 const open = async (context: StageContext): Promise<OpenStage> => {
-  const { config, model, runtime, dir, source } = context
+  const { config, model, leaving, dir, source } = context
   const { flip, balance } = config.data
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
-  const run = openRun(dir, runtime, context.warn)
+  const run = openRun(dir, leaving, context.warn)
   const codec = run.codec(batchFor(source.count, imageOf(model)))
   const latents = await trainingLatents(context, 'stage2', run, codec)
   return {

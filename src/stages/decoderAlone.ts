@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts'
 import type { Part } from '../engine/host/part.ts'
 import { examplesOf, type HostTensor } from '../engine/host/tensor.ts'
 import { mul, reduceSum } from '../engine/ops/core.ts'
-import { imageOf, latentOf, type ModelConfig, partConfig } from '../method/config.ts'
+import { imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from '../method/config.ts'
 import { type Draw, drawnNoise, numberedNoise } from '../method/diffusion/draws.ts'
 import { diffuse, levelOf } from '../method/diffusion/process.ts'
 import { dropoutFeeds, dropoutInputs } from '../method/dropout.ts'
@@ -65,7 +65,7 @@ const feedsOf = (model: ModelConfig, x: HostTensor, z: HostTensor, draw: Draw): 
   z,
   xEps: drawnNoise(draw, 'xEps', x.shape.slice(1)),
   z0Eps: drawnNoise(draw, 'z0Eps', z.shape.slice(1)),
-  z0LogSnr: filled(draw.part.count, model.latent.logSnr0),
+  z0LogSnr: filled(draw.part.count, latentInUse(model).logSnr0),
   ...partsOfVariant(model.variant).distortion.levels(partConfig(model), draw),
   ...dropoutFeeds(draw),
 })

@@ -17,11 +17,11 @@ import type { StageContext } from './stage.ts'
 
 /** Reconstructs the shown images, draws them below the originals and returns their PSNR. @param at stage, step, and the name of the drawing */
 export const reconstructShown = async (
-  { config, model, runtime, dir, shown, listen }: StageContext,
+  { config, model, leaving, dir, shown, listen }: StageContext,
   weights: Weights,
   { stage, step, name }: Readonly<Record<'stage' | 'name', string>> & { readonly step: number },
 ): Promise<number> => {
-  const codec = createCodec(runtime, model, weights, batchFor(countOf(shown), imageOf(model)))
+  const codec = createCodec(leaving, model, weights, batchFor(countOf(shown), imageOf(model)))
   const z0 = codec.addNoise(await codec.encode(shown), config.seed)
   const reconstructed = await codec.decode(z0, config.seed, decoderSampler(config))
   await codec.dispose()

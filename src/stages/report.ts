@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
-import { latentOf } from '../method/config.ts'
+import { latentInUse, latentOf } from '../method/config.ts'
 import { showExtent } from '../method/networks/shapes.ts'
 import { type Evaluation, measuredEntries } from '../metrics/figures.ts'
 import type { Curve } from '../report/curve.ts'
@@ -12,7 +12,7 @@ import { renderReport, type SummaryItem } from '../report/html.ts'
 import { runFiles } from '../runs/files.ts'
 import { type MetricRecord, readMetrics } from '../runs/metrics.ts'
 import type { RunInfo } from '../runs/runDirectory.ts'
-import { generatesByClass } from '../use/facts.ts'
+import { generatesByClass, mostRows } from '../use/facts.ts'
 import { stages } from './list.ts'
 
 /** What the report is made of besides the run directory's own files. */
@@ -59,7 +59,7 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
     {
       label: 'latent',
       value: shape,
-      note: `λ₀ = ${config.latent.logSnr0}, c_lf = ${config.decoder.lossFactor}, b = ${config.decoder.bias}`,
+      note: `λ₀ = ${Number(latentInUse(config).logSnr0.toFixed(2))}, c_lf = ${config.decoder.lossFactor}, b = ${config.decoder.bias}`,
     },
     { label: 'device', value: device },
   ]
@@ -86,7 +86,10 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
   const records = readMetrics(join(dir, runFiles.metrics), parts.warn)
   const { generator, kind, steps, guidance } = config.sampler
   const byClass = generatesByClass(config, info.classes.length)
-  const rows = byClass ? `One row per class, guidance ${guidance}.` : 'Drawn without classes.'
+  const { length } = info.classes
+  const shown =
+    length > mostRows ? `One row for each of ${mostRows} of ${length} classes` : 'One row per class'
+  const rows = byClass ? `${shown}, guidance ${guidance}.` : 'Drawn without classes.'
   const samples = `${rows} ${kind}, ${steps} steps; decoder ${config.sampler.decoderKind}, ${config.sampler.decoderSteps} steps; averaged weights.`
   const table = {
     head: ['validation figure', 'mean', 'standard error'],

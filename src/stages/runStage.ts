@@ -5,6 +5,7 @@ import { ConfigError } from '../config/load.ts'
 import { isFiniteTensor } from '../engine/host/tensor.ts'
 import { initialParams } from '../engine/nn/params.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
+import { wasStopped } from '../engine/runtime/stoppable.ts'
 import { type LoadedCheckpoint, loadNewest, saveCheckpoint } from '../runs/checkpoint.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
 import { openMetrics } from '../runs/metrics.ts'
@@ -144,6 +145,22 @@ const found = (
   return checkpoint
 }
 
+/** Inspections, of which one is left when training is to stop; it is then due at the next start. */
+const leftWhenStopped = (signal: AbortSignal, inspect: (step: number) => Promise<void>) => {
+  let due = false
+  return {
+    isDue: (): boolean => due,
+    make: async (step: number): Promise<void> => {
+      try {
+        await inspect(step)
+      } catch (error) {
+        if (!wasStopped(error, signal)) throw error
+        due = true
+      }
+    },
+  }
+}
+
 /**
  * When to save: at intervals and at the end, and never while updates are skipped, as what is then saved may be what they fail
  * on, and would take the place of an older state that is sound. What was due meanwhile is made up for by the next update.
@@ -175,20 +192,31 @@ const expectFinite = (tensors: SlabTensors, step: number): void => {
     throw new DivergedError(`after step ${step} '${broken}' holds numbers that are not finite`)
 }
 
-/** Steps done, and the state after them on the device, of which nothing stays on the host; null when no step is left. */
+/** Where a stage starts. */
+interface Started {
+  /** Steps done. */
+  readonly from: number
+  /** After them, on the device; nothing of it stays on the host. */
+  readonly state: DeviceState
+  /** Whether the inspection of that step was left when training stopped. */
+  readonly isUninspected: boolean
+}
+
+/** Resumes or begins a stage; null when no step is left. */
 const start = async (
   context: StageContext,
   stage: Stage,
   opened: OpenStage,
   { step, spec }: StageStep,
-): Promise<{ readonly from: number; readonly state: DeviceState } | null> => {
+): Promise<Started | null> => {
   const { config, runtime } = context
   const checkpoint = found(context, stage.name, step.layout, opened.trainedOn)
   const from = checkpoint?.step ?? 0
   if (from >= stage.settings(config).steps) return null
   const tensors =
     checkpoint?.value ?? initialState(step.layout, opened.start ?? initialParams(spec, config.seed))
-  return { from, state: await placeState(runtime, step, tensors) }
+  const isUninspected = checkpoint?.state.uninspected === true
+  return { from, state: await placeState(runtime, step, tensors), isUninspected }
 }
 
 const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage): Promise<boolean> => {
@@ -198,7 +226,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const own = stageStep(config, model, stage)
   const started = await start(context, stage, opened, own)
   if (started === null) return true
-  const { from, state } = started
+  const { from, state, isUninspected } = started
   const { layout } = own.step
   listen({ event: 'note', text: from === 0 ? `${name}: starting` : `${name}: resuming after step ${from}` })
   const trainStep = await compileStep(runtime, own.step)
@@ -207,12 +235,19 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const { logEvery, sampleEvery, checkpointEvery, keepCheckpoints, warmupSteps, finalLrFraction } =
     config.train
   const due = checkpointsDue(from, checkpointEvery)
+  const inspection = leftWhenStopped(signal, async (step) =>
+    log.record(step, await opened.inspect(await readAverages(layout, state), step)),
+  )
   const save = async (step: number): Promise<void> => {
     const tensors = await readState(layout, state)
     expectFinite(tensors, step)
     const { trainedOn } = opened
-    const known = { images: step * batch, configHash: stageHash(config, name) }
-    const meta = trainedOn === undefined ? known : { ...known, trainedOn }
+    const meta = {
+      images: step * batch,
+      configHash: stageHash(config, name),
+      ...(trainedOn === undefined ? {} : { trainedOn }),
+      ...(inspection.isDue() ? { uninspected: true } : {}),
+    }
     log.sync() // what was logged before a checkpoint is not lost when it is resumed from
     saveCheckpoint(dir, { stage: name, step, tensors, meta }, keepCheckpoints)
     due.done(step)
@@ -224,6 +259,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
     if (warning !== null) listen({ event: 'warning', text: warning })
   }
   try {
+    if (isUninspected) await inspection.make(from)
     const done = await trainLoop({
       trainStep,
       state,
@@ -240,9 +276,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
         const last = step === steps
         if (step % logEvery === 0 || last) tell(report)
         if (step % sampleEvery === 0 && !last) {
-          await line.aside(async () =>
-            log.record(step, await opened.inspect(await readAverages(layout, state), step)),
-          )
+          await line.aside(() => inspection.make(step))
         }
         if (due.after(report, last)) await save(step)
       },

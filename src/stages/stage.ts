@@ -16,7 +16,10 @@ export type Feeds = Readonly<Record<string, HostTensor>>
 export interface StageContext {
   readonly config: Config
   readonly model: ModelConfig
+  /** Of training steps, which are taken to their end. */
   readonly runtime: Runtime
+  /** Of all else: what runs there is left once `signal` is aborted, by throwing its reason. */
+  readonly leaving: Runtime
   readonly dir: string
   /** Training images, and a few held-out ones [N, 3, H, W] to show progress by. */
   readonly source: ImageSource

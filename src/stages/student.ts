@@ -9,7 +9,7 @@ import { batchPlan, plannedExamples } from '../data/batches.ts'
 import { countOf, examplesOf, type HostTensor, paddedExamples, stacked } from '../engine/host/tensor.ts'
 import { runChain, stepUpdates } from '../method/chain.ts'
 import { noisyLatent, tracedDecoderStep } from '../method/codec.ts'
-import { imageOf, latentOf } from '../method/config.ts'
+import { imageOf, latentInUse, latentOf } from '../method/config.ts'
 import { type Draw, drawnNoise, numberedNoise } from '../method/diffusion/draws.ts'
 import type { Step } from '../method/diffusion/sampler.ts'
 import { batchShape, type Extent } from '../method/networks/shapes.ts'
@@ -126,7 +126,7 @@ const openLatents = async (context: StageContext, teacher: OpenedRun, share: num
     read: (draw: Draw): HostTensor => {
       const { step, part } = draw
       const z = latents.read(plannedExamples(plan, step, part))
-      const z0 = noisyLatent(z, drawnNoise(draw, 'z0Eps', z.shape.slice(1)), model.latent.logSnr0)
+      const z0 = noisyLatent(z, drawnNoise(draw, 'z0Eps', z.shape.slice(1)), latentInUse(model).logSnr0)
       if (pool === null) return z0
       const ofPool = Math.round(share * part.of)
       return stacked(
@@ -143,11 +143,11 @@ const openLatents = async (context: StageContext, teacher: OpenedRun, share: num
 }
 
 const open = async (context: StageContext): Promise<OpenStage> => {
-  const { config, model, runtime, dir } = context
+  const { config, model, leaving, dir } = context
   const { student, train, seed } = config
   const { batch } = settingsOf(config)!
   const { steps, teacherSteps, generated: share } = student!
-  const teacher = openRun(resolve(dir, train.stage1.from!), runtime, context.warn)
+  const teacher = openRun(resolve(dir, train.stage1.from!), leaving, context.warn)
   if (share > 0 && !teacher.generates) {
     throw new ConfigError(
       `student.generated is ${share}, but ${train.stage1.from} generates no latents: its base model is not trained; train that, or set student.generated=0`,

@@ -4,9 +4,10 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readImages } from '../data/batches.ts'
-import { type DataSplit, type ImageSource, imagesHash } from '../data/images/source.ts'
+import type { DataSplit, ImageSource } from '../data/images/source.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
+import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseRate, measureStage1 } from '../measure/reconstruct.ts'
 import type { MeasuredPart } from '../method/evaluate.ts'
@@ -19,13 +20,14 @@ import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
 import { expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
 import { whileWriting } from '../runs/writer.ts'
-import { choicesOf, gridFacts } from '../use/facts.ts'
+import { gridFacts, gridRows } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
-import { openRunData } from '../use/runData.ts'
+import { infoOf, openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
+import { memoryWarnings } from './memory.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import { runStage } from './runStage.ts'
@@ -58,9 +60,9 @@ const measuredAtMost = 1024
 /** Skipped images that are warned of one by one. */
 const warnedAtMost = 20
 
-/** A row for each choice that samples are asked for by. */
-const sampleGrid = async ({ config, dir, runtime, warn }: StageContext): Promise<Uint8Array> => {
-  const run = openRun(dir, runtime, warn)
+/** A row for each choice that samples are asked for by, up to twenty. */
+const sampleGrid = async ({ config, dir, leaving, warn }: StageContext): Promise<Uint8Array> => {
+  const run = openRun(dir, leaving, warn)
   const images = await sample(run, {
     facts: gridFacts(run, samplesPerRow),
     seed: config.seed,
@@ -68,7 +70,7 @@ const sampleGrid = async ({ config, dir, runtime, warn }: StageContext): Promise
     guidance: configGuidance(config),
     decoder: decoderSampler(config),
   })
-  const labels = choicesOf(run).map(({ name }) => name)
+  const labels = gridRows(run).map(({ name }) => name)
   const png = await gridPng(images, samplesPerRow, { scale: visibleScale(images), labels })
   writeFileAtomic(join(dir, runFolders.samples, 'samples.png'), png)
   return png
@@ -76,7 +78,7 @@ const sampleGrid = async ({ config, dir, runtime, warn }: StageContext): Promise
 
 /** Measures held-out images and draws them above their reconstructions. */
 const reconstructHeldOut = async (
-  { config, dir, runtime }: StageContext,
+  { config, dir, leaving }: StageContext,
   run: OpenedRun,
   source: ImageSource,
   count: number,
@@ -93,7 +95,7 @@ const reconstructHeldOut = async (
     }
   }
   const options = { seed: config.seed, sampler: decoderSampler(config) }
-  const { figures } = await measureStage1(run, runtime, evenImages(source, count), options, keepShown)
+  const { figures } = await measureStage1(run, leaving, evenImages(source, count), options, keepShown)
   const originals = stacked(kept.map(({ original }) => original))
   const reconstructions = stacked(kept.map(({ reconstruction }) => reconstruction))
   const png = await pairGrid(originals, reconstructions, 10, { scale: visibleScale(originals) })
@@ -106,17 +108,17 @@ const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
-  const { config, dir, runtime, listen, warn } = context
-  const run = openRun(dir, runtime, warn)
+  const { config, dir, leaving, listen, warn } = context
+  const run = openRun(dir, leaving, warn)
   listen({ event: 'note', text: 'evaluating on held-out images' })
   const count = Math.min(measuredAtMost, data.validation.count)
   const known = sharesFigures(run, dir) ? orWarn(() => evaluationIn(run.stage1Directory), warn) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
-  const base = await baseRate(run, runtime, data.validation, { count, seed: config.seed })
+  const base = await baseRate(run, leaving, data.validation, { count, seed: config.seed })
   // The rate by a base model is that of the run's own.
   const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
   const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
-  writeEvaluation(dir, figures, runtime.device, warn)
+  writeEvaluation(dir, figures, leaving.device, warn)
   return { figures, png: measured?.png ?? null }
 }
 
@@ -160,19 +162,12 @@ const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void =>
 
 /** Opens the data of a run, and checks that it is what the run began with. */
 const openData = async (
+  { config, listen, signal }: TrainRequest,
   dir: string,
-  config: Config,
-  { listen, warn }: Pick<StageContext, 'listen' | 'warn'>,
+  warn: (text: string) => void,
 ) => {
-  const data = await openRunData(config, listen)
-  const info: RunInfo = {
-    version: 1,
-    classes: data.train.classes,
-    trainCount: data.train.count,
-    validationCount: data.validation.count,
-    pictures: imagesHash(data.train),
-    skipped: data.skipped.map(({ file, reason }) => `${file}: ${reason}`),
-  }
+  const data = await openRunData(config, { listen, signal })
+  const info = infoOf(data)
   expectSameData(dir, info, warn)
   writeRunInfo(dir, info)
   warnOfSkipped(data.skipped, listen)
@@ -180,20 +175,19 @@ const openData = async (
 }
 
 /** Trains, evaluates, samples and reports in a directory that no other process writes to. */
-const trainIn = async (
-  dir: string,
-  { config, stage, runtime, listen, signal }: TrainRequest,
-): Promise<TrainResult> => {
+const trainIn = async (dir: string, request: TrainRequest): Promise<TrainResult> => {
+  const { config, stage, runtime, listen, signal } = request
   const started = performance.now()
   const warn = onceEach((text) => listen({ event: 'warning', text }))
   prepareRun(dir, config)
   mkdirSync(join(dir, runFolders.samples), { recursive: true })
-  const { data, info } = await openData(dir, config, { listen, warn })
+  const { data, info } = await openData(request, dir, warn)
   expectFinishedStage1(openRun(dir, runtime, warn), dir)
   const context: StageContext = {
     config,
     model: modelConfig(config, info.classes.length),
     runtime,
+    leaving: stoppable(runtime, signal),
     dir,
     source: data.train,
     shown: await readImages(data.validation, evenly(shownWhileTraining, data.validation.count)),
@@ -204,9 +198,11 @@ const trainIn = async (
   const chosen = chosenStages(stage)
   if (chosen.length === 1 && !chosen[0].applies(config))
     warn(`--stage ${stage}: this configuration has no such stage, nothing is trained`)
-  for (const stage of chosen) {
-    if (stage.trains(config) && !(await runStage(context, stage)))
-      return { finished: false, evaluation: null }
+  const trained = chosen.filter((one) => one.trains(config))
+  const { device } = runtime
+  for (const text of memoryWarnings(config, trained, { classes: info.classes.length, device })) warn(text)
+  for (const one of trained) {
+    if (!(await runStage(context, one))) return { finished: false, evaluation: null }
   }
   const evaluation = await finish(context, data, info, generates(context, chosen))
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
@@ -219,8 +215,16 @@ const trainIn = async (
  * another process trains there.
  */
 export const train = async (request: TrainRequest): Promise<TrainResult> => {
-  expectTrainable(request.config)
-  expectData(request.config.data)
+  const { config, signal, listen } = request
+  expectTrainable(config)
+  expectData(config.data)
   const dir = resolve(request.dir)
-  return whileWriting(dir, () => trainIn(dir, request))
+  try {
+    return await whileWriting(dir, () => trainIn(dir, request))
+  } catch (error) {
+    if (!wasStopped(error, signal)) throw error
+    // Not within a stage, which saves and says where it was: data was being read, latents encoded, or the run measured.
+    listen({ event: 'stopped' })
+    return { finished: false, evaluation: null }
+  }
 }

@@ -1,4 +1,5 @@
 /** @file Finished runs side by side: one row for each setting, mean and standard error over its seeds. */
+import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import type { Sweep } from '../config/sweepFile.ts'
 
@@ -8,6 +9,7 @@ import { findRuns } from '../runs/findRuns.ts'
 import { provenanceText } from '../runs/provenance.ts'
 import type { Run } from '../runs/run.ts'
 import { freeKeys } from '../runs/runDirectory.ts'
+import { dataDifference, type RunInfo } from '../runs/runInfo.ts'
 import { leavesOf } from '../runs/settings.ts'
 import { sweepNames } from '../runs/sweepNames.ts'
 import { modelFlops } from '../stages/info.ts'
@@ -17,6 +19,8 @@ import { type MeasuredRun, runValues } from './values.ts'
 /** A finished run. */
 interface FinishedRun extends MeasuredRun {
   readonly path: string
+  /** What its data gave. */
+  readonly info: RunInfo
   /** Who measured, in words; empty where nobody says. */
   readonly provenance: string
 }
@@ -27,11 +31,13 @@ const finished = (run: Run): FinishedRun[] => {
   if (quality === null) return []
   const [config, { config: stage1Config }] = [run.config(), run.stage1()]
   const asTrained = { ...config, train: { ...config.train, batch: stage1Config.train.batch } }
-  const cost = modelFlops(asTrained, run.info().classes.length)
-  const { quality: measured, evaluation } = run.provenance()
-  const by = measured ?? evaluation
+  const info = run.info()
+  const cost = modelFlops(asTrained, info.classes.length)
+  const told = run.provenance()
+  const by = told.quality ?? told.evaluation
   const provenance = by === undefined ? '' : provenanceText(by)
-  return [{ path: run.path, config, stage1Config, evaluation: run.evaluation(), quality, cost, provenance }]
+  const evaluation = run.evaluation()
+  return [{ path: run.path, info, config, stage1Config, evaluation, quality, cost, provenance }]
 }
 
 /** The finished runs at and below paths. @throws when there is none. */
@@ -43,6 +49,22 @@ const finishedRuns = (paths: readonly string[]): FinishedRun[] => {
     )
   }
   return found
+}
+
+/** @throws ConfigError when runs that name the same data were trained on other images or classes: their figures do not compare. */
+const expectOneData = (runs: readonly FinishedRun[]): void => {
+  const first = new Map<string, FinishedRun>()
+  for (const run of runs) {
+    const { size: _, flip: __, balance: ___, ...data } = run.config.data
+    const key = JSON.stringify(data)
+    const other = first.get(key)
+    if (other === undefined) first.set(key, run)
+    const difference = other === undefined ? null : dataDifference(other.info, run.info)
+    if (other === undefined || difference === null) continue
+    throw new ConfigError(
+      `${run.path}: it was trained on other data than ${other.path}, which names the same (${data.source} ${data.path ?? ''}): ${difference}; compare them apart, or train one of them again`,
+    )
+  }
 }
 
 /** Values of a configuration by dotted key, as text; what tells nothing about a setting is left out. */
@@ -114,6 +136,7 @@ export const compareRuns = (paths: readonly string[], sweep: Sweep | null = null
     return { ...run, place: sweep === null ? 0 : place, settings, values }
   })
   const runs = named.sort((a, b) => a.place - b.place)
+  expectOneData(runs)
   const stages = (run: FinishedRun): boolean => run.quality.generation !== null
   // A stage 1 that other runs share is a part of them, not a setting of its own.
   const shown = runs.some(stages) ? runs.filter(stages) : runs

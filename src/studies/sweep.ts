@@ -4,7 +4,8 @@ import { applySettings } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { armFolder, type Sweep } from '../config/sweepFile.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import { describeFeatures, measureRun } from '../measure/measureRun.ts'
+import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
+import { describeFeatures, type MeasureOptions, measureRun } from '../measure/measureRun.ts'
 import { isMeasuredAs } from '../measure/quality.ts'
 import { orWarn } from '../runs/checked.ts'
 import { type Listener, onceEach } from '../runs/events.ts'
@@ -91,6 +92,25 @@ export const isDone = ({ dir, config }: SweepRun, { samples, network, warn }: Sw
   return isMeasuredAs(quality, network, run, { guidance: configGuidance(config), samples, seed: config.seed })
 }
 
+/** Measures a run and writes that down; whether it came to that. */
+const measured = async (
+  dir: string,
+  options: MeasureOptions,
+  { runtime, signal, listen }: SweepRequest,
+  warn: (text: string) => void,
+): Promise<boolean> => {
+  try {
+    await whileWriting(dir, async () =>
+      writeQuality(dir, await measureRun(dir, stoppable(runtime, signal), options), runtime.device, warn),
+    )
+    return true
+  } catch (error) {
+    if (!wasStopped(error, signal)) throw error
+    listen({ event: 'stopped' })
+    return false
+  }
+}
+
 /**
  * Runs what is left of a sweep, or of its part.
  * @returns whether all of it is done; false when it was stopped.
@@ -116,11 +136,12 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
     listen({ event: 'note', text: `run ${i + 1} of ${runs.length}: ${run.dir}` })
     const { finished } = await train({ ...run, runtime, listen, signal })
     if (!finished) return false
-    const options = { samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true, warn }
+    const options = {
+      ...{ samples: sweep.samples, seed: run.config.seed, fitBias: false, reuse: true },
+      ...{ signal, warn },
+    }
     const given = features === undefined ? options : { ...options, features }
-    await whileWriting(run.dir, async () =>
-      writeQuality(run.dir, await measureRun(run.dir, runtime, given), runtime.device, warn),
-    )
+    if (!(await measured(run.dir, given, request, warn))) return false
   }
   return true
 }

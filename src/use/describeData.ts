@@ -7,6 +7,7 @@ import { floats, zeros } from '../engine/host/tensor.ts'
 import { batchShape, elementsOf, imageExtent } from '../method/networks/shapes.ts'
 import { gridPng } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
+import { mostRows } from './facts.ts'
 import { evenly } from './images.ts'
 import { openWithNotes } from './runData.ts'
 
@@ -38,7 +39,6 @@ export interface DataDescription {
 }
 
 const sheetColumns = 8
-const sheetRows = 20
 /** Side of an image on the sheet at most, in pixels; larger ones are shrunk. */
 const largestTile = 128
 const skippedShown = 5
@@ -61,7 +61,7 @@ const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
   const rows =
     used.length === 0
       ? inRows(evenly(sheetColumns ** 2, source.count)).map((picked) => ({ picked, label: '' }))
-      : evenly(sheetRows, used.length).map((row) => {
+      : evenly(mostRows, used.length).map((row) => {
           const { members, label } = used[row]
           const picked = evenly(sheetColumns, members.length).map((k) => members[k])
           return { picked, label: source.classes[label] }

@@ -3,9 +3,8 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readImages, toNchw } from '../data/batches.ts'
 import { decodeImage, isUndecodable } from '../data/images/decode.ts'
-import { IMAGE_FORMATS, scanFolder } from '../data/images/scan.ts'
+import { countedKinds, IMAGE_FORMATS, type OtherFile, scanFolder } from '../data/images/scan.ts'
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
-import type { HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSet } from '../method/programs.ts'
 
 /** Up to `count` indices spread evenly over `of`. */
@@ -21,41 +20,76 @@ export const evenImages = (source: ImageSource, count: number): ImageSet => {
   }
 }
 
-/** Images read from disk for a run. */
-export interface LoadedImages {
+/** Images of files for a run, in memory only where there are few; else they are decoded when they are read. */
+export interface FileImages extends ImageSet {
+  /** Of the images, in their order. */
   readonly files: readonly string[]
-  /** [N, 3, H, W] in [−1, 1] */
-  readonly images: HostTensor
   readonly skipped: readonly SkippedFile[]
+  /** Files of folders that are no images, by kind. */
+  readonly ignored: Readonly<Record<string, number>>
 }
 
-const expandPath = async (given: string): Promise<string[]> => {
+const expandPath = async (
+  given: string,
+): Promise<{ readonly files: readonly string[]; readonly others: readonly OtherFile[] }> => {
   const info = await stat(given).catch(() => null)
   if (info === null) throw new Error(`${given}: there is no such file or folder; check the spelling`)
-  if (!info.isDirectory()) return [given]
-  const { files } = await scanFolder(given)
-  return files.map((name) => join(given, name))
+  if (!info.isDirectory()) return { files: [given], others: [] }
+  const { files, others } = await scanFolder(given)
+  return { files: files.map((name) => join(given, name)), others }
+}
+
+/** Bytes of decoded images that are kept: what is more is decoded again when its turn comes. */
+const keptBytes = 2 ** 26
+/** Images decoded at once. */
+const decodedAtOnce = 8
+
+/** An image that was decoded before. @throws when its file has changed since */
+const decodedAgain = async (file: string, size: number): Promise<Uint8Array> => {
+  const decoded = await decodeImage(file, { size, fit: 'cover' })
+  if (!isUndecodable(decoded)) return decoded
+  throw new Error(
+    `${file}: it could be read before and cannot any more (${decoded.reason}); leave the files alone until this is done`,
+  )
 }
 
 /**
- * Reads files and folders as the run's images (centre crop, area average).
+ * Opens files and folders as the run's images (centre crop, area average): every file is decoded once to see whether it can
+ * be.
+ * @param signal ends that once it is aborted
  * @throws when nothing at all could be read.
  */
-export const loadImages = async (paths: readonly string[], size: number): Promise<LoadedImages> => {
-  const files: string[] = []
-  const pixels: Uint8Array[] = []
-  const skipped: SkippedFile[] = []
-  for (const file of (await Promise.all(paths.map(expandPath))).flat()) {
-    const decoded = await decodeImage(file, { size, fit: 'cover' })
-    if (isUndecodable(decoded)) skipped.push({ file, reason: decoded.reason })
-    else {
-      files.push(file)
-      pixels.push(decoded)
+export const openImages = async (
+  paths: readonly string[],
+  size: number,
+  signal?: AbortSignal,
+): Promise<FileImages> => {
+  const [files, skipped]: [string[], SkippedFile[]] = [[], []]
+  const kept: Uint8Array[] = []
+  const expanded = await Promise.all(paths.map(expandPath))
+  const all = expanded.flatMap((given) => given.files)
+  for (let from = 0; from < all.length; from += decodedAtOnce) {
+    signal?.throwIfAborted()
+    const here = all.slice(from, from + decodedAtOnce)
+    const decoded = await Promise.all(here.map((file) => decodeImage(file, { size, fit: 'cover' })))
+    for (const [i, image] of decoded.entries()) {
+      if (isUndecodable(image)) skipped.push({ file: here[i], reason: image.reason })
+      else if (files.push(here[i]) * image.length <= keptBytes) kept.push(image)
     }
   }
   if (files.length === 0) {
     const reason = skipped[0] === undefined ? 'no image files' : `${skipped[0].file}: ${skipped[0].reason}`
     throw new Error(`${paths.join(', ')}: nothing could be read (${reason}); give ${IMAGE_FORMATS} files`)
   }
-  return { files, images: toNchw(Buffer.concat(pixels), size), skipped }
+  const pixels = (i: number): Promise<Uint8Array> | Uint8Array => kept[i] ?? decodedAgain(files[i], size)
+  return {
+    files,
+    skipped,
+    ignored: countedKinds(expanded.flatMap((given) => given.others)),
+    count: files.length,
+    read: async (first, n) => {
+      const own = await Promise.all(Array.from({ length: n }, (_, i) => pixels(first + i)))
+      return toNchw(Buffer.concat(own), size)
+    },
+  }
 }

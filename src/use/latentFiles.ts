@@ -1,51 +1,99 @@
-/** @file Latents in files: images encoded to one, and decoded from one. */
-import { countOf, type HostTensor, sameShape } from '../engine/host/tensor.ts'
-import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
-import { imageOf, latentOf } from '../method/config.ts'
+/** @file Latents in files: images encoded to one, and decoded from one, a part in memory at a time. */
+import { floats, type HostTensor, sameShape } from '../engine/host/tensor.ts'
+import { inspectSafetensors, readRows, writeSafetensorsRows } from '../files/safetensors.ts'
+import { imageOf, latentInUse, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import { batchShape } from '../method/networks/shapes.ts'
-import { batchFor } from '../method/programs.ts'
-import type { LoadedImages } from './images.ts'
+import { batchFor, partsOf } from '../method/programs.ts'
+import type { FileImages } from './images.ts'
 import type { OpenedRun } from './openRun.ts'
 
 /** Encodes images and writes `z` (clean latents), `z0` (with the encoder's fixed noise) and the file names. */
 export const encodeToFile = async (
   run: OpenedRun,
-  images: LoadedImages,
+  images: Pick<FileImages, 'files' | 'count' | 'read'>,
   seed: number,
   out: string,
 ): Promise<void> => {
-  const codec = run.codec(batchFor(images.files.length, imageOf(run.model)))
-  const z = await codec.encode(images.images, seed)
-  const tensors = { z, z0: codec.addNoise(z, seed) }
-  await codec.dispose()
-  writeSafetensors(out, tensors, {
-    files: JSON.stringify(images.files),
-    logSnr0: String(run.model.latent.logSnr0),
-  })
+  const { count } = images
+  const batch = batchFor(count, imageOf(run.model))
+  const codec = run.codec(batch)
+  const latents = { dtype: 'float32', shape: batchShape(latentOf(run.model), count) } as const
+  const metadata = { files: JSON.stringify(images.files), logSnr0: String(latentInUse(run.model).logSnr0) }
+  try {
+    await writeSafetensorsRows(out, { z: latents, z0: latents }, metadata, async (write) => {
+      for (const { first, n } of partsOf(count, batch)) {
+        const z = await codec.encode(await images.read(first, n), seed, first)
+        write('z', first, z)
+        write('z0', first, codec.addNoise(z, seed, first))
+      }
+    })
+  } finally {
+    await codec.dispose()
+  }
 }
 
-/** Reads `z0` (or `z`, to which the noise is added) and decodes it. @throws when the latents do not fit the run. */
-export const decodeFile = async (
+/** Images that were decoded, of all that a file holds. */
+export interface DecodedPart {
+  /** Number of the first. */
+  readonly first: number
+  /** [n, 3, H, W] in [−1, 1] */
+  readonly images: HostTensor
+  /** Names of the images that were encoded, where the file has some. */
+  readonly names: readonly (string | undefined)[]
+}
+
+/** Names of the images that were encoded, by their positions; other programs write there what they like. */
+const namesIn = (files: string | undefined): readonly (string | undefined)[] => {
+  try {
+    const names: unknown = JSON.parse(files ?? '[]')
+    return Array.isArray(names) ? names.map((name) => (typeof name === 'string' ? name : undefined)) : []
+  } catch {
+    return []
+  }
+}
+
+/** @throws in one sentence when some latents are not numbers, of which nothing could be decoded but black. */
+const expectNumbers = (latents: HostTensor, where: string, first: number): void => {
+  const data = floats(latents)
+  const at = data.findIndex((value) => !Number.isFinite(value))
+  if (at < 0) return
+  const image = first + Math.floor(at / (data.length / (latents.shape[0] ?? 1)))
+  throw new Error(`${where}: latent ${image} holds ${data[at]}, which is no number; encode that image again`)
+}
+
+/** Reads `z0` (or `z`, to which the noise is added) and decodes it, part by part. @throws when the latents do not fit the run, or are not numbers. */
+export async function* decodeFile(
   run: OpenedRun,
   file: string,
-  options: { readonly seed: number; readonly sampler: SamplerConfig },
-): Promise<{ readonly images: HostTensor; readonly names: readonly string[] }> => {
-  const { tensors, metadata } = readSafetensors(file)
-  const stored = tensors.z0 ?? tensors.z
-  if (stored === undefined)
+  { seed, sampler }: { readonly seed: number; readonly sampler: SamplerConfig },
+): AsyncGenerator<DecodedPart> {
+  const header = inspectSafetensors(file)
+  const { entries, foreign, metadata } = header
+  const name = entries.has('z0') || foreign.has('z0') ? 'z0' : 'z'
+  const { shape } = entries.get(name) ?? foreign.get(name) ?? {}
+  if (shape === undefined)
     throw new Error(`${file}: there is no tensor 'z0' or 'z'; write it with 'ul encode'`)
-  const count = countOf(stored)
+  const count = shape[0] ?? 1
   const expected = batchShape(latentOf(run.model), count)
-  if (!sameShape(stored.shape, expected) || count === 0) {
+  if (!sameShape(shape, expected) || count === 0) {
     throw new Error(
-      `${file}: the latents are [${stored.shape}], this run's are [N,${expected.slice(1)}]; use the run that encoded them`,
+      `${file}: the latents are [${shape}], this run's are [N,${expected.slice(1)}]; use the run that encoded them`,
     )
   }
-  const codec = run.codec(batchFor(count, imageOf(run.model)))
-  const z0 = tensors.z0 === undefined ? codec.addNoise(stored, options.seed) : stored
-  const images = await codec.decode(z0, options.seed, options.sampler)
-  await codec.dispose()
-  const names = metadata.files === undefined ? [] : (JSON.parse(metadata.files) as string[])
-  return { images, names }
+  const names = namesIn(metadata.files)
+  const batch = batchFor(count, imageOf(run.model))
+  const codec = run.codec(batch)
+  try {
+    for (const part of partsOf(count, batch)) {
+      const { first, n } = part
+      const stored = readRows(file, header, name, part)
+      expectNumbers(stored, `${file}: tensor "${name}"`, first)
+      const z0 = name === 'z0' ? stored : codec.addNoise(stored, seed, first)
+      const images = await codec.decode(z0, seed, sampler, first)
+      yield { first, images, names: names.slice(first, first + n) }
+    }
+  } finally {
+    await codec.dispose()
+  }
 }

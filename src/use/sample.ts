@@ -1,22 +1,39 @@
 /** @file Generating images with a trained run. */
-import type { HostTensor } from '../engine/host/tensor.ts'
+import { type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { imageOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import type { GenerationRequest } from '../method/generator.ts'
-import { batchFor } from '../method/programs.ts'
+import { batchFor, partsOf } from '../method/programs.ts'
 import type { OpenedRun } from './openRun.ts'
 
-/** Generates one image for each of the request's facts: [N, 3, H, W] in [−1, 1], noise from (seed, position). */
-export const sample = async (
+/** What to generate, and how its latents are decoded. Samples are numbered from 0. */
+export type SampleRequest = Omit<GenerationRequest, 'first'> & { readonly decoder: SamplerConfig }
+
+/**
+ * Generates one image for each of the request's facts, a part in memory at a time: the number of its first and
+ * [n, 3, H, W] in [−1, 1], noise from (seed, number).
+ */
+export async function* sampleParts(
   run: OpenedRun,
-  request: GenerationRequest & { readonly decoder: SamplerConfig },
-): Promise<HostTensor> => {
-  const batch = batchFor(request.facts.length, imageOf(run.model))
-  const generator = run.generator(batch)
-  const z0 = await generator.generate(request)
-  await generator.dispose()
-  const codec = run.codec(batch)
-  const images = await codec.decode(z0, request.seed, request.decoder)
-  await codec.dispose()
-  return images
+  { facts, decoder, ...request }: SampleRequest,
+): AsyncGenerator<{ readonly first: number; readonly images: HostTensor }> {
+  const batch = batchFor(facts.length, imageOf(run.model))
+  const [generator, codec] = [run.generator(batch), run.codec(batch)]
+  try {
+    for (const { first, n } of partsOf(facts.length, batch)) {
+      const z0 = await generator.generate({ ...request, facts: facts.slice(first, first + n), first })
+      // Where one part is all, the two networks are not in memory together.
+      if (first + n === facts.length) await generator.dispose()
+      yield { first, images: await codec.decode(z0, request.seed, decoder, first) }
+    }
+  } finally {
+    await codec.dispose()
+  }
+}
+
+/** The same in one tensor [N, 3, H, W]. */
+export const sample = async (run: OpenedRun, request: SampleRequest): Promise<HostTensor> => {
+  const parts: HostTensor[] = []
+  for await (const { images } of sampleParts(run, request)) parts.push(images)
+  return stacked(parts)
 }

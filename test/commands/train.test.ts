@@ -171,15 +171,16 @@ describe('the same command again', () => {
 
   it('after Ctrl-C, or a polite kill, goes on from the very step', async () => {
     const run = inWork('stopped')
-    for (const [signal, stage] of [
-      ['SIGINT', 'stage1'],
-      ['SIGTERM', 'stage2'],
+    for (const [signal, stage, step, code] of [
+      ['SIGINT', 'stage1', 3, 130],
+      ['SIGHUP', 'stage1', 9, 129],
+      ['SIGTERM', 'stage2', 3, 143],
     ] as const) {
-      const stopped = await brokenOff(run, { stage, step: 3 }, signal)
-      expect(stopped).toMatchObject({ code: 130, signal: null, stderr: '' })
+      const stopped = await brokenOff(run, { stage, step }, signal)
+      expect(stopped).toMatchObject({ code, signal: null, stderr: '' })
       const last = jsonLines(stopped).at(-1)!
       expect(last).toMatchObject({ event: 'stopped', stage })
-      expect(last.step).toBeGreaterThanOrEqual(3)
+      expect(last.step).toBeGreaterThanOrEqual(step)
       expect(latestCheckpoint(run)).toMatchObject({ stage, step: last.step })
     }
     const lines = await resumed(run)

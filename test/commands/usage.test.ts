@@ -55,6 +55,18 @@ describe('the built command in a process of its own', () => {
   })
 })
 
+describe('the name of a run', () => {
+  it.each(['..', 'a/b', 'a\\b', '"a\\u001bb"', 'x'.repeat(201)])(
+    'that cannot name a folder of runs/ asks for another, or for --out: %j',
+    async (name) => {
+      const sentence = await sentenceOf(2, ['train', 'quickstart', '--set', `name=${name}`])
+      expect(sentence).toMatch(
+        /^name is ".*", which cannot name a folder of runs\/; set name to one part of a path, or give --out$/,
+      )
+    },
+  )
+})
+
 describe('ul train --dry-run', () => {
   it('prints the resolved configuration as YAML that reads back, and writes nothing', async () => {
     const settings = ['decoder.lossFactor=2', 'encoder.channels=[8, 16]']
@@ -81,7 +93,10 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['train', 'constructor', '--dry-run'], /no preset or file called 'constructor'/],
     [['train', '__proto__', '--dry-run'], /no preset or file called '__proto__'/],
     [['train', 'quickstart', '--set', 'train.bach=3'], /the nearest valid key is 'train\.batch'/],
-    [['train', 'quickstart', '--set', 'train.lr=[1'], /--set train\.lr=\[1: the value is not YAML/],
+    [
+      ['train', 'quickstart', '--set', 'train.lr=[1'],
+      /--set train\.lr=\[1: this is not YAML: found something that lacks/,
+    ],
     [['plan', '.', '--bias', '2'], /a bias or a loss factor alone has no rate; give both/],
     [['plan', '.', '--bits-per-pixel', '1', '--budget', '1e15'], /the budget decides the rate/],
     [['evaluate', 'run', '--clip'], /--clip needs --samples N/],
@@ -196,13 +211,13 @@ describe('exit code 2: what was asked for is not possible', () => {
 
 describe('files that are no configuration', () => {
   it('are refused in one short line', async () => {
-    writeFileSync(inWork('binary.png'), Buffer.from([0x89, 0x50, 0, 0, 1, 2]))
+    writeFileSync(inWork('binary.dat'), Buffer.from([0x89, 0x50, 0, 0, 1, 2]))
     writeFileSync(inWork('long.yaml'), `a: [${'x'.repeat(5000)}: {`)
     writeFileSync(inWork('prose.md'), `${'words '.repeat(1000)}\n`)
-    expect(await sentenceOf(2, ['info', 'binary.png'])).toBe(
-      'binary.png: this is not a text file; give a file of YAML',
+    expect(await sentenceOf(2, ['info', 'binary.dat'])).toBe(
+      'binary.dat: this is not a text file; give a file of YAML',
     )
-    expect(await sentenceOf(2, ['sweep', 'binary.png'])).toMatch(/not a text file/)
+    expect(await sentenceOf(2, ['sweep', 'binary.dat'])).toMatch(/not a text file/)
     for (const file of ['long.yaml', 'prose.md']) {
       expect((await sentenceOf(2, ['train', file])).length, file).toBeLessThan(200)
       expect((await sentenceOf(2, ['sweep', file])).length, file).toBeLessThan(200)

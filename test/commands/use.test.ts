@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { halved } from '../../src/engine/host/float16.ts'
 import { float32, floats, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { readSafetensors, writeSafetensors } from '../../src/files/safetensors.ts'
 import { writeQuarters } from '../features/quarters.ts'
@@ -159,7 +160,7 @@ describe('ul reconstruct', () => {
   it('prints figures on stdout, warnings on stderr, and goes on past an image that does not decode', async () => {
     const { code, stdout, stderr } = await ul(['reconstruct', run, join(discs, 'discs-0.png'), discs])
     expect(code).toBe(0)
-    expect(stderr).toMatch(/^warning: skipped .*broken\.png: \S.*\n$/)
+    expect(stderr).toMatch(/^warning: skipped 1: 1 × is no image \(.*broken\.png\)\n$/)
     const lines = stdout.trimEnd().split('\n')
     expect(lines).toHaveLength(13 + 1)
     expect(lines[0]).toMatch(/discs-0\.png {2}\d+\.\d\d dB {2}\d+\.\d{3} bits\/pixel$/)
@@ -243,6 +244,77 @@ describe('ul decode', () => {
     expect(existsSync(inWork('never'))).toBe(false)
   })
 
+  /** Writes latents as another program would: in its own type, with what else it likes. */
+  const foreign = (
+    name: string,
+    { type = 'F32', bytes, metadata = {} }: { type?: string; bytes: Uint8Array; metadata?: object },
+  ): string => {
+    const file = inWork(`${name}.safetensors`)
+    const { shape } = stored().tensors.z0
+    const json = JSON.stringify({
+      __metadata__: metadata,
+      z0: { dtype: type, shape, data_offsets: [0, bytes.length] },
+      labels: { dtype: 'U8', shape: [3], data_offsets: [bytes.length, bytes.length + 3] },
+    })
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64LE(BigInt(Buffer.byteLength(json)))
+    writeFileSync(file, Buffer.concat([length, Buffer.from(json), bytes, Buffer.alloc(3)]))
+    return file
+  }
+  const numbers = (): Float32Array => stored().tensors.z0.data as Float32Array
+  const bytesIn = ({ buffer, byteOffset, byteLength }: NodeJS.TypedArray): Uint8Array =>
+    new Uint8Array(buffer, byteOffset, byteLength)
+
+  it.each([
+    ['F32', 0, () => bytesIn(numbers())],
+    ['F64', 0, () => bytesIn(Float64Array.from(numbers()))],
+    ['F16', 3, () => bytesIn(halved(float32([numbers().length], numbers())).data)],
+    ['BF16', 16, () => bytesIn(Uint16Array.from(new Uint32Array(numbers().slice().buffer), (x) => x >>> 16))],
+  ] as const)('reads latents of %s beside tensors of other types', async (type, most, bytes) => {
+    const decoded = await decodeInto(
+      foreign(type, { type, bytes: bytes() }),
+      inWork(`as-${type}`),
+      '--seed',
+      '5',
+    )
+    const wanted = await decodeInto(latents, inWork(`as-they-are-${type}`), '--seed', '5')
+    for (const [i, pixels] of decoded.entries()) {
+      const off = pixels.reduce((sum, value, k) => sum + Math.abs(value - wanted[i][k]), 0) / pixels.length
+      expect(off, `image ${i}`).toBeLessThanOrEqual(most)
+    }
+  })
+
+  it.each([
+    ['no JSON', { files: 'a.png,b.png' }],
+    ['numbers', { files: '[1, 2]' }],
+    ['an object', { files: '{"0": "a.png"}' }],
+    ['nothing', {}],
+  ])('numbers the images where the names are %s', async (what, metadata) => {
+    const folder = inWork(`named by ${what}`)
+    await decodeInto(foreign(what, { bytes: bytesIn(numbers()), metadata }), folder, '--seed', '5')
+    expect(readdirSync(folder).sort().slice(0, 2)).toEqual(['00000-latent.png', '00001-latent.png'])
+  })
+
+  it.each([
+    ['NaN', Number.NaN, 0],
+    ['Infinity', Number.POSITIVE_INFINITY, 1],
+    ['-Infinity', Number.NEGATIVE_INFINITY, 11],
+  ])('refuses latents that hold %s', async (what, value, image) => {
+    const data = numbers().slice()
+    data[image * (data.length / 12) + 7] = value
+    const file = foreign(`holds ${what}`, { bytes: bytesIn(data) })
+    expect(await sentenceOf(1, ['decode', run, file, '--out', inWork('never')])).toBe(
+      `${file}: tensor "z0": latent ${image} holds ${what}, which is no number; encode that image again`,
+    )
+  })
+
+  it('refuses latents of whole numbers', async () => {
+    const file = foreign('bytes', { type: 'I8', bytes: new Uint8Array(numbers().length) })
+    expect(await sentenceOf(1, ['decode', run, file, '--out', inWork('never')])).toMatch(
+      /tensor "z0" is stored as I8; save it as float32$/,
+    )
+  })
+
   it('refuses files that are missing, cut off or no safetensors', async () => {
     const cut = inWork('cut.safetensors')
     cpSync(latents, cut)
@@ -300,7 +372,7 @@ describe('--out', () => {
 
 describe('ul evaluate', () => {
   it('--json measures what training measured', async () => {
-    const [done] = await jsonOf(['evaluate', run])
+    const done = (await jsonOf(['evaluate', run])).at(-1)!
     const trained = JSON.parse(readFileSync(join(run, 'evaluation.json'), 'utf8'))
     for (const figure of ['count', 'psnr', 'gridPsnr', 'latentRms']) {
       expect(done[figure], figure).toEqual(trained[figure])
@@ -400,7 +472,7 @@ describe('ul evaluate --samples and ul report', () => {
   it('measures by a feature network, keeps that with the run, and a report finds it', async () => {
     const features = writeQuarters(inWork())
     const measure = ['evaluate', run, '--samples', '8', '--features', features, '--no-bias']
-    const [done] = (await jsonOf(measure)) as [JsonLine & Record<string, { frechet: number }>]
+    const done = (await jsonOf(measure)).at(-1) as JsonLine & Record<string, { frechet: number }>
     const kept = JSON.parse(readFileSync(join(run, 'quality.json'), 'utf8')) as JsonLine
     expect(kept).toEqual({
       protocol: done.protocol,
@@ -427,8 +499,10 @@ describe('ul evaluate --samples and ul report', () => {
 
   it('names a feature network that is not there', async () => {
     const asked = ['evaluate', run, '--samples', '8', '--features', 'missing.onnx']
-    expect(await sentenceOf(1, asked)).toBe(
-      'features: missing.onnx does not exist; give the path of an ONNX file',
+    const { code, stderr } = await ul(asked)
+    expect(code).toBe(1)
+    expect(stderr.split('\n').at(-2)).toBe(
+      'ul: features: missing.onnx does not exist; give the path of an ONNX file',
     )
   })
 })

@@ -71,6 +71,30 @@ describe('--set', () => {
     for (const other of others) expect(at(changed, other), other).toEqual(at(quickstart, other))
   })
 
+  it.each([
+    ['photos #1', 'photos #1'],
+    ['2024', '2024'],
+    ['true', 'true'],
+    ['[a] b: c', '[a] b: c'],
+    ['{x}', '{x}'],
+    ['C:\\new\\table', 'C:\\new\\table'],
+    ['"a b"', 'a b'],
+    ["'2024'", '2024'],
+    ['a "b" c', 'a "b" c'],
+    ['null', null],
+  ])('data.path=%s is taken as it stands', (text, expected) => {
+    expect(set(`data.path=${text}`)().data.path).toBe(expected)
+    if (expected !== null) expect(set(`name=${text}`)().name).toBe(expected)
+    const from = expected === null ? null : expected
+    expect(set(`train.stage1.from=${text}`)().train.stage1.from).toBe(from)
+  })
+
+  it('in a file a path that reads as a number is told to be put in quotes', () => {
+    expect(complaint(() => parseConfig('data:\n  path: 2024\n', 'own.yaml'))).toMatch(
+      /^own\.yaml:2:3: 'data\.path': .*received number; put it in quotes$/,
+    )
+  })
+
   it('reads lists and booleans as YAML, and the last of two settings wins', () => {
     const changed = set('encoder.channels=[8, 16]', 'data.flip=false', 'train.batch=2', 'train.batch=3')()
     expect(changed.encoder.channels).toEqual([8, 16])
@@ -103,7 +127,7 @@ describe('--set', () => {
     ['train.beta1=1.1', "'train.beta1'"],
     ['train.lr=.nan', "'train.lr'"],
     ['train.lr=[1', 'train.lr'],
-    ['name=a: b: c', 'name'],
+    ['seed=a: b: c', 'seed'],
     ['data.size=', "'data.size'"],
   ])('--set %s is refused in one sentence that names the key', (setting, key) => {
     const message = complaint(set(setting))
@@ -133,7 +157,9 @@ describe('YAML', () => {
     expect(complaint(() => parseConfig('data:\n  size: [1, 2\n', 'my.yaml'))).toMatch(
       /^my\.yaml:3:1: this is not YAML: /,
     )
-    expect(complaint(() => parseConfig('name: a\nname: b\n', 'my.yaml'))).toMatch(/^my\.yaml:2:1: .*unique/)
+    expect(complaint(() => parseConfig('name: a\nname: b\n', 'my.yaml'))).toMatch(
+      /^my\.yaml:2:1: this is not YAML: found a key for the second time/,
+    )
   })
 
   it('with an unknown key or a wrong value is reported at that key', () => {
@@ -230,6 +256,10 @@ const mayBeLeftOut: readonly string[] = [
   'decoder.deviation',
   'decoder.logSnr1',
   'decoder.draws',
+  'base.uvit.channels',
+  'base.uvit.convBlocks',
+  'base.uvit.width',
+  'base.uvit.blocks',
   'base.schedule',
   'base.conditions',
   'train.optimizer',

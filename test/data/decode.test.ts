@@ -153,24 +153,63 @@ describe('decodeImage', () => {
     for (let i = 0; i < 64; i++) expect(pixel(pixels, 8, i % 8, i >> 3)).toEqual([...RED])
   })
 
-  test('gives a reason for what is no image', async () => {
+  test('reads every ending of JPEG and TIFF by its contents, TIFF of any depth', async () => {
     const folder = await temporaryFolder()
-    const jpeg = await image(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
-      .jpeg()
-      .toBuffer()
-    const png = await image(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
-      .png()
-      .toBuffer()
-    await writeFiles(folder, {
-      'cut.jpg': jpeg.subarray(0, jpeg.length >> 1),
-      'cut.png': png.subarray(0, png.length >> 1),
-      'empty.png': '',
-      'text.png': 'not an image',
-    })
-    for (const name of ['cut.jpg', 'cut.png', 'empty.png', 'text.png', 'missing.png']) {
-      const result = await decodeImage(path.join(folder, name), { size: 8, fit: 'cover' })
-      expect(isUndecodable(result) && result.reason, name).toMatch(/\w{4}/)
+    const red = image(8, 8, () => RED)
+    const files: Record<string, Uint8Array> = {}
+    for (const ending of ['jpg', 'JPE', 'jfif', 'pjpeg']) files[`a.${ending}`] = await red.jpeg().toBuffer()
+    for (const compression of ['none', 'lzw', 'deflate', 'packbits'] as const)
+      files[`${compression}.tif`] = await red.tiff({ compression }).toBuffer()
+    files['deep.TIFF'] = await red.toColourspace('rgb16').tiff().toBuffer()
+    await writeFiles(folder, files)
+    for (const name of Object.keys(files)) {
+      const [r, g, b] = pixel(await decode(path.join(folder, name), 4), 4, 1, 1)
+      expect([r > 250, g < 5, b < 5], name).toEqual([true, true, true])
     }
+  })
+
+  /** Files that are no images, and why. */
+  const unreadable = async (): Promise<Readonly<Record<string, readonly [Uint8Array | string, string]>>> => {
+    const drawn = image(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256])
+    const half = (bytes: Buffer): Buffer => bytes.subarray(0, bytes.length >> 1)
+    return {
+      'cut.jpg': [half(await drawn.jpeg().toBuffer()), 'is a damaged or cut-off JPEG'],
+      'cut.png': [half(await drawn.png().toBuffer()), 'is a damaged or cut-off PNG'],
+      'cut.webp': [half(await drawn.webp().toBuffer()), 'is a damaged or cut-off WebP'],
+      'cut.avif': [half(await drawn.avif().toBuffer()), 'is a damaged or cut-off AVIF'],
+      'cut.tif': [half(await drawn.tiff().toBuffer()), 'is a damaged or cut-off TIFF'],
+      'empty.png': ['', 'is empty'],
+      'text.png': ['not an image', 'is no image (PNG, JPEG, WebP, AVIF, GIF or TIFF)'],
+      'page.jpg': ['<!DOCTYPE html><html></html>', 'is a file of another kind (web page (HTML))'],
+      'bitmap.jpg': [Buffer.from('BM\0\0\0\0\0\0'), 'is a file of another kind (BMP)'],
+      'phone.jpg': [Buffer.from('\0\0\0\x18ftypheic\0\0'), 'is a file of another kind (HEIC)'],
+      'pointer.png': [
+        'version https://git-lfs.github.com/spec/v1\n',
+        'is a file of another kind (Git LFS pointer)',
+      ],
+      'packed.png': [Buffer.from([0x1f, 0x8b, 8, 0]), 'is packed by gzip'],
+    }
+  }
+
+  test('gives the own reason of each file, however many are decoded at once', async () => {
+    const folder = await temporaryFolder()
+    const files = await unreadable()
+    await writeFiles(
+      folder,
+      Object.fromEntries(Object.entries(files).map(([name, [bytes]]) => [name, bytes])),
+    )
+    const wanted = Object.entries(files).map(([name, [, reason]]) => [name, reason] as const)
+    for (let round = 0; round < 5; round++) {
+      const all = [...wanted, ['missing.png', 'is missing'], ['.', 'is a folder']] as const
+      const results = await Promise.all(
+        all.map(([name]) => decodeImage(path.join(folder, name), { size: 8, fit: 'cover' })),
+      )
+      expect(results.map((result) => (isUndecodable(result) ? result.reason : 'read'))).toEqual(
+        all.map(([, reason]) => reason),
+      )
+    }
+    for (const [name, [bytes, reason]] of Object.entries(files))
+      expect(await decodeImage(Buffer.from(bytes), { size: 8, fit: 'cover' }), name).toEqual({ reason })
   })
 })
 

@@ -1,11 +1,14 @@
 import { readdir, readFile, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openFolder } from '../../src/data/formats/folder.ts'
 import { splitGroup } from '../../src/data/formats/folderSplit.ts'
 import { type ReaderOptions, splitByHash } from '../../src/data/formats/records.ts'
+import { decodeImage } from '../../src/data/images/decode.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { openData } from '../../src/data/open.ts'
+import { summaryLines } from '../../src/data/summary.ts'
 import { flatPng, image, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
 
 const open = async (folder: string, options: Partial<ReaderOptions> = {}): Promise<DataSplit> =>
@@ -56,6 +59,43 @@ describe('what is found', () => {
     expect(data.train.classes).toEqual([])
     expect(data.train.label(0)).toBe(-1)
     expect(data.skipped).toEqual([])
+  })
+
+  test.each([
+    ['a.tif', 'b.jfif', 'c.JPE'],
+    ['dog/1.TIFF', 'dog/2.pjpeg', 'cat/3.apng'],
+  ])('images of seldom endings: %s, %s, %s', async (...names) => {
+    const folder = await temporaryFolder()
+    await writeFiles(folder, {
+      ...(await pngs(names)),
+      'x.bmp': 'BM',
+      'y.HEIC': '',
+      'z.bmp': 'BM',
+      LICENCE: '',
+    })
+    const data = await open(folder)
+    expect(allIds(data)).toEqual([...names].sort())
+    expect(data.summary.ignored).toEqual({ '.bmp': 2, '.heic': 1, 'without ending': 1 })
+    expect(summaryLines(data)).toContain(
+      'data: ignored 2 .bmp (not read: convert to PNG), 1 .heic (not read: convert to PNG), 1 without ending',
+    )
+  })
+
+  test('pipes, sockets, devices and links to them are counted, and never opened', async () => {
+    const folder = await temporaryFolder()
+    await writeFiles(folder, await pngs(['a.png', 'b.png']))
+    const server = createServer().listen(path.join(folder, 'socket.png'))
+    try {
+      await symlink('/dev/zero', path.join(folder, 'zero.png'))
+      await symlink(path.join(folder, 'socket.png'), path.join(folder, 'link.png'))
+      const data = await open(folder)
+      expect(allIds(data)).toEqual(['a.png', 'b.png'])
+      expect(data.summary.ignored).toEqual({ socket: 2, device: 1 })
+      for (const name of ['zero.png', 'link.png'])
+        expect(await decodeImage(path.join(folder, name), { size: 4, fit: 'cover' })).toHaveProperty('reason')
+    } finally {
+      server.close()
+    }
   })
 
   test('links that form a loop end, and count a folder once', async () => {
@@ -170,7 +210,9 @@ describe('errors are one sentence that says what to do', () => {
     expect(await failure(open(missing))).toMatch(/missing" does not exist; pass a folder/)
     expect(await failure(open(folder))).toMatch(/holds no files; expected PNG/)
     await writeFiles(folder, { 'a.txt': 'x', 'b.csv': 'x' })
-    expect(await failure(open(folder))).toMatch(/2 other files but no images; expected PNG/)
+    expect(await failure(open(folder))).toMatch(
+      /only files of other kinds \(1 \.csv, 1 \.txt\); expected PNG/,
+    )
     expect(await failure(open(path.join(folder, 'a.txt')))).toMatch(/a.txt" is a file; pass a folder/)
     const corrupt = path.join(folder, 'corrupt')
     await writeFiles(corrupt, await broken())
@@ -181,7 +223,7 @@ describe('errors are one sentence that says what to do', () => {
     }
     const half = path.join(folder, 'half')
     await writeFiles(half, { ...(await pngs(['train/a.png'])), 'val/b.png': 'broken' })
-    expect(await failure(open(half))).toMatch(/subfolder val\/ holds no image that can be decoded/)
+    expect(await failure(open(half))).toMatch(/: val holds no image that can be decoded/)
   })
 
   test('options of openData', async () => {

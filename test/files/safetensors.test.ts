@@ -1,10 +1,16 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bytesPerElement, float32, type HostTensor, scalar, sizeOf } from '../../src/engine/host/tensor.ts'
-import { inspectSafetensors, readSafetensors, writeSafetensors } from '../../src/files/safetensors.ts'
+import {
+  inspectSafetensors,
+  readRows,
+  readSafetensors,
+  writeSafetensors,
+  writeSafetensorsRows,
+} from '../../src/files/safetensors.ts'
 
 const path = join(mkdtempSync(join(tmpdir(), 'safetensors-')), 'x.safetensors')
 
@@ -158,7 +164,12 @@ describe('a malformed file is one sentence with file, tensor and byte', () => {
       () => write({ __metadata__: { a: 1 } }),
       '"__metadata__" in the header at byte 8',
     ],
-    ['unknown dtype', () => write({ w: f32(0, 2, [1], 'BF16') }), 'tensor "w" has unknown dtype "BF16"'],
+    ['unknown dtype', () => write({ w: f32(0, 2, [1], 'Q4') }), 'tensor "w" has unknown dtype "Q4"'],
+    [
+      'size of a type of other programs',
+      () => write({ w: f32(0, 3, [1], 'BF16') }, new Uint8Array(3)),
+      'has 3 bytes, but BF16 [1] takes 2',
+    ],
     ['entry is null', () => write({ w: null }), 'tensor "w" has unknown dtype undefined'],
     ['negative size', () => write({ w: f32(0, 4, [-1]) }), 'tensor "w" has invalid shape [-1]'],
     ['fractional size', () => write({ w: f32(0, 4, [0.5]) }), 'tensor "w" has invalid shape [0.5]'],
@@ -204,5 +215,69 @@ describe('a malformed file is one sentence with file, tensor and byte', () => {
       writeFileSync(path, good.subarray(0, length))
       expect(() => readSafetensors(path)).toThrow(path)
     }
+  })
+})
+
+describe('rows at a time', () => {
+  const tensors = {
+    b: float32([5, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    a: float32([5], [10, 11, 12, 13, 14]),
+  }
+
+  test('give the file that all together give, and are read again', async () => {
+    writeSafetensors(path, tensors, { x: 'y' })
+    const together = readFileSync(path)
+    await writeSafetensorsRows(path, tensors, { x: 'y' }, async (write) => {
+      write('a', 3, float32([2], [13, 14]))
+      write('b', 0, float32([4, 2], [0, 1, 2, 3, 4, 5, 6, 7]))
+      write('a', 0, float32([3], [10, 11, 12]))
+      write('b', 4, float32([1, 2], [8, 9]))
+    })
+    expect(readFileSync(path).equals(together)).toBe(true)
+    const rows = readRows(path, inspectSafetensors(path), 'b', { first: 1, n: 3 })
+    expect(rows).toEqual(float32([3, 2], [2, 3, 4, 5, 6, 7]))
+    expect(() => readRows(path, inspectSafetensors(path), 'b', { first: 3, n: 3 })).toThrow(
+      `${path}: there are no rows 3 to 5 of a tensor "b"`,
+    )
+  })
+
+  test('of another size, or that fail, leave the old file and no temporary one', async () => {
+    writeSafetensors(path, tensors)
+    const before = readFileSync(path)
+    const wrong = writeSafetensorsRows(path, tensors, {}, async (write) =>
+      write('b', 0, float32([2], [1, 2])),
+    )
+    await expect(wrong).rejects.toThrow(
+      `${path}: rows of tensor "b" are float32 [2]; they belong to float32 [5,2]`,
+    )
+    expect(readFileSync(path).equals(before)).toBe(true)
+    expect(readdirSync(dirname(path))).toEqual(['x.safetensors'])
+  })
+})
+
+describe('types of other programs', () => {
+  test.each(['U8', 'I8', 'F8_E4M3', 'U16', 'BF16', 'U32', 'U64', 'F64'])(
+    '%s is passed by, and not read as it is',
+    (dtype) => {
+      const size = { U8: 1, I8: 1, F8_E4M3: 1, U16: 2, BF16: 2, U32: 4, U64: 8, F64: 8 }[dtype]!
+      const w = { dtype: 'F32', shape: [1], data_offsets: [0, 4] }
+      write({ w, x: { dtype, shape: [3], data_offsets: [4, 4 + 3 * size] } }, new Uint8Array(4 + 3 * size))
+      const { entries, foreign } = inspectSafetensors(path)
+      expect([...entries.keys(), ...foreign.keys()]).toEqual(['w', 'x'])
+      expect(readSafetensors(path, (name) => name === 'w').tensors.w).toEqual(float32([1], [0]))
+      expect(() => readSafetensors(path)).toThrow(`tensor "x" has unknown dtype "${dtype}"`)
+    },
+  )
+
+  test.each([
+    ['F32', new Uint8Array(Float32Array.of(1.5, -2, 0.25, 3).buffer)],
+    ['F64', new Uint8Array(Float64Array.of(1.5, -2, 0.25, 3).buffer)],
+    ['F16', new Uint8Array(Uint16Array.of(0x3e00, 0xc000, 0x3400, 0x4200).buffer)],
+    ['BF16', new Uint8Array(Uint16Array.of(0x3fc0, 0xc000, 0x3e80, 0x4040).buffer)],
+  ])('rows of %s are read as float32', (dtype, bytes) => {
+    write({ w: { dtype, shape: [2, 2], data_offsets: [0, bytes.length] } }, bytes)
+    const header = inspectSafetensors(path)
+    expect(readRows(path, header, 'w', { first: 0, n: 2 })).toEqual(float32([2, 2], [1.5, -2, 0.25, 3]))
+    expect(readRows(path, header, 'w', { first: 1, n: 1 })).toEqual(float32([1, 2], [0.25, 3]))
   })
 })

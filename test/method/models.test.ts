@@ -20,9 +20,10 @@ import {
   type Spec,
 } from '../../src/engine/nn/params.ts'
 import { blockSpec, stack, stackSpec } from '../../src/engine/nn/transformer.ts'
+import { depthToSpace, spaceToDepth } from '../../src/engine/ops/conv.ts'
 import { conditionedBase, conditionFeeds } from '../../src/method/baseModel.ts'
 import { latentOf, type ModelConfig } from '../../src/method/config.ts'
-import { baseSpec, baseV } from '../../src/method/networks/base.ts'
+import { baseNetwork } from '../../src/method/networks/base.ts'
 import { halvings, stageChannels } from '../../src/method/networks/config.ts'
 import { decoderSpec, decoderV } from '../../src/method/networks/decoder.ts'
 import { encode, encoderSpec } from '../../src/method/networks/encoder.ts'
@@ -235,11 +236,14 @@ describe('sizes', () => {
     expect(countParams(conditionedBase(paperConfig).spec)).toBe(logSnrLayers(E) + 1001 * E + outer + inside)
   })
 
-  /** Traces a network on inputs of these shapes; nothing runs. */
-  const shapeOf = <S extends Spec>(spec: S, body: (p: Params<S>) => Value): Shape => {
+  /** Parameters as inputs of their shapes; nothing runs. */
+  const lookUpOf = (spec: Spec): ((path: string) => Value) => {
     const values = new Map(flattenSpec(spec).map(({ path, spec: { shape } }) => [path, input(path, shape)]))
-    return body(bindParams(spec, (path) => values.get(path)!)).shape
+    return (path) => values.get(path)!
   }
+  /** Traces a network on inputs of these shapes. */
+  const shapeOf = <S extends Spec>(spec: S, body: (p: Params<S>) => Value): Shape =>
+    body(bindParams(spec, lookUpOf(spec))).shape
 
   it("of the paper's latent: 512² pixels to 32×32×32, and back", () => {
     const x = input('x', [4, 3, 512, 512])
@@ -254,11 +258,9 @@ describe('sizes', () => {
         decoderV(p, paper.decoder, { xT: x, z0: z, logSnr: level, z0LogSnr: level }),
       ),
     ).toEqual(x.shape)
-    expect(
-      shapeOf(baseSpec(paper.base), (p) =>
-        baseV(p, paper.base, [], { zT: z, logSnr: level, conditions: {} }),
-      ),
-    ).toEqual(latent)
+    const base = baseNetwork(paper.base, {})
+    const reads = { zT: z, logSnr: level, conditions: {} }
+    expect(base.bind(lookUpOf({ base: base.spec }), 'base')(reads).shape).toEqual(latent)
   })
 
   it.each([
@@ -280,6 +282,71 @@ describe('sizes', () => {
     expect([halvings(2, 16), halvings(2, 2), halvings(1, 8)]).toEqual([3, 0, 3])
     expect(stageChannels([8, 16], 4)).toEqual([8, 16, 16, 16])
     expect(stageChannels([8, 16], 1)).toEqual([8])
+  })
+})
+
+describe('a U-ViT as base model', () => {
+  /** Pixel diffusion at full resolution; the sizes of the tiny decoder with its patches as latents. */
+  const uvit = { channels: [8, 16], convBlocks: 1, width: 16, blocks: 2 }
+  const model: ModelConfig = {
+    ...tinyConfig,
+    latent: { ...tinyConfig.latent, channels: 12, downsample: 2 },
+    base: { ...tinyConfig.base, uvit },
+    variant: { ...tinyConfig.variant, encoder: 'pixels' },
+  }
+  const feeds = { zT: normal('pixels', latentShape(model, B)), logSnr }
+  const run = async (params: Tensors, of: ModelConfig = model): Promise<HostTensor> => {
+    const all = { ...feeds, ...conditionFeeds(of, [{ label: 1 }, null]) }
+    const { y } = await evaluate(stage2Spec(of), params, all, (lookUp, inputs) => ({
+      y: baseOf(of, lookUp)({ zT: inputs.zT, logSnr: inputs.logSnr, conditions: inputs }),
+    }))
+    return y
+  }
+  const untold = /^base\.classes$/
+
+  it('is the decoder to which no latent says anything', async () => {
+    const params = zeroed(randomParams(stage2Spec(model)), untold)
+    const own = Object.entries(params).map(([path, tensor]) => [path.replace(/^base\./, ''), tensor])
+    const silent = { 'latent.weight': zeros([4, 16]), 'latent.bias': zeros([16]) }
+    const sizes = networkConfigs(tinyConfig).decoder
+    const decoderParams: Tensors = { ...Object.fromEntries(own), ...silent }
+    const wanted = await outputOf(
+      decoderSpec(sizes),
+      decoderParams,
+      { z: feeds.zT, z0: normal('z0', latents), logSnr },
+      (p, { z, z0, logSnr }) =>
+        spaceToDepth(decoderV(p, sizes, { xT: depthToSpace(z, 2), z0, logSnr, z0LogSnr: logSnr }), 2),
+    )
+    expect(relativeError(await run(params), wanted)).toBeLessThan(1e-5)
+    expect(floats(wanted).some((v) => Math.abs(v) > 0.01)).toBe(true)
+  })
+
+  it('predicts zero before training, and is preconditioned like the other', async () => {
+    const initial = initialParams(stage2Spec(model), 1)
+    expect(floats(await run(initial)).every((v) => v === 0)).toBe(true)
+    const s = 0.5
+    const known = { ...model, latent: { ...model.latent, deviation: s } }
+    // v̂ = ασ(1 − s²)/(α²s² + σ²)·z_t where the network says nothing.
+    const each = floats(feeds.zT).length / B
+    const wanted = floats(feeds.zT).map((z, i) => {
+      const lambda = floats(logSnr)[Math.floor(i / each)]
+      const [signal, noise] = [1 / (1 + Math.exp(-lambda)), 1 / (1 + Math.exp(lambda))]
+      return (Math.sqrt(signal * noise) * (1 - s * s) * z) / (signal * s * s + noise)
+    })
+    expect(relativeError(floats(await run(initial, known)), wanted)).toBeLessThan(1e-5)
+  })
+
+  it('is told the class', async () => {
+    const params = randomParams(stage2Spec(model))
+    const [told, silent] = [await run(params), await run(zeroed(params, untold))]
+    expect(relativeError(told, silent)).toBeGreaterThan(1e-3)
+  })
+
+  it('refuses a latent that does not halve so often', async () => {
+    const deep = { ...model, base: { ...model.base, uvit: { ...uvit, channels: [8, 8, 8, 8] } } }
+    await expect(run(randomParams(stage2Spec(deep)), deep)).rejects.toThrow(
+      'base.uvit.channels has 4 stages, each of which halves the latent, but 8×8 positions are no multiple of 16; give fewer',
+    )
   })
 })
 

@@ -16,18 +16,19 @@ import {
 } from '../../src/engine/host/tensor.ts'
 import type { Value } from '../../src/engine/ir/graph.ts'
 import { flattenSpec, initialParams } from '../../src/engine/nn/params.ts'
-import { add, reduceSum } from '../../src/engine/ops/core.ts'
+import { add, constant, reduceSum } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import type { DeviceState, Executable, Runtime } from '../../src/engine/runtime/runtime.ts'
 import { autoencoderFeeds, encoderNetwork, measuredFeeds } from '../../src/method/autoencoder.ts'
 import { createCodec } from '../../src/method/codec.ts'
-import type { ModelConfig } from '../../src/method/config.ts'
+import { latentInUse, type ModelConfig } from '../../src/method/config.ts'
 import { type Draw, numberedNoise } from '../../src/method/diffusion/draws.ts'
 import type { Guidance, SamplerConfig } from '../../src/method/diffusion/sampler.ts'
 import { alphaOf, linearSchedule, sigmaOf, sigmoid } from '../../src/method/diffusion/schedule.ts'
 import { drawnLeastNoise, elboWeight } from '../../src/method/diffusion/weighting.ts'
 import { createTermsEstimator } from '../../src/method/evaluate.ts'
 import { createGenerator, guidedStep, plainStep } from '../../src/method/generator.ts'
+import { normalPriorElements } from '../../src/method/objective/normalKl.ts'
 import { noVariant, type VariantConfig } from '../../src/method/variants.ts'
 import {
   baseOf,
@@ -205,6 +206,17 @@ describe.each(['fixed', 'learned'] as const)('a normal prior with %s variance', 
     expect(relativeError(all.gradients['encoder.out.weight'], none.gradients['encoder.out.weight'])).toBeGreaterThan(0.01) // biome-ignore format: one line
   })
 
+  it('can be free of charge only with a variance of its own', async () => {
+    const own =
+      variance === 'learned' ? { logVariance: constant(zeros([1, 4, 2, 2])) } : { logVariance: null }
+    const { nats } = await evaluate({}, {}, { mean: zeros([1, 4, 2, 2]) }, (_, { mean }) => ({
+      nats: normalPriorElements(tinyConfig.latent, { mean, ...own }),
+    }))
+    // N(0, 1) itself, and at best a mean of 0 with the fixed noise: ½(ln(1 + e⁵) − α₀²) of every element.
+    const least = variance === 'learned' ? 0 : 2.0067
+    for (const each of floats(nats)) expect(each).toBeCloseTo(least, 4)
+  })
+
   it('has no prior network', () => {
     const paths = flattenSpec(stage1Spec(config(1))).map(({ path }) => path.split('.')[0])
     expect([...new Set(paths)]).toEqual(['encoder', 'decoder'])
@@ -341,14 +353,14 @@ describe('a weighted prior', () => {
     (sigmoid(bias - low) - sigmoid(bias - high))
 
   it.each([-3, 0, 2.8, 9])('draws its least noise from the truncated logistic of location %d', (bias) => {
-    expect(drawnLeastNoise(bias, low, high, 0)).toBeCloseTo(low, 9)
-    expect(drawnLeastNoise(bias, low, high, 1 - 1e-12)).toBeCloseTo(high, 6)
+    expect(drawnLeastNoise(bias, [low, high], 0)).toBeCloseTo(low, 9)
+    expect(drawnLeastNoise(bias, [low, high], 1 - 1e-12)).toBeCloseTo(high, 6)
     for (let logSnr = low + 0.5; logSnr < high; logSnr += 0.5) {
       // The u at which the draw passes λ, by bisection: the draw rises with u.
       let [from, to] = [0, 1]
       for (let i = 0; i < 50; i++) {
         const middle = (from + to) / 2
-        if (drawnLeastNoise(bias, low, high, middle) < logSnr) from = middle
+        if (drawnLeastNoise(bias, [low, high], middle) < logSnr) from = middle
         else to = middle
       }
       expect(Math.abs(1 - from - survival(bias, logSnr))).toBeLessThan(1e-9)
@@ -363,7 +375,7 @@ describe('a weighted prior', () => {
         const schedule = linearSchedule(most, logSnr1)
         return integrate((t) => elboWeight(schedule, t) * error(schedule.logSnr(t)), 400)
       }
-      const drawn = integrate((u) => elbo(drawnLeastNoise(bias, low, high, u)), 2000)
+      const drawn = integrate((u) => elbo(drawnLeastNoise(bias, [low, high], u)), 2000)
       const schedule = linearSchedule(logSnr0, logSnr1)
       const weighted = integrate((t) => {
         const logSnr = schedule.logSnr(t)
@@ -430,12 +442,67 @@ describe('a weighted prior', () => {
     expect(paths(told).filter((path) => !own.includes(path))).toEqual(paths(plain))
   })
 
-  it('is measured from λ(0) for every image, by the plain ELBO', async () => {
-    const [weighted, plain] = [withVariant({ priorBias: 1 }), tinyConfig]
+  it.each([-3, 1, 9])('is in use from the median of its least noise on: b = %d', (bias) => {
+    const { logSnr0: inUse, ...rest } = latentInUse(withVariant({ priorBias: bias }))
+    expect(survival(bias, inUse)).toBeCloseTo(0.5, 9)
+    expect({ ...rest, logSnr0 }).toEqual(tinyConfig.latent)
+    expect(latentInUse(tinyConfig)).toBe(tinyConfig.latent)
+  })
+
+  it('is generated down to where its decoder is told it is, and gets that noise from the encoder', async () => {
+    const config = withVariant({ priorBias: 1 })
+    const inUse = latentInUse(config).logSnr0
+    const params = paramsOf(config)
+    const known = floats(normal('known', latentShape(config, 200)))
+    const sampler: SamplerConfig = { kind: 'ancestral', steps: 4, variance: 0 }
+    const many = Array.from({ length: 200 }, () => null)
+    const prior = createGenerator(knowing(known), config, params, 200, 'prior')
+    const generated = floats(await prior.generate({ facts: many, seed: 1, sampler, guidance: unguided }))
+    const base = createGenerator(knowing(known), config, randomParams(stage2Spec(config)), 200)
+    const byBase = floats(await base.generate({ facts: many, seed: 1, sampler, guidance: unguided }))
+    const codec = createCodec(runtime, config, params, B)
+    const z = float32(latentShape(config, 200), known)
+    const noisy = floats(codec.addNoise(z, 3))
+    // α·z and noise of σ at the level in use.
+    for (const latents of [generated, byBase, noisy]) {
+      const rest = latents.map((v, i) => (v - alphaOf(inUse) * known[i]) / sigmaOf(inUse))
+      const deviation = Math.sqrt(rest.reduce((sum, v) => sum + v * v, 0) / rest.length)
+      expect(Math.abs(deviation - 1)).toBeLessThan(0.1)
+    }
+    // The decoder is told that level: one step from pure noise is x̂ of the network asked by hand.
+    const step = await evaluate(
+      stage1Spec(config),
+      params,
+      {
+        xT: numberedNoise(imageShape(config, B), 1, 'decode', 0),
+        z0: examplesOf(z, 0, B),
+        logSnr: float32([B], Array(B).fill(-10) as number[]),
+        z0LogSnr: float32([B], Array(B).fill(inUse) as number[]),
+      },
+      (lookUp, { xT, z0, logSnr, z0LogSnr }) => ({
+        v: decoderOf(config, lookUp)({ xT, z0, logSnr, z0LogSnr }),
+      }),
+    )
+    const oneStep = createCodec(runtime, config, params, B)
+    const images = floats(
+      await oneStep.decode(examplesOf(z, 0, B), 1, { kind: 'ddim', steps: 1, variance: 0 }),
+    )
+    await oneStep.dispose()
+    const noise = floats(numberedNoise(imageShape(config, B), 1, 'decode', 0))
+    const wanted = floats(step.v).map((v, i) =>
+      Math.min(1, Math.max(-1, alphaOf(-10) * noise[i] - sigmaOf(-10) * v)),
+    )
+    expectClose(images, wanted, 1e-5)
+    await codec.dispose()
+  })
+
+  it('is measured from the noise in use for every image, by the plain ELBO', async () => {
+    const weighted = withVariant({ priorBias: 1 })
+    const inUse = latentInUse(weighted)
     const draw: Draw = { ...wholeDraw(7, 0, B), purpose: 'measuring' }
     const levels = measuredFeeds(weighted, imageTensor, draw)
-    expect([...floats(levels.z0LogSnr)]).toEqual(Array(B).fill(logSnr0))
-    expect(levels).toEqual(measuredFeeds(plain, imageTensor, draw))
+    expectClose(floats(levels.z0LogSnr), Array(B).fill(inUse.logSnr0), 1e-6)
+    expect(levels).toEqual(measuredFeeds({ ...tinyConfig, latent: inUse }, imageTensor, draw))
     expect(floats(feedsOf(weighted, 0).z0LogSnr).every((v) => v < logSnr0)).toBe(true)
     const estimator = createTermsEstimator(runtime, weighted, paramsOf(weighted), B)
     const measured = await estimator.terms(imageTensor, { first: 0, count: B, of: B }, { draws: 1, seed: 7 })

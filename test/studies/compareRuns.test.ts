@@ -441,3 +441,27 @@ describe('lines of a plot', () => {
     })
   })
 })
+
+describe('runs that name the same data and were trained on other', () => {
+  const other = (change: object): void => {
+    finished('a', configOf('seed=0'), { rFid: 1 })
+    finished('b', configOf('seed=1'), { rFid: 2 })
+    writeFileSync(join(folder, 'b', runFiles.info), JSON.stringify({ ...info, ...change }))
+  }
+
+  it.each([
+    [{ classes: ['a', 'b', 'c'] }, 'of its classes c new'],
+    [{ trainCount: 9 }, 'training images 8 then, 9 now'],
+    [{ classes: ['b', 'a'] }, 'its classes in another order'],
+  ])('are refused by name: %j', (change, difference) => {
+    other(change)
+    expect(() => compareRuns([folder])).toThrow(
+      `${join(folder, 'b')}: it was trained on other data than ${join(folder, 'a')}, which names the same (emoji ): ${difference}; compare`,
+    )
+  })
+
+  it('are compared where only what is measured or skipped differs', () => {
+    other({ validationCount: 3, skipped: ['x: is empty'], pictures: 'abc' })
+    expect(compareRuns([folder]).settings).toHaveLength(1)
+  })
+})

@@ -73,7 +73,7 @@ describe('parseSweep', () => {
     [`${small}bases: [{ name: x }, { name: x }]`, "f.yaml: 'bases': 'x' and 'x' would share"],
     [`${small}plots: [{ x: PSNR }]`, "f.yaml: 'plots.0.y': "],
     ['- 1', 'f.yaml: '],
-    ['title: [', 'f.yaml: this is not YAML: '],
+    ['title: [', 'f.yaml:1:9: this is not YAML: '],
   ])('%j: one sentence that names the key', (text, expected) => {
     expect(() => parseSweep(text, 'f.yaml')).toThrow(ConfigError)
     try {
@@ -322,10 +322,15 @@ describe('runSweep', () => {
     expect(generation!.frechet).toBeGreaterThan(0)
   })
 
-  it('stopped before a run starts nothing, and while the last one is measured is done', async () => {
+  it('stopped before a run starts nothing, and while one is measured measures it the next time', async () => {
     const one = { ...tiny, arms: [tiny.arms[0]], bases: [] }
     const first = await go('last', { sweep: one, stopAt: ({ event }) => event === 'done' })
-    expect(first.done).toBe(true)
+    expect([first.done, first.events.at(-1)]).toEqual([false, { event: 'stopped' }])
+    const dir = join(runDir('last'), 'c_lf-1.5', 'seed-0')
+    expect(qualityIn(dir)).toBeNull()
+    const second = await go('last', { sweep: one })
+    expect([second.done, steps(second.events)]).toEqual([true, 0])
+    expect(qualityIn(dir)!.reconstruction!.frechet).toBeGreaterThan(0)
     const both = { ...tiny, bases: [] }
     expect((await go('two', { sweep: both, stopAt: ({ event }) => event === 'done' })).done).toBe(false)
     expect(readdirSync(runDir('two'))).toEqual(['c_lf-1.5'])

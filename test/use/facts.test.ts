@@ -9,6 +9,8 @@ import {
   factsNamed,
   generatesByClass,
   gridFacts,
+  gridRows,
+  ofNoClass,
 } from '../../src/use/facts.ts'
 
 const names = ['Animals & Nature', 'Flags', 'Food']
@@ -49,6 +51,47 @@ describe('a run with classes', () => {
     expect(factsNamed(run, 'fLAGS')).toEqual({ label: 1 })
     expect(factsNamed(run, 'none')).toEqual({ label: -1 })
   })
+
+  it.each([
+    ['letters of both sizes', ['A', 'a', 'B', 'b']],
+    ['words', ['Cat', 'cat', 'CAT', 'dog']],
+    ['letters of other languages', ['Ä', 'ä']],
+  ])('an exact name goes before one that differs in capitals: %s', (_, classes) => {
+    const own = runOf(classes)
+    expect(classes.map((name) => factsNamed(own, name))).toEqual(classes.map((_, label) => ({ label })))
+  })
+
+  it('a name that several have but for capitals is refused, one that one has is not', () => {
+    const own = runOf(['Cat', 'CAT', 'dog'])
+    expect(() => factsNamed(own, 'cat')).toThrow(
+      '--class cat: the run has several classes of that name, Cat, CAT; write it as one of them',
+    )
+    expect(factsNamed(own, 'DOG')).toEqual({ label: 2 })
+  })
+
+  it.each([
+    [['none', 'some'], { label: 0 }],
+    [['some', 'none'], { label: 1 }],
+    [['None', 'some'], { label: -1 }],
+  ])('"none" is the class of that name, where there is one: %j', (classes, facts) => {
+    const own = runOf(classes)
+    expect(factsNamed(own, 'none')).toEqual(facts)
+    expect(factsNamed(own, 'None')).toEqual(classes.includes('None') ? { label: 0 } : facts)
+    expect(ofNoClass(own)).toEqual({ label: -1 })
+  })
+
+  it.each([21, 400, 1000])(
+    'of %i classes a grid shows twenty, evenly, and messages name as many',
+    (count) => {
+      const own = runOf(Array.from({ length: count }, (_, i) => `c${i}`))
+      const rows = gridRows(own)
+      expect(rows).toHaveLength(20)
+      expect(rows[10]).toEqual({ name: `c${Math.floor(count / 2)}`, facts: { label: Math.floor(count / 2) } })
+      expect(gridFacts(own, 8)).toHaveLength(160)
+      expect(choicesOf(own)).toHaveLength(count)
+      expect(() => factsNamed(own, 'zebra crossing')).toThrow(`c19 and ${count - 19} more`)
+    },
+  )
 
   it.each([
     ['Flag', "the nearest is 'Flags' of"],

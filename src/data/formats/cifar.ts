@@ -91,7 +91,7 @@ const recordsOf = (container: Container, bytes: Bytes, lead: number, labels: Uin
  * @throws in one sentence when a file is missing, cut off or holds an impossible label, or both sets are there.
  */
 export const openCifar = async (options: ReaderOptions): Promise<DataSplit> => {
-  const { folder, name, containers } = await listContainers('cifar', options.path, {
+  const { containers, ...listing } = await listContainers('cifar', options.path, {
     names: /^(data_batch_\d+|test_batch|train|test)\.bin$/i,
     words: 'the binary version of CIFAR: data_batch_*.bin and test_batch.bin, or train.bin and test.bin',
   })
@@ -104,7 +104,7 @@ export const openCifar = async (options: ReaderOptions): Promise<DataSplit> => {
   const { variant } = opened[0]
   if (opened.some((file) => file.variant !== variant)) {
     throw new Error(
-      `data folder "${folder}" holds CIFAR-10 and CIFAR-100 files; pass a folder with one of them`,
+      `data folder "${listing.folder}" holds CIFAR-10 and CIFAR-100 files; pass a folder with one of them`,
     )
   }
   const records: ImageRecord[] = []
@@ -122,10 +122,9 @@ export const openCifar = async (options: ReaderOptions): Promise<DataSplit> => {
   return openLabelled(
     {
       source: 'cifar',
-      name,
+      ...listing,
       expected: 'whole records',
-      halves: { train: 'the training files', validation: 'the test file' },
-      folder,
+      labelledBy: `label of ${variant.name}`,
       files: containers.map((container) => container.path),
       names: names ?? Array.from({ length: variant.classes }, (_, i) => String(i)),
       records,

@@ -2,8 +2,9 @@
 
 import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
-import { scanFolder, type Wanted } from '../images/scan.ts'
-import type { Half } from './records.ts'
+import { packedText } from '../images/archives.ts'
+import { countedKinds, kindsText, type OtherFile, scanFolder, type Wanted } from '../images/scan.ts'
+import { type Half, type NamedSplit, namedSplit } from './namedSplit.ts'
 
 /** One container file. */
 export interface Container {
@@ -20,33 +21,30 @@ export interface ContainerListing {
   /** Last part of the path, for logs. */
   readonly name: string
   readonly containers: readonly Container[]
+  /** Null when the names of the containers do not say a split. */
+  readonly split: NamedSplit | null
+  /** Files of other kinds in the folder. */
+  readonly others: readonly OtherFile[]
 }
 
-const WORD: readonly (readonly ['train' | 'validation' | 'test', RegExp])[] = [
-  ['train', /(^|[^a-z])train(ing)?([^a-z]|$)/i],
-  ['validation', /(^|[^a-z])val(id|idation)?([^a-z]|$)/i],
-  ['test', /(^|[^a-z])(test|t10k)([^a-z0-9]|$)/i],
-]
+/** Named things in halves. */
+export interface Halves<T> {
+  readonly kept: readonly (T & { readonly half: Half })[]
+  readonly split: NamedSplit | null
+}
 
-/** What a path says of its half, as a word of its own; null when nothing. */
-const sideOf = (id: string): 'train' | 'validation' | 'test' | null =>
-  WORD.find(([, word]) => word.test(id))?.[0] ?? null
-
-/**
- * Puts named things into halves: those called `val` or `validation`, or failing that those called `test`, are
- * validation. With all three, `test` is left out as in a folder of images, so that it stays unseen.
- */
-export const withHalves = <T>(
-  items: readonly T[],
-  nameOf: (item: T) => string,
-): (T & { readonly half: Half })[] => {
-  const sides = items.map((item) => sideOf(nameOf(item)))
-  const held = sides.includes('validation') ? 'validation' : 'test'
-  return items.flatMap((item, i) => {
-    const side = sides[i]
-    if (side === 'test' && held !== 'test') return []
-    return [{ ...item, half: side === held ? 'validation' : 'train' }]
-  })
+/** Puts named things into halves as their names say (see namedSplit); all are for training when they do not say. */
+export const withHalves = <T>(items: readonly T[], nameOf: (item: T) => string): Halves<T> => {
+  const paths = items.map((item) => nameOf(item).split('/'))
+  const split = namedSplit(paths, false)
+  const halves = paths.map((path) => (split === null ? 'train' : split.halfOf(path)))
+  return {
+    split,
+    kept: items.flatMap((item, i) => {
+      const half = halves[i]
+      return half === null ? [] : [{ ...item, half }]
+    }),
+  }
 }
 
 /**
@@ -62,21 +60,47 @@ export const listContainers = async (
   const name = path.basename(whole)
   const info = await stat(whole).catch(() => null)
   if (info?.isFile()) {
+    const packed = wanted.names.test(name) ? null : packedText(whole)
+    if (packed !== null) throw new Error(`${whole}: this is ${packed}`)
     return {
       folder: path.dirname(whole),
       name,
       containers: [{ id: name, path: whole, half: 'train' }],
+      split: null,
+      others: [],
     }
   }
   const { root, files, others } = await scanFolder(whole, wanted)
   if (files.length === 0) {
-    const found = others === 0 ? 'no files' : `${others} files of other kinds`
+    const kinds = kindsText(countedKinds(others))
+    const found = others.length === 0 ? 'no files' : `only files of other kinds (${kinds})`
     throw new Error(
       `data folder "${root}" holds ${found}; source "${source}" expects ${wanted.words}, so pass another path or source`,
     )
   }
   const all = files.map((id) => ({ id, path: path.join(root, id) }))
-  return { folder: root, name, containers: withHalves(all, ({ id }) => id) }
+  const { kept, split } = withHalves(all, ({ id }) => id)
+  return { folder: root, name, containers: kept, split, others }
+}
+
+/** Files that class names are read from, whatever the format. */
+const CLASS_NAME_FILES: ReadonlySet<string> = new Set([
+  'classnames.txt',
+  'classes.txt',
+  'batches.meta.txt',
+  'fine_label_names.txt',
+])
+
+/** Files of other kinds, by kind, without those that were read after all. @param used absolute paths */
+export const ignoredKinds = (
+  folder: string,
+  others: readonly OtherFile[],
+  used: readonly string[],
+): Readonly<Record<string, number>> => {
+  const read = new Set(used)
+  const isRead = (file: string): boolean =>
+    CLASS_NAME_FILES.has(path.posix.basename(file)) || read.has(path.join(folder, file))
+  return countedKinds(others.filter(({ file }) => !isRead(file)))
 }
 
 /** Longest list of class names that is read. */

@@ -1,10 +1,10 @@
 /** @file Any folder of images as a data set. */
 
 import path from 'node:path'
-import { type FolderListing, IMAGE_FORMATS, scanFolder } from '../images/scan.ts'
+import { countedKinds, type FolderListing, IMAGE_FORMATS, kindsText, scanFolder } from '../images/scan.ts'
 import type { DataSplit } from '../images/source.ts'
 import { folderLayout, splitGroup } from './folderSplit.ts'
-import { filesFingerprint, openRecords, type ReaderOptions } from './records.ts'
+import { openLabelled, type ReaderOptions } from './records.ts'
 
 /** File name without extension and with spaces for `_` and `-`: the best guess where nothing describes an image. */
 const captionOf = (id: string): string =>
@@ -14,9 +14,10 @@ const captionOf = (id: string): string =>
     .replace(/[_-]+/g, ' ')
     .trim()
 
-const requireImages = ({ root, others, skipped }: FolderListing, count: number): void => {
-  if (count > 0) return
-  const found = others === 0 ? 'no files' : `${others} other file${others === 1 ? '' : 's'} but no images`
+const requireImages = ({ root, files, others, skipped }: FolderListing): void => {
+  if (files.length > 0) return
+  const kinds = kindsText(countedKinds(others))
+  const found = others.length === 0 ? 'no files' : `only files of other kinds (${kinds})`
   const unread = skipped.length > 0 ? ` and ${skipped.length} unreadable subfolders` : ''
   throw new Error(
     `data folder "${root}" holds ${found}${unread}; expected ${IMAGE_FORMATS} files in it or its subfolders, so add some or pass another folder`,
@@ -24,32 +25,33 @@ const requireImages = ({ root, others, skipped }: FolderListing, count: number):
 }
 
 /**
- * Opens a folder of images: centre crops, classes from first-level subfolders, the split from `train/` and
- * `validation/`, `val/` or `test/` or else from a hash of the paths (see `folderLayout`, `splitGroup`).
+ * Opens a folder of images: centre crops, classes from folders, the split from folders called train and validation, val or
+ * test, or else from a hash of the paths (see `folderLayout`, `splitGroup`).
  * @throws in one sentence when the folder is missing, not a folder, unreadable, without images or all corrupt.
  */
 export const openFolder = async (options: ReaderOptions): Promise<DataSplit> => {
   const listing = await scanFolder(options.path)
-  const { root, files, skipped } = listing
-  const { images, classes, validationFolder } = folderLayout(files)
-  requireImages(listing, images.length)
+  const { root, skipped, others } = listing
+  requireImages(listing)
+  const { images, split } = folderLayout(listing.files)
   const paths = images.map(({ id }) => path.join(root, id))
-  return openRecords(
+  return openLabelled(
     {
       source: 'folder',
       name: path.basename(root),
       place: `data folder "${root}"`,
       expected: `intact ${IMAGE_FORMATS} files`,
-      halves: { train: 'subfolder train/', validation: `subfolder ${validationFolder}/` },
-      fingerprint: await filesFingerprint(root, paths),
-      classes,
+      folder: root,
+      files: paths,
+      names: null,
+      labelledBy: 'folder',
       records: images.map((image, i) => ({
         ...image,
         caption: captionOf(image.id),
         group: splitGroup(image.id),
         load: () => paths[i],
       })),
-      skipped,
+      ...{ split, others, skipped },
     },
     options,
   )

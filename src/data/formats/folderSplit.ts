@@ -1,62 +1,42 @@
 /** @file Classes and the validation split of a folder, both read off the paths of its images. */
 
-import { byBytes } from '../images/scan.ts'
-import type { Half } from './records.ts'
-
-/** Subfolder names that hold validation images, the first found is used. */
-const VALIDATION_FOLDERS = ['validation', 'val', 'test']
+import { classDepth, type Half, type NamedSplit, namedSplit } from './namedSplit.ts'
 
 /** One image of a folder. */
 export interface FolderImage {
   /** Path relative to the root, forward slashes. */
   readonly id: string
-  /** Class index, −1 without classes. */
-  readonly label: number
+  /** Name of the folder that is its class; null where there is none. */
+  readonly label: string | null
   /** `train` for all when the split is left to the hash. */
   readonly half: Half
 }
 
 /** The images of a folder with their classes. */
 export interface FolderLayout {
-  readonly classes: readonly string[]
   readonly images: readonly FolderImage[]
-  /** Name of the subfolder of validation images; null when the split is left to the hash. */
-  readonly validationFolder: string | null
+  /** Paths of images outside the halves that the names of folders say. */
+  readonly leftOut: readonly string[]
+  /** Null when the split is left to the hash. */
+  readonly split: NamedSplit | null
 }
 
-const firstFolder = (relative: string): string | null => {
-  const slash = relative.indexOf('/')
-  return slash < 0 ? null : relative.slice(0, slash)
-}
+const foldersOf = (file: string): string[] => file.split('/').slice(0, -1)
 
-const rest = (relative: string): string => relative.slice(relative.indexOf('/') + 1)
-
-/**
- * Reads classes and split folders off relative paths in byte order.
- * - `train/` beside `validation/`, `val/` or `test/` at the top is the split; images outside the two are left out.
- *   A lone `train/` is looked into as if it were the root.
- * - Below that, first-level folder names are the classes (in byte order) when no image lies beside them.
- */
+/** Reads classes and halves off relative paths (see namedSplit, classDepth). */
 export const folderLayout = (paths: readonly string[]): FolderLayout => {
-  const tops = new Set(paths.map(firstFolder))
-  const other = VALIDATION_FOLDERS.find((name) => tops.has(name)) ?? null
-  const validationFolder = tops.has('train') ? other : null
-  const nested = validationFolder !== null || (tops.size === 1 && tops.has('train'))
-  const used = nested
-    ? paths.filter((file) => [validationFolder, 'train'].includes(firstFolder(file)))
-    : paths
-  const classOf = (file: string): string | null => firstFolder(nested ? rest(file) : file)
-  const names = new Set(used.map(classOf))
-  const classes = names.has(null) ? [] : ([...names] as string[]).sort(byBytes)
-  const held = (file: string): boolean => validationFolder !== null && firstFolder(file) === validationFolder
-  const images = used.map(
-    (id): FolderImage => ({
-      id,
-      label: classes.indexOf(classOf(id) ?? ''),
-      half: held(id) ? 'validation' : 'train',
-    }),
+  const folders = paths.map(foldersOf)
+  const split = namedSplit(folders, true)
+  const halves = folders.map((path) => (split === null ? 'train' : split.halfOf(path)))
+  const used = folders.map((path) =>
+    split?.saysSide(path) === true ? path.filter((_, depth) => depth !== split.depth) : path,
   )
-  return { classes, images, validationFolder }
+  const depth = classDepth(used.filter((_, i) => halves[i] !== null))
+  const images = paths.flatMap((id, i): FolderImage[] => {
+    const half = halves[i]
+    return half === null ? [] : [{ id, label: used[i][depth] ?? null, half }]
+  })
+  return { images, leftOut: paths.filter((_, i) => halves[i] === null), split }
 }
 
 /** What the hash of the split is taken of: the path without its extension, so that `a.png` and `a.jpg` stay together. */

@@ -1,12 +1,13 @@
 /** @file Compressed data, unpacked in memory only as far as their own header says and never beyond a limit. */
 
 import { createReadStream } from 'node:fs'
+import type { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { type Bytes, bytesInMemory, damaged, openBytes } from './bytes.ts'
 
-/** Most bytes that a compressed file may hold: 2 GiB. */
-const UNPACKED_BYTES = 2 ** 31
+/** Most bytes that a compressed file may hold: 1 GiB. */
+export const UNPACKED_BYTES: number = 2 ** 30
 
 /** More than deflate can gain: 1,032 to 1. */
 const MOST_GAIN = 1032
@@ -14,15 +15,19 @@ const MOST_GAIN = 1032
 /** Most bytes that so many compressed ones can and may unpack to. */
 export const mostUnpacked = (packed: number): number => Math.min(UNPACKED_BYTES, (packed + 64) * MOST_GAIN)
 
-/** Unpacks at most `limit` bytes of a gzipped file; `complete` says whether that was all and the checksum fitted. */
-const unpack = async (
-  file: string,
+/**
+ * Unpacks at most `limit` bytes of what a stream gives, straight into one array of that size; `complete` says whether that was
+ * all and the checksum, where there is one, fitted.
+ */
+export const unpack = async (
+  packed: Readable,
+  unzip: Transform,
   limit: number,
 ): Promise<{ readonly data: Uint8Array; readonly complete: boolean }> => {
   const out = new Uint8Array(limit)
   let length = 0
   let complete = true
-  await pipeline(createReadStream(file), createGunzip(), async (source: AsyncIterable<Uint8Array>) => {
+  await pipeline(packed, unzip, async (source: AsyncIterable<Uint8Array>) => {
     for await (const chunk of source) {
       complete = length + chunk.length <= limit
       out.set(complete ? chunk : chunk.subarray(0, limit - length), length)
@@ -58,7 +63,7 @@ export const openMaybeGzipped = async (
       expected: 'an intact gzip file',
     })
   }
-  const { data: head } = await unpack(file, lead).catch(faulty)
+  const { data: head } = await unpack(createReadStream(file), createGunzip(), lead).catch(faulty)
   const size = sizeOf(head)
   const most = mostUnpacked(packed.size)
   if (size > most) {
@@ -72,7 +77,7 @@ export const openMaybeGzipped = async (
       },
     )
   }
-  const { data, complete } = await unpack(file, size).catch(faulty)
+  const { data, complete } = await unpack(createReadStream(file), createGunzip(), size).catch(faulty)
   if (!complete) {
     throw damaged(
       { name },

@@ -6,7 +6,7 @@ import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged } from './bytes.ts'
 import { listContainers, readClassNames } from './containers.ts'
 import { openMaybeGzipped } from './gzip.ts'
-import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
+import { expectFew, openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 /** Unsigned bytes, by the third byte of the magic number. */
 const UBYTE = 8
@@ -86,12 +86,13 @@ export const openIdxImages = async (options: ReaderOptions): Promise<DataSplit> 
     names: /idx3[-_.]ubyte(\.gz)?$/i,
     words: 'IDX files such as train-images-idx3-ubyte.gz',
   })
-  const { folder, name, containers } = listing
+  const { folder, containers } = listing
   const records: UnlabelledRecord[] = []
   const files: string[] = []
   for (const { id, path: where, half } of containers) {
     const images = await openIdx(where, 3)
     const [count, height, width] = images.shape
+    expectFew(images.bytes, count)
     const labelsFile = await findLabels(where)
     const labels = labelsFile === null ? null : await openIdx(labelsFile, 1)
     files.push(where, ...(labelsFile === null ? [] : [labelsFile]))
@@ -121,10 +122,10 @@ export const openIdxImages = async (options: ReaderOptions): Promise<DataSplit> 
   return openLabelled(
     {
       source: 'idx',
-      name,
+      ...listing,
       expected: 'whole images',
-      halves: { train: 'the train files', validation: 'the test files' },
-      ...{ folder, files, records },
+      labelledBy: 'number in the labels file',
+      ...{ files, records },
       names: await readClassNames(folder, ['classes.txt', 'classnames.txt']),
     },
     options,

@@ -63,8 +63,8 @@ const readList = async ({ id, path: list, half }: Container): Promise<Listed> =>
       continue
     }
     files.add(place)
-    const { label = null, caption = '' } = factsInJson(line.value)
-    records.push({ id: `${id}/${line.file}`, label, caption, half, load: () => place })
+    const { label = null, caption = '', side } = factsInJson(line.value)
+    records.push({ id: `${id}/${line.file}`, label, caption, side, half, load: () => place })
   }
   return { records, files: [...files], skipped }
 }
@@ -77,10 +77,11 @@ const readList = async ({ id, path: list, half }: Container): Promise<Listed> =>
  * @throws in one sentence when there is no list, or none of its images can be decoded.
  */
 export const openManifest = async (options: ReaderOptions): Promise<DataSplit> => {
-  const { folder, name, containers } = await listContainers('manifest', options.path, {
+  const listing = await listContainers('manifest', options.path, {
     names: /\.jsonl$/i,
     words: '.jsonl files that name images',
   })
+  const { folder, containers } = listing
   const lists = await Promise.all(containers.map(readList))
   const [records, skipped] = [lists.flatMap((list) => list.records), lists.flatMap((list) => list.skipped)]
   const place = path.resolve(options.path)
@@ -93,11 +94,11 @@ export const openManifest = async (options: ReaderOptions): Promise<DataSplit> =
   return openLabelled(
     {
       source: 'manifest',
-      name,
+      ...listing,
+      labelledBy: 'label in the list',
       expected: `intact ${IMAGE_FORMATS} files`,
-      halves: { train: 'the train list', validation: 'the validation list' },
       files: [...containers.map((container) => container.path), ...lists.flatMap((list) => list.files)],
-      ...{ folder, records, skipped },
+      ...{ records, skipped },
       names: await readClassNames(folder, ['classnames.txt', 'classes.txt']),
     },
     options,

@@ -6,8 +6,8 @@ import { fromHalf } from '../../engine/host/float16.ts'
 import type { ImageInput } from '../images/decode.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
-import { listContainers, readClassNames, withHalves } from './containers.ts'
-import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
+import { type ContainerListing, listContainers, readClassNames, withHalves } from './containers.ts'
+import { expectFew, openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 import { openZip } from './zip.ts'
 
 /** Longest header that is read; NumPy's own are a few hundred bytes. */
@@ -77,6 +77,10 @@ const openNpy = async (bytes: Bytes): Promise<NpyArray> => {
   }
   const kind = descr[2]
   const item = Number(descr[3] || '1') * (kind === 'U' ? 4 : 1)
+  if (item === 0) {
+    const todo = 'save an array of entries that take bytes'
+    throw unsuitable(bytes, 8 + lengthBytes, `entries of no size (${kind}0)`, 'at least one byte', todo)
+  }
   const size = start + shape.reduce((a, b) => a * b, item)
   if (size !== bytes.size) {
     throw damaged(bytes, {
@@ -106,6 +110,8 @@ const entryReaders: Readonly<Record<string, (view: DataView, at: number, little:
 
 /** How images lie in an array. */
 interface ImageLayout {
+  /** What whole numbers are multiplied by: 255 for masks of 0 and 1. */
+  readonly unit: 1 | 255
   readonly count: number
   readonly height: number
   readonly width: number
@@ -114,16 +120,41 @@ interface ImageLayout {
   readonly planes: boolean
 }
 
+/** Images looked at, evenly, to tell masks of 0 and 1 from images of 0 to 255. */
+const LOOKED_AT = 256
+
+/** Whether an array of bytes holds nothing above 1, as far as a look at it tells. */
+const isMask = async (
+  { bytes, start }: NpyArray,
+  { count, height, width, channels }: Omit<ImageLayout, 'unit'>,
+): Promise<boolean> => {
+  const each = height * width * channels
+  let any = false
+  for (let k = 0; k < Math.min(LOOKED_AT, count); k++) {
+    const index = Math.floor((k * count) / Math.min(LOOKED_AT, count))
+    const image = await bytes.read(start + index * each, each)
+    if (image.some((value) => value > 1)) return false
+    any ||= image.includes(1)
+  }
+  return any
+}
+
 const isChannels = (n: number | undefined): n is 1 | 3 | 4 => n === 1 || n === 3 || n === 4
 
-/** @throws when the array is not of images. */
-const layoutOf = ({ bytes, kind, item, shape }: NpyArray): ImageLayout => {
+/** @param isLabelled whether there is a label for each of what the first dimension counts @throws when the array is not of images. */
+const layoutOf = ({ bytes, kind, item, shape }: NpyArray, isLabelled: boolean): Omit<ImageLayout, 'unit'> => {
   const shown = `shape (${shape.join(', ')})`
   const wanted = '[N, H, W], [N, H, W, 1, 3 or 4] or [N, 3, H, W]'
   const [count, a, b, c] = shape
-  if (`${kind}${item}` !== 'u1' && kind !== 'f') {
+  if (`${kind}${item}` !== 'u1' && kind !== 'f' && kind !== 'b') {
     const found = `entries of type ${kind}${item}`
-    throw unsuitable(bytes, 8, found, 'uint8, or floats from 0 to 1', 'convert the array and save it again')
+    throw unsuitable(
+      bytes,
+      8,
+      found,
+      'uint8, bool, or floats from 0 to 1',
+      'convert the array and save it again',
+    )
   }
   const todo = 'reshape the array and save it again'
   if (shape.length < 3 || shape.length > 4 || shape.includes(0)) {
@@ -132,6 +163,10 @@ const layoutOf = ({ bytes, kind, item, shape }: NpyArray): ImageLayout => {
   if (shape.length === 3) {
     // one RGB image would pass for many of three columns
     if (isChannels(b) && a !== b) throw unsuitable(bytes, 8, `${shown}, one image`, wanted, todo)
+    if (isChannels(count) && count > 1 && !isLabelled) {
+      const found = `${shown}, one image of ${count} planes or ${count} grey images`
+      throw unsuitable(bytes, 8, found, wanted, `${todo}, grey images as (${count}, ${a}, ${b}, 1)`)
+    }
     return { count, height: a, width: b, channels: 1, planes: false }
   }
   if (isChannels(c)) return { count, height: a, width: b, channels: c, planes: false }
@@ -145,7 +180,7 @@ const TOLERANCE = 1e-3
 /** Image `index` of an array. */
 const readImage = async (array: NpyArray, layout: ImageLayout, index: number): Promise<ImageInput> => {
   const { bytes, kind, item, little, start } = array
-  const { height, width, channels, planes } = layout
+  const { height, width, channels, planes, unit } = layout
   const count = height * width * channels
   const at = start + index * count * item
   const data = await bytes.read(at, count * item)
@@ -163,6 +198,12 @@ const readImage = async (array: NpyArray, layout: ImageLayout, index: number): P
       values[i] = Math.round(255 * Math.min(1, Math.max(0, value)))
     }
   }
+  if (unit !== 1) {
+    const odd = data.findIndex((value) => value > 1)
+    if (odd >= 0)
+      return { reason: `value ${data[odd]} at byte ${at + odd} of ${bytes.name}, where others are 0 and 1` }
+    values = data.map((value) => value * unit)
+  }
   if (!planes || channels === 1) return { height, width, channels, pixels: values }
   const pixels = new Uint8Array(count)
   const plane = height * width
@@ -178,7 +219,7 @@ const readLabels = async (array: NpyArray, count: number): Promise<(number | str
   const textual = kind === 'U' || kind === 'S'
   const entry = entryReaders[`${kind}${item}`]
   const flat = shape.length === 1 || (shape.length === 2 && shape[1] === 1)
-  if (!flat || shape[0] !== count || kind === 'f' || (!textual && !entry)) {
+  if (!flat || shape[0] !== count || (!textual && !entry)) {
     throw unsuitable(
       bytes,
       8,
@@ -207,8 +248,15 @@ const readLabels = async (array: NpyArray, count: number): Promise<(number | str
 /** Arrays by name: the path without .npy, in an .npz the path of that and the array's name. */
 type Arrays = Map<string, () => Promise<Bytes>>
 
-const PICTURE_NAME = /(^|[^a-z])(images?|x|data|arr_0)([^a-z0-9]|$)/i
+const PICTURE_NAME = /(^|[^a-z])(images?|imgs?|x|data|arr_0)([^a-z0-9]|$)/i
 const LABEL_NAME = /(^|[^a-z])(labels?|y|targets?|arr_1)([^a-z0-9]|$)/i
+
+/** The name that says what an array is: that of the file where the array in it has none of its own (`arr_0`). */
+const sayingName = (name: string): string => {
+  const base = path.posix.basename(name)
+  const file = path.posix.basename(path.posix.dirname(name))
+  return base === 'arr_0' && file !== '.' ? file.replace(/\.npz$/i, '') : base
+}
 
 /** Names that the labels of an array may have, likeliest first: `x_train` → `y_train`, `images` → `labels`, … */
 const labelNames = (name: string): string[] => {
@@ -217,59 +265,65 @@ const labelNames = (name: string): string[] => {
   const swapped = [
     ...swap(/images?/i, 'labels'),
     ...swap(/images?/i, 'label'),
+    ...swap(/imgs?/i, 'labels'),
     ...swap(/(?<![a-z])x(?![a-z])/, 'y'),
     ...swap(/(?<![a-z])X(?![a-z])/, 'y'),
     ...swap(/(?<![a-z])data(?![a-z])/i, 'labels'),
     ...swap(/^arr_0$/, 'arr_1'),
   ]
   const near = [`${base}_labels`, `${base}-labels`, `${base}.labels`, `${base}_y`, 'labels', 'label', 'y']
-  return [...swapped, ...near].map((base) => (folder === '.' ? base : `${folder}/${base}`))
+  // two files of one array each: `train-imgs.npz`, `train-labels.npz`
+  const files = base === 'arr_0' && folder !== '.' ? labelNames(folder).map((file) => `${file}/${base}`) : []
+  return [...[...swapped, ...near].map((base) => (folder === '.' ? base : `${folder}/${base}`)), ...files]
 }
 
 const withoutNpy = (name: string): string => name.replace(/\.npy$/i, '')
 
-/** All arrays that the path names, and those beside a single .npy, which may be its labels. */
+/** All arrays that the path names, and those beside a single file, which may be its labels. */
 const gather = async (
   options: ReaderOptions,
 ): Promise<{
-  readonly folder: string
-  readonly name: string
+  readonly listing: ContainerListing
   readonly files: string[]
   readonly arrays: Arrays
   /** Names that may be images. */
   readonly given: string[]
 }> => {
-  const { folder, name, containers } = await listContainers('npy', options.path, {
+  const listing = await listContainers('npy', options.path, {
     names: /\.np[yz]$/i,
     words: '.npy or .npz files',
   })
+  const { folder, name, containers } = listing
   const arrays: Arrays = new Map()
-  for (const { id, path: where } of containers) {
+  const add = async (id: string, where: string): Promise<void> => {
     if (!/\.npz$/i.test(id)) {
       arrays.set(withoutNpy(id), () => openBytes(where))
-      continue
+      return
     }
     for (const member of await openZip(await openBytes(where)))
       if (/\.npy$/i.test(member.name)) arrays.set(`${id}/${withoutNpy(member.name)}`, member.open)
   }
+  for (const { id, path: where } of containers) await add(id, where)
   const given = [...arrays.keys()]
   const files = containers.map((container) => container.path)
-  if (files.length === 1 && files[0] === path.resolve(options.path) && given[0] === withoutNpy(name)) {
+  if (files.length === 1 && files[0] === path.resolve(options.path)) {
+    const isArchive = /\.npz$/i.test(name)
+    const labels = new Set(isArchive ? labelNames(name) : [])
     for (const file of (await readdir(folder)).sort()) {
-      if (!/\.npy$/i.test(file) || arrays.has(withoutNpy(file))) continue
+      const isBeside = isArchive ? labels.has(file) : /\.npy$/i.test(file)
+      if (!isBeside || file === name) continue
       files.push(path.join(folder, file))
-      arrays.set(withoutNpy(file), () => openBytes(path.join(folder, file)))
+      await add(file, path.join(folder, file))
     }
   }
-  return { folder, name, files, arrays, given }
+  return { listing, files, arrays, given }
 }
 
 /** Which of the names are images: by their names, or those that are not called like labels. */
 const imageNames = (given: readonly string[]): readonly string[] => {
   if (given.length === 1) return given
-  const base = (name: string): string => path.posix.basename(name)
-  const others = given.filter((name) => !LABEL_NAME.test(base(name)))
-  const called = others.filter((name) => PICTURE_NAME.test(base(name)))
+  const others = given.filter((name) => !LABEL_NAME.test(sayingName(name)))
+  const called = others.filter((name) => PICTURE_NAME.test(sayingName(name)))
   return called.length > 0 ? called : others
 }
 
@@ -281,9 +335,9 @@ const imageNames = (given: readonly string[]): readonly string[] => {
  * @throws in one sentence when a file is missing, damaged, cut off or holds arrays of another kind.
  */
 export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> => {
-  const { folder, name, files, arrays, given } = await gather(options)
+  const { listing, files, arrays, given } = await gather(options)
   const place = `data "${path.resolve(options.path)}"`
-  const wanted = withHalves(
+  const { kept: wanted, split } = withHalves(
     imageNames(given).map((key) => ({ key })),
     ({ key }) => key,
   )
@@ -293,14 +347,17 @@ export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> 
     )
   }
   const records: UnlabelledRecord[] = []
+  const masks: string[] = []
   for (const { key, half } of wanted) {
     const array = await openNpy(await arrays.get(key)!())
-    const layout = layoutOf(array)
     const labelsName = labelNames(key).find((candidate) => candidate !== key && arrays.has(candidate))
-    const labels =
-      labelsName === undefined
-        ? null
-        : await readLabels(await openNpy(await arrays.get(labelsName)!()), layout.count)
+    const labelArray = labelsName === undefined ? null : await openNpy(await arrays.get(labelsName)!())
+    const shape = layoutOf(array, labelArray?.shape[0] === array.shape[0])
+    expectFew(array.bytes, shape.count)
+    const isBinary = array.kind === 'b' || (array.kind === 'u' && (await isMask(array, shape)))
+    if (isBinary) masks.push(key)
+    const layout: ImageLayout = { ...shape, unit: isBinary ? 255 : 1 }
+    const labels = labelArray === null ? null : await readLabels(labelArray, layout.count)
     for (let i = 0; i < layout.count; i++) {
       const label = labels ? labels[i] : null
       const load = (): Promise<ImageInput> => readImage(array, layout, i)
@@ -310,11 +367,12 @@ export const openNpyImages = async (options: ReaderOptions): Promise<DataSplit> 
   return openLabelled(
     {
       source: 'npy',
-      name,
+      ...listing,
+      labelledBy: 'label in the array beside it',
       expected: 'uint8 or floats from 0 to 1',
-      halves: { train: 'the train array', validation: 'the test array' },
-      ...{ folder, files, records },
-      names: await readClassNames(folder, ['classes.txt', 'classnames.txt']),
+      ...{ files, records, split },
+      remark: masks.length > 0 ? `${masks.join(', ')}: 0 and 1 read as black and white` : undefined,
+      names: await readClassNames(listing.folder, ['classes.txt', 'classnames.txt']),
     },
     options,
   )

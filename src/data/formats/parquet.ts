@@ -25,8 +25,9 @@ import { IMAGE_FORMATS } from '../images/scan.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers } from './containers.ts'
+import { SIDE_KEYS } from './jsonFacts.ts'
 import { type ColumnChunk, checkPages } from './parquetPages.ts'
-import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
+import { expectFew, openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 /** Largest row group that is decoded at once: 1 GiB. */
 const GROUP_BYTES = 2 ** 30
@@ -85,9 +86,11 @@ const explaining = async <T>(
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
     if (reason.startsWith(bytes.name)) throw error
+    // A value that the library took for another, or a length that no array has, says nothing to anyone.
+    const isBlunder = error instanceof TypeError || error instanceof RangeError
     throw damaged(bytes, {
       offset,
-      found: `${what} that cannot be read (${reason})`,
+      found: `${what} that cannot be read${isBlunder ? '' : ` (${reason})`}`,
       expected: 'an intact one',
     })
   }
@@ -192,6 +195,8 @@ interface Columns {
   readonly image: string
   readonly label: string | null
   readonly caption: string | null
+  /** What says the split. */
+  readonly side: string | null
   /** Class names of the label column. */
   readonly names: readonly string[] | null
 }
@@ -209,8 +214,9 @@ const isStruct = (column: SchemaTree): boolean =>
 const isBytes = (column: SchemaTree): boolean =>
   column.children.length === 0 && column.element.type === 'BYTE_ARRAY' && !isText(column)
 
-const isWhole = ({ element, children }: SchemaTree): boolean =>
-  children.length === 0 && (element.type === 'INT32' || element.type === 'INT64')
+/** pandas makes floats of whole numbers where one is missing. */
+const isNumber = ({ element, children }: SchemaTree): boolean =>
+  children.length === 0 && ['INT32', 'INT64', 'FLOAT', 'DOUBLE', 'BOOLEAN'].includes(element.type ?? '')
 
 /** The column that is called by the first of the names among those that fit. */
 const called = (
@@ -246,10 +252,11 @@ const columnsOf = ({ bytes, metadata }: ParquetFile): Columns => {
   const label =
     LABEL_NAMES.find((name) => labels.includes(name)) ??
     labels[0] ??
-    called(columns, LABEL_NAMES, (column) => isWhole(column) || isText(column))
+    called(columns, LABEL_NAMES, (column) => isNumber(column) || isText(column))
   const names = (label === null ? undefined : features[label]?.names) ?? null
   const caption = called(columns, CAPTION_NAMES, (column) => isText(column) || column.children.length > 0)
-  return { image, label, caption: caption === label ? null : caption, names }
+  const side = called(columns, SIDE_KEYS, isText)
+  return { image, label, caption: caption === label ? null : caption, side, names }
 }
 
 /** What a column's pages have to agree with. */
@@ -348,8 +355,10 @@ const textOf = (value: unknown): string | null => {
   return Array.isArray(value) ? textOf(value[0]) : null
 }
 
-const labelOf = (value: unknown): number | string | null =>
-  typeof value === 'bigint' || typeof value === 'number' ? Number(value) : textOf(value)
+const labelOf = (value: unknown): number | string | null => {
+  if (typeof value === 'boolean') return String(value)
+  return typeof value === 'bigint' || typeof value === 'number' ? Number(value) : textOf(value)
+}
 
 /** The encoded image of a row: its bytes, or those of the struct. */
 const imageOf = (value: unknown): ImageInput => {
@@ -366,9 +375,10 @@ const recordsOf = async (
   columns: Columns,
   load: Load,
 ): Promise<UnlabelledRecord[]> => {
-  const { image, label, caption } = columns
+  const { image, label, caption, side } = columns
   const records: UnlabelledRecord[] = []
-  const known = [label, caption].filter((column) => column !== null)
+  const known = [label, caption, side].filter((column) => column !== null)
+  expectFew(file.bytes, file.starts.at(-1)!)
   for (const group of file.metadata.row_groups.keys()) {
     const size = sizeOfGroup(file, group, image)
     if (!(size <= GROUP_BYTES)) {
@@ -386,6 +396,7 @@ const recordsOf = async (
         id: `${container.id}/${start + i}`,
         label: label === null ? null : labelOf(rows?.[i][label]),
         caption: caption === null ? '' : (textOf(rows?.[i][caption]) ?? '').replace(/\s+/g, ' ').trim(),
+        side: side === null ? undefined : (textOf(rows?.[i][side]) ?? undefined),
         half: container.half,
         load: async () => imageOf((await load(file, group, image))[i][image]),
       })
@@ -405,10 +416,11 @@ export const openParquetImages = async (options: ReaderOptions): Promise<DataSpl
     names: /\.parquet$/i,
     words: '.parquet files',
   })
-  const { folder, name, containers } = listing
+  const { containers } = listing
   const load = groupCache()
   const records: UnlabelledRecord[] = []
   let names: readonly string[] | null = null
+  const labelColumns = new Set<string>()
   for (const container of containers) {
     const file = await openParquet(container.path)
     const columns = columnsOf(file)
@@ -418,6 +430,7 @@ export const openParquetImages = async (options: ReaderOptions): Promise<DataSpl
       )
     }
     names ??= columns.names
+    if (columns.label !== null) labelColumns.add(columns.label)
     for (const record of await recordsOf(container, file, columns, load)) records.push(record)
   }
   if (records.length === 0) {
@@ -426,11 +439,11 @@ export const openParquetImages = async (options: ReaderOptions): Promise<DataSpl
   return openLabelled(
     {
       source: 'parquet',
-      name,
+      ...listing,
+      labelledBy: `column ${[...labelColumns].join(', ')}`,
       expected: `intact ${IMAGE_FORMATS} images`,
-      halves: { train: 'the train files', validation: 'the validation files' },
       files: containers.map((container) => container.path),
-      ...{ folder, records, names },
+      ...{ records, names },
     },
     options,
   )

@@ -8,7 +8,7 @@
  */
 
 import path from 'node:path'
-import { IMAGE_FORMATS } from '../images/scan.ts'
+import { IMAGE_ENDINGS, IMAGE_FORMATS, kindsText } from '../images/scan.ts'
 import type { DataSplit, SkippedFile } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { listContainers, readClassNames } from './containers.ts'
@@ -21,12 +21,14 @@ const WINDOW = 1 << 14
 /** Longest long name, pax header, label, caption or JSON member that is read. */
 const TEXT_BYTES = 1 << 20
 
-/** A regular file in a tar. */
+/** A regular file in a tar, or a link to one. */
 export interface TarMember {
   readonly name: string
-  /** Where its contents begin. */
+  /** Where its contents begin; none of a link. */
   readonly offset: number
   readonly size: number
+  /** Name of the member that a link stands for. */
+  readonly link?: string
 }
 
 /** A few blocks of the file, the last ones read, so that small members cost no call each. */
@@ -81,7 +83,7 @@ const paxFields = (content: Uint8Array): Map<string, string> => {
 }
 
 /**
- * Every regular file of a tar in order: ustar with prefixes, GNU long names and sizes, pax paths and sizes. Contents
+ * Every regular file and link of a tar in order: ustar with prefixes, GNU long names and sizes, pax paths and sizes. Contents
  * are stepped over; `visit` may read some with the given function, which is fast near the member.
  * @throws naming the file and the byte when a header is damaged, a member reaches past the end, or the end is missing.
  */
@@ -91,11 +93,18 @@ export const scanTar = async (
 ): Promise<void> => {
   const read = windowed(bytes)
   let longName: string | undefined
+  let longLink: string | undefined
   let pax = new Map<string, string>()
   let at = 0
   while (true) {
     if (at + BLOCK > bytes.size) {
-      const found = at === bytes.size ? 'the end of the file' : `only ${bytes.size - at} more bytes`
+      const rest = bytes.size - at
+      const found =
+        rest > 0
+          ? `only ${rest} more bytes`
+          : rest === 0
+            ? 'the end of the file'
+            : `the end of the file ${-rest} bytes before, within what fills up the last member`
       throw damaged(bytes, {
         offset: at,
         found,
@@ -125,142 +134,249 @@ export const scanTar = async (
         expected: 'all of it',
       })
     }
-    if (type === 'L' || type === 'x') {
+    if (type === 'L' || type === 'K' || type === 'x') {
       if (size > TEXT_BYTES) {
         throw damaged(bytes, { offset: at, found: `a name of ${size} bytes`, expected: 'a shorter one' })
       }
       const content = await read(offset, size)
       if (type === 'L') longName = text(content)
+      else if (type === 'K') longLink = text(content)
       else pax = paxFields(content)
-    } else if (type !== 'g' && type !== 'K') {
-      if (type === '0' || type === '\0' || type === '7') {
+    } else if (type !== 'g') {
+      const isLink = type === '1' || type === '2'
+      if (type === '0' || type === '\0' || type === '7' || isLink) {
         const isUstar = text(header.subarray(257, 262)) === 'ustar'
         // GNU's own format has times where ustar has the prefix
         const isGnu = header[262] === 0x20
         const prefix = isUstar && !isGnu ? text(header.subarray(345, 500)) : ''
         const short = text(header.subarray(0, 100))
         const name = pax.get('path') ?? longName ?? (prefix === '' ? short : `${prefix}/${short}`)
-        await visit({ name, offset, size }, read)
+        if (!isLink) await visit({ name, offset, size }, read)
+        else {
+          const given = pax.get('linkpath') ?? longLink ?? text(header.subarray(157, 257))
+          // a hard link names a member, a symbolic one a place beside its own
+          const link = type === '1' ? given : path.posix.join(path.posix.dirname(name), given)
+          await visit({ name, offset, size: 0, link }, read)
+        }
       }
       longName = undefined
+      longLink = undefined
       pax = new Map()
     }
     at = offset + Math.ceil(size / BLOCK) * BLOCK
   }
 }
 
-const IMAGE_ENDINGS = new Set(['png', 'jpg', 'jpeg', 'webp', 'avif', 'gif'])
-
-/** `dir/a.b.jpg` → [`dir/a`, `b.jpg`]: the key is the path up to the first dot of its last part. */
-const keyOf = (name: string): readonly [key: string, ending: string] | null => {
-  const match = /^(?:\.\/)?((?:.*\/)?[^./][^./]*)\.([^/]+)$/.exec(name)
-  return match ? [match[1], match[2].toLowerCase()] : null
+/** What a name says: `dir/a.b.jpg` is of key `dir/a`, the path up to the first dot of its last part, and of stem `dir/a.b`. */
+interface Named {
+  readonly key: string
+  readonly stem: string
+  /** `jpg`; of another letter case alike. */
+  readonly ending: string
 }
 
-/** What the members of one key said so far. */
+const partsOf = (name: string): Named | null => {
+  const match = /^(?:\.\/)?((?:.*\/)?[^./][^./]*)((?:\.[^/]*)?)\.([^./]+)$/.exec(name)
+  return match ? { key: match[1], stem: match[1] + match[2], ending: match[3].toLowerCase() } : null
+}
+
+/** What the members of one stem said so far. */
 interface Sample {
-  image?: { readonly ending: string; readonly offset: number; readonly size: number }
+  readonly stem: string
+  image: { readonly ending: string; readonly offset: number; readonly size: number } | null
   label: number | string | null
   caption: string
-  /** Why it cannot be used. */
-  fault?: string
+  side: string | undefined
 }
 
-const readJson = (sample: Sample, content: string): void => {
-  let value: unknown
+/** Counts of what is in a shard and not used, by kind. */
+type Unused = Map<string, number>
+
+const count = (unused: Unused, kind: string): void => {
+  unused.set(kind, (unused.get(kind) ?? 0) + 1)
+}
+
+/** JSON as Python writes it, which knows NaN and Infinity, and as some editors do, with a mark at its start. */
+const parseJson = (content: string): unknown => {
+  const plain = content.replace(/^\uFEFF/, '')
   try {
-    value = JSON.parse(content)
+    return JSON.parse(plain)
   } catch {
-    sample.fault = 'its .json cannot be read'
-    return
+    return JSON.parse(
+      plain.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (token) =>
+        token.startsWith('"') ? token : 'null',
+      ),
+    )
   }
-  if (typeof value !== 'object' || value === null) return
-  const { label, caption } = factsInJson(value)
-  sample.label ??= label ?? null
-  if (sample.caption === '') sample.caption = caption ?? ''
 }
 
+/** @returns whether it could be read */
+const readJson = (sample: Sample, content: string): boolean => {
+  try {
+    const value = parseJson(content)
+    if (typeof value !== 'object' || value === null) return true
+    const { label, caption, side } = factsInJson(value)
+    sample.label ??= label ?? null
+    sample.side ??= side
+    if (sample.caption === '') sample.caption = caption ?? ''
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Takes a member into its sample. @param content reads it */
 const addMember = async (
   sample: Sample,
   ending: string,
   member: TarMember,
-  read: Bytes['read'],
+  { read, unused }: { readonly read: Bytes['read']; readonly unused: Unused },
 ): Promise<void> => {
-  if (IMAGE_ENDINGS.has(ending.split('.').at(-1)!)) {
-    // `jpg` is the image, `mask.jpg` only where nothing else is
-    const { image } = sample
-    const better = image?.ending.includes('.') === true && !ending.includes('.')
+  if (IMAGE_ENDINGS.has(ending)) {
     // of two members of the same name the later counts, as when a tar is unpacked
-    if (!image || better || image.ending === ending)
-      sample.image = { ending, offset: member.offset, size: member.size }
+    if (sample.image !== null && sample.image.ending !== ending) count(unused, `second image (.${ending})`)
+    else sample.image = { ending, offset: member.offset, size: member.size }
     return
   }
-  if (ending !== 'cls' && ending !== 'txt' && ending !== 'json') return
-  if (member.size > TEXT_BYTES) {
-    sample.fault = `its .${ending} has ${member.size} bytes`
-    return
-  }
+  if (ending !== 'cls' && ending !== 'txt' && ending !== 'json') return count(unused, `.${ending}`)
+  if (member.size > TEXT_BYTES) return count(unused, `.${ending} of more than ${TEXT_BYTES} bytes`)
   const content = Buffer.from(await read(member.offset, member.size)).toString('utf8')
   if (ending === 'cls') sample.label = content.trim() === '' ? null : labelOf(content)
   else if (ending === 'txt') sample.caption = oneLine(content)
-  else readJson(sample, content)
+  else if (!readJson(sample, content)) count(unused, 'unreadable .json')
 }
 
-/** The samples of a shard by key, in order of first appearance. */
-const indexShard = async (bytes: Bytes): Promise<ReadonlyMap<string, Sample>> => {
-  const samples = new Map<string, Sample>()
-  await scanTar(bytes, async (member, read) => {
-    const split = keyOf(member.name)
-    if (!split) return
-    const [key, ending] = split
-    let sample = samples.get(key)
-    if (!sample) {
-      sample = { label: null, caption: '' }
-      samples.set(key, sample)
-    }
-    await addMember(sample, ending, member, read)
+/** Members by name. */
+const membersNamed = async (bytes: Bytes, names: ReadonlySet<string>): Promise<Map<string, TarMember>> => {
+  const found = new Map<string, TarMember>()
+  await scanTar(bytes, (member) => {
+    if (names.has(member.name)) found.set(member.name, member)
   })
-  return samples
+  return found
+}
+
+/** Where links lead, over other links; null for one that leads nowhere. */
+const linkEnds = async (
+  bytes: Bytes,
+  links: readonly TarMember[],
+): Promise<readonly (TarMember | null)[]> => {
+  const byName = new Map(links.map((member) => [member.name, member]))
+  const endOf = (member: TarMember): string | null => {
+    let at: TarMember | undefined = member
+    for (let steps = 0; steps < 8 && at?.link !== undefined; steps++) {
+      const next = byName.get(at.link)
+      if (next === undefined) return at.link
+      at = next
+    }
+    return null
+  }
+  const ends = links.map(endOf)
+  const members = await membersNamed(bytes, new Set(ends.filter((name) => name !== null)))
+  return ends.map((name) => (name === null ? null : (members.get(name) ?? null)))
+}
+
+/** What a shard holds: the samples of each key in order of first appearance. */
+interface ShardIndex {
+  readonly keys: ReadonlyMap<string, readonly Sample[]>
+  readonly unused: Unused
+  readonly skipped: readonly SkippedFile[]
+}
+
+const indexShard = async (bytes: Bytes): Promise<ShardIndex> => {
+  const keys = new Map<string, Sample[]>()
+  const samples = new Map<string, Sample>()
+  const unused: Unused = new Map()
+  const skipped: SkippedFile[] = []
+  const links: TarMember[] = []
+  const add = async (member: TarMember, place: TarMember, read: Bytes['read']): Promise<void> => {
+    const parts = partsOf(member.name)
+    if (!parts) return count(unused, 'without ending')
+    const { key, stem, ending } = parts
+    let sample = samples.get(stem)
+    if (!sample) {
+      sample = { stem, image: null, label: null, caption: '', side: undefined }
+      samples.set(stem, sample)
+      const others = keys.get(key)
+      if (others) others.push(sample)
+      else keys.set(key, [sample])
+    }
+    await addMember(sample, ending, place, { read, unused })
+  }
+  await scanTar(bytes, (member, read) =>
+    member.link === undefined ? add(member, member, read) : void links.push(member),
+  )
+  if (links.length > 0) {
+    for (const [i, end] of (await linkEnds(bytes, links)).entries()) {
+      if (end !== null) await add(links[i], end, bytes.read)
+      else skipped.push({ file: links[i].name, reason: `is a link to ${links[i].link}, which is not there` })
+    }
+  }
+  return { keys, unused, skipped }
+}
+
+/** A sample with its image, under the name that it goes by. */
+type Usable = Sample & { readonly image: NonNullable<Sample['image']>; readonly name: string }
+
+const usable = (name: string, sample: Sample, { image }: Sample = sample): Usable[] =>
+  image === null ? [] : [{ ...sample, image, name }]
+
+/**
+ * The images of a key. `a.mask.png` is a companion of `a.png`, or the image where there is no other; but where all names
+ * have a further dot (`cat.0001.jpg`, `cat.0002.jpg`), the dots are part of the names.
+ */
+const imagesOf = (key: string, samples: readonly Sample[], unused: Unused): Usable[] => {
+  const plain = samples.find(({ stem }) => stem === key)
+  if (plain === undefined && samples.length > 1) return samples.flatMap((one) => usable(one.stem, one))
+  const own = plain ?? samples[0]
+  const others = samples.filter(({ image }) => image !== null)
+  const shown = own.image === null ? others[0] : own
+  for (const other of others)
+    if (other !== shown)
+      count(unused, `${other.stem.slice(key.length)}.${other.image?.ending} beside another`)
+  return shown === undefined ? [] : usable(key, own, shown)
 }
 
 /**
- * Opens WebDataset shards: a .tar file or a folder of them. The image of a key is its .jpg, .png, .webp, .avif or
- * .gif; `.cls`, or the label or class name in `.json`, is its class, `.txt` or the caption in `.json` its caption.
+ * Opens WebDataset shards: a .tar file or a folder of them. The image of a key is its .jpg, .png, .webp, .avif, .gif or
+ * .tif, also by a link; `.cls`, or the label or class name in `.json`, is its class, `.txt` or the caption in `.json` its caption.
  * `classnames.txt` or `classes.txt` beside the shards names the classes. Shards called train and val or test are the
  * split, else a tenth of the keys by hash.
  * @throws in one sentence when a shard is missing, damaged or cut off, or no image can be decoded.
  */
 export const openWebDataset = async (options: ReaderOptions): Promise<DataSplit> => {
   const listing = await listContainers('webdataset', options.path, { names: /\.tar$/i, words: '.tar files' })
-  const { folder, name, containers } = listing
+  const { folder, containers } = listing
   const records: UnlabelledRecord[] = []
   const skipped: SkippedFile[] = []
-  let others = 0
+  const unused: Unused = new Map()
   for (const { id, path: where, half } of containers) {
     const bytes = await openBytes(where)
-    for (const [key, { image, label, caption, fault }] of await indexShard(bytes)) {
-      const record = `${id}/${key}`
-      if (!image) others++
-      else if (fault !== undefined) skipped.push({ file: record, reason: fault })
-      else {
-        const { offset, size } = image
-        records.push({ id: record, label, caption, half, load: () => readEncoded(bytes, offset, size) })
+    const index = await indexShard(bytes)
+    for (const [kind, times] of index.unused) unused.set(kind, (unused.get(kind) ?? 0) + times)
+    for (const { file, reason } of index.skipped) skipped.push({ file: `${id}/${file}`, reason })
+    for (const [key, samples] of index.keys) {
+      const images = imagesOf(key, samples, unused)
+      if (images.length === 0) count(unused, 'keys without an image')
+      for (const { name, image, label, caption, side } of images) {
+        const load = () => readEncoded(bytes, image.offset, image.size)
+        records.push({ id: `${id}/${name}`, label, caption, side, half, load })
       }
     }
   }
   if (records.length === 0) {
+    const found = kindsText(Object.fromEntries(unused)) || 'nothing'
     throw new Error(
-      `${path.resolve(options.path)}: found ${others + skipped.length} keys without a usable image, expected ${IMAGE_FORMATS} members; pass other shards`,
+      `${path.resolve(options.path)}: found no usable image (${found}), expected ${IMAGE_FORMATS} members; pass other shards`,
     )
   }
   return openLabelled(
     {
       source: 'webdataset',
-      name,
+      ...listing,
+      labelledBy: 'label beside the image',
       expected: `intact ${IMAGE_FORMATS} members`,
-      halves: { train: 'the train shards', validation: 'the validation shards' },
       files: containers.map((container) => container.path),
-      ...{ folder, records, skipped },
+      ...{ records, skipped, ignoredInside: Object.fromEntries(unused) },
       names: await readClassNames(folder, ['classnames.txt', 'classes.txt']),
     },
     options,

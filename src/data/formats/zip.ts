@@ -1,9 +1,9 @@
 /** @file The members of a zip file (.npz): stored ones are read in place, deflated ones unpacked within bounds. */
 
-import { promisify } from 'node:util'
-import { crc32, inflateRaw } from 'node:zlib'
+import { Readable } from 'node:stream'
+import { crc32, createInflateRaw } from 'node:zlib'
 import { type Bytes, bytesInMemory, bytesWithin, damaged } from './bytes.ts'
-import { mostUnpacked } from './gzip.ts'
+import { mostUnpacked, UNPACKED_BYTES, unpack } from './gzip.ts'
 
 /** One member; opening a deflated one unpacks it. */
 export interface ZipMember {
@@ -23,7 +23,18 @@ const COMMENT_BYTES = 65535
 /** Longest directory that is read: room for half a million members. */
 const DIRECTORY_BYTES = 2 ** 26
 
-const inflate = promisify(inflateRaw)
+/** Most members of a zip: an array of images and one of labels each, and room for more. */
+const MOST_MEMBERS = 2 ** 12
+/** Bytes of packed data read at once. */
+const PIECE = 2 ** 20
+
+/** A part of a file as a stream. */
+const piecesOf = (bytes: Bytes, start: number, length: number): Readable =>
+  Readable.from(
+    (async function* () {
+      for (let at = 0; at < length; at += PIECE) yield bytes.read(start + at, Math.min(PIECE, length - at))
+    })(),
+  )
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
@@ -136,14 +147,18 @@ const openEntry = async (bytes: Bytes, entry: Entry): Promise<Bytes> => {
       },
     )
   }
-  const data = await inflate(await bytes.read(start, packed), { maxOutputLength: size + 1 }).catch(
+  const { data, complete } = await unpack(piecesOf(bytes, start, packed), createInflateRaw(), size).catch(
     (error: Error) => {
       const found = `deflated data with a fault (${error.message})`
       throw damaged(bytes, { offset: start, found, expected: `${size} intact bytes` })
     },
   )
-  if (data.length !== size || crc32(data) !== crc) {
-    const found = data.length === size ? 'another checksum' : `${data.length} bytes`
+  if (!complete || data.length !== size || crc32(data) !== crc) {
+    const found = !complete
+      ? 'more bytes'
+      : data.length === size
+        ? 'another checksum'
+        : `${data.length} bytes`
     throw damaged(bytes, { offset: start, found, expected: `the ${size} bytes that were saved` })
   }
   return bytesInMemory(name, data)
@@ -158,8 +173,28 @@ export const openZip = async (bytes: Bytes): Promise<readonly ZipMember[]> => {
   if (size > DIRECTORY_BYTES) {
     throw damaged(bytes, { offset, found: `a zip directory of ${size} bytes`, expected: 'a shorter one' })
   }
-  return readEntries(bytes, offset, await bytes.read(offset, size)).map((entry) => ({
+  const entries = readEntries(bytes, offset, await bytes.read(offset, size))
+  if (entries.length > MOST_MEMBERS) {
+    throw damaged(bytes, {
+      offset,
+      found: `${entries.length} members`,
+      expected: `${MOST_MEMBERS} at most`,
+      todo: 'save the arrays in fewer files, with many images each',
+    })
+  }
+  // What small members that lie over each other unpack to is bounded together.
+  const unpacked = entries.reduce((sum, { method, size }) => sum + (method === 0 ? 0 : size), 0)
+  return entries.map((entry) => ({
     name: entry.name,
-    open: () => openEntry(bytes, entry),
+    open: async () => {
+      const isAlone = entry.size > mostUnpacked(entry.packed) // which is refused by its own name
+      if (unpacked <= UNPACKED_BYTES || isAlone) return openEntry(bytes, entry)
+      throw damaged(bytes, {
+        offset,
+        found: `members that unpack to ${unpacked} bytes`,
+        expected: `${UNPACKED_BYTES} at most`,
+        todo: 'save the arrays uncompressed (numpy.savez)',
+      })
+    },
   }))
 }

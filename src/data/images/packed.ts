@@ -54,6 +54,8 @@ export interface PackRequest {
   readonly cacheDir?: string
   readonly derivation?: Derivation
   readonly onProgress?: OnProgress
+  /** Decodes no further image once it is aborted, and throws its reason. */
+  readonly signal?: AbortSignal
 }
 
 /** Decoded images in memory. */
@@ -152,7 +154,7 @@ const forEachConcurrently = async (
 }
 
 const decodeAll = async (request: PackRequest): Promise<Pack> => {
-  const { images, size, fit, derivation, onProgress } = request
+  const { images, size, fit, derivation, onProgress, signal } = request
   const bytes = size * size * 3
   const small = derivation?.size ?? 0
   const pixels = new Uint8Array(images.length * bytes)
@@ -162,6 +164,7 @@ const decodeAll = async (request: PackRequest): Promise<Pack> => {
   // twice the libuv threads, so that a thread never waits for the main thread's area average
   const width = 2 * (Number(process.env.UV_THREADPOOL_SIZE) || 4)
   await forEachConcurrently(images.length, width, async (i) => {
+    signal?.throwIfAborted()
     const square = await decodeSquare(await images[i].load(), { size: Math.max(size, small), fit })
     if (isUndecodable(square)) reasons.set(i, square.reason)
     else {

@@ -1,11 +1,33 @@
 /** @file Finds the images, or files of another kind, under a folder in an order that does not depend on the file system. */
 
+import type { Dirent, Stats } from 'node:fs'
 import { readdir, realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { packedText } from './archives.ts'
 import type { SkippedFile } from './source.ts'
 
 /** The formats that are looked for, for messages. */
-export const IMAGE_FORMATS = 'PNG, JPEG, WebP, AVIF or GIF'
+export const IMAGE_FORMATS = 'PNG, JPEG, WebP, AVIF, GIF or TIFF'
+
+/** Endings of files that are read as images, without the dot and in small letters. */
+export const IMAGE_ENDINGS: ReadonlySet<string> = new Set(
+  'png apng jpg jpeg jpe jfif pjpeg pjp webp avif gif tif tiff'.split(' '),
+)
+
+/** Endings of images that are not read, so that a count of them says what to do. */
+const UNREAD_IMAGES: ReadonlySet<string> = new Set(
+  'bmp dib heic heif jp2 j2k jxl svg ico icns tga ppm pgm pbm pnm exr hdr psd dds cr2 cr3 nef arw dng raf orf rw2'.split(
+    ' ',
+  ),
+)
+
+/** A file that was found and is not of the wanted kind. */
+export interface OtherFile {
+  /** Relative to the root with forward slashes. */
+  readonly file: string
+  /** Its ending with the dot, or what it is where it is no file: `pipe`, `socket`, `device`. */
+  readonly kind: string
+}
 
 /** What lies under a folder. */
 export interface FolderListing {
@@ -13,8 +35,8 @@ export interface FolderListing {
   readonly root: string
   /** Files of the wanted kind relative to the root with forward slashes, in byte order. */
   readonly files: readonly string[]
-  /** Number of files of other kinds, hidden ones left out. */
-  readonly others: number
+  /** Files of other kinds, hidden ones left out. */
+  readonly others: readonly OtherFile[]
   /** Subfolders that cannot be read. */
   readonly skipped: readonly SkippedFile[]
 }
@@ -33,8 +55,42 @@ export interface Wanted {
 }
 
 const IMAGES: Wanted = {
-  names: /\.(png|jpe?g|webp|avif|gif)$/i,
+  names: new RegExp(`\\.(${[...IMAGE_ENDINGS].join('|')})$`, 'i'),
   words: `${IMAGE_FORMATS} images`,
+}
+
+/** What something that is neither file nor folder is; null for those two. Opening such a thing may wait for ever. */
+export const specialKind = (info: Stats | Dirent): string | null =>
+  info.isFIFO()
+    ? 'pipe'
+    : info.isSocket()
+      ? 'socket'
+      : info.isCharacterDevice() || info.isBlockDevice()
+        ? 'device'
+        : null
+
+const endingKind = (name: string): string =>
+  (/\.tar\.\w+$/i.exec(name)?.[0] ?? path.posix.extname(name)).toLowerCase() || 'without ending'
+
+/** Endings of files that hold others. */
+const PACKED = /^\.(zip|7z|rar|t?gz|tbz2?|bz2|txz|xz|zst|tar\.\w+)$/
+
+/** Files by kind, most first; images of kinds that are not read say so. */
+export const countedKinds = (others: readonly OtherFile[]): Readonly<Record<string, number>> => {
+  const counts = new Map<string, number>()
+  for (const { kind } of others) counts.set(kind, (counts.get(kind) ?? 0) + 1)
+  return Object.fromEntries([...counts].sort((a, b) => b[1] - a[1] || byBytes(a[0], b[0])))
+}
+
+/** `3 .txt, 1 .bmp (not read: convert to PNG)` */
+export const kindsText = (kinds: Readonly<Record<string, number>>, most = 8): string => {
+  const texts = Object.entries(kinds).map(([kind, count]) => {
+    const isUnread = UNREAD_IMAGES.has(kind.slice(1))
+    const remedy = isUnread ? ' (not read: convert to PNG)' : PACKED.test(kind) ? ' (unpack first)' : ''
+    return `${count} ${kind}${remedy}`
+  })
+  const more = texts.length > most ? [`${texts.length - most} other kinds`] : []
+  return [...texts.slice(0, most), ...more].join(', ')
 }
 
 /**
@@ -49,16 +105,13 @@ export const scanFolder = async (folder: string, wanted: Wanted = IMAGES): Promi
   const files: string[] = []
   const skipped: SkippedFile[] = []
   const seen = new Set<string>()
-  let others = 0
+  const others: OtherFile[] = []
   const queue = ['']
   const linked: string[] = []
 
   // a link that leads nowhere stays in the list under its name; decoding it then says why it is skipped
-  const leadsToFolder = async (relative: string): Promise<boolean> =>
-    stat(path.join(root, relative)).then(
-      (info) => info.isDirectory(),
-      () => false,
-    )
+  const atItsEnd = (relative: string): Promise<Stats | null> =>
+    stat(path.join(root, relative)).catch(() => null)
 
   const visit = async (relative: string): Promise<void> => {
     const real = await realpath(path.join(root, relative))
@@ -67,9 +120,11 @@ export const scanFolder = async (folder: string, wanted: Wanted = IMAGES): Promi
     for (const entry of await readdir(path.join(root, relative), { withFileTypes: true })) {
       if (entry.name.startsWith('.')) continue
       const name = relative === '' ? entry.name : `${relative}/${entry.name}`
-      if (entry.isDirectory()) queue.push(name)
-      else if (entry.isSymbolicLink() && (await leadsToFolder(name))) linked.push(name)
-      else if (!wanted.names.test(entry.name)) others++
+      const info = entry.isSymbolicLink() ? ((await atItsEnd(name)) ?? entry) : entry
+      const special = specialKind(info)
+      if (info.isDirectory()) (entry.isSymbolicLink() ? linked : queue).push(name)
+      else if (special !== null) others.push({ file: name, kind: special })
+      else if (!wanted.names.test(entry.name)) others.push({ file: name, kind: endingKind(entry.name) })
       else files.push(name)
     }
   }
@@ -99,5 +154,8 @@ const requireFolder = async (root: string, { words }: Wanted): Promise<void> => 
     const found = codeOf(error) === 'ENOENT' ? 'does not exist' : `cannot be opened (${codeOf(error)})`
     throw new Error(`data folder "${root}" ${found}; ${expected}`, { cause: error })
   })
-  if (!info.isDirectory()) throw new Error(`data folder "${root}" is a file; ${expected}`)
+  if (info.isDirectory()) return
+  const packed = info.isFile() ? packedText(root) : null
+  const found = packed ?? `${specialKind(info) === null ? 'a file' : `a ${specialKind(info)}`}; ${expected}`
+  throw new Error(`data folder "${root}" is ${found}`)
 }

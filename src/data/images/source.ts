@@ -30,12 +30,25 @@ export interface ImageSource {
   read(indices: readonly number[]): Promise<Uint8Array>
 }
 
+/** What was found on the disk, and how classes and split were decided. */
+export interface DataSummary {
+  /** Files that were read, or that their records lie in. */
+  readonly files: number
+  /** Files that were not read, by kind, as `.txt` or `pipe`. */
+  readonly ignored: Readonly<Record<string, number>>
+  /** How the classes were decided, in words. */
+  readonly classes: string
+  /** How the split was decided, in words. */
+  readonly split: string
+}
+
 /** A data set split so that no near-duplicate of a validation image is trained on. */
 export interface DataSplit {
   readonly train: ImageSource
   readonly validation: ImageSource
   /** Images that could not be decoded or used; grows while a streaming source meets them. */
   readonly skipped: readonly SkippedFile[]
+  readonly summary: DataSummary
 }
 
 /** Hash of names and labels of all images in their order: the same wherever the files lie, unlike the fingerprint. */

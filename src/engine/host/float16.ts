@@ -10,6 +10,14 @@ export const fromHalf = (bits: number): number => {
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024))
 }
 
+const single = new DataView(new ArrayBuffer(4))
+
+/** The number that 16 bits stand for as bfloat16, the upper half of a float32. */
+export const fromBfloat = (bits: number): number => {
+  single.setUint32(0, bits << 16)
+  return single.getFloat32(0)
+}
+
 /** Half of the distance between the largest half and the next power of two: from here on numbers round to infinity. */
 const overflow = 65520
 

@@ -16,7 +16,7 @@ export const elboWeight: Weighting = (schedule, t) => -0.5 * schedule.slope(t) *
  * up to λ_max is in expectation the sigmoid-weighted one, faded out at high (Appendix B, second variant).
  * @param u uniform in [0, 1)
  */
-export const drawnLeastNoise = (bias: number, low: number, high: number, u: number): number => {
+export const drawnLeastNoise = (bias: number, [low, high]: readonly [number, number], u: number): number => {
   const [below, above] = [sigmoid(low - bias), sigmoid(high - bias)]
   const p = below + u * (above - below)
   return Math.min(high, Math.max(low, bias + Math.log(p / (1 - p))))

@@ -58,6 +58,17 @@ export interface TwoLevelSizes {
   readonly dropout: number
 }
 
+/** A U-ViT as base model: convolutional stages from the latent's own grid down, a transformer on the smallest. */
+export interface UvitSizes {
+  /** Channels per convolutional stage; every stage halves the grid. */
+  readonly channels: readonly number[]
+  /** Residual blocks per stage, on the way down and again on the way up. */
+  readonly convBlocks: number
+  /** Of the transformer. */
+  readonly width: number
+  readonly blocks: number
+}
+
 /** Number of halvings between a patch grid and the latent grid. @throws when downsample is not patch·2ⁿ. */
 export const halvings = (patch: number, downsample: number): number => {
   const n = Math.log2(downsample / patch)

@@ -4,59 +4,28 @@
 import { scope, type Value } from '../../engine/ir/graph.ts'
 import {
   applyLinear,
-  biasedConv,
-  biasedConvSpec,
-  down,
-  downSpec,
   type LinearSpec,
   type LogSnrSpec,
   linearSpec,
   logSnrEmbedding,
   logSnrSpec,
-  normSilu,
-  normSiluSpec,
-  positionTable,
-  resBlockSpec,
-  resBlocks,
-  toMaps,
   toTokens,
-  up,
-  upSpec,
 } from '../../engine/nn/layers.ts'
 import { type Network, networkOf } from '../../engine/nn/network.ts'
-import type { ParamSpec, Params } from '../../engine/nn/params.ts'
-import { stack, stackSpec } from '../../engine/nn/transformer.ts'
+import type { Params } from '../../engine/nn/params.ts'
 import { depthToSpace, spaceToDepth } from '../../engine/ops/conv.ts'
-import { add, sub } from '../../engine/ops/core.ts'
+import { add } from '../../engine/ops/core.ts'
 import type { DropoutKey } from '../../engine/ops/dropout.ts'
 import { imageV } from '../diffusion/precondition.ts'
 import { type DecoderSizes, halvings, stageChannels } from './config.ts'
 import { patchChannels } from './shapes.ts'
+import { type UvitConfig, type UvitSpec, uvit, uvitSpec } from './uvit.ts'
 
-type LevelSpec = {
-  readonly before: readonly ReturnType<typeof resBlockSpec>[]
-  readonly down: ParamSpec
-  readonly up: ParamSpec
-  readonly after: readonly ReturnType<typeof resBlockSpec>[]
-}
-
-const levelSpec = (channels: number, next: number, convBlocks: number, dEmbedding: number): LevelSpec => ({
-  before: Array.from({ length: convBlocks }, () => resBlockSpec(channels, dEmbedding)),
-  down: downSpec(channels, next),
-  up: upSpec(next, channels),
-  after: Array.from({ length: convBlocks }, () => resBlockSpec(channels, dEmbedding)),
-})
-
-export type DecoderSpec = {
+export type DecoderSpec = UvitSpec & {
   readonly logSnr: LogSnrSpec
   /** Of the latent's own noise, where it differs from image to image (`variant.priorBias`); else empty. */
   readonly latentLogSnr: readonly LogSnrSpec[]
-  readonly in: ReturnType<typeof biasedConvSpec>
   readonly latent: LinearSpec
-  readonly levels: readonly LevelSpec[]
-  readonly blocks: ReturnType<typeof stackSpec>
-  readonly norm: ReturnType<typeof normSiluSpec>
-  readonly out: ReturnType<typeof biasedConvSpec>
 }
 
 /** The decoder's sizes, what it reads and what it writes. */
@@ -70,20 +39,28 @@ export interface DecoderConfig extends DecoderSizes {
   readonly recompute: boolean
 }
 
+/** Its U-ViT: from the patch grid down to the latent grid. */
+const uvitOf = (network: DecoderConfig): UvitConfig => ({
+  io: patchChannels(network.imageChannels, network.patch),
+  stages: stageChannels(network.channels, halvings(network.patch, network.downsample)),
+  convBlocks: network.convBlocks,
+  width: network.width,
+  blocks: network.blocks,
+  headWidth: network.headWidth,
+  dropout: network.dropout,
+  recompute: network.recompute,
+})
+
 /** Parameters of the decoder. */
 export const decoderSpec = (network: DecoderConfig): DecoderSpec => {
-  const { patch, channels, convBlocks, width, imageChannels, latentChannels } = network
-  const all = [...stageChannels(channels, halvings(patch, network.downsample)), width]
-  const outer = all[0]
+  const { width, latentChannels, seesLatentNoise } = network
+  const { in: first, ...rest } = uvitSpec(uvitOf(network))
   return {
     logSnr: logSnrSpec(width),
-    latentLogSnr: network.seesLatentNoise ? [logSnrSpec(width)] : [],
-    in: biasedConvSpec(patchChannels(imageChannels, patch), outer, 3),
+    latentLogSnr: seesLatentNoise ? [logSnrSpec(width)] : [],
+    in: first,
     latent: linearSpec(latentChannels, width),
-    levels: all.slice(0, -1).map((c, i) => levelSpec(c, all[i + 1], convBlocks, width)),
-    blocks: stackSpec(network, width),
-    norm: normSiluSpec(outer),
-    out: biasedConvSpec(outer, patchChannels(imageChannels, patch), 3, 0),
+    ...rest,
   }
 }
 
@@ -104,35 +81,17 @@ export interface DecoderReads {
 export const decoderV = (
   p: Params<DecoderSpec>,
   network: DecoderConfig,
-  { xT, z0, logSnr, z0LogSnr, dropout: key }: DecoderReads,
+  { xT, z0, logSnr, z0LogSnr, dropout }: DecoderReads,
 ): Value =>
   scope('decoder', () => {
-    const { patch, width, headWidth, dropout, recompute } = network
-    const [, , gridH, gridW] = z0.shape as [number, number, number, number]
     const embedding = p.latentLogSnr.reduce(
       (sum, own) => add(sum, logSnrEmbedding(own, z0LogSnr)),
       logSnrEmbedding(p.logSnr, logSnr),
     ) // [B, D]
-    let h = biasedConv(p.in, spaceToDepth(xT, patch)) // [B, C0, H/patch, W/patch]
-    const skips: { readonly before: Value; readonly after: Value }[] = []
-    for (const [i, level] of p.levels.entries()) {
-      const before = scope(`down/${i}`, () => resBlocks(level.before, h, { embedding, recompute }))
-      h = down(level.down, before)
-      skips.push({ before, after: h })
-    }
-    const positions = positionTable([gridH, gridW], width)
-    const latentTokens = add(applyLinear(p.latent, toTokens(z0)), positions) // [B, N, D]
-    const tokens = add(toTokens(h), latentTokens)
-    const mixed = stack(p.blocks, tokens, { name: 'middle', embedding, headWidth, dropout, key, recompute })
-    h = toMaps(mixed, gridH, gridW) // [B, D, h, w]
-    // Residual U-Net: each level adds only what the levels below it changed (SiD2, Hoogeboom et al. 2024).
-    for (const [i, level] of [...p.levels.entries()].reverse()) {
-      const skip = skips[i]
-      const joined = add(up(level.up, sub(h, skip.after)), skip.before)
-      h = scope(`up/${i}`, () => resBlocks(level.after, joined, { embedding, recompute }))
-    }
-    const out = depthToSpace(biasedConv(p.out, normSilu(p.norm, h)), patch) // [B, 3, H, W]
-    return imageV(out, xT, logSnr, network.deviation)
+    const tokens = applyLinear(p.latent, toTokens(z0)) // [B, N, D]
+    const patches = spaceToDepth(xT, network.patch) // [B, 3·patch², H/patch, W/patch]
+    const out = uvit(p, uvitOf(network), patches, { embedding, tokens, dropout })
+    return imageV(depthToSpace(out, network.patch), xT, logSnr, network.deviation)
   })
 
 /** D: v̂ of the image [B, 3, H, W] from x_t, z_0 and their λ. */

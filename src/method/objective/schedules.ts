@@ -18,6 +18,12 @@ const imageLogSnr = 10
 /** λ_x(1), the most noise of images. */
 export const noisiest = ({ logSnr1 = -imageLogSnr }: DecoderSizes): number => logSnr1
 
+/** The least noise of latents lies between these where it is drawn for each image (Appendix B, second variant). */
+export const leastNoiseRange = ({ logSnr0, logSnr1 }: LatentConfig): readonly [number, number] => [
+  logSnr1 + 1,
+  logSnr0,
+]
+
 /** λ of prior and base: linear in t from λ_z(0), the same for both (section 3.3). Least variance for the unweighted loss. */
 export const latentSchedule = ({ logSnr0, logSnr1 }: LatentConfig): Schedule =>
   linearSchedule(logSnr0, logSnr1)

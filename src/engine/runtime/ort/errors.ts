@@ -12,6 +12,14 @@ export const explainRunError = (program: Program, model: OnnxModel, cause: Error
       { cause },
     )
   }
+  const [, bytes] = /Failed to allocate memory for requested buffer of size (\d+)/.exec(cause.message) ?? []
+  if (bytes !== undefined || /bad_?alloc/.test(cause.message)) {
+    const wanted = bytes === undefined ? 'more' : `another ${(Number(bytes) / 2 ** 20).toFixed(0)} MiB`
+    return new Error(
+      `program ${program.name}: there is no memory for ${wanted}; use smaller batches, or free some ('ul info' says how much training takes)`,
+      { cause },
+    )
+  }
   const named = [...cause.message.matchAll(/[Nn]ame:\s*'([^']+)'|[Nn]ode\s*\(([^)]+)\)/g)]
   for (const [, quoted, bracketed] of named) {
     const node = model.origin.get(quoted ?? bracketed ?? '')

@@ -7,15 +7,16 @@ import { drawnTimes, drawnUniforms } from '../../diffusion/draws.ts'
 import { linearSchedule } from '../../diffusion/schedule.ts'
 import { drawnLeastNoise, elboWeight } from '../../diffusion/weighting.ts'
 import type { RatePart } from '../parts.ts'
+import { leastNoiseRange } from '../schedules.ts'
 import { diffusion } from './diffusion.ts'
 
 /** The plain ELBO from a drawn λ_max on. */
 export const weighted: RatePart = {
   ...diffusion,
-  levels: ({ latent: { logSnr0, logSnr1 }, priorBias }, draw) => {
+  levels: ({ latent, priorBias }, draw) => {
     const times = drawnTimes(draw, 'zTime')
     const schedules = drawnUniforms(draw, 'leastNoise').map((u) =>
-      linearSchedule(drawnLeastNoise(priorBias ?? 0, logSnr1 + 1, logSnr0, u), logSnr1),
+      linearSchedule(drawnLeastNoise(priorBias ?? 0, leastNoiseRange(latent), u), latent.logSnr1),
     )
     const each = (value: (schedule: (typeof schedules)[number], t: number) => number) =>
       float32(
