@@ -125,6 +125,19 @@ const yamlFaults: Readonly<Record<string, string>> = {
 
 /** Longest YAML that is read, in characters; a configuration has a few thousand. */
 const longestYaml = 2 ** 20
+/** Brackets within brackets, and dashes one after the other, at most: the library goes as deep as the text does. */
+const deepest = 100
+
+/** Whether values lie deeper within each other than in any configuration; told before they are parsed. */
+const isDeep = (text: string): boolean => {
+  let depth = 0
+  for (const c of text) {
+    if (c === '[' || c === '{') depth++
+    else if (c === ']' || c === '}') depth = Math.max(0, depth - 1)
+    if (depth > deepest) return true
+  }
+  return /(?:[-?:][ \t]+){100}/.test(text) || /^[ \t]{1000}/m.test(text)
+}
 
 /**
  * Reads YAML text as plain values.
@@ -141,6 +154,7 @@ const readYaml = (text: string, where: string, lines?: LineCounter) => {
       `${where}: this has ${text.length} characters, more than the ${longestYaml} of any configuration; give a file of YAML`,
     )
   }
+  if (isDeep(text)) refuse('values that are nested too deep', '')
   try {
     const document = parseDocument(text, {
       logLevel: 'silent',
@@ -156,8 +170,8 @@ const readYaml = (text: string, where: string, lines?: LineCounter) => {
     return { document, tree }
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause
-    // Aliases that multiply or lead nowhere, and brackets in brackets by the thousand.
-    return refuse('aliases (*) without anchors or by the hundred, or values nested too deep', '', cause)
+    // Aliases that multiply or lead nowhere.
+    return refuse('aliases (*) without anchors, or by the hundred', '', cause)
   }
 }
 
