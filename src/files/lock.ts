@@ -25,6 +25,8 @@ interface Holder {
 
 /** A lock that is held. */
 export interface Lock {
+  /** @throws LockedError when it is held no more: the folder was removed, or another took a process for dead that slept */
+  expectHeld(): void
   release(): void
 }
 
@@ -197,11 +199,17 @@ export const lockFolder = (dir: string): Lock => {
   }
   take(10)
   const stop = keepAlive(lock, holder)
+  const isHeld = (): boolean => JSON.stringify(holderOf(lock)) === JSON.stringify(holder)
   return {
+    expectHeld: () => {
+      if (isHeld()) return
+      throw new LockedError(
+        `${dir}: it was removed, or another process took it over, while this one wrote there; run the same command again`,
+      )
+    },
     release: () => {
       stop()
-      const own = JSON.stringify(holderOf(lock)) === JSON.stringify(holder)
-      if (own) discard(lock, holder)
+      if (isHeld()) discard(lock, holder)
     },
   }
 }

@@ -2,7 +2,7 @@
  * @file Checkpoints of a run: `<run>/checkpoints/<stage>-<step>/` with state.safetensors, and state.json with the checksums of
  * all tensors and its own. Both are compared at every load; checkpoints of older versions have none and load without.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import { type HostTensor, isFiniteTensor } from '../engine/host/tensor.ts'
@@ -139,7 +139,8 @@ export const saveCheckpoint = (
   if (!(keepLast >= 1)) throw new Error(`checkpoint: keepLast ${keepLast} would remove every checkpoint`)
   const directory = directoryOf(runDir)
   const path = join(directory, nameOf({ stage, step }))
-  mkdirSync(directory, { recursive: true })
+  // Not with those above it: a run that was removed in the meantime must not be made again with this alone in it.
+  if (!existsSync(directory)) mkdirSync(directory)
   expectFinite(path, tensors)
   const temporary = temporarySibling(path)
   try {

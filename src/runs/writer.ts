@@ -33,10 +33,10 @@ export const openWriter = (dir: string): Lock => {
 }
 
 /** Does work that writes into a run. @throws LockedError when another process does, before anything is done */
-export const whileWriting = async <T>(dir: string, work: () => Promise<T>): Promise<T> => {
+export const whileWriting = async <T>(dir: string, work: (lock: Lock) => Promise<T>): Promise<T> => {
   const lock = openWriter(dir)
   try {
-    return await work()
+    return await work(lock)
   } finally {
     lock.release()
   }

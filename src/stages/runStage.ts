@@ -248,6 +248,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
       ...(trainedOn === undefined ? {} : { trainedOn }),
       ...(inspection.isDue() ? { uninspected: true } : {}),
     }
+    context.writer.expectHeld() // a removed directory is not made again with half of what it held
     log.sync() // what was logged before a checkpoint is not lost when it is resumed from
     saveCheckpoint(dir, { stage: name, step, tensors, meta }, keepCheckpoints)
     due.done(step)

@@ -4,6 +4,7 @@ import type { ImageSource } from '../data/images/source.ts'
 import type { Part } from '../engine/host/part.ts'
 import { floats, type HostTensor } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
+import type { Lock } from '../files/lock.ts'
 import type { ModelConfig } from '../method/config.ts'
 import type { Listener } from '../runs/events.ts'
 import type { Weights } from '../train/frozen.ts'
@@ -21,6 +22,8 @@ export interface StageContext {
   /** Of all else: what runs there is left once `signal` is aborted, by throwing its reason. */
   readonly leaving: Runtime
   readonly dir: string
+  /** What makes this process the one that writes there. */
+  readonly writer: Pick<Lock, 'expectHeld'>
   /** Training images, and a few held-out ones [N, 3, H, W] to show progress by. */
   readonly source: ImageSource
   readonly shown: HostTensor

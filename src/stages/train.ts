@@ -9,6 +9,7 @@ import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/te
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
+import type { Lock } from '../files/lock.ts'
 import { baseRate, measureStage1 } from '../measure/reconstruct.ts'
 import type { MeasuredPart } from '../method/evaluate.ts'
 import { partsOfVariant } from '../method/variants.ts'
@@ -175,7 +176,7 @@ const openData = async (
 }
 
 /** Trains, evaluates, samples and reports in a directory that no other process writes to. */
-const trainIn = async (dir: string, request: TrainRequest): Promise<TrainResult> => {
+const trainIn = async (dir: string, writer: Lock, request: TrainRequest): Promise<TrainResult> => {
   const { config, stage, runtime, listen, signal } = request
   const started = performance.now()
   const warn = onceEach((text) => listen({ event: 'warning', text }))
@@ -189,6 +190,7 @@ const trainIn = async (dir: string, request: TrainRequest): Promise<TrainResult>
     runtime,
     leaving: stoppable(runtime, signal),
     dir,
+    writer,
     source: data.train,
     shown: await readImages(data.validation, evenly(shownWhileTraining, data.validation.count)),
     listen,
@@ -220,7 +222,7 @@ export const train = async (request: TrainRequest): Promise<TrainResult> => {
   expectData(config.data)
   const dir = resolve(request.dir)
   try {
-    return await whileWriting(dir, () => trainIn(dir, request))
+    return await whileWriting(dir, (writer) => trainIn(dir, writer, request))
   } catch (error) {
     if (!wasStopped(error, signal)) throw error
     // Not within a stage, which saves and says where it was: data was being read, latents encoded, or the run measured.

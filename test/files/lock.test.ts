@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
@@ -98,8 +99,19 @@ test('that was taken over by another is not released by who lost it', () => {
   const lost = lockFolder(dir)
   silent(dir, 121)
   change(dir, { host: 'elsewhere' })
+  expect(() => lost.expectHeld()).toThrow(/^\S+: it was removed, or another process took it over/)
   lost.release()
   expect(existsSync(holder(dir))).toBe(true)
+})
+
+test('is lost with its folder, which is not made again', () => {
+  const dir = folder()
+  const lock = lockFolder(dir)
+  lock.expectHeld()
+  rmSync(dir, { recursive: true })
+  expect(() => lock.expectHeld()).toThrow(LockedError)
+  lock.release()
+  expect(existsSync(dir)).toBe(false)
 })
 
 test('goes along with its folder, and not with a copy', () => {

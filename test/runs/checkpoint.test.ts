@@ -1,5 +1,6 @@
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -52,6 +53,12 @@ test('a checkpoint comes back as it was saved, with all that the meta holds', ()
     ...{ path, stage: 'stage1', step: 20, state: loaded.state },
     ...{ hasChecksums: true, ignored: [] },
   })
+})
+
+test('a run that is not there is not made by a save', () => {
+  const run = join(newRun(), 'removed')
+  expect(() => save(run, 'stage1', 10)).toThrow('ENOENT')
+  expect(existsSync(run)).toBe(false)
 })
 
 test('no checkpoint yet', () => {
