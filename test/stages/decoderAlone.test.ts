@@ -62,7 +62,7 @@ it('starts from the decoder of stage 1', async () => {
 })
 
 it('is trained before the base models that share it, and shrinks with the smoke form', () => {
-  expect(chosenStages(beforeBase).map(({ name }) => name)).toEqual(['stage1', 'stage1decoder'])
+  expect(chosenStages(beforeBase).map(({ name }) => name)).toEqual(['stage1', 'stage1decoder', 'student'])
   const { stages } = smokeForm(tinyConfigOf(further(50_000, 1e-3))).train
   expect(stages).toEqual({ stage1decoder: { steps: 40, batch: 8, lr: 1e-3, emaDecay: 0.9 } })
 })
@@ -89,6 +89,8 @@ it('refuses a stage that there is not, naming those that there are', async () =>
   const config = tinyConfigOf('train.stages={ stage3: { steps: 1, batch: 1, lr: 1, emaDecay: 0 } }')
   const failed = trainTiny('unknown', config)
   await expect(failed).rejects.toThrow(ConfigError)
-  await expect(failed).rejects.toThrow(/there is no such stage; stages are stage1, stage1decoder, stage2/)
+  await expect(failed).rejects.toThrow(
+    /there is no such stage; stages are stage1, stage1decoder, student, stage2/,
+  )
   expect(existsSync(join(runDir('unknown'), 'config.yaml'))).toBe(false)
 })
