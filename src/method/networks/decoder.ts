@@ -88,7 +88,7 @@ export const decoderV = (
       (sum, own) => add(sum, logSnrEmbedding(own, z0LogSnr)),
       logSnrEmbedding(p.logSnr, logSnr),
     ) // [B, D]
-    const tokens = applyLinear(p.latent, toTokens(z0)) // [B, N, D]
+    const tokens = (): Value => applyLinear(p.latent, toTokens(z0)) // [B, N, D]
     const patches = spaceToDepth(xT, network.patch) // [B, 3·patch², H/patch, W/patch]
     const out = uvit(p, uvitOf(network), patches, { embedding, tokens, dropout })
     return imageV(depthToSpace(out, network.patch), xT, logSnr, network.deviation)

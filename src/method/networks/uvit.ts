@@ -78,8 +78,11 @@ export const uvitSpec = (network: UvitConfig): UvitSpec => {
 export interface UvitReads {
   /** Conditions every block, [B, D]. */
   readonly embedding: Value
-  /** Added to the tokens of the smallest grid [B, N, D] besides their positions; absent where nothing is. */
-  readonly tokens?: Value
+  /**
+   * Traces what is added to the tokens of the smallest grid [B, N, D]; absent where only positions are. Asked for after the way
+   * down: gradients add up in the order of the nodes, and another order rounds otherwise.
+   */
+  readonly tokens?: () => Value
   /** Drives dropout; absent at evaluation. */
   readonly dropout?: DropoutKey | undefined
 }
@@ -97,7 +100,8 @@ export const uvit = (p: Params<UvitSpec>, network: UvitConfig, x: Value, reads: 
   }
   const [, , gridH, gridW] = h.shape as [number, number, number, number]
   const positions = positionTable([gridH, gridW], width)
-  const tokens = add(toTokens(h), given === undefined ? positions : add(given, positions)) // [B, N, D]
+  const added = given === undefined ? positions : add(given(), positions)
+  const tokens = add(toTokens(h), added) // [B, N, D]
   const mixed = stack(p.blocks, tokens, { name: 'middle', embedding, headWidth, dropout, key, recompute })
   h = toMaps(mixed, gridH, gridW) // [B, D, h, w]
   // Residual U-Net: each level adds only what the levels below it changed (SiD2, Hoogeboom et al. 2024).
