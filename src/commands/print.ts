@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync } from 'node:fs'
 import { isatty } from 'node:tty'
-import { kindsText, skippedText } from '../data/summary.ts'
+import { ignoredLines, skippedText } from '../data/summary.ts'
 import { inOneLine, visible } from '../report/escape.ts'
 import type { FileImages } from '../use/images.ts'
 
@@ -91,7 +91,7 @@ export const tellSkipped = (
 ): void => {
   if (json === true) for (const { file, reason } of skipped) printJson({ event: 'skipped', file, reason })
   else {
-    if (Object.keys(ignored).length > 0) print('stderr', `data: ignored ${inOneLine(kindsText(ignored))}\n`)
+    for (const line of ignoredLines(ignored)) print('stderr', `${inOneLine(line)}\n`)
     if (skipped.length > 0) warn(`skipped ${skipped.length}: ${skippedText(skipped)}`)
   }
 }

@@ -3,8 +3,6 @@
 import { kindsText } from './images/scan.ts'
 import type { DataSplit, SkippedFile } from './images/source.ts'
 
-export { kindsText } from './images/scan.ts'
-
 /** Reasons that are named one by one, most frequent first. */
 const reasonsShown = 3
 
@@ -27,13 +25,17 @@ export const skippedText = (skipped: readonly SkippedFile[]): string => {
   return [...texts, ...(rest > 0 ? [`${rest} for other reasons`] : [])].join(', ')
 }
 
+/** What was ignored, by kind: a line, or none. */
+export const ignoredLines = (ignored: Readonly<Record<string, number>>): string[] =>
+  Object.keys(ignored).length > 0 ? [`data: ignored ${kindsText(ignored)}`] : []
+
 /** At most four lines: what was read, what was ignored, what was skipped and why, how classes and split were decided. */
 export const summaryLines = ({ train, validation, skipped, summary }: DataSplit): string[] => {
   const { files, ignored, classes, split } = summary
   const both = `${train.count} image${train.count === 1 ? '' : 's'} to train on, ${validation.count} held out`
   return [
     `data: ${both}, from ${files} file${files === 1 ? '' : 's'}`,
-    ...(Object.keys(ignored).length > 0 ? [`data: ignored ${kindsText(ignored)}`] : []),
+    ...ignoredLines(ignored),
     ...(skipped.length > 0 ? [`data: skipped ${skipped.length}: ${skippedText(skipped)}`] : []),
     `data: ${classes}; ${split}`,
   ]

@@ -26,11 +26,47 @@ export const syncDirectory = (path: string): void => {
   }
 }
 
-/** Removes a temporary file after a failure. @throws what failed; a system error as one sentence that names the file */
+/** A file under its temporary name. */
+interface Draft {
+  readonly fd: number
+  /** Gives it its name, once its bytes are on the disk. */
+  place(): void
+  /** Removes it after a failure. @throws what failed; a system error as one sentence that names the file */
+  giveUp(cause: unknown): never
+}
+
 const giveUp = (path: string, temporary: string, cause: unknown): never => {
   rmSync(temporary, { force: true })
   const sentence = systemSentence(cause, path)
   throw sentence === null ? cause : new Error(sentence, { cause })
+}
+
+const openDraft = (path: string): Draft => {
+  const temporary = temporarySibling(path)
+  let fd: number
+  try {
+    fd = openSync(temporary, 'wx')
+  } catch (cause) {
+    return giveUp(path, temporary, cause)
+  }
+  let isOpen = true
+  const close = (): void => {
+    if (isOpen) closeSync(fd)
+    isOpen = false
+  }
+  return {
+    fd,
+    place: () => {
+      fsyncSync(fd)
+      close()
+      renameSync(temporary, path)
+      syncDirectory(dirname(path))
+    },
+    giveUp: (cause) => {
+      close()
+      return giveUp(path, temporary, cause)
+    },
+  }
 }
 
 /**
@@ -41,36 +77,22 @@ const giveUp = (path: string, temporary: string, cause: unknown): never => {
 export const writeFileAtomic = (path: string, chunks: Uint8Array | readonly Uint8Array[] | string): void => {
   const list =
     typeof chunks === 'string' ? [Buffer.from(chunks)] : chunks instanceof Uint8Array ? [chunks] : chunks
-  const temporary = temporarySibling(path)
+  const draft = openDraft(path)
   try {
-    const fd = openSync(temporary, 'wx')
-    try {
-      writePieces(fd, list)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-    renameSync(temporary, path)
-    syncDirectory(dirname(path))
+    writePieces(draft.fd, list)
+    draft.place()
   } catch (cause) {
-    giveUp(path, temporary, cause)
+    draft.giveUp(cause)
   }
 }
 
 /** The same of a file that is written bit by bit. @param write fills it through its descriptor */
 export const writeFileInParts = async (path: string, write: (fd: number) => Promise<void>): Promise<void> => {
-  const temporary = temporarySibling(path)
+  const draft = openDraft(path)
   try {
-    const fd = openSync(temporary, 'wx')
-    try {
-      await write(fd)
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-    renameSync(temporary, path)
-    syncDirectory(dirname(path))
+    await write(draft.fd)
+    draft.place()
   } catch (cause) {
-    giveUp(path, temporary, cause)
+    draft.giveUp(cause)
   }
 }

@@ -216,7 +216,7 @@ export const evaluateStage1 = async (
     for (const { key, of } of reconstructionMetrics) measured.add({ [key]: of(images, reconstructions) })
     look({
       ...{ first, images, reconstructions, rateElements },
-      psnrs: psnr(images, reconstructions),
+      psnrs: measured.of('psnr').slice(first),
       bitsPerPixel: bitsOf(terms),
     })
   }

@@ -212,18 +212,9 @@ export const studentDecoder: Stage = {
     const all = { xT: made('xT', image), xS: made('xS', image), z0: made('z0', latent) }
     return (step, part) => {
       const own = (given: HostTensor): HostTensor => examplesOf(given, part.first, part.count)
-      const { xT, xS, z0 } = all
-      return studentFeeds(
-        model,
-        deterministicSteps(model, 1)[0],
-        { xT: own(xT), xS: own(xS), z0: own(z0) },
-        {
-          seed,
-          purpose: 'training',
-          step,
-          part,
-        },
-      )
+      const given = { xT: own(all.xT), xS: own(all.xS), z0: own(all.z0) }
+      const draw: Draw = { seed, purpose: 'training', step, part }
+      return studentFeeds(model, deterministicSteps(model, 1)[0], given, draw)
     }
   },
   curves: [

@@ -66,6 +66,12 @@ interface CardFacts {
   readonly figures: string
 }
 
+const decoderOf = ({ student }: Config): string =>
+  student === undefined
+    ? ''
+    : `- decoder: takes ${student.steps} step${student.steps === 1 ? '' : 's'}, taught by the ${student.teacherSteps} of another (\`ul distill\`)
+`
+
 const cardOf = (
   config: Config,
   { stage1Data, isWhole, trainCount, licence, figures }: CardFacts,
@@ -77,7 +83,7 @@ Encoder, prior, decoder and base model of [Unified Latents](https://arxiv.org/ab
 - data: ${config.data.source}, ${trainCount} training images of ${config.data.size}×${config.data.size}
 ${dataOfStage1(config.data, stage1Data)}- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
 - stage 1: ${config.train.stage1.steps} steps of ${config.train.batch}; stage 2: ${config.train.stage2.steps} steps of ${config.train.stage2.batch}; seed ${config.seed}
-- settings: [config.yaml](config.yaml)${isWhole ? `; trained by \`ul train config.yaml\`` : ''}
+${decoderOf(config)}- settings: [config.yaml](config.yaml)${isWhole ? `; trained by \`ul train config.yaml\`` : ''}
 
 ${figures}
 
@@ -109,6 +115,7 @@ const filesOf = (
       ...stage1Config.train,
       stage2: run.config.train.stage2,
       stage1: { ...stage1Config.train.stage1, from: null },
+      ...(run.config.student && { stages: run.config.train.stages }),
     },
   }
   const card = cardOf(config, {

@@ -19,15 +19,19 @@ export async function* sampleParts(
 ): AsyncGenerator<{ readonly first: number; readonly images: HostTensor }> {
   const batch = batchFor(facts.length, imageOf(run.model))
   const [generator, codec] = [run.generator(batch), run.codec(batch)]
+  let held: readonly { dispose(): Promise<void> }[] = [generator, codec]
   try {
     for (const { first, n } of partsOf(facts.length, batch)) {
       const z0 = await generator.generate({ ...request, facts: facts.slice(first, first + n), first })
-      // Where one part is all, the two networks are not in memory together.
-      if (first + n === facts.length) await generator.dispose()
+      if (first + n === facts.length) {
+        // Where one part is all, the two networks are not in memory together.
+        held = [codec]
+        await generator.dispose()
+      }
       yield { first, images: await codec.decode(z0, request.seed, decoder, first) }
     }
   } finally {
-    await codec.dispose()
+    for (const network of held) await network.dispose()
   }
 }
 

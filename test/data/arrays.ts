@@ -2,7 +2,12 @@
 import { crc32 } from 'node:zlib'
 
 /** A .npy of version 1. */
-export const npy = (descr: string, shape: string, data: Uint8Array, fortran = 'False'): Buffer => {
+export const npy = (
+  descr: string,
+  shape: string,
+  data: Uint8Array = new Uint8Array(0),
+  fortran = 'False',
+): Buffer => {
   const header = `{'descr': '${descr}', 'fortran_order': ${fortran}, 'shape': ${shape}, }\n`
   const lead = Buffer.from([
     0x93,

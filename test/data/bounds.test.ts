@@ -5,6 +5,7 @@ import { deflateRawSync } from 'node:zlib'
 import sharp from 'sharp'
 import { expect, test } from 'vitest'
 import { openData } from '../../src/data/open.ts'
+import { npy } from './arrays.ts'
 import { temporaryFolder } from './temporary.ts'
 
 /** The sentence with which a file is refused, within five seconds and without another 1 GiB. */
@@ -18,23 +19,6 @@ const refusal = async (source: string, file: string): Promise<string> => {
   expect(performance.now() - start).toBeLessThan(5000)
   expect(process.memoryUsage.rss() - before).toBeLessThan(2 ** 30)
   return message
-}
-
-const npy = (descr: string, shape: string, data: Uint8Array = new Uint8Array(0)): Buffer => {
-  const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }\n`
-  const lead = Buffer.from([
-    0x93,
-    0x4e,
-    0x55,
-    0x4d,
-    0x50,
-    0x59,
-    1,
-    0,
-    header.length & 255,
-    header.length >> 8,
-  ])
-  return Buffer.concat([lead, Buffer.from(header, 'latin1'), data])
 }
 
 const images = npy('|u1', '(2, 4, 4)', new Uint8Array(32))

@@ -11,7 +11,7 @@ import { prepareRun, readRunInfo, writeRunInfo } from '../../src/runs/runDirecto
 import { train } from '../../src/stages/train.ts'
 import type { Weights } from '../../src/train/frozen.ts'
 import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
-import { sample } from '../../src/use/sample.ts'
+import { sample, sampleParts } from '../../src/use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../../src/use/samplers.ts'
 import { runDir, runtime, stagesSaved, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
 
@@ -221,6 +221,32 @@ describe('train.stage1.from', () => {
     expect(stagesSaved('other')).toEqual([])
     const none = tinyConfigOf(`train.stage1.from=${runDir('nowhere')}`)
     await expect(trainTiny('none', none)).rejects.toThrow(/nowhere: there is no config\.yaml/)
+  })
+})
+
+describe('sampling', () => {
+  it('lets go of both networks, also where whoever takes the images stops early', async () => {
+    const run = opened('whole')
+    const left: string[] = []
+    const noted = <T extends { dispose(): Promise<void> }>(name: string, network: T): T => ({
+      ...network,
+      dispose: () => {
+        left.push(name)
+        return network.dispose()
+      },
+    })
+    const watched = {
+      ...run,
+      generator: (B: number) => noted('generator', run.generator(B)),
+      codec: (B: number) => noted('codec', run.codec(B)),
+    }
+    // More images than a part holds.
+    const facts = Array.from({ length: 130 }, () => ({ label: 0 }))
+    const request = { ...requestOf(run), facts, decoder: decoderSampler(run.config) }
+    for await (const { first } of sampleParts(watched, request)) if (first === 0) break
+    expect(left).toEqual(['generator', 'codec'])
+    await sample(watched, { ...request, facts: facts.slice(0, 3) })
+    expect(left).toEqual(['generator', 'codec', 'generator', 'codec'])
   })
 })
 

@@ -1,4 +1,5 @@
 /** @file A student's run: what it takes from its teacher's, what it learns, and that every use of a run serves it. */
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, it } from 'vitest'
 import { ConfigError } from '../../src/config/load.ts'
@@ -89,6 +90,12 @@ it('is exported and told of like any run', async () => {
     for (const [i, value] of [...data].entries())
       expect(Math.abs(Number(value) - Number(whole[path].data[i]))).toBeLessThan(1e-3)
   expect(run.hasBase).toBe(true)
+  // What it says of itself is whole: the decoder that it has, and how that was taught.
+  expect(run.config.student).toEqual(student().student)
+  expect(run.config.train.stages).toEqual(student().train.stages)
+  expect(readFileSync(join(runDir('exported'), 'README.md'), 'utf8')).toContain(
+    '- decoder: takes 1 step, taught by the 4 of another',
+  )
   expect(describeModel(student(), 2).stages.map(({ stage }) => stage)).toContain('student')
 })
 
