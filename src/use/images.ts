@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readImages, toNchw } from '../data/batches.ts'
 import { decodeImage, isUndecodable } from '../data/images/decode.ts'
-import { countedKinds, IMAGE_FORMATS, type OtherFile, scanFolder } from '../data/images/scan.ts'
+import { countedKinds, IMAGE_FORMATS, type OtherFile, scanFolder, someOf } from '../data/images/scan.ts'
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
 import type { ImageSet } from '../method/programs.ts'
 
@@ -79,7 +79,7 @@ export const openImages = async (
   }
   if (files.length === 0) {
     const reason = skipped[0] === undefined ? 'no image files' : `${skipped[0].file}: ${skipped[0].reason}`
-    throw new Error(`${paths.join(', ')}: nothing could be read (${reason}); give ${IMAGE_FORMATS} files`)
+    throw new Error(`${someOf(paths)}: nothing could be read (${reason}); give ${IMAGE_FORMATS} files`)
   }
   const pixels = (i: number): Promise<Uint8Array> | Uint8Array => kept[i] ?? decodedAgain(files[i], size)
   return {

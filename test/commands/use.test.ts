@@ -22,6 +22,7 @@ import {
   jsonOf,
   makeImages,
   sentenceOf,
+  startUl,
   tensorsOf,
   tinySteps,
   tinyTraining,
@@ -179,6 +180,26 @@ describe('ul reconstruct', () => {
 const stored = (): ReturnType<typeof readSafetensors> => readSafetensors(latents)
 
 describe('ul encode', () => {
+  it('takes more names than ONNX Runtime stands in a command line, and lets it note nothing', async () => {
+    const one = join(discs, readdirSync(discs).find((name) => !name.includes('broken'))!)
+    const names = Array.from({ length: Math.ceil(100_000 / one.length) }, () => one)
+    const home = inWork('home')
+    mkdirSync(home)
+    const before = { ...process.env }
+    // As a user's shell has it: this process has set the variable for itself already.
+    Object.assign(process.env, { HOME: home, XDG_CACHE_HOME: join(home, '.cache') })
+    delete process.env.ORT_DISABLE_TELEMETRY
+    const running = startUl(['encode', run, ...names, '--out', inWork('many.safetensors')])
+    Object.assign(process.env, before)
+    for (const name of ['HOME', 'XDG_CACHE_HOME']) if (before[name] === undefined) delete process.env[name]
+    const { code, signal, stdout, stderr } = await running
+    expect([code, signal, stderr]).toEqual([0, null, ''])
+    expect(stdout).toContain(`${names.length} latents`)
+    expect(
+      readdirSync(home, { recursive: true }).filter((name) => /onnxruntime/i.test(String(name))),
+    ).toEqual([])
+  })
+
   it('writes clean latents, noisy latents z0 = α·z + σ·ε, and the names', async () => {
     const { tensors, metadata } = stored()
     expect(Object.keys(tensors).sort()).toEqual(['z', 'z0'])

@@ -3,6 +3,8 @@
  * containers, arrays and the values of a column.
  */
 
+import { someOf } from '../images/scan.ts'
+
 /** Which of the two sides a record was put on by whoever made the data. */
 export type Half = 'train' | 'validation'
 
@@ -60,12 +62,6 @@ export interface NamedSplit {
   /** Names that are left out. */
   readonly leftOut: readonly string[]
 }
-
-/** The first few of many names. */
-export const someOf = (names: readonly string[], most = 3): string =>
-  names.length > most
-    ? `${names.slice(0, most).join(', ')} and ${names.length - most} more`
-    : names.join(', ')
 
 type Paths = readonly (readonly string[])[]
 

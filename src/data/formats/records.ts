@@ -11,13 +11,13 @@ import path from 'node:path'
 import { decodeImage, type ImageInput, isUndecodable } from '../images/decode.ts'
 import { type ImageItem, type OnProgress, openPack } from '../images/packed.ts'
 import { packedSource } from '../images/packedSource.ts'
-import { byBytes, type OtherFile } from '../images/scan.ts'
+import { byBytes, type OtherFile, someOf } from '../images/scan.ts'
 import type { DataSplit, DataSummary, ImageSource, SkippedFile } from '../images/source.ts'
 import { streamingSource } from '../images/streaming.ts'
 import { type Bytes, damaged } from './bytes.ts'
 import { ignoredKinds } from './containers.ts'
 import { hashFraction } from './hashFraction.ts'
-import { type Half, type NamedSplit, namedSplit, someOf } from './namedSplit.ts'
+import { type Half, type NamedSplit, namedSplit } from './namedSplit.ts'
 
 /** Decoded sets up to this many bytes are held in memory: 2 GiB. */
 export const DEFAULT_PACK_BYTES: number = 2 ** 31

@@ -82,6 +82,12 @@ export const countedKinds = (others: readonly OtherFile[]): Readonly<Record<stri
   return Object.fromEntries([...counts].sort((a, b) => b[1] - a[1] || byBytes(a[0], b[0])))
 }
 
+/** The first few of many names. */
+export const someOf = (names: readonly string[], most = 3): string =>
+  names.length > most
+    ? `${names.slice(0, most).join(', ')} and ${names.length - most} more`
+    : names.join(', ')
+
 /** `3 .txt, 1 .bmp (not read: convert to PNG)` */
 export const kindsText = (kinds: Readonly<Record<string, number>>, most = 8): string => {
   const texts = Object.entries(kinds).map(([kind, count]) => {

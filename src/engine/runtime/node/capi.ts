@@ -7,6 +7,7 @@ import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import koffi from 'koffi'
+import './telemetry.ts'
 import { type HostTensor, onnxElementType } from '../../host/tensor.ts'
 
 /** A pointer of the library's. */

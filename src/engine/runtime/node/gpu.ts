@@ -1,5 +1,6 @@
 /** @file The GPUs that onnxruntime-node reaches, for the adapter that needs no package of its own. */
 import * as ort from 'onnxruntime-node'
+import './telemetry.ts'
 import type { OrtDevice } from '../ort/library.ts'
 import type { Device } from '../runtime.ts'
 

@@ -1,6 +1,7 @@
 /** @file Runs any ONNX file on the CPU: networks that were not traced here. */
 import { existsSync } from 'node:fs'
 import * as ort from 'onnxruntime-node'
+import './telemetry.ts'
 import type { HostTensor } from '../../host/tensor.ts'
 
 /** An opened ONNX file. */
