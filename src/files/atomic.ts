@@ -1,16 +1,28 @@
 /** @file Files that are either the old version or the new one, also after a power cut. */
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { writePieces } from './pieces.ts'
+import { isRunning, thisHost } from './process.ts'
 import { systemSentence } from './systemErrors.ts'
 
 /** Start of every temporary name that this folder makes; readers skip what begins with it. */
 export const temporaryPrefix = '.tmp-'
 
-/** A sibling of `path` that no other process uses, on the same file system so that a rename is atomic. */
-export const temporarySibling = (path: string): string =>
-  join(dirname(path), `${temporaryPrefix}${basename(path)}-${process.pid}-${randomBytes(4).toString('hex')}`)
+/** A sibling of `path` that no other process uses, on the same file system so that a rename is atomic. It names its maker. */
+export const temporarySibling = (path: string): string => {
+  const maker = `${thisHost}-${process.pid}-${randomBytes(4).toString('hex')}`
+  return join(dirname(path), `${temporaryPrefix}${basename(path)}-${maker}`)
+}
+
+/** Removes what processes of this machine left in a folder that are gone; others may still be writing theirs. */
+export const removeAbandoned = (folder: string): void => {
+  for (const name of readdirSync(folder)) {
+    const [, host, pid] = /-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}$/.exec(name) ?? []
+    const isAbandoned = name.startsWith(temporaryPrefix) && host === thisHost && !isRunning(Number(pid))
+    if (isAbandoned) rmSync(join(folder, name), { recursive: true, force: true })
+  }
+}
 
 /**
  * Makes renames and removals in a directory durable.

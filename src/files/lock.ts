@@ -9,6 +9,7 @@ import { mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, wr
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { temporarySibling } from './atomic.ts'
+import { isRunning } from './process.ts'
 
 /** Who holds a lock. */
 interface Holder {
@@ -62,15 +63,6 @@ const startOf = (pid: number): string => {
   // The name, in parentheses, may hold anything. The fields behind it begin with the third, the state.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return fields[0] === 'Z' || fields[0] === 'X' ? '' : (fields[19] ?? '')
-}
-
-const isRunning = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
 
 const isHolder = (value: unknown): value is Holder => {

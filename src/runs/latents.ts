@@ -6,6 +6,7 @@
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { float32, type HostTensor, type Shape, sameShape, showShape, sizeOf } from '../engine/host/tensor.ts'
+import { removeAbandoned } from '../files/atomic.ts'
 import { readPieces } from '../files/pieces.ts'
 import { inspectSafetensors, writeSafetensors } from '../files/safetensors.ts'
 
@@ -95,6 +96,7 @@ const writeShard = async ({ path, first, length }: Shard, request: LatentsReques
 export const openLatents = async (request: LatentsRequest): Promise<Latents> => {
   const { dir, shape } = request
   mkdirSync(dir, { recursive: true })
+  removeAbandoned(dir) // several runs may write here, so that no lock says whose a temporary file is
   const shards = shardsOf(request)
   for (const shard of shards) {
     if (!isValid(shard, request)) await writeShard(shard, request)

@@ -1,4 +1,5 @@
 /** @file Latents on disk: rows are what was encoded, and a shard that is not whole and of the request is made again. */
+import { spawnSync } from 'node:child_process'
 import {
   copyFileSync,
   mkdtempSync,
@@ -9,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { float32, floats } from '../../src/engine/host/tensor.ts'
 import { temporarySibling } from '../../src/files/atomic.ts'
@@ -192,6 +193,21 @@ describe('openLatents', () => {
     expect(calls.slice(0, 2)).toEqual(callsOf([0]))
     expect(readdirSync(dir)).toEqual(['latents-00000.safetensors'])
     expect(await open(dir)).toEqual(callsOf([1, 2]))
+  })
+
+  it('removes what killed processes of this machine left, and nothing of those that may still be writing', async () => {
+    const dir = newFolder()
+    await open(dir)
+    const own = basename(temporarySibling(shardPath(dir, 0)))
+    const { pid } = spawnSync(process.execPath, ['-e', '0'])
+    const [dead, elsewhere] = [
+      own.replace(`-${process.pid}-`, `-${pid}-`),
+      own.replace(/-[0-9a-f]{8}-\d+-/, `-00000000-${pid}-`),
+    ]
+    for (const name of [own, dead, elsewhere]) writeFileSync(join(dir, name), 'half')
+    await open(dir)
+    const left = readdirSync(dir).filter((name) => name.startsWith('.tmp-'))
+    expect(left.sort()).toEqual([own, elsewhere].sort())
   })
 
   it('refuses latents that are too few, and leaves no shard of them', async () => {
