@@ -26,6 +26,8 @@ export interface BatchPlan {
   index(position: number): number
   /** Whether an example is mirrored left to right. */
   flipped(position: number): boolean
+  /** Where in a clip its frames begin, from 0 to below 1. */
+  window(position: number): number
 }
 
 const shuffle = (count: number, seed: number, ...stream: readonly (string | number)[]): Uint32Array => {
@@ -102,11 +104,13 @@ export const batchPlan = (
     )
   }
   const flips = streamKey(seed, 'flip')
+  const windows = streamKey(seed, 'window')
   const labels = Int32Array.from({ length: count }, (_, i) => source.label(i))
   return {
     count,
     index: balance ? balancedIndex(labels, seed) : plainIndex(count, seed),
     flipped: (position) => flip && (randomWord(flips, position) & 1) === 1,
+    window: (position) => randomUniform(windows, position),
   }
 }
 
@@ -115,6 +119,8 @@ export interface PlannedExample {
   /** Index of the image. */
   readonly index: number
   readonly mirrored: boolean
+  /** Where in a clip its frames begin, from 0 to below 1. */
+  readonly window: number
 }
 
 /** The examples of a part of a step's batch, step·of + first … of the stream. */
@@ -125,7 +131,7 @@ export const plannedExamples = (
 ): PlannedExample[] =>
   Array.from({ length: count }, (_, i) => {
     const position = step * of + first + i
-    return { index: plan.index(position), mirrored: plan.flipped(position) }
+    return { index: plan.index(position), mirrored: plan.flipped(position), window: plan.window(position) }
   })
 
 /** What to read. */
@@ -141,7 +147,7 @@ export interface BatchReaderOptions {
 /** Delivers the batch of any step; asking for consecutive steps is what it is fast at. */
 export interface BatchReader {
   /**
-   * The images of a step, [B, 3, size, size], −1..1. Rejects when reading them failed, which affects no other step;
+   * The images of a step, [B, 3, size, size], −1..1; clips [B, 3, frames, size, size]. Rejects when reading them failed, which affects no other step;
    * asking again reads again.
    */
   next(step: number): Promise<HostTensor>
@@ -150,31 +156,36 @@ export interface BatchReader {
 }
 
 /**
- * Bytes to network input: [n, size, size, 3], 0..255 → [n, 3, size, size], x / 127.5 − 1.
- * @param flips which images to mirror left to right; none when left out
+ * Bytes to network input: [n, size, size, 3], 0..255 → [n, 3, size, size], x / 127.5 − 1; clips [n, frames, size, size, 3] →
+ * [n, 3, frames, size, size].
+ * @param flips which images or clips to mirror left to right; none when left out
  */
-export const toNchw = (pixels: Uint8Array, size: number, flips: readonly boolean[] = []): HostTensor => {
-  const plane = size * size
-  const count = pixels.length / (3 * plane)
+export const toNchw = (
+  pixels: Uint8Array,
+  { size, frames }: Pick<ImageSource, 'size' | 'frames'>,
+  flips: readonly boolean[] = [],
+): HostTensor => {
+  const [plane, T] = [size * size, frames ?? 1]
+  const each = 3 * T * plane
+  const count = pixels.length / each
   const out = new Float32Array(pixels.length)
   for (let n = 0; n < count; n++) {
-    const start = n * plane * 3
-    for (let y = 0; y < size; y++) {
-      for (let x = 0; x < size; x++) {
-        const from = start + (y * size + (flips[n] ? size - 1 - x : x)) * 3
-        const to = start + y * size + x
-        out[to] = pixels[from] / 127.5 - 1
-        out[to + plane] = pixels[from + 1] / 127.5 - 1
-        out[to + 2 * plane] = pixels[from + 2] / 127.5 - 1
+    for (let t = 0; t < T; t++) {
+      const from = n * each + 3 * t * plane
+      const to = n * each + t * plane
+      for (let at = 0; at < plane; at++) {
+        const column = at % size
+        const start = from + 3 * (flips[n] ? at + size - 1 - 2 * column : at)
+        for (let c = 0; c < 3; c++) out[to + c * T * plane + at] = pixels[start + c] / 127.5 - 1
       }
     }
   }
-  return float32([count, 3, size, size], out)
+  return float32([count, 3, ...(frames === undefined ? [] : [frames]), size, size], out)
 }
 
-/** The given images of a source as network input, unmirrored: [n, 3, size, size], −1..1. */
+/** The given images of a source as network input, unmirrored: [n, 3, size, size], −1..1; of clips the beginnings. */
 export const readImages = async (source: ImageSource, indices: readonly number[]): Promise<HostTensor> =>
-  toNchw(await source.read(indices), source.size)
+  toNchw(await source.read(indices), source)
 
 /** Starts a reader; nothing is read before the first `next`. */
 export const openBatchReader = ({ source, plan, batch, ahead = 3 }: BatchReaderOptions): BatchReader => {
@@ -184,10 +195,13 @@ export const openBatchReader = ({ source, plan, batch, ahead = 3 }: BatchReaderO
 
   const readStep = async (step: number): Promise<HostTensor> => {
     const examples = plannedExamples(plan, step, wholeBatch(batch))
-    const pixels = await source.read(examples.map(({ index }) => index))
+    const pixels = await source.read(
+      examples.map(({ index }) => index),
+      examples.map(({ window }) => window),
+    )
     return toNchw(
       pixels,
-      source.size,
+      source,
       examples.map(({ mirrored }) => mirrored),
     )
   }

@@ -30,7 +30,7 @@ const encodeImages = async (
   for (let from = first; from < first + n; from += readAtOnce) {
     const indices = Array.from({ length: Math.min(readAtOnce, first + n - from) }, (_, i) => from + i)
     const flips = indices.map(() => mirrored)
-    parts.push(await codec.encode(toNchw(await source.read(indices), source.size, flips), seed, from))
+    parts.push(await codec.encode(toNchw(await source.read(indices), source, flips), seed, from))
   }
   return stacked(parts)
 }

@@ -75,7 +75,7 @@ const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
   for (const [r, { picked }] of rows.entries()) {
     for (const [c, index] of picked.entries()) {
       const tile = resizeSquare({ width: size, height: size, pixels: await source.read([index]) }, side)
-      pixels.set(floats(toNchw(tile, side)), (r * sheetColumns + c) * elementsOf(tileExtent))
+      pixels.set(floats(toNchw(tile, { size: side })), (r * sheetColumns + c) * elementsOf(tileExtent))
     }
   }
   const scale = Math.max(1, Math.round(64 / side))

@@ -89,7 +89,7 @@ export const openImages = async (
     count: files.length,
     read: async (first, n) => {
       const own = await Promise.all(Array.from({ length: n }, (_, i) => pixels(first + i)))
-      return toNchw(Buffer.concat(own), size)
+      return toNchw(Buffer.concat(own), { size })
     },
   }
 }

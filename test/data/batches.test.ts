@@ -129,21 +129,32 @@ describe('toNchw', () => {
   const unit = (bytes: readonly number[]): number[] => [...Float32Array.from(bytes, (x) => x / 127.5 - 1)]
 
   test('planes and range', () => {
-    const out = floats(toNchw(pixels, 2))
+    const out = floats(toNchw(pixels, { size: 2 }))
     expect([...out.subarray(0, 12)]).toEqual(unit([0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]))
-    expect([...floats(toNchw(Uint8Array.from([0, 255, 51]), 1))]).toEqual(unit([0, 255, 51]))
-    expect([...floats(toNchw(Uint8Array.from([0, 255, 0]), 1))]).toEqual([-1, 1, -1])
+    expect([...floats(toNchw(Uint8Array.from([0, 255, 51]), { size: 1 }))]).toEqual(unit([0, 255, 51]))
+    expect([...floats(toNchw(Uint8Array.from([0, 255, 0]), { size: 1 }))]).toEqual([-1, 1, -1])
   })
 
   test('mirrors left to right only where asked', () => {
-    const out = floats(toNchw(pixels, 2, [true, false]))
+    const out = floats(toNchw(pixels, { size: 2 }, [true, false]))
     expect([...out.subarray(0, 12)]).toEqual(unit([3, 0, 9, 6, 4, 1, 10, 7, 5, 2, 11, 8]))
-    expect(out.subarray(12)).toEqual(floats(toNchw(pixels, 2)).subarray(12))
+    expect(out.subarray(12)).toEqual(floats(toNchw(pixels, { size: 2 })).subarray(12))
+  })
+
+  test('frames of a clip are its images, one behind the other in every colour', () => {
+    const clip = toNchw(pixels, { size: 2, frames: 2 }, [true])
+    const images = floats(toNchw(pixels, { size: 2 }, [true, true]))
+    expect(clip.shape).toEqual([1, 3, 2, 2, 2])
+    for (let c = 0; c < 3; c++)
+      for (let t = 0; t < 2; t++)
+        expect(floats(clip).subarray(4 * (2 * c + t), 4 * (2 * c + t + 1))).toEqual(
+          images.subarray(4 * (3 * t + c), 4 * (3 * t + c + 1)),
+        )
   })
 
   test('readImages', async () => {
     expect(await readImages(source, [3, 1])).toEqual(
-      toNchw(Uint8Array.from([...bytesOf(3), ...bytesOf(1)]), 2),
+      toNchw(Uint8Array.from([...bytesOf(3), ...bytesOf(1)]), { size: 2 }),
     )
   })
 })
@@ -151,7 +162,7 @@ describe('toNchw', () => {
 describe('openBatchReader', () => {
   const plan = batchPlan(source, { seed: 4, flip: true })
   const imagesOf = async (step: number): Promise<HostTensor> =>
-    toNchw(await source.read(indicesOf(plan, step, 3)), 2, flipsOf(plan, step, 3))
+    toNchw(await source.read(indicesOf(plan, step, 3)), { size: 2 }, flipsOf(plan, step, 3))
 
   test('the right batch for each step even when later reads end first', async () => {
     let call = 0

@@ -1,4 +1,4 @@
-/** @file What the trainer knows of a data set: a numbered list of square 8-bit images with labels and captions. */
+/** @file What the trainer knows of a data set: a numbered list of square 8-bit images or clips with labels and captions. */
 
 import { createHash } from 'node:crypto'
 
@@ -8,7 +8,7 @@ export interface SkippedFile {
   readonly reason: string
 }
 
-/** A finite, numbered set of square RGB images. `read` is safe to call several times at once. */
+/** A finite, numbered set of square RGB images, or of clips of equally many frames. `read` is safe to call several times at once. */
 export interface ImageSource {
   /** Name for logs and reports, for example `emoji (train)`. */
   readonly name: string
@@ -16,6 +16,8 @@ export interface ImageSource {
   readonly count: number
   /** Height and width in pixels. */
   readonly size: number
+  /** Frames of a clip; absent for images. */
+  readonly frames?: number
   /** Changes whenever pixels, order or labels may have changed: what is derived from the images is stored under it. */
   readonly fingerprint: string
   /** Class names; empty when the data has none. */
@@ -26,8 +28,12 @@ export interface ImageSource {
   caption(index: number): string
   /** Stable name of image `index`: path below the root, code points, or container and key or number in it. */
   id(index: number): string
-  /** Pixels of the given images, [n, size, size, 3] row-major, 0..255. */
-  read(indices: readonly number[]): Promise<Uint8Array>
+  /**
+   * Pixels of the given images, [n, size, size, 3] row-major, 0..255; of clips [n, frames, size, size, 3].
+   * @param windows numbers from 0 to below 1, one for each clip: where in its length the frames begin that are read; at its
+   * beginning when left out. Images have none.
+   */
+  read(indices: readonly number[], windows?: readonly number[]): Promise<Uint8Array>
 }
 
 /** What was found on the disk, and how classes and split were decided. */
