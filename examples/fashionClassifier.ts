@@ -61,15 +61,25 @@ const classifier = (classes: number) =>
     },
   )
 
-/** Bytes of images as [n, 3, size, size] in [−1, 1]; each one mirrored or not. */
-const toInput = (bytes: Uint8Array, size: number, mirrored: (i: number) => boolean): ul.HostTensor => {
+/** How an image is shown in training: mirrored or not, moved by pixels to the right and down. */
+interface View {
+  mirrored: boolean
+  moved: readonly [number, number]
+}
+const asItIs: View = { mirrored: false, moved: [0, 0] }
+
+/** Bytes of images as [n, 3, size, size] in [−1, 1]; black (clothes are shown on it) comes in where an image moves away. */
+const toInput = (bytes: Uint8Array, size: number, viewOf: (i: number) => View): ul.HostTensor => {
   const pixels = size * size
-  const x = new Float32Array(bytes.length)
+  const x = new Float32Array(bytes.length).fill(-1)
   for (let at = 0; at < bytes.length / 3; at++) {
     const [image, place] = [Math.floor(at / pixels), at % pixels]
-    const column = place % size
-    const from = mirrored(image) ? at + size - 1 - 2 * column : at
-    for (let c = 0; c < 3; c++) x[(3 * image + c) * pixels + place] = bytes[3 * from + c] / 127.5 - 1
+    const { mirrored, moved } = viewOf(image)
+    const column = (mirrored ? size - 1 - (place % size) : place % size) + moved[0]
+    const row = Math.floor(place / size) + moved[1]
+    if (column < 0 || column >= size || row < 0 || row >= size) continue
+    for (let c = 0; c < 3; c++)
+      x[(3 * image + c) * pixels + row * size + column] = bytes[3 * at + c] / 127.5 - 1
   }
   return ul.float32([bytes.length / (3 * pixels), 3, size, size], x)
 }
@@ -88,15 +98,22 @@ const objectiveOf = (size: number, classes: number): ul.Objective =>
     },
   })
 
-/** The images of a step, drawn with replacement, half of them mirrored, and their classes as one-hot rows. */
+/** The images of a step, drawn with replacement, half of them mirrored, moved by up to two pixels, and their classes as one-hot rows. */
 const feedsOf = async (images: Images, step: number) => {
   const draw: ul.Draw = { seed, purpose: 'training', step, part: ul.wholeBatch(batch) }
   const indices = ul.drawnUniforms(draw, 'image').map((u) => Math.floor(u * images.count))
-  const mirrored = ul.drawnUniforms(draw, 'mirror').map((u) => u < 0.5)
+  const [mirror, right, down] = ['mirror', 'right', 'down'].map((name) => ul.drawnUniforms(draw, name))
+  const moved = (u: number): number => Math.floor(5 * u) - 2
+  const views = indices.map(
+    (_, i): View => ({
+      mirrored: mirror[i] < 0.5,
+      moved: [moved(right[i]), moved(down[i])],
+    }),
+  )
   const target = new Float32Array(batch * images.classes.length)
   for (const [i, index] of indices.entries()) target[i * images.classes.length + images.label(index)] = 1
   return {
-    x: toInput(await images.read(indices), images.size, (i) => mirrored[i]),
+    x: toInput(await images.read(indices), images.size, (i) => views[i]),
     target: ul.float32([batch, images.classes.length], target),
   }
 }
@@ -115,8 +132,8 @@ export const trainClassifier = async (
   const start = ul.initialState(traced.layout, ul.initialParams(objective.spec, seed))
   const state = await ul.placeState(runtime, traced, start)
   await ul.trainLoop({
-    ...{ trainStep: await ul.compileStep(runtime, traced), state, batch, from: 0, steps, emaDecay: 0.99 },
-    rate: { lr: 8e-3, warmupSteps: 50, finalFraction: 0.01 },
+    ...{ trainStep: await ul.compileStep(runtime, traced), state, batch, from: 0, steps, emaDecay: 0.998 },
+    rate: { lr: 6e-3, warmupSteps: 50, finalFraction: 0.01 },
     feeds: (step) => feedsOf(images, step),
     onStep: async ({ step, loss }) => tell(step, loss),
     shouldStop: () => false,
@@ -140,7 +157,7 @@ export const accuracyOf = async (weights: ul.Weights, images: Images): Promise<n
   let right = 0
   for (let first = 0; first < count; first += batch) {
     const indices = Array.from({ length: batch }, (_, i) => Math.min(first + i, count - 1))
-    const x = toInput(await images.read(indices), size, () => false)
+    const x = toInput(await images.read(indices), size, () => asItIs)
     const logits = ul.floats((await executable.run({ x })).logits)
     for (let i = 0; i < Math.min(batch, count - first); i++) {
       const own = [...logits.subarray(i * classes.length, (i + 1) * classes.length)]
@@ -177,7 +194,7 @@ export const writeFeatures = (
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [folder = 'runs/fashion-classifier', steps = '3000'] = process.argv.slice(2)
+  const [folder = 'runs/fashion-classifier', steps = '8000'] = process.argv.slice(2)
   const path = '/usr/share/datasets/fashion-mnist'
   const { train, validation } = await openData({ source: 'idx', path, size: 32 })
   const weights = await trainClassifier(train, Number(steps), (step, loss) => {
