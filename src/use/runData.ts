@@ -51,6 +51,6 @@ export const openRunData = (
   { data }: Config,
   { listen = () => undefined, signal }: Watched = {},
 ): Promise<DataSplit> => {
-  const { source, path, size, skinTones } = data
-  return openWithNotes({ source, path, size, skinTones, signal }, listen)
+  const { source, path, size, frames, skinTones } = data
+  return openWithNotes({ source, path, size, frames, skinTones, signal }, listen)
 }
