@@ -63,7 +63,8 @@ const dataOf = (asked: string, flags: DataFlags): DataOptions => {
   const { data } = applySettings({ ...config, data: { ...config.data, ...named } }, flags.set)
   const { path = data.path, size = data.size } = flags
   expectData({ ...data, path, size })
-  return { source: data.source, path, size, frames: data.frames, skinTones: data.skinTones }
+  const { frames, stride, skinTones } = data
+  return { source: data.source, path, size, frames, stride, skinTones }
 }
 
 const run = async (source: string, flags: DataFlags, signal: AbortSignal): Promise<void> => {

@@ -12,6 +12,7 @@ export interface DataConfig {
   readonly path: string | null
   readonly size: number
   readonly frames: number
+  readonly stride?: number | undefined
   readonly flip: boolean
   readonly balance: boolean
   readonly skinTones: boolean
@@ -113,6 +114,7 @@ const data = z.strictObject({
   path: z.string().nullable().default(null).describe('file or folder, for all sources but the bundled ones'),
   size: count.describe('height and width in pixels'),
   frames: count.describe('frames per clip; 1 for images'),
+  stride: count.optional().describe('frames of a clip from one that is read to the next; 1 where left out'),
   flip: z.boolean().describe('mirror half of the images'),
   balance: z.boolean().describe('draw classes equally often'),
   skinTones: z.boolean().describe('keep the skin-tone variants of the bundled sets'),

@@ -1,6 +1,7 @@
 /** @file Opens the data set that a configuration names. */
 
 import { openCifar } from './formats/cifar.ts'
+import { openClips } from './formats/clips.ts'
 import { openEmoji } from './formats/emoji.ts'
 import { openFolder } from './formats/folder.ts'
 import { openIdxImages } from './formats/idx.ts'
@@ -53,6 +54,7 @@ const kinds: Readonly<Record<string, DataKind>> = {
   idx: { open: openIdxImages, path: inThatFormat, usualClasses: 10 },
   npy: { open: openNpyImages, path: inThatFormat, usualClasses: 1000 },
   moving: { open: openMoving, clips: true, usualClasses: 9 },
+  clips: { open: openClips, path: 'a folder of clips', clips: true, usualClasses: 400 },
 }
 
 /** Names of all kinds of data. */
@@ -72,6 +74,14 @@ export const expectSource = (source: string): void => {
   if (Object.hasOwn(kinds, source)) return
   const known = dataSources.map((name) => `"${name}"`).join(', ')
   throw new Error(`data source "${source}" is unknown; pass one of ${known}`)
+}
+
+/** @throws in one sentence when a kind of data does not take a stride. */
+export const expectStride = (source: string, stride: number): void => {
+  if (!Number.isInteger(stride) || stride < 1 || stride > MOST_FRAMES)
+    throw new Error(`data stride is ${stride}; pass a whole number of frames from 1 to ${MOST_FRAMES}`)
+  if (stride === 1 || (hasClips(source) && pathWords(source) !== undefined)) return
+  throw new Error(`data source "${source}" takes no stride, but stride is ${stride}; leave it out`)
 }
 
 /** @throws in one sentence when a kind of data has clips and frames are one, or it has images and they are not. */
@@ -99,6 +109,8 @@ export interface DataOptions {
   readonly size: number
   /** Frames of a clip, from 2; 1, the default, for still images. */
   readonly frames?: number
+  /** Frames of a clip from one that is read to the next; default 1. Refused where there are none, and with `moving`. */
+  readonly stride?: number | undefined
   /** Bundled sets only: whether to include skin-tone variants. Default true. */
   readonly skinTones?: boolean
   /** Where decoded images are kept; default: UL_CACHE, else `.cache/unified-latents` in the working directory. */
@@ -132,16 +144,19 @@ const untilAborted = async <T>(signal: AbortSignal | undefined, work: () => Prom
  * @throws in one sentence when an option does not fit, the data is missing or damaged or the cache cannot be written.
  */
 export const openData = async (options: DataOptions): Promise<DataSplit> => {
-  const { source, path, size, frames = 1, ...rest } = options
+  const { source, path, size, frames = 1, stride = 1, ...rest } = options
   if (!Number.isInteger(size) || size < 4 || size > 2048) {
     throw new Error(`data size is ${size}; pass a whole number of pixels from 4 to 2048`)
   }
   expectSource(source)
   expectFrames(source, frames)
+  expectStride(source, stride)
   const words = pathWords(source)
   if (words === undefined && path !== undefined && path !== null)
     throw new Error(`data source "${source}" takes no path but got "${path}"; pass source "folder" with it`)
   if (words !== undefined && !path)
     throw new Error(`data source "${source}" has no path; pass the path of ${words}`)
-  return untilAborted(rest.signal, () => kinds[source].open({ ...rest, path: path ?? '', size, frames }))
+  return untilAborted(rest.signal, () =>
+    kinds[source].open({ ...rest, path: path ?? '', size, frames, stride }),
+  )
 }

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
-import { expectFrames, expectSource, pathWords } from '../data/open.ts'
+import { expectFrames, expectSource, expectStride, pathWords } from '../data/open.ts'
 import { input, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec } from '../engine/nn/params.ts'
 import { imageChannels, patchChannels } from '../method/networks/shapes.ts'
@@ -55,10 +55,11 @@ const inConfig = (key: string, check: () => void): void => {
 }
 
 /** @throws ConfigError when a data set cannot be opened as asked: without its path, or at an impossible size or number of frames. */
-export const expectData = ({ source, path, size, frames }: Config['data']): void => {
+export const expectData = ({ source, path, size, frames, stride = 1 }: Config['data']): void => {
   expectSize(size)
   inConfig('data.source', () => expectSource(source))
   inConfig('data.frames', () => expectFrames(source, frames))
+  inConfig('data.stride', () => expectStride(source, stride))
   const isNamed = path !== null && path !== ''
   const words = pathWords(source)
   if (words === undefined && isNamed) {

@@ -186,7 +186,7 @@ const decodeAll = async (request: PackRequest): Promise<Pack> => {
 }
 
 /** Runs a step that writes to the cache folder; its failure becomes one sentence. */
-const writing = async (folder: string, step: () => Promise<void>): Promise<void> => {
+export const writingCache = async (folder: string, step: () => Promise<void>): Promise<void> => {
   try {
     await step()
   } catch (error) {
@@ -210,14 +210,14 @@ export const openPack = async (request: PackRequest): Promise<Pack> => {
   const stored = await readPack(base, key, request)
   if (stored) return stored
   // tried before the long decoding, so that a read-only place is reported at once
-  await writing(folder, async () => {
+  await writingCache(folder, async () => {
     await mkdir(folder, { recursive: true })
     const probe = path.join(folder, `.probe-${process.pid}`)
     await writeAtomically(probe, new Uint8Array(1))
     await rm(probe, { force: true })
   })
   const pack = await decodeAll(request)
-  await writing(folder, async () => {
+  await writingCache(folder, async () => {
     const { pixels, ...index } = pack
     await writeAtomically(`${base}.rgb`, pixels)
     await writeAtomically(`${base}.json`, Buffer.from(JSON.stringify({ key, ...index })))
