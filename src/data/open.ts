@@ -5,6 +5,7 @@ import { openClips } from './formats/clips.ts'
 import { openEmoji } from './formats/emoji.ts'
 import { openFolder } from './formats/folder.ts'
 import { openIdxImages } from './formats/idx.ts'
+import { openKinetics } from './formats/kinetics.ts'
 import { openManifest } from './formats/manifest.ts'
 import { openMoving } from './formats/moving.ts'
 import { openNpyImages } from './formats/npy.ts'
@@ -55,6 +56,7 @@ const kinds: Readonly<Record<string, DataKind>> = {
   npy: { open: openNpyImages, path: inThatFormat, usualClasses: 1000 },
   moving: { open: openMoving, clips: true, usualClasses: 9 },
   clips: { open: openClips, path: 'a folder of clips', clips: true, usualClasses: 400 },
+  kinetics: { open: openKinetics, path: 'a folder of lists and videos', clips: true, usualClasses: 600 },
 }
 
 /** Names of all kinds of data. */

@@ -8,6 +8,7 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { firstFrame } from '../../src/data/clips/clip.ts'
 import { probeVideo, videoFrames } from '../../src/data/clips/ffmpeg.ts'
 import { inNumberedOrder } from '../../src/data/clips/numbered.ts'
+import { parseCsv } from '../../src/data/formats/csv.ts'
 import { cropToSquare, resizeSquare } from '../../src/data/images/resample.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { type DataOptions, openData } from '../../src/data/open.ts'
@@ -459,5 +460,117 @@ withFfmpeg(`videos${needed}`, () => {
     const opening = open(clips, { size: 256, signal: stop.signal, onProgress: () => undefined })
     setTimeout(() => stop.abort(reason), 300)
     expect(await rejection(opening)).toBe('stopped')
+  })
+})
+
+describe('lists', () => {
+  test.each([
+    [
+      'a,b\n1,2\n',
+      [
+        ['a', 'b'],
+        ['1', '2'],
+      ],
+    ],
+    [
+      '\uFEFFa,b\r\n"x, ""y""",\r\n\r\n,2',
+      [
+        ['a', 'b'],
+        ['x, "y"', ''],
+        ['', '2'],
+      ],
+    ],
+    ['"two\nlines",x', [['two\nlines', 'x']]],
+    ['a,', [['a', '']]],
+    ['', []],
+  ])('of comma-separated values: %j', (text, rows) => {
+    expect(parseCsv(text)).toEqual(rows)
+  })
+
+  test('a quote that is not closed', () => {
+    expect(() => parseCsv('a,b\n1,"2\n3')).toThrow(
+      'line 2 has a quote that is not closed, or text beside one',
+    )
+  })
+})
+
+withFfmpeg(`kinetics${needed}`, () => {
+  const video = async (): Promise<Buffer> => {
+    const folder = await temporaryFolder()
+    ffmpeg(...picture('32x24', 12), '-pix_fmt', 'yuv420p', path.join(folder, 'a.mp4'))
+    return readFile(path.join(folder, 'a.mp4'))
+  }
+  const openSet = (folder: string): Promise<DataSplit> => open(folder, { source: 'kinetics' })
+
+  test('labels and split of the lists; what is missing, and what is listed nowhere', async () => {
+    const folder = await temporaryFolder()
+    const bytes = await video()
+    await writeFiles(folder, {
+      'annotations/train.csv':
+        'label,youtube_id,time_start,time_end,split,is_cc\n"throwing, catching",-a_bcdefghi0,5,15,train,0\njuggling,xxxxxxxxxxx,67,77,train,0\njuggling,gone0000000,1,11,train,0\n',
+      'annotations/validate.csv':
+        'label,youtube_id,time_start,time_end,split\njuggling,yyyyyyyyyyy,123,133,validate\n',
+      'annotations/test.csv': 'youtube_id,time_start,time_end,split\nzzzzzzzzzzz,0,10,test\n',
+      'other.csv': 'a,b\n1,2\n',
+      'train/-a_bcdefghi0_000005_000015.mp4': bytes,
+      'train/xxxxxxxxxxx_000067_000077.mp4': bytes,
+      'val/yyyyyyyyyyy_000123_000133.mp4': bytes,
+      'test/zzzzzzzzzzz_000000_000010.mp4': bytes,
+      'train/unlisted000_000000_000010.mp4': bytes,
+      'train/readme.txt': 'x',
+    })
+    const data = await openSet(folder)
+    const { train, validation, skipped, summary } = data
+    expect(all(train).map((i) => [train.id(i), train.classes[train.label(i)], train.caption(i)])).toEqual([
+      ['train/-a_bcdefghi0_000005_000015.mp4', 'throwing, catching', 'throwing, catching'],
+      ['train/xxxxxxxxxxx_000067_000077.mp4', 'juggling', 'juggling'],
+    ])
+    expect(all(validation).map((i) => validation.id(i))).toEqual(['val/yyyyyyyyyyy_000123_000133.mp4'])
+    expect(skipped).toEqual([
+      { file: 'train/unlisted000_000000_000010.mp4', reason: 'is in none of the lists' },
+      { file: 'gone0000000_000001_000011', reason: 'is listed, but its video is missing' },
+    ])
+    expect(summary).toMatchObject({
+      ignored: { '.csv': 1, '.txt': 1 },
+      classes: '2 classes by label in the lists',
+      split: 'trained on train, held out validate, test left out',
+    })
+    expect((await train.read([0, 1])).length).toBe(2 * 4 * 8 * 8 * 3)
+  })
+
+  test('without a column split the names of lists say it', async () => {
+    const folder = await temporaryFolder()
+    const bytes = await video()
+    await writeFiles(folder, {
+      'train.csv': 'label,youtube_id,time_start,time_end\na,11111111111,0,10\nb,22222222222,0,10\n',
+      'val.csv': 'label,youtube_id,time_start,time_end\na,33333333333,0,10\n',
+      'x/11111111111_000000_000010.mp4': bytes,
+      'x/22222222222_000000_000010.mp4': bytes,
+      'x/33333333333_000000_000010.mp4': bytes,
+    })
+    const { train, validation } = await openSet(folder)
+    expect([train.count, validation.count, validation.id(0)]).toEqual([
+      2,
+      1,
+      'x/33333333333_000000_000010.mp4',
+    ])
+  })
+
+  test('a folder without a list, with others, without the videos, or with a broken list', async () => {
+    const folder = await temporaryFolder()
+    await writeFiles(folder, { 'a/x.mp4': 'x' })
+    expect(await rejection(openSet(folder))).toMatch(
+      /found no \.csv file, expected a list with youtube_id, .*source "clips"/,
+    )
+    await writeFiles(folder, { 'list.csv': 'name,class\n1,2\n' })
+    expect(await rejection(openSet(folder))).toMatch(/found 1 \.csv without these columns, expected/)
+    await writeFiles(folder, { 'list.csv': 'label,youtube_id,time_start,time_end\na,11111111111,5,15\n' })
+    expect(await rejection(openSet(folder))).toMatch(
+      /found 0 videos, none of the 1 that are listed; expected names as 11111111111_000005_000015\.mp4/,
+    )
+    await writeFiles(folder, { 'list.csv': 'label,"youtube_id\n' })
+    expect(await rejection(openSet(folder))).toMatch(
+      /list\.csv: line 1 has a quote .*; expected comma-separated values/,
+    )
   })
 })
