@@ -33,8 +33,8 @@ interface DataKind {
   readonly open: (options: KindOptions) => Promise<DataSplit>
   /** What its path names, in words; absent for a set that is bundled. */
   readonly path?: string
-  /** Whether it holds clips; else still images. */
-  readonly clips?: true
+  /** Whether it holds clips only, or clips too, where frames are not 1; else still images. */
+  readonly clips?: 'only' | 'too'
   /** Classes that data of this kind has in the best-known set, for costs that are told before data is read. */
   readonly usualClasses: number
 }
@@ -49,14 +49,14 @@ const kinds: Readonly<Record<string, DataKind>> = {
   emoji: { open: openEmoji, usualClasses: 9 },
   folder: { open: openFolder, path: 'a folder of images', usualClasses: 1000 },
   manifest: { open: openManifest, path: inThatFormat, usualClasses: 1000 },
-  webdataset: { open: openWebDataset, path: inThatFormat, usualClasses: 1000 },
+  webdataset: { open: openWebDataset, path: inThatFormat, clips: 'too', usualClasses: 1000 },
   parquet: { open: openParquetImages, path: inThatFormat, usualClasses: 1000 },
   cifar: { open: openCifar, path: inThatFormat, usualClasses: 10 },
   idx: { open: openIdxImages, path: inThatFormat, usualClasses: 10 },
   npy: { open: openNpyImages, path: inThatFormat, usualClasses: 1000 },
-  moving: { open: openMoving, clips: true, usualClasses: 9 },
-  clips: { open: openClips, path: 'a folder of clips', clips: true, usualClasses: 400 },
-  kinetics: { open: openKinetics, path: 'a folder of lists and videos', clips: true, usualClasses: 600 },
+  moving: { open: openMoving, clips: 'only', usualClasses: 9 },
+  clips: { open: openClips, path: 'a folder of clips', clips: 'only', usualClasses: 400 },
+  kinetics: { open: openKinetics, path: 'a folder of lists and videos', clips: 'only', usualClasses: 600 },
 }
 
 /** Names of all kinds of data. */
@@ -68,8 +68,8 @@ export const usualClasses = (source: string): number => kinds[source]?.usualClas
 /** What the path of a kind of data names, in words; undefined for a set that is bundled and takes none. */
 export const pathWords = (source: string): string | undefined => kinds[source]?.path
 
-/** Whether a kind of data holds clips. */
-export const hasClips = (source: string): boolean => kinds[source]?.clips === true
+/** Whether a kind of data holds nothing but clips. */
+export const hasClips = (source: string): boolean => kinds[source]?.clips === 'only'
 
 /** @throws in one sentence when there is no such kind of data. */
 export const expectSource = (source: string): void => {
@@ -82,20 +82,22 @@ export const expectSource = (source: string): void => {
 export const expectStride = (source: string, stride: number): void => {
   if (!Number.isInteger(stride) || stride < 1 || stride > MOST_FRAMES)
     throw new Error(`data stride is ${stride}; pass a whole number of frames from 1 to ${MOST_FRAMES}`)
-  if (stride === 1 || (hasClips(source) && pathWords(source) !== undefined)) return
+  const { clips, path } = kinds[source]
+  if (stride === 1 || (clips !== undefined && path !== undefined)) return
   throw new Error(`data source "${source}" takes no stride, but stride is ${stride}; leave it out`)
 }
 
 /** @throws in one sentence when a kind of data has clips and frames are one, or it has images and they are not. */
 export const expectFrames = (source: string, frames: number): void => {
-  if (hasClips(source)) {
+  const { clips } = kinds[source]
+  if (frames === 1 && clips !== 'only') return
+  if (clips !== undefined) {
     if (Number.isInteger(frames) && frames >= 2 && frames <= MOST_FRAMES) return
     throw new Error(
       `data source "${source}" has clips, but frames is ${frames}; pass a whole number from 2 to ${MOST_FRAMES}`,
     )
   }
-  if (frames === 1) return
-  const others = dataSources.filter(hasClips).map((name) => `"${name}"`)
+  const others = dataSources.filter((name) => kinds[name].clips !== undefined).map((name) => `"${name}"`)
   throw new Error(
     `data source "${source}" has still images, but frames is ${frames}; pass 1, or a source of clips (${others.join(', ')})`,
   )

@@ -49,9 +49,9 @@ const pngFrames = async (file: string) => {
 }
 
 const framesOf = async (file: string, size: number, first = 0, stride = 1): Promise<Uint8Array[]> => {
-  const facts = await probeVideo(file)
+  const facts = await probeVideo({ file })
   const frames: Uint8Array[] = []
-  for await (const frame of videoFrames(file, facts, size, { first, stride, count: facts.count }))
+  for await (const frame of videoFrames({ file }, facts, size, { first, stride, count: facts.count }))
     frames.push(frame)
   return frames
 }
@@ -340,7 +340,7 @@ withFfmpeg(`videos${needed}`, () => {
       'bgr0',
       file('sar.mkv'),
     )
-    const facts = await probeVideo(file('sar.mkv'))
+    const facts = await probeVideo({ file: file('sar.mkv') })
     expect([facts.width, facts.height, facts.pixelAspect]).toEqual([32, 64, 2])
     const [frame] = await framesOf(file('sar.mkv'), 64)
     const [raw] = await pngFrames(file('sar.mkv'))
@@ -429,9 +429,9 @@ withFfmpeg(`videos${needed}`, () => {
     await chmod(wrapper, 0o755)
     await chmod(file('ffprobe'), 0o755)
     process.env.UL_FFMPEG = wrapper
-    const facts = await probeVideo(file('long.avi'))
+    const facts = await probeVideo({ file: file('long.avi') })
     expect(facts.count).toBe(500)
-    for await (const frame of videoFrames(file('long.avi'), facts, 256, {
+    for await (const frame of videoFrames({ file: file('long.avi') }, facts, 256, {
       first: 0,
       stride: 1,
       count: 500,
@@ -571,6 +571,76 @@ withFfmpeg(`kinetics${needed}`, () => {
     await writeFiles(folder, { 'list.csv': 'label,"youtube_id\n' })
     expect(await rejection(openSet(folder))).toMatch(
       /list\.csv: line 1 has a quote .*; expected comma-separated values/,
+    )
+  })
+})
+
+withFfmpeg(`clips in shards${needed}`, () => {
+  test('videos and animations are read where they lie, packed and as they are drawn', async () => {
+    const folder = await temporaryFolder()
+    ffmpeg(...picture('24x16', 12), '-pix_fmt', 'yuv420p', path.join(folder, 'a.mp4'))
+    const video = await readFile(path.join(folder, 'a.mp4'))
+    await writeFiles(folder, {
+      'in/0.mp4': video,
+      'in/0.json': '{"class_name": "cat", "caption": "a cat runs"}',
+      'in/1.gif': await animation(1, 6, 'gif'),
+      'in/1.json': '{"class_name": "dog"}',
+      'in/2.mp4': video.subarray(0, 2000),
+      'in/2.json': '{"class_name": "dog"}',
+      'in/3.json': '{"class_name": "dog"}',
+      'in/4.mp4': video,
+      'in/4.jpg': await frameImage(0, 0).jpeg().toBuffer(),
+      'in/4.json': '{"class_name": "dog"}',
+      'in/5.gif': 'GIF89a',
+      'in/5.json': '{"class_name": "dog"}',
+      'in/6.webm': '',
+      'in/6.json': '{"class_name": "dog"}',
+    })
+    const shard = path.join(folder, 'shards, 1', 'clips: 000.tar')
+    await writeFiles(folder, { 'shards, 1/clips: 000.tar': '' })
+    execFileSync('tar', ['--force-local', '-cf', shard, '-C', path.join(folder, 'in'), '.'])
+    const openShards = (more: Partial<DataOptions> = {}): Promise<DataSplit> =>
+      open(folder, { source: 'webdataset', path: path.dirname(shard), ...more })
+    const packed = await openShards()
+    const byId = async ({ train, validation }: DataSplit): Promise<Map<string, object>> => {
+      const found = new Map<string, object>()
+      for (const half of [train, validation]) {
+        for (const i of all(half)) {
+          // what is read as it is drawn still has what cannot be decoded among it
+          if (!/[014]$/.test(half.id(i))) continue
+          const kind = [half.classes[half.label(i)], half.caption(i)]
+          found.set(half.id(i).replace(/.*\//, ''), { kind, pixels: await half.read([i, i], [0, 0.999]) })
+        }
+      }
+      return found
+    }
+    const found = await byId(packed)
+    expect(packed.train.count + packed.validation.count).toBe(3)
+    expect([...found.keys()].sort()).toEqual(['0', '1', '4'])
+    expect(found.get('0')).toMatchObject({ kind: ['cat', 'a cat runs'] })
+    const frames = await framesOf(path.join(folder, 'a.mp4'), 8)
+    const wanted = Buffer.concat([...frames.slice(0, 4), ...frames.slice(8, 12)])
+    for (const id of ['0', '4']) expect(found.get(id)).toMatchObject({ pixels: new Uint8Array(wanted) })
+    const { pixels } = found.get('1') as { readonly pixels: Uint8Array }
+    expect(shown(pixels, 8)).toEqual([0, 1, 2, 3, 2, 3, 4, 5])
+    const reasons = packed.skipped.map(({ file, reason }) => [file.replace(/.*\//, ''), reason]).sort()
+    expect(reasons).toEqual([
+      ['2', expect.stringMatching(/damaged or cut-off/)],
+      ['5', 'is a damaged or cut-off GIF'],
+      ['6', 'is empty'],
+    ])
+    expect(packed.summary.ignored).toEqual({ '.jpg': 1, 'keys without a clip': 1 })
+    const streamed = await byId(await openShards({ packBytes: 0 }))
+    expect(streamed).toEqual(found)
+    expect((await openShards({ frames: 1, size: 8 })).train.frames).toBe(undefined)
+  })
+
+  test('shards without clips', async () => {
+    const folder = await temporaryFolder()
+    await writeFiles(folder, { 'in/0.jpg': await frameImage(0, 0).jpeg().toBuffer() })
+    execFileSync('tar', ['-cf', path.join(folder, 'a.tar'), '-C', path.join(folder, 'in'), '.'])
+    expect(await rejection(open(folder, { source: 'webdataset', path: path.join(folder, 'a.tar') }))).toMatch(
+      /found no usable clip \(1 \.jpg, 1 keys without a clip\), expected mp4, webm, gif … members; pass other shards, or set frames to 1/,
     )
   })
 })

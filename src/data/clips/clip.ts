@@ -6,7 +6,7 @@ import path from 'node:path'
 import type { Undecodable } from '../images/decode.ts'
 import { pathFault } from '../images/fault.ts'
 import { ANIMATED_ENDINGS, animatedFrames, probeAnimation } from './animated.ts'
-import { ClipFault, type FrameRange } from './fault.ts'
+import { ClipFault, type ClipPlace, type FrameRange } from './fault.ts'
 import { probeVideo, videoFrames } from './ffmpeg.ts'
 import { listFrames, numberedFrames } from './numbered.ts'
 
@@ -31,16 +31,17 @@ export interface ClipShape {
 export const spanOf = ({ frames, stride }: Pick<ClipShape, 'frames' | 'stride'>): number =>
   (frames - 1) * stride + 1
 
-const isAnimation = (file: string): boolean => ANIMATED_ENDINGS.has(path.extname(file).slice(1).toLowerCase())
+const isAnimation = ({ file, within }: ClipPlace): boolean =>
+  ANIMATED_ENDINGS.has(within?.ending ?? path.extname(file).slice(1).toLowerCase())
 
-/** Looks at a file or a folder of frames. @throws ClipFault when it is no clip */
-export const openClip = async (place: string, size: number): Promise<Clip> => {
-  const info = await stat(place).catch(() => null)
+/** Looks at a clip. @throws ClipFault when it is none */
+export const openClip = async (place: ClipPlace, size: number): Promise<Clip> => {
+  const info = await stat(place.file).catch(() => null)
   if (info?.isDirectory()) {
-    const files = await listFrames(place)
+    const files = await listFrames(place.file)
     return { count: files.length, frames: (range) => numberedFrames(files, size, range) }
   }
-  const unreadable = await pathFault(place)
+  const unreadable = place.within?.size === 0 ? 'is empty' : await pathFault(place.file)
   if (unreadable !== null) throw new ClipFault(unreadable)
   if (isAnimation(place)) {
     const facts = await probeAnimation(place)
@@ -112,7 +113,7 @@ const countFrames = async (clip: Clip): Promise<number> => {
  * Never rejects for a fault of the clip. Which frames they are depends on the file and the window alone.
  */
 export const readWindow = (
-  place: string,
+  place: ClipPlace,
   shape: ClipShape,
   window: number,
 ): Promise<Uint8Array | Undecodable> =>

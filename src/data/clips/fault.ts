@@ -1,4 +1,12 @@
-/** @file Why a clip cannot be used, and which of its frames are wanted. */
+/** @file Where a clip lies, why it cannot be used, and which of its frames are wanted. */
+
+import type { FilePart } from '../images/packed.ts'
+
+/** A file or a folder of frames, or a part of a file. */
+export interface ClipPlace {
+  readonly file: string
+  readonly within?: FilePart | undefined
+}
 
 /** A fault of a clip, in words that follow its name: it is skipped, and others are read. */
 export class ClipFault extends Error {}

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import path from 'node:path'
 import { z } from 'zod'
-import { ClipFault, type FrameRange } from './fault.ts'
+import { ClipFault, type ClipPlace, type FrameRange } from './fault.ts'
 
 type Tool = 'ffmpeg' | 'ffprobe'
 
@@ -113,13 +113,19 @@ const aspectOf = (ratio: string): number => {
   return width > 0 && height > 0 ? width / height : 1
 }
 
-const inputOptions = ['-v', 'error', '-protocol_whitelist', 'file', '-format_whitelist', FORMATS] as const
+/** How the tools are told what to read, a part of a file through their own protocol for it. */
+const inputOf = ({ file, within }: ClipPlace): readonly string[] => {
+  const quiet = ['-v', 'error', '-format_whitelist', FORMATS, '-protocol_whitelist']
+  if (within === undefined) return [...quiet, 'file', '-i', file]
+  const { offset, size } = within
+  return [...quiet, 'file,subfile', '-i', `subfile,,start,${offset},end,${offset + size},,:${file}`]
+}
 
 /** What ffprobe says of the first stream of a video that is no cover picture. @throws ClipFault when it is no video */
-export const probeVideo = async (file: string): Promise<VideoFacts> => {
+export const probeVideo = async (place: ClipPlace): Promise<VideoFacts> => {
   const entries = 'stream=width,height,pix_fmt,sample_aspect_ratio,nb_read_packets'
   const wanted = ['-select_streams', 'V:0', '-count_packets', '-show_entries', entries, '-of', 'json']
-  const text = await textOf('ffprobe', [...inputOptions, ...wanted, file])
+  const text = await textOf('ffprobe', [...wanted, ...inputOf(place)])
   const [stream] = probeSchema.parse(JSON.parse(text)).streams
   if (stream === undefined) throw new ClipFault('has no video stream')
   const { width, height, pix_fmt = '', sample_aspect_ratio = '1:1', nb_read_packets = '0' } = stream
@@ -143,8 +149,14 @@ const readPassthrough = async (): Promise<readonly string[]> => {
 
 const passthrough = (): Promise<readonly string[]> => {
   const command = commandOf('ffmpeg')
-  if (version?.command !== command) version = { command, passthrough: readPassthrough() }
-  return version.passthrough
+  if (version?.command === command) return version.passthrough
+  const passthrough = readPassthrough()
+  version = { command, passthrough }
+  // asked again where it failed: it may be installed meanwhile
+  passthrough.catch(() => {
+    version = undefined
+  })
+  return passthrough
 }
 
 /** A frame as it is seen: on white, with square pixels, the middle of it, in sRGB as ffmpeg converts it. */
@@ -172,7 +184,7 @@ const filtersOf = (facts: VideoFacts, size: number, { first, stride }: FrameRang
  * @throws ClipFault when it cannot be decoded as far as it is wanted
  */
 export async function* videoFrames(
-  file: string,
+  place: ClipPlace,
   facts: VideoFacts,
   size: number,
   range: FrameRange,
@@ -180,7 +192,7 @@ export async function* videoFrames(
   const frame = new Uint8Array(size * size * 3)
   let filled = 0
   const args = [
-    ...['-nostdin', '-xerror', ...inputOptions, '-threads', '1', '-i', file],
+    ...['-nostdin', '-xerror', '-threads', '1', ...inputOf(place)],
     ...['-map', '0:V:0', '-vf', filtersOf(facts, size, range), '-frames:v', String(range.count)],
     ...[...(await passthrough()), '-pix_fmt', 'rgb24', '-f', 'rawvideo', 'pipe:1'],
   ]

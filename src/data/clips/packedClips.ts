@@ -15,7 +15,7 @@ import { isUndecodable } from '../images/decode.ts'
 import { defaultCacheDir, type OnProgress, writingCache } from '../images/packed.ts'
 import type { SkippedFile } from '../images/source.ts'
 import { type Clip, oneOfFew, openClip, orReason } from './clip.ts'
-import { ClipFault, type FrameRange } from './fault.ts'
+import { ClipFault, type ClipPlace, type FrameRange } from './fault.ts'
 
 /** Raised whenever decoding or the layout changes, so that old packs are not read. */
 const FORMAT = 1
@@ -24,8 +24,7 @@ const FORMAT = 1
 export interface ClipItem {
   /** Stable name, also used in `skipped`. */
   readonly id: string
-  /** Path of a file or a folder of frames, or why there is none. */
-  place(): Promise<string>
+  place(): Promise<ClipPlace>
 }
 
 /** What to pack and where. */

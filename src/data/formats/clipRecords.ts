@@ -2,8 +2,9 @@
 
 import { constants } from 'node:buffer'
 import { type ClipShape, expectLong, firstFrame, orReason, readWindow, spanOf } from '../clips/clip.ts'
+import type { ClipPlace } from '../clips/fault.ts'
 import { type ClipPack, openClipPack, type PackedClip } from '../clips/packedClips.ts'
-import type { ImageInput } from '../images/decode.ts'
+import type { ImageItem } from '../images/packed.ts'
 import { type DataSplit, type ImageSource, type SkippedFile, sourceFingerprint } from '../images/source.ts'
 import type { Half } from './namedSplit.ts'
 import {
@@ -20,6 +21,11 @@ import {
 /** Kinds of clips, for messages. */
 export const CLIP_FORMATS =
   'videos (mp4, webm, mkv, avi, mov …), animated GIF, WebP or APNG files, or folders of numbered images'
+
+/** Endings of files that are one clip each, without the dot and in small letters. */
+export const CLIP_ENDINGS: ReadonlySet<string> = new Set(
+  'mp4 m4v mov mkv webm avi mpg mpeg mts m2ts wmv flv ogv 3gp y4m apng gif webp'.split(' '),
+)
 
 /** A record of a pack and its frames there. */
 interface Member {
@@ -91,11 +97,11 @@ const openPacked = async (set: RecordSet, pack: ClipPack, shape: ClipShape): Pro
   }
 }
 
-/** Where a clip lies: what its record loads. */
-const placeOf = async (record: Pick<ImageRecord, 'id' | 'load'>): Promise<string> => {
-  const place: ImageInput = await record.load()
-  if (typeof place === 'string') return place
-  throw new Error(`${record.id}: clips are read from files; give the path of one`)
+/** Where a clip lies: what its record loads, or a part of it. */
+const placeOf = async ({ id, load, within }: ImageItem): Promise<ClipPlace> => {
+  const file = await load()
+  if (typeof file === 'string') return { file, within }
+  throw new Error(`${id}: clips are read from files; give the path of one`)
 }
 
 /**
@@ -124,7 +130,6 @@ export const openClipRecords = async (set: RecordSet, options: RecordOptions): P
     packBytes: Math.min(packBytes, constants.MAX_LENGTH),
   })
   if (pack !== null) return openPacked(set, pack, shape)
-  const decode = async (record: Pick<ImageRecord, 'id' | 'load'>, window: number) =>
-    readWindow(await placeOf(record), shape, window)
+  const decode = async (record: ImageItem, window: number) => readWindow(await placeOf(record), shape, window)
   return openStreaming({ ...set, fingerprint: fingerprint + shapeText(shape) }, { size, frames, decode })
 }

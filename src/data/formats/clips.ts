@@ -11,16 +11,13 @@ import {
   scanFolder,
 } from '../images/scan.ts'
 import type { DataSplit } from '../images/source.ts'
-import { CLIP_FORMATS, openClipRecords } from './clipRecords.ts'
+import { CLIP_ENDINGS, CLIP_FORMATS, openClipRecords } from './clipRecords.ts'
 import { captionOf } from './folder.ts'
 import { folderLayout, splitGroup } from './folderSplit.ts'
 import { openLabelled, type ReaderOptions } from './records.ts'
 
-/** Endings of files that are one clip each. */
-const CLIP_ENDINGS = 'mp4|m4v|mov|mkv|webm|avi|mpg|mpeg|mts|m2ts|wmv|flv|ogv|3gp|y4m|apng|gif|webp'
-
-/** Names of clips. */
-export const CLIP_NAMES: RegExp = new RegExp(`\\.(${CLIP_ENDINGS})$`, 'i')
+/** Names of files that are one clip each. */
+const CLIP_NAMES = new RegExp(`\\.(${[...CLIP_ENDINGS].join('|')})$`, 'i')
 
 /** Names of images that may be frames. */
 const STILL_NAMES = /\.(png|jpe?g|jpe|jfif|avif|tiff?)$/i

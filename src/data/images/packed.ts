@@ -22,12 +22,25 @@ const CHUNK = 1 << 28
 /** Called with the number of images decoded so far and the number of all. */
 export type OnProgress = (done: number, total: number) => void
 
+/** Where something lies in a file that holds others. */
+export interface FilePart {
+  readonly offset: number
+  /** In bytes. */
+  readonly size: number
+  /** Ending of its name, without the dot and in small letters. */
+  readonly ending: string
+  /** Its bytes, or why they are not read. */
+  read(): Promise<ImageInput>
+}
+
 /** One image to decode. */
 export interface ImageItem {
   /** Stable name, also used in `skipped`. */
   readonly id: string
   /** Fetches it; rejects only when its container is damaged, which ends the whole reading. */
   load(): ImageInput | Promise<ImageInput>
+  /** Of a clip: the part that it is of the file whose path is loaded; the whole file when left out. */
+  readonly within?: FilePart
 }
 
 /** One number per image, worked out from small copies of the images when the pack is built. */
