@@ -420,6 +420,21 @@ withFfmpeg(`videos${needed}`, () => {
     expect(await byId(await open(clips, options))).toEqual(one)
   })
 
+  test('a clip cut without decoding, of which some packets are not shown: its frames are those that are', async () => {
+    const clips = await temporaryFolder()
+    ffmpeg(...picture('32x32', 60), '-g', '50', '-pix_fmt', 'yuv420p', file('long.mp4'))
+    ffmpeg('-ss', '0.8', '-i', file('long.mp4'), '-c', 'copy', path.join(clips, 'trimmed.mp4'))
+    const place = { file: path.join(clips, 'trimmed.mp4') }
+    expect((await probeVideo(place)).count).toBe(60)
+    const frames = await framesOf(place.file, 8)
+    expect(frames.length).toBe(40)
+    const last = new Uint8Array(Buffer.concat(frames.slice(-4)))
+    for (const packBytes of [undefined, 0]) {
+      const { train } = await open(clips, { packBytes })
+      expect(await train.read([0], [0.999])).toEqual(last)
+    }
+  })
+
   test('a reader that leaves early ends ffmpeg', async () => {
     ffmpeg(...picture('640x360', 500), '-c:v', 'mpeg4', file('long.avi'))
     const pids = file('pids')
@@ -449,6 +464,22 @@ withFfmpeg(`videos${needed}`, () => {
     }
     for (let k = 0; k < 100 && started.some(isRunning); k++) await new Promise((next) => setTimeout(next, 20))
     expect(started.filter(isRunning)).toEqual([])
+  })
+
+  test('an ffmpeg that somebody else ends is no fault of the clip', async () => {
+    const clips = await temporaryFolder()
+    await writeFiles(clips, {
+      'set/a.mp4': await readFile(file('square.mp4')),
+      'bin/ffmpeg': `#!/bin/sh\ncase "$*" in -version) exec ffmpeg -version;; esac\nkill -9 $$\n`,
+      'bin/ffprobe': '#!/bin/sh\nexec ffprobe "$@"\n',
+    })
+    for (const tool of ['ffmpeg', 'ffprobe']) await chmod(path.join(clips, 'bin', tool), 0o755)
+    process.env.UL_FFMPEG = path.join(clips, 'bin', 'ffmpeg')
+    for (const packBytes of [undefined, 0])
+      expect(await rejection(open(path.join(clips, 'set'), { packBytes }))).toMatch(
+        /bin\/ffmpeg was ended by SIGKILL from outside/,
+      )
+    expect(await readdir(path.join(clips, 'set', '.cache'))).toEqual([])
   })
 
   test('is ended when opening is', async () => {

@@ -43,10 +43,15 @@ const missing = (tool: Tool, cause: NodeJS.ErrnoException): Error => {
  * @throws ClipFault when the tool ends with a failure, and when it cannot be started
  */
 async function* outputOf(tool: Tool, args: readonly string[]): AsyncGenerator<Uint8Array> {
-  const child = spawn(commandOf(tool), args, { stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true })
-  const ended = new Promise<number | null>((resolve, reject) => {
+  const child = spawn(commandOf(tool), args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    windowsHide: true,
+    // Ctrl-C is for whoever reads: a tool that it ended would be taken for a fault of the clip
+    detached: process.platform !== 'win32',
+  })
+  const ended = new Promise<readonly [code: number | null, signal: string | null]>((resolve, reject) => {
     child.once('error', (cause: NodeJS.ErrnoException) => reject(missing(tool, cause)))
-    child.once('close', (code) => resolve(code))
+    child.once('close', (code, signal) => resolve([code, signal]))
   })
   // it is awaited below, but for a reader that leaves before
   ended.catch(() => undefined)
@@ -56,7 +61,11 @@ async function* outputOf(tool: Tool, args: readonly string[]): AsyncGenerator<Ui
   })
   try {
     for await (const piece of child.stdout) yield piece
-    const code = await ended
+    const [code, signal] = await ended
+    if (signal !== null)
+      throw new Error(
+        `${commandOf(tool)} was ended by ${signal} from outside, perhaps for want of memory; free some and run this again`,
+      )
     // Matroska that is cut off is no failure to the tools
     if (code === 0 && !/ended prematurely/i.test(said)) return
     throw new ClipFault(`is no video, or a damaged or cut-off one (${lastLine(said) ?? `exit ${code}`})`)

@@ -10,7 +10,7 @@ import { writeSync } from 'node:fs'
 import { mkdir, open, readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic, writeFileInParts } from '../../files/atomic.ts'
+import { removeAbandoned, writeFileAtomic, writeFileInParts } from '../../files/atomic.ts'
 import { isUndecodable } from '../images/decode.ts'
 import { defaultCacheDir, type OnProgress, writingCache } from '../images/packed.ts'
 import type { SkippedFile } from '../images/source.ts'
@@ -240,6 +240,8 @@ export const openClipPack = async (request: ClipPackRequest): Promise<ClipPack |
   if (looked === null) return null
   await writingCache(folder, async () => {
     await mkdir(folder, { recursive: true })
+    // of a pack that was being made when its process was killed
+    removeAbandoned(folder)
   })
   let index: Pick<ClipPack, 'clips' | 'skipped'> = { clips: [], skipped: [] }
   await writeFileInParts(`${base}.rgb`, async (fd) => {
