@@ -8,7 +8,7 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { firstFrame } from '../../src/data/clips/clip.ts'
 import { probeVideo, videoFrames } from '../../src/data/clips/ffmpeg.ts'
 import { inNumberedOrder } from '../../src/data/clips/numbered.ts'
-import { parseCsv } from '../../src/data/formats/csv.ts'
+import { csvRows } from '../../src/data/formats/csv.ts'
 import { cropToSquare, resizeSquare } from '../../src/data/images/resample.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { type DataOptions, openData } from '../../src/data/open.ts'
@@ -515,11 +515,13 @@ describe('lists', () => {
     ['a,', [['a', '']]],
     ['', []],
   ])('of comma-separated values: %j', (text, rows) => {
-    expect(parseCsv(text)).toEqual(rows)
+    expect([...csvRows(text)]).toEqual(rows)
   })
 
-  test('a quote that is not closed', () => {
-    expect(() => parseCsv('a,b\n1,"2\n3')).toThrow(
+  test('a quote that is not closed, also one of many bytes', () => {
+    expect(() => [...csvRows(`"${'""'.repeat(2e6)}`)]).toThrow(/line 1 has a quote that is not closed/)
+    expect(() => [...csvRows('a,"b"c')]).toThrow(/line 1 has a quote that is not closed, or text beside/)
+    expect(() => [...csvRows('a,b\n1,"2\n3')]).toThrow(
       'line 2 has a quote that is not closed, or text beside one',
     )
   })

@@ -8,7 +8,7 @@ import path from 'node:path'
 import { byBytes, scanFolder } from '../images/scan.ts'
 import type { DataSplit, SkippedFile } from '../images/source.ts'
 import { openClipRecords } from './clipRecords.ts'
-import { parseCsv } from './csv.ts'
+import { csvRows } from './csv.ts'
 import { openLabelled, type ReaderOptions, type UnlabelledRecord } from './records.ts'
 
 const VIDEO = /_\d{6}_\d{6}\.(mp4|mkv|webm|avi|mov)$/i
@@ -16,8 +16,8 @@ const VIDEO = /_\d{6}_\d{6}\.(mp4|mkv|webm|avi|mov)$/i
 /** Columns that a list has to have; `label` and `split` may be missing, as in the lists of the test half. */
 const COLUMNS = ['youtube_id', 'time_start', 'time_end'] as const
 
-/** Longest list that is read, in bytes: Kinetics-700 has 40 MB in all. */
-const LIST_BYTES = 2 ** 28
+/** Longest list that is read, in bytes; all of Kinetics-700 are 40 MB. */
+const LIST_BYTES = 2 ** 26
 
 /** What a list says of a clip. */
 interface Listed {
@@ -28,6 +28,16 @@ interface Listed {
   readonly side: string
 }
 
+/** A row as a clip, by the places of columns. */
+const clipOf = (row: readonly string[], at: (column: string) => number, file: string): Listed => {
+  const seconds = (column: string): string => String(Math.trunc(Number(row[at(column)]))).padStart(6, '0')
+  return {
+    name: `${row[at('youtube_id')]}_${seconds('time_start')}_${seconds('time_end')}`,
+    label: row[at('label')] || null,
+    side: row[at('split')] || path.basename(file, path.extname(file)),
+  }
+}
+
 /** A list's clips; null for a table of other columns. @throws in one sentence when it is no table */
 const readList = async (file: string): Promise<readonly Listed[] | null> => {
   const { size } = await stat(file)
@@ -35,9 +45,16 @@ const readList = async (file: string): Promise<readonly Listed[] | null> => {
     throw new Error(
       `${file}: found ${size} bytes, expected a list of ${LIST_BYTES} at most; part it into several`,
     )
-  let rows: ReturnType<typeof parseCsv>
+  const clips: Listed[] = []
+  let header: readonly string[] | undefined
+  const at = (column: string): number => header?.indexOf(column) ?? -1
   try {
-    rows = parseCsv(await readFile(file, 'utf8'))
+    for (const row of csvRows(await readFile(file, 'utf8'))) {
+      if (header === undefined) {
+        header = row.map((name) => name.trim().toLowerCase())
+        if (COLUMNS.some((column) => at(column) < 0)) return null
+      } else clips.push(clipOf(row, at, file))
+    }
   } catch (cause) {
     throw new Error(
       `${file}: ${(cause as Error).message}; expected comma-separated values, so mend or remove it`,
@@ -46,15 +63,7 @@ const readList = async (file: string): Promise<readonly Listed[] | null> => {
       },
     )
   }
-  const [header = [], ...clips] = rows
-  const at = (column: string): number => header.findIndex((name) => name.trim().toLowerCase() === column)
-  if (COLUMNS.some((column) => at(column) < 0)) return null
-  const seconds = (given: string | undefined): string => String(Math.trunc(Number(given))).padStart(6, '0')
-  return clips.map((row) => ({
-    name: `${row[at('youtube_id')]}_${seconds(row[at('time_start')])}_${seconds(row[at('time_end')])}`,
-    label: row[at('label')] || null,
-    side: row[at('split')] || path.basename(file, path.extname(file)),
-  }))
+  return header === undefined ? null : clips
 }
 
 /** Everything that the lists say, and what is wrong with it. */
