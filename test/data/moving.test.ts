@@ -278,7 +278,7 @@ describe('refusals', () => {
       /frames is 2\.5; pass a whole number/,
     )
     expect(await failure({ source: 'folder', path: '.', size, frames: 16 })).toMatch(
-      /^data source "folder" has still images, but frames is 16; pass 1, or a source of clips \("moving".*\)$/,
+      /^data source "folder" has still images, but frames is 16; pass 1, or a source of clips \("webdataset", "moving", "clips", "kinetics"\)$/,
     )
     expect(await failure({ source: 'moving', path: 'x', size, frames })).toMatch(/takes no path but got "x"/)
   })
