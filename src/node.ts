@@ -1,7 +1,18 @@
 /** @file The public surface for Node: the runtime, the data sources and the jobs behind the command line. */
 
 export type { DataSplit, ImageSource } from './data/images/source.ts'
-export { type DataOptions, openData } from './data/open.ts'
+export {
+  type DataOptions,
+  isMovingSource,
+  type MovingScene,
+  type MovingSource,
+  type MovingSprite,
+  openData,
+  type Place,
+  placesAt,
+  renderFrame,
+  type Sprite,
+} from './data/open.ts'
 export { NodeRuntime, type NodeRuntimeOptions } from './engine/runtime/node/runtime.ts'
 export { type ClipModel, type HubOptions, openClip, openHubNetwork } from './features/hub.ts'
 export { buildMixed5, defaultFeatureFile } from './features/mixed5.ts'

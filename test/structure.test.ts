@@ -88,7 +88,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   files: ['engine/host'],
   config: ['method', 'method/conditions', 'method/diffusion'],
   'data/images': [],
-  'data/formats': ['data/images', 'engine/host'],
+  'data/clips': ['data/images', 'files'],
+  'data/formats': ['data/clips', 'data/images', 'engine/host'],
   data: ['data/formats', 'data/images', 'engine/host'],
   features: ['data/images', 'engine/host', 'engine/onnx', 'engine/runtime/node', 'files'],
   report: ['engine/host'],
@@ -208,7 +209,17 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 
 /** Folders that run in Node only. */
 const nodeOnly: ReadonlySet<string> = new Set([
-  ...['engine/runtime/node', 'data', 'data/formats', 'data/images', 'files', 'features', 'report', 'runs'],
+  ...[
+    'engine/runtime/node',
+    'data',
+    'data/clips',
+    'data/formats',
+    'data/images',
+    'files',
+    'features',
+    'report',
+    'runs',
+  ],
   ...['use', 'measure', 'stages', 'studies', 'commands', 'node.ts'],
 ])
 

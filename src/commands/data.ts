@@ -1,7 +1,7 @@
 /** @file `ul data`: what a data set holds. */
 import { Option } from 'commander'
 import { applySettings, presetByName } from '../config/load.ts'
-import { dataSources } from '../data/open.ts'
+import { dataSources, hasClips } from '../data/open.ts'
 import { inOneLine, shortened } from '../report/escape.ts'
 import { expectData } from '../stages/possible.ts'
 import { type DataDescription, type DataOptions, describeData } from '../use/describeData.ts'
@@ -22,7 +22,7 @@ const dataText = (d: DataDescription): string => {
   const width = Math.max(0, ...shown.map(({ name }) => name.length))
   const more = d.classes.length - shown.length
   return [
-    `${d.source}${d.path === undefined ? '' : ` ${d.path}`}: ${d.train} training and ${d.validation} validation images, ${d.size}×${d.size}`,
+    `${d.source}${d.path === undefined ? '' : ` ${d.path}`}: ${d.train} training and ${d.validation} validation ${d.frames === 1 ? 'images' : `clips of ${d.frames} frames`}, ${d.size}×${d.size}`,
     d.classes.length === 0 ? '  no classes' : `  ${d.classes.length} classes (training, validation)`,
     ...shown.map(
       ({ name, train, validation }) =>
@@ -46,6 +46,8 @@ interface DataFlags {
 
 /** Height and width at which a data set is looked at when no configuration says. */
 const lookedAtSize = 64
+/** Frames of a clip then. */
+const lookedAtFrames = 16
 
 /** How data is looked at. */
 const lookAt: DataCommand = (source, path) => `ul data ${source} --path ${path}`
@@ -54,11 +56,15 @@ const lookAt: DataCommand = (source, path) => `ul data ${source} --path ${path}`
 const dataOf = (asked: string, flags: DataFlags): DataOptions => {
   const known = dataSources.find((name) => name === asked)
   const config = known === undefined ? loadConfig(asked, lookAt) : presetByName('quickstart')
-  const named = known === undefined ? {} : { source: known, size: lookedAtSize }
+  const named =
+    known === undefined
+      ? {}
+      : { source: known, size: lookedAtSize, frames: hasClips(known) ? lookedAtFrames : 1 }
   const { data } = applySettings({ ...config, data: { ...config.data, ...named } }, flags.set)
   const { path = data.path, size = data.size } = flags
   expectData({ ...data, path, size })
-  return { source: data.source, path, size, skinTones: data.skinTones }
+  const { frames, stride, skinTones } = data
+  return { source: data.source, path, size, frames, stride, skinTones }
 }
 
 const run = async (source: string, flags: DataFlags, signal: AbortSignal): Promise<void> => {
@@ -79,7 +85,7 @@ export const dataCommand: AddCommand = (program) => {
     .argument('<source or configuration>', `${dataSources.join(', ')}, a preset, or a configuration file`)
     .option('--path <path>', 'file or folder of the data')
     .addOption(new Option('--size <n>', 'height and width in pixels').argParser(wholeNumber(4)))
-    .option('--out <file>', 'PNG to write: training images, a row for each class')
+    .option('--out <file>', 'PNG to write: training images, a row for each class, or a clip of each')
     .addOption(option.set())
     .addOption(option.json())
     .addHelpText('after', example('ul data webdataset --path shards/ --out sheet.png'))

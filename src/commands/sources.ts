@@ -7,7 +7,7 @@ import { applySettings, ConfigError, parseConfig, presetByName } from '../config
 import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { parseSweep, type Sweep } from '../config/sweepFile.ts'
-import { usualClasses } from '../data/open.ts'
+import { hasClips, usualClasses } from '../data/open.ts'
 import { recogniseData } from '../data/recognise.ts'
 import { runFiles } from '../runs/files.ts'
 import { readRunConfig, readRunInfo } from '../runs/runDirectory.ts'
@@ -20,7 +20,7 @@ export type DataCommand = (source: string, path: string) => string
 
 /** How data is trained on. */
 const trainOn: DataCommand = (source, path) =>
-  `ul train quickstart --set data.source=${source} --set data.path=${path} --set data.balance=false`
+  `ul train quickstart --set data.source=${source} --set data.path=${path} --set data.balance=false${hasClips(source) ? ' --set data.frames=16' : ''}`
 
 /** A path as a shell takes it. */
 const quoted = (path: string): string => (/^[\w./@:+-]+$/.test(path) ? path : JSON.stringify(path))
@@ -32,7 +32,7 @@ const expectNoData = (path: string, command: DataCommand): void => {
   const { source, words } = found
   const remedy =
     source === null
-      ? words === 'an image'
+      ? ['an image', 'a video'].includes(words)
         ? 'give the folder that it lies in'
         : 'unpack it first'
       : `use '${command(source, quoted(path))}'`

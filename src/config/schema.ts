@@ -12,6 +12,7 @@ export interface DataConfig {
   readonly path: string | null
   readonly size: number
   readonly frames: number
+  readonly stride?: number | undefined
   readonly flip: boolean
   readonly balance: boolean
   readonly skinTones: boolean
@@ -109,13 +110,14 @@ const patch = count.describe('side in pixels of the squares that become channels
 const data = z.strictObject({
   source: z
     .string()
-    .describe('bundled emoji set, a folder of images, or the format of a data set (docs/data.md)'),
-  path: z.string().nullable().default(null).describe('file or folder, for all sources but emoji'),
+    .describe('bundled emoji or moving, a folder of images, or the format of a data set (docs/data.md)'),
+  path: z.string().nullable().default(null).describe('file or folder, for all sources but the bundled ones'),
   size: count.describe('height and width in pixels'),
   frames: count.describe('frames per clip; 1 for images'),
+  stride: count.optional().describe('frames of a clip from one that is read to the next; 1 where left out'),
   flip: z.boolean().describe('mirror half of the images'),
   balance: z.boolean().describe('draw classes equally often'),
-  skinTones: z.boolean().describe('keep the skin-tone variants of the bundled set'),
+  skinTones: z.boolean().describe('keep the skin-tone variants of the bundled sets'),
 })
 
 const latent = z.strictObject({

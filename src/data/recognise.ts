@@ -20,6 +20,8 @@ const KINDS: readonly (readonly [source: string | null, names: RegExp, words: st
   ['idx', /idx3[-_.]ubyte(\.gz)?$/i, 'IDX files'],
   ['cifar', /^(data_batch_\d+|test_batch)\.bin$/i, 'CIFAR files'],
   ['npy', /\.np[yz]$/i, 'NumPy arrays'],
+  ['kinetics', /_\d{6}_\d{6}\.(mp4|mkv|webm|avi|mov)$/i, 'clips of Kinetics'],
+  ['clips', /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|m2?ts|wmv|flv|ogv|3gp|y4m|apng)$/i, 'videos'],
   ['folder', new RegExp(`\\.(${[...IMAGE_ENDINGS].join('|')})$`, 'i'), 'images'],
   [null, /\.(zip|7z|rar|t?gz|tbz2?|bz2|txz|xz|zst)$/i, 'packed files'],
 ]
@@ -59,5 +61,7 @@ export const recogniseData = (given: string): RecognisedData | null => {
   if (kind === undefined) return null
   const [source, , words] = kind
   if (info.isFile() && source === 'folder') return { source: null, words: 'an image' }
+  if (info.isFile() && (source === 'clips' || source === 'kinetics'))
+    return { source: null, words: 'a video' }
   return { source, words: info.isFile() ? `one of the ${words} that hold data` : `a folder of ${words}` }
 }

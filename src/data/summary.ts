@@ -32,7 +32,8 @@ export const ignoredLines = (ignored: Readonly<Record<string, number>>): string[
 /** At most four lines: what was read, what was ignored, what was skipped and why, how classes and split were decided. */
 export const summaryLines = ({ train, validation, skipped, summary }: DataSplit): string[] => {
   const { files, ignored, classes, split } = summary
-  const both = `${train.count} image${train.count === 1 ? '' : 's'} to train on, ${validation.count} held out`
+  const what = train.frames === undefined ? 'image' : 'clip'
+  const both = `${train.count} ${what}${train.count === 1 ? '' : 's'} to train on, ${validation.count} held out`
   return [
     `data: ${both}, from ${files} file${files === 1 ? '' : 's'}`,
     ...ignoredLines(ignored),

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
-import { expectSource } from '../data/open.ts'
+import { expectFrames, expectSource, expectStride, pathWords } from '../data/open.ts'
 import { input, type Value } from '../engine/ir/graph.ts'
 import { flattenSpec } from '../engine/nn/params.ts'
 import { imageChannels, patchChannels } from '../method/networks/shapes.ts'
@@ -45,24 +45,31 @@ export const expectShapes = (config: Config): void => {
   }
 }
 
-/** @throws ConfigError when a data set cannot be opened as asked: without its path, or at an impossible size. */
-export const expectData = ({ source, path, size }: Config['data']): void => {
-  expectSize(size)
+/** What is said of a value, said of the key that it has in a configuration. */
+const inConfig = (key: string, check: () => void): void => {
   try {
-    expectSource(source)
+    check()
   } catch (cause) {
-    throw new ConfigError(`data.source: ${(cause as Error).message}`, { cause })
+    throw new ConfigError(`${key}: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** @throws ConfigError when a data set cannot be opened as asked: without its path, or at an impossible size or number of frames. */
+export const expectData = ({ source, path, size, frames, stride = 1 }: Config['data']): void => {
+  expectSize(size)
+  inConfig('data.source', () => expectSource(source))
+  inConfig('data.frames', () => expectFrames(source, frames))
+  inConfig('data.stride', () => expectStride(source, stride))
   const isNamed = path !== null && path !== ''
-  if (source === 'emoji' && isNamed) {
+  const words = pathWords(source)
+  if (words === undefined && isNamed) {
     throw new ConfigError(
-      `data.source is emoji, which takes no path, but data.path is "${path}"; leave it out`,
+      `data.source is ${source}, which takes no path, but data.path is "${path}"; leave it out`,
     )
   }
-  if (source !== 'emoji' && !isNamed) {
-    const what = source === 'folder' ? 'a folder of images' : 'a file or folder of that format'
+  if (words !== undefined && !isNamed) {
     throw new ConfigError(
-      `data.source is ${source}, but data.path is missing; give ${what} by --set data.path=PATH (ul data: --path PATH)`,
+      `data.source is ${source}, but data.path is missing; give ${words} by --set data.path=PATH (ul data: --path PATH)`,
     )
   }
 }

@@ -26,6 +26,8 @@ export interface DataDescription {
   readonly path: string | undefined
   /** Height and width in pixels. */
   readonly size: number
+  /** Frames of a clip; 1 for images. */
+  readonly frames: number
   readonly train: number
   readonly validation: number
   /** Empty when the data has no classes. */
@@ -55,7 +57,16 @@ const inRows = (indices: readonly number[]): number[][] =>
     indices.slice(r * sheetColumns, (r + 1) * sheetColumns),
   )
 
-/** Training images, a row for each of up to twenty classes that have any, spread evenly; PNG. */
+/** The pixels of a row of the sheet: chosen images, or of the first of chosen clips the frames, spread evenly. [size, size, 3] each */
+const rowOf = async (source: ImageSource, picked: readonly number[]): Promise<Uint8Array[]> => {
+  const each = 3 * source.size ** 2
+  const { frames } = source
+  if (frames === undefined) return Promise.all(picked.map((index) => source.read([index])))
+  const clip = await source.read(picked.slice(0, 1))
+  return evenly(sheetColumns, frames).map((t) => clip.subarray(t * each, (t + 1) * each))
+}
+
+/** Training images or a clip, a row for each of up to twenty classes that have any, spread evenly; PNG. */
 const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
   const used = byLabel(source).flatMap((members, label) => (members.length > 0 ? [{ members, label }] : []))
   const rows =
@@ -73,8 +84,8 @@ const contactSheet = async (source: ImageSource): Promise<Uint8Array> => {
   // places without an image stay white
   const pixels = floats(sheet).fill(1)
   for (const [r, { picked }] of rows.entries()) {
-    for (const [c, index] of picked.entries()) {
-      const tile = resizeSquare({ width: size, height: size, pixels: await source.read([index]) }, side)
+    for (const [c, image] of (await rowOf(source, picked)).entries()) {
+      const tile = resizeSquare({ width: size, height: size, pixels: image }, side)
       pixels.set(floats(toNchw(tile, { size: side })), (r * sheetColumns + c) * elementsOf(tileExtent))
     }
   }
@@ -98,6 +109,7 @@ export const describeData = async (
       source: options.source,
       path: options.path ?? undefined,
       size: options.size,
+      frames: train.frames ?? 1,
       train: train.count,
       validation: validation.count,
       classes: train.classes.map((name, label) => ({

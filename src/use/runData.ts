@@ -9,7 +9,10 @@ import { expectDataOf, type RunInfo } from '../runs/runDirectory.ts'
 /** `openData`, with a note at every tenth of the images that are decoded for the first time, and then of what was found. */
 export const openWithNotes = async (options: DataOptions, listen: Listener): Promise<DataSplit> => {
   const onProgress = atTenths((percent, total) =>
-    listen({ event: 'note', text: `data: decoding ${total} images once, ${percent}%` }),
+    listen({
+      event: 'note',
+      text: `data: decoding ${total} ${(options.frames ?? 1) > 1 ? 'clips' : 'images'} once, ${percent}%`,
+    }),
   )
   const data = await openData({ ...options, onProgress })
   for (const text of summaryLines(data)) listen({ event: 'note', text })
@@ -51,6 +54,6 @@ export const openRunData = (
   { data }: Config,
   { listen = () => undefined, signal }: Watched = {},
 ): Promise<DataSplit> => {
-  const { source, path, size, skinTones } = data
-  return openWithNotes({ source, path, size, skinTones, signal }, listen)
+  const { source, path, size, frames, stride, skinTones } = data
+  return openWithNotes({ source, path, size, frames, stride, skinTones, signal }, listen)
 }

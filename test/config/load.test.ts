@@ -252,6 +252,7 @@ describe('presets', () => {
 
 /** Keys without which a configuration is whole. */
 const mayBeLeftOut: readonly string[] = [
+  'data.stride',
   'latent.deviation',
   'decoder.deviation',
   'decoder.logSnr1',

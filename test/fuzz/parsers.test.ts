@@ -9,6 +9,8 @@ import sharp from 'sharp'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { parseConfig, presetByName, showConfig } from '../../src/config/load.ts'
 import { parseSweep } from '../../src/config/sweepFile.ts'
+import { openClip } from '../../src/data/clips/clip.ts'
+import { csvRows } from '../../src/data/formats/csv.ts'
 import { decodeImage, isUndecodable } from '../../src/data/images/decode.ts'
 import { float32, int32 } from '../../src/engine/host/tensor.ts'
 import { inspectSafetensors, readSafetensors, writeSafetensors } from '../../src/files/safetensors.ts'
@@ -78,6 +80,31 @@ const images: Parser = {
           if (isUndecodable(decoded)) throw new Error(decoded.reason)
         },
       })),
+    ),
+}
+
+/** Animations that libvips reads. */
+const animations: Parser = {
+  name: 'animations',
+  seeds: () =>
+    Promise.all(
+      (['gif', 'webp'] as const).map(async (format) => {
+        const file = path.join(await temporaryFolder(), `clip.${format}`)
+        const frames = await Promise.all(
+          [0, 1, 2].map((i) => sharp(goldenImage(i, 16), raw).png().toBuffer()),
+        )
+        return {
+          whole: await sharp(frames, { join: { animated: true } })
+            .toFormat(format)
+            .toBuffer(),
+          parse: async (bytes: Buffer) => {
+            await writeFile(file, bytes)
+            const clip = await openClip({ file }, 8)
+            for await (const frame of clip.frames({ first: 0, stride: 1, count: clip.count }))
+              expect(frame.length).toBe(8 * 8 * 3)
+          },
+        }
+      }),
     ),
 }
 
@@ -168,6 +195,12 @@ const parsers: readonly Parser[] = [
   ...['webdataset', 'parquet', 'cifar', 'idx', 'npy'].map(ofSource),
   images,
   manifest,
+  animations,
+  ofText(
+    'lists of clips',
+    () => ['"label","youtube_id","time_start"\n"a, ""b""","xxxxxxxxxxx","1"\r\n"b","y","0"\n"c","z","2"\n'],
+    (text) => [...csvRows(text)],
+  ),
   ofFile(
     'safetensors',
     async (file) => {

@@ -21,6 +21,21 @@ describe('expectData', () => {
   })
 })
 
+describe('expectData, of clips', () => {
+  it('refuses frames that do not fit the kind of data, and a path of what is bundled', () => {
+    const { data } = config
+    expect(() => expectData({ ...data, frames: 16 })).toThrow(
+      /^data\.frames: data source "emoji" has still images, but frames is 16; pass 1, or a source of clips/,
+    )
+    const moving = { ...data, source: 'moving' }
+    expect(() => expectData(moving)).toThrow(/^data\.frames: .*"moving" has clips, but frames is 1; pass/)
+    expect(() => expectData({ ...moving, frames: 16 })).not.toThrow()
+    expect(() => expectData({ ...moving, frames: 16, path: 'x' })).toThrow(
+      /^data\.source is moving, which takes no path, but data\.path is "x"/,
+    )
+  })
+})
+
 describe('expectTrainable', () => {
   it('refuses settings of a stage that there is not', () => {
     const own = { steps: 1, emaDecay: 0, batch: 1, lr: 1 }

@@ -7,7 +7,7 @@ import { folderLayout, splitGroup } from './folderSplit.ts'
 import { openLabelled, type ReaderOptions } from './records.ts'
 
 /** File name without extension and with spaces for `_` and `-`: the best guess where nothing describes an image. */
-const captionOf = (id: string): string =>
+export const captionOf = (id: string): string =>
   path.posix
     .basename(id)
     .replace(/\.[^.]*$/, '')

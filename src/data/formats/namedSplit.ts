@@ -14,7 +14,9 @@ type Side = Half | 'test'
 /** Words of names that say a side; of a name that says two (`trainval`) it is what is trained on. */
 const SIDES: ReadonlyMap<string, Side> = new Map([
   ...(['train', 'training', 'trainval', 'trainset'] as const).map((word) => [word, 'train'] as const),
-  ...(['val', 'valid', 'validation', 'valset'] as const).map((word) => [word, 'validation'] as const),
+  ...(['val', 'valid', 'validate', 'validation', 'valset'] as const).map(
+    (word) => [word, 'validation'] as const,
+  ),
   ...(['test', 'testing', 'testset', 't10k'] as const).map((word) => [word, 'test'] as const),
 ])
 

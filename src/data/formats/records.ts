@@ -13,7 +13,7 @@ import { type ImageItem, type OnProgress, openPack } from '../images/packed.ts'
 import { packedSource } from '../images/packedSource.ts'
 import { byBytes, type OtherFile, someOf } from '../images/scan.ts'
 import type { DataSplit, DataSummary, ImageSource, SkippedFile } from '../images/source.ts'
-import { streamingSource } from '../images/streaming.ts'
+import { type StreamingOptions, streamingSource } from '../images/streaming.ts'
 import { type Bytes, damaged } from './bytes.ts'
 import { ignoredKinds } from './containers.ts'
 import { hashFraction } from './hashFraction.ts'
@@ -69,6 +69,8 @@ export interface RecordSet {
   readonly place: string
   /** What intact images would be, for messages. */
   readonly expected: string
+  /** What a record is; an image when left out. */
+  readonly thing?: 'image' | 'clip'
   /** What the two halves are called where the data has them. */
   readonly halves: Readonly<Record<Half, string>>
   /** Changes whenever the files change. */
@@ -85,6 +87,10 @@ export interface RecordSet {
 export interface RecordOptions {
   /** Height and width in pixels. */
   readonly size: number
+  /** Frames that are read of a clip, for records that are clips. */
+  readonly frames?: number
+  /** Frames of the clip from one that is read to the next. Default 1. */
+  readonly stride?: number
   /** Largest decoded set, in bytes, that is packed; larger ones stream. 0 always streams. */
   readonly packBytes?: number
   readonly cacheDir?: string
@@ -230,17 +236,21 @@ export const splitByHash = (texts: readonly string[], labels: readonly number[] 
   return { train: all.filter((i) => !held.has(i)), validation: all.filter((i) => held.has(i)) }
 }
 
-const allFailed = ({ place, expected, records }: RecordSet, first: SkippedFile | undefined): Error => {
+/** The error of a set of which nothing can be decoded. */
+export const allFailed = (
+  { place, expected, records, thing = 'image' }: RecordSet,
+  first: SkippedFile | undefined,
+): Error => {
   const total = records.length
   const example = first ? ` (first: ${first.file}: ${first.reason})` : ''
-  const what = total === 1 ? 'its only image cannot' : `none of its ${total} images can`
+  const what = total === 1 ? `its only ${thing} cannot` : `none of its ${total} ${thing}s can`
   return new Error(
     `${place}: ${what} be decoded${example}; expected ${expected}, so replace them or pass another`,
   )
 }
 
 /** Positions of the two sides among the records that are left. @throws when one of the data's own is left empty. */
-const sidesOf = (set: RecordSet, left: readonly ImageRecord[]): Sides => {
+export const sidesOf = (set: RecordSet, left: readonly ImageRecord[]): Sides => {
   const own = new Set(set.records.map((record) => record.half))
   if (own.size < 2) {
     return splitByHash(
@@ -252,15 +262,15 @@ const sidesOf = (set: RecordSet, left: readonly ImageRecord[]): Sides => {
   for (const half of ['train', 'validation'] as const) {
     if (of(half).length > 0) continue
     throw new Error(
-      `${set.place}: ${set.halves[half]} holds no image that can be decoded; add some, or remove it to have a tenth held out`,
+      `${set.place}: ${set.halves[half]} holds no ${set.thing ?? 'image'} that can be decoded; add some, or remove it to have a tenth held out`,
     )
   }
   return { train: of('train'), validation: of('validation') }
 }
 
 /** The summary with what is known once the sides are: classes of which too little is left to train on. */
-const summaryWith = (
-  { summary, classes, records }: RecordSet,
+export const summaryWith = (
+  { summary, classes, records, thing = 'image' }: RecordSet,
   left: readonly ImageRecord[],
   { train, validation }: Sides,
 ): DataSummary => {
@@ -277,10 +287,12 @@ const summaryWith = (
     split: [
       summary.split,
       ...(validation.length === 1 && train.length === 1 && train[0] === validation[0]
-        ? ['the only image is on both sides']
+        ? [`the only ${thing} is on both sides`]
         : []),
-      ...(single.length > 0 ? [`the only image of ${someOf(single)} is trained on`] : []),
-      ...(untrained.length > 0 ? [`${someOf(untrained)} without an image to train on`] : []),
+      ...(single.length > 0 ? [`the only ${thing} of ${someOf(single)} is trained on`] : []),
+      ...(untrained.length > 0
+        ? [`${someOf(untrained)} without ${thing === 'image' ? 'an image' : 'a clip'} to train on`]
+        : []),
     ].join('; '),
   }
 }
@@ -296,11 +308,13 @@ export const openRecords = async (set: RecordSet, options: RecordOptions): Promi
   const { size, packBytes = DEFAULT_PACK_BYTES } = options
   const bytes = set.records.length * size * size * 3
   const fits = bytes <= Math.min(packBytes, constants.MAX_LENGTH)
-  return fits ? openPacked(set, options) : openStreaming(set, options)
+  if (fits) return openPacked(set, options)
+  const decode = async (image: ImageItem) => decodeImage(await image.load(), { size, fit: 'cover' })
+  return openStreaming(set, { size, decode })
 }
 
 /** Records as files have them: labels are numbers or names, and which images they are is told by the files. */
-export interface LabelledFiles extends Pick<RecordSet, 'source' | 'name' | 'expected'> {
+export interface LabelledFiles extends Pick<RecordSet, 'source' | 'name' | 'expected' | 'thing'> {
   readonly folder: string
   /** Absolute paths of everything that the images depend on. */
   readonly files: readonly string[]
@@ -358,10 +372,14 @@ const splitText = (split: NamedSplit | null, isLost: boolean): string => {
   return `trained on ${names.train}, held out ${names.validation}${unused}`
 }
 
-/** Opens records with labels as their files have them (see withClasses, openRecords). */
+/**
+ * Opens records with labels as their files have them (see withClasses, openRecords).
+ * @param open what makes sources of records; of images when left out
+ */
 export const openLabelled = async (
   { folder, files, records, names, labelledBy, split, others, skipped = [], ...set }: LabelledFiles,
   options: ReaderOptions,
+  open: (set: RecordSet, options: RecordOptions) => Promise<DataSplit> = openRecords,
 ): Promise<DataSplit> => {
   const column = bySideColumn(records)
   const halved = column?.records ?? records
@@ -376,7 +394,7 @@ export const openLabelled = async (
   const halves = (column?.split ?? split)?.names ?? { train: 'train', validation: 'validation' }
   const found = { halves, summary, place, skipped: [...skipped, ...labelled.skipped] }
   const fingerprint = await filesFingerprint(folder, files)
-  return openRecords({ ...rest, ...labelled, ...found, fingerprint }, options)
+  return open({ ...rest, ...labelled, ...found, fingerprint }, options)
 }
 
 const openPacked = async (
@@ -412,23 +430,19 @@ const openPacked = async (
   }
 }
 
-const openStreaming = async (set: RecordSet, { size }: RecordOptions): Promise<DataSplit> => {
+/** How records become images or clips as they are read. */
+type Decoding = Pick<StreamingOptions, 'frames' | 'decode' | 'size'>
+
+/** Opens records that are decoded as they are read. @throws when none can be */
+export const openStreaming = async (set: RecordSet, decoding: Decoding): Promise<DataSplit> => {
   const { name, fingerprint, classes, records } = set
   const skipped: SkippedFile[] = [...set.skipped]
   const sides = sidesOf(set, records)
   const half = (side: Half, rows: readonly number[]): ImageSource => {
     const images = rows.map((row) => records[row])
-    return streamingSource({
-      name: `${name} (${side})`,
-      fingerprint,
-      size,
-      fit: 'cover',
-      classes,
-      images,
-      skipped,
-    })
+    return streamingSource({ ...decoding, name: `${name} (${side})`, fingerprint, classes, images, skipped })
   }
-  await requireOneDecodable(set, size)
+  await requireOneDecodable(set, decoding)
   return {
     train: half('train', sides.train),
     validation: half('validation', sides.validation),
@@ -437,13 +451,13 @@ const openStreaming = async (set: RecordSet, { size }: RecordOptions): Promise<D
   }
 }
 
-/** Stops at the first image that decodes, so it costs one decoding unless the data is all corrupt. */
-const requireOneDecodable = async (set: RecordSet, size: number): Promise<void> => {
+/** Stops at the first that decodes, so it costs one decoding unless the data is all corrupt. */
+const requireOneDecodable = async (set: RecordSet, { decode }: Decoding): Promise<void> => {
   let first: SkippedFile | undefined
-  for (const { id, load } of set.records) {
-    const result = await decodeImage(await load(), { size, fit: 'cover' })
+  for (const record of set.records) {
+    const result = await decode(record, 0)
     if (!isUndecodable(result)) return
-    first ??= { file: id, reason: result.reason }
+    first ??= { file: record.id, reason: result.reason }
   }
   throw allFailed(set, first)
 }

@@ -8,9 +8,11 @@
  */
 
 import path from 'node:path'
+import type { ImageInput } from '../images/decode.ts'
 import { IMAGE_ENDINGS, IMAGE_FORMATS, kindsText } from '../images/scan.ts'
 import type { DataSplit, SkippedFile } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
+import { CLIP_ENDINGS, openClipRecords } from './clipRecords.ts'
 import { listContainers, readClassNames } from './containers.ts'
 import { factsInJson, labelOf, oneLine } from './jsonFacts.ts'
 import { openLabelled, type ReaderOptions, readEncoded, type UnlabelledRecord } from './records.ts'
@@ -225,16 +227,23 @@ const readJson = (sample: Sample, content: string): boolean => {
   }
 }
 
+/** What is looked for in shards. */
+interface Wanted {
+  /** Of names of images or clips, without the dot. */
+  readonly endings: ReadonlySet<string>
+  readonly thing: 'image' | 'clip'
+}
+
 /** Takes a member into its sample. @param content reads it */
 const addMember = async (
   sample: Sample,
   ending: string,
   member: TarMember,
-  { read, unused }: { readonly read: Bytes['read']; readonly unused: Unused },
+  { read, unused, endings, thing }: Pick<ShardIndex, 'unused'> & Wanted & { readonly read: Bytes['read'] },
 ): Promise<void> => {
-  if (IMAGE_ENDINGS.has(ending)) {
+  if (endings.has(ending)) {
     // of two members of the same name the later counts, as when a tar is unpacked
-    if (sample.image !== null && sample.image.ending !== ending) count(unused, `second image (.${ending})`)
+    if (sample.image !== null && sample.image.ending !== ending) count(unused, `second ${thing} (.${ending})`)
     else sample.image = { ending, offset: member.offset, size: member.size }
     return
   }
@@ -282,7 +291,7 @@ interface ShardIndex {
   readonly skipped: readonly SkippedFile[]
 }
 
-const indexShard = async (bytes: Bytes): Promise<ShardIndex> => {
+const indexShard = async (bytes: Bytes, wanted: Wanted): Promise<ShardIndex> => {
   const keys = new Map<string, Sample[]>()
   const samples = new Map<string, Sample>()
   const unused: Unused = new Map()
@@ -300,7 +309,7 @@ const indexShard = async (bytes: Bytes): Promise<ShardIndex> => {
       if (others) others.push(sample)
       else keys.set(key, [sample])
     }
-    await addMember(sample, ending, place, { read, unused })
+    await addMember(sample, ending, place, { ...wanted, read, unused })
   }
   await scanTar(bytes, (member, read) =>
     member.link === undefined ? add(member, member, read) : void links.push(member),
@@ -336,49 +345,70 @@ const imagesOf = (key: string, samples: readonly Sample[], unused: Unused): Usab
   return shown === undefined ? [] : usable(key, own, shown)
 }
 
+/** What an image or clip of a shard is loaded by: the bytes of the one, and where in the shard the other lies. */
+const loadingOf = (
+  bytes: Bytes,
+  { offset, size, ending }: Usable['image'],
+  { thing }: Wanted,
+): Pick<UnlabelledRecord, 'load' | 'within'> => {
+  const read = (): Promise<ImageInput> => readEncoded(bytes, offset, size)
+  return thing === 'image'
+    ? { load: read }
+    : { load: () => bytes.name, within: { offset, size, ending, read } }
+}
+
 /**
  * Opens WebDataset shards: a .tar file or a folder of them. The image of a key is its .jpg, .png, .webp, .avif, .gif or
- * .tif, also by a link; `.cls`, or the label or class name in `.json`, is its class, `.txt` or the caption in `.json` its caption.
+ * .tif, also by a link; where frames are more than one its clip is its .mp4, .webm, .gif and so on. `.cls`, or the label or class
+ * name in `.json`, is its class, `.txt` or the caption in `.json` its caption.
  * `classnames.txt` or `classes.txt` beside the shards names the classes. Shards called train and val or test are the
  * split, else a tenth of the keys by hash.
- * @throws in one sentence when a shard is missing, damaged or cut off, or no image can be decoded.
+ * @throws in one sentence when a shard is missing, damaged or cut off, or nothing can be decoded.
  */
 export const openWebDataset = async (options: ReaderOptions): Promise<DataSplit> => {
   const listing = await listContainers('webdataset', options.path, { names: /\.tar$/i, words: '.tar files' })
   const { folder, containers } = listing
+  const isOfClips = (options.frames ?? 1) > 1
+  const wanted: Wanted = isOfClips
+    ? { endings: CLIP_ENDINGS, thing: 'clip' }
+    : { endings: IMAGE_ENDINGS, thing: 'image' }
+  const formats = isOfClips ? 'mp4, webm, gif …' : IMAGE_FORMATS
   const records: UnlabelledRecord[] = []
   const skipped: SkippedFile[] = []
   const unused: Unused = new Map()
   for (const { id, path: where, half } of containers) {
     const bytes = await openBytes(where)
-    const index = await indexShard(bytes)
+    const index = await indexShard(bytes, wanted)
     for (const [kind, times] of index.unused) unused.set(kind, (unused.get(kind) ?? 0) + times)
     for (const { file, reason } of index.skipped) skipped.push({ file: `${id}/${file}`, reason })
     for (const [key, samples] of index.keys) {
       const images = imagesOf(key, samples, unused)
-      if (images.length === 0) count(unused, 'keys without an image')
+      if (images.length === 0) count(unused, `keys without ${isOfClips ? 'a clip' : 'an image'}`)
       for (const { name, image, label, caption, side } of images) {
-        const load = () => readEncoded(bytes, image.offset, image.size)
-        records.push({ id: `${id}/${name}`, label, caption, side, half, load })
+        const loading = loadingOf(bytes, image, wanted)
+        records.push({ id: `${id}/${name}`, label, caption, side, half, ...loading })
       }
     }
   }
   if (records.length === 0) {
     const found = kindsText(Object.fromEntries(unused)) || 'nothing'
+    const other = isOfClips ? 'set frames to 1 for images' : 'set frames for clips'
     throw new Error(
-      `${path.resolve(options.path)}: found no usable image (${found}), expected ${IMAGE_FORMATS} members; pass other shards`,
+      `${path.resolve(options.path)}: found no usable ${wanted.thing} (${found}), expected ${formats} members; pass other shards, or ${other}`,
     )
   }
   return openLabelled(
     {
-      source: 'webdataset',
+      source: isOfClips ? 'webdataset-clips' : 'webdataset',
+      thing: wanted.thing,
       ...listing,
-      labelledBy: 'label beside the image',
-      expected: `intact ${IMAGE_FORMATS} members`,
+      labelledBy: `label beside the ${wanted.thing}`,
+      expected: `intact ${formats} members`,
       files: containers.map((container) => container.path),
       ...{ records, skipped, ignoredInside: Object.fromEntries(unused) },
       names: await readClassNames(folder, ['classnames.txt', 'classes.txt']),
     },
     options,
+    isOfClips ? openClipRecords : undefined,
   )
 }

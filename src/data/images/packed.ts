@@ -22,12 +22,25 @@ const CHUNK = 1 << 28
 /** Called with the number of images decoded so far and the number of all. */
 export type OnProgress = (done: number, total: number) => void
 
+/** Where something lies in a file that holds others. */
+export interface FilePart {
+  readonly offset: number
+  /** In bytes. */
+  readonly size: number
+  /** Ending of its name, without the dot and in small letters. */
+  readonly ending: string
+  /** Its bytes, or why they are not read. */
+  read(): Promise<ImageInput>
+}
+
 /** One image to decode. */
 export interface ImageItem {
   /** Stable name, also used in `skipped`. */
   readonly id: string
   /** Fetches it; rejects only when its container is damaged, which ends the whole reading. */
   load(): ImageInput | Promise<ImageInput>
+  /** Of a clip: the part that it is of the file whose path is loaded; the whole file when left out. */
+  readonly within?: FilePart
 }
 
 /** One number per image, worked out from small copies of the images when the pack is built. */
@@ -186,7 +199,7 @@ const decodeAll = async (request: PackRequest): Promise<Pack> => {
 }
 
 /** Runs a step that writes to the cache folder; its failure becomes one sentence. */
-const writing = async (folder: string, step: () => Promise<void>): Promise<void> => {
+export const writingCache = async (folder: string, step: () => Promise<void>): Promise<void> => {
   try {
     await step()
   } catch (error) {
@@ -210,14 +223,14 @@ export const openPack = async (request: PackRequest): Promise<Pack> => {
   const stored = await readPack(base, key, request)
   if (stored) return stored
   // tried before the long decoding, so that a read-only place is reported at once
-  await writing(folder, async () => {
+  await writingCache(folder, async () => {
     await mkdir(folder, { recursive: true })
     const probe = path.join(folder, `.probe-${process.pid}`)
     await writeAtomically(probe, new Uint8Array(1))
     await rm(probe, { force: true })
   })
   const pack = await decodeAll(request)
-  await writing(folder, async () => {
+  await writingCache(folder, async () => {
     const { pixels, ...index } = pack
     await writeAtomically(`${base}.rgb`, pixels)
     await writeAtomically(`${base}.json`, Buffer.from(JSON.stringify({ key, ...index })))
