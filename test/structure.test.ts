@@ -198,6 +198,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'features',
     'files',
     'measure',
+    'report',
     'runs',
     'stages',
     'studies',
