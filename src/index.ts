@@ -66,7 +66,13 @@ export {
 } from './metrics/frechet.ts'
 export { type Kid, type KidOptions, kid, kidOfWholeSets } from './metrics/kid.ts'
 export { meanAndError } from './metrics/mean.ts'
-export { type Found, type Place, type PlaceSearch, placeErrors, placesIn } from './metrics/position.ts'
+export {
+  type FoundPosition,
+  type Position,
+  type PositionSearch,
+  positionErrors,
+  positionsIn,
+} from './metrics/position.ts'
 export { type PrecisionRecall, precisionRecall } from './metrics/precisionRecall.ts'
 export { psnr } from './metrics/psnr.ts'
 export { ssim } from './metrics/ssim.ts'

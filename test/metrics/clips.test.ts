@@ -7,7 +7,7 @@ import { meansByFrame, valuesByFrame } from '../../src/metrics/byFrame.ts'
 import { frechetOverFolds, meanOverFrames } from '../../src/metrics/clipFeatures.ts'
 import { featureSet } from '../../src/metrics/featureSet.ts'
 import { featureStatistics, frechetDistance } from '../../src/metrics/frechet.ts'
-import { type Place, placeErrors, placesIn } from '../../src/metrics/position.ts'
+import { type Position, positionErrors, positionsIn } from '../../src/metrics/position.ts'
 import { psnr } from '../../src/metrics/psnr.ts'
 import { reconstructionMetrics } from '../../src/metrics/reconstruction.ts'
 import { ssim } from '../../src/metrics/ssim.ts'
@@ -139,7 +139,7 @@ describe('features of clips', () => {
   })
 })
 
-describe('places', () => {
+describe('positions', () => {
   const [side, size] = [24, 6]
   /** How much of pixel i a square covers that reaches from centre − 3 to centre + 3, pixel i from i to i + 1. */
   const covered = (i: number, centre: number): number =>
@@ -155,14 +155,14 @@ describe('places', () => {
     })
 
   /** Off the left edge by two pixels at first, off the lower one at last. */
-  const truth: readonly Place[] = [
+  const truth: readonly Position[] = [
     { x: 1, y: 6.5 },
     { x: 6.5, y: 10 },
     { x: 12, y: 13.5 },
     { x: 17.5, y: 17 },
     { x: 23, y: 22.5 },
   ]
-  const framesAt = (places: readonly Place[], noise: number): HostTensor => {
+  const framesAt = (places: readonly Position[], noise: number): HostTensor => {
     const data = new Float32Array(places.length * 3 * side * side)
     fillNormal(data, streamKey(7, 'places'))
     const scenes = places.flatMap(({ x, y }, t) => [...render(t, x, y)])
@@ -174,32 +174,32 @@ describe('places', () => {
 
   it('are found to the half pixel, also at the edges and in noise', () => {
     for (const noise of [0, 0.3]) {
-      const found = placesIn(framesAt(truth, noise), { render })
+      const found = positionsIn(framesAt(truth, noise), { render })
       expect(found.map(({ x, y }) => ({ x, y }))).toEqual(truth)
       for (const { error } of found) {
         // The variance of noise in 1728 numbers, within four standard errors.
         expect(Math.abs(error - noise ** 2)).toBeLessThanOrEqual(4 * noise ** 2 * Math.sqrt(2 / 1728))
       }
-      expect(placeErrors(framesAt(truth, noise), truth, { render, step: 3 })).toEqual([0, 0, 0, 0, 0])
+      expect(positionErrors(framesAt(truth, noise), truth, { render, step: 1 })).toEqual([0, 0, 0, 0, 0])
     }
   })
 
   it('off the half pixels, are the nearest of them', () => {
     const moved = truth.slice(1, 4).map(({ x, y }) => ({ x: x + 0.2, y: y - 0.2 }))
-    const found = placeErrors(framesAt(moved, 0), moved, { render })
+    const found = positionErrors(framesAt(moved, 0), moved, { render })
     for (const distance of found) expect(distance).toBeCloseTo(Math.hypot(0.2, 0.2), 6)
   })
 
   it('give the distance to where it should be, in pixels', () => {
     const moved = truth.map(({ x, y }, t) => ({ x: x - 3 * (t > 2 ? 1 : 0), y: y - 4 * (t > 2 ? 1 : 0) }))
-    expect(placeErrors(framesAt(moved, 0.1), truth, { render })).toEqual([0, 0, 0, 5, 5])
+    expect(positionErrors(framesAt(moved, 0.1), truth, { render })).toEqual([0, 0, 0, 5, 5])
   })
 
   it('say what is wrong with what they are given', () => {
     const frames = framesAt(truth, 0)
-    expect(() => placeErrors(frames, truth.slice(1), { render })).toThrow('4 true places of 5 frames')
-    expect(() => placesIn(frames, { render, step: 0.7 })).toThrow('a step of 0.7 pixels')
-    expect(() => placesIn(float32([1, 1, 2, 2], floats(frames).subarray(0, 4)), { render })).toThrow(
+    expect(() => positionErrors(frames, truth.slice(1), { render })).toThrow('4 true positions of 5 frames')
+    expect(() => positionsIn(frames, { render, step: 0.7 })).toThrow('a step of 0.7 pixels')
+    expect(() => positionsIn(float32([1, 1, 2, 2], floats(frames).subarray(0, 4)), { render })).toThrow(
       '[1,1,2,2]',
     )
   })
