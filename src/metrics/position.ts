@@ -11,7 +11,10 @@ export interface Position {
 export interface PositionSearch {
   /** The true scene of frame t with the thing at (x, y): [3, H, W] in [−1, 1]. */
   readonly render: (t: number, x: number, y: number) => Float32Array
-  /** Pixels between the positions that are tried first: ½, 1, 2, 4, …, at most half the thing's size; 2 when left out. */
+  /**
+   * Pixels between the positions that are tried first: ½, 1, 2, 4, …; 2 when left out. At most a third of a plain thing's size,
+   * and a sixth of one whose details must lie on each other before it fits.
+   */
   readonly step?: number
 }
 
