@@ -231,11 +231,12 @@ const protocolOf = ({ run, source, options }: Measuring, network: FeatureNetwork
   const { samples, reconstructs, generates } = options
   const { positions } = indicesOf(source, samples)
   const by = run.config.sampler.generator
-  const against = `${samples} samples by the ${by} model against all ${source.count} images of ${source.name}`
+  const kind = source.frames === undefined ? 'images' : 'clips'
+  const against = `${samples} samples by the ${by} model against all ${source.count} ${kind} of ${source.name}`
   return {
     network: network.describe(),
     quantiser: quantiserName,
-    ...(reconstructs ? { reconstructionsOf: `${positions.length} images of ${source.name}` } : {}),
+    ...(reconstructs ? { reconstructionsOf: `${positions.length} ${kind} of ${source.name}` } : {}),
     ...(generates ? { samplesAgainst: against } : {}),
     ...samplingOf(run, options),
   }
