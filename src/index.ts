@@ -4,6 +4,7 @@ export { applySettings, ConfigError, parseConfig, presetByName, showConfig } fro
 export { presets, smokeForm } from './config/presets.ts'
 export { type Config, modelConfig } from './config/schema.ts'
 export { gradient } from './engine/autodiff/gradient.ts'
+export { framesFrom, framesOf } from './engine/host/clips.ts'
 export { type Part, wholeBatch } from './engine/host/part.ts'
 export { quantiseImages } from './engine/host/pixels.ts'
 export * from './engine/host/tensor.ts'
@@ -51,9 +52,11 @@ export * from './method/networks/config.ts'
 export { drawnLevels } from './method/objective/schedules.ts'
 export { type ImageSet, imageSetOf } from './method/programs.ts'
 export * from './method/variants.ts'
+export { type ImageMetric, meansByFrame, valuesByFrame } from './metrics/byFrame.ts'
+export { frechetOverFolds, meanOverFrames, type OverFolds } from './metrics/clipFeatures.ts'
 export { compareFeatureSets, type FeatureComparison } from './metrics/compareFeatures.ts'
 export { type FeatureSet, featureSet } from './metrics/featureSet.ts'
-export type { Evaluation } from './metrics/figures.ts'
+export type { ClipDistance, Evaluation, GivenFrames } from './metrics/figures.ts'
 export {
   type FeatureStatistics,
   type FrechetEstimate,
@@ -63,6 +66,13 @@ export {
 } from './metrics/frechet.ts'
 export { type Kid, type KidOptions, kid, kidOfWholeSets } from './metrics/kid.ts'
 export { meanAndError } from './metrics/mean.ts'
+export {
+  type FoundPosition,
+  type Position,
+  type PositionSearch,
+  positionErrors,
+  positionsIn,
+} from './metrics/position.ts'
 export { type PrecisionRecall, precisionRecall } from './metrics/precisionRecall.ts'
 export { psnr } from './metrics/psnr.ts'
 export { ssim } from './metrics/ssim.ts'

@@ -92,7 +92,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'data/formats': ['data/clips', 'data/images', 'engine/host'],
   data: ['data/formats', 'data/images', 'engine/host'],
   features: ['data/images', 'engine/host', 'engine/onnx', 'engine/runtime/node', 'files'],
-  report: ['engine/host'],
+  report: ['engine/host', 'files'],
   runs: ['config', 'engine/host', 'files', 'metrics'],
   use: [
     'config',
@@ -199,6 +199,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'features',
     'files',
     'measure',
+    'report',
     'runs',
     'stages',
     'studies',

@@ -7,7 +7,7 @@ import { gridArms, type Sweep } from '../config/sweepFile.ts'
 import { describeFeatures } from '../measure/measureRun.ts'
 import { onceEach } from '../runs/events.ts'
 import { expectRunnable } from '../stages/possible.ts'
-import { isDone, runSweep, type Shard, shardOf, sweepRuns } from '../studies/sweep.ts'
+import { isDone, runSweep, type Shard, shardOf, sweepFrames, sweepRuns } from '../studies/sweep.ts'
 import { untilInterrupted } from './exit.ts'
 import {
   type AddCommand,
@@ -70,7 +70,7 @@ const loadSweep = (source: string, { grid, seeds, samples, set }: SweepFlags): S
 /** Says which runs there are and which of them are done. */
 const list = async (sweep: Sweep, config: Config, dir: string, flags: SweepFlags): Promise<void> => {
   const runs = shardOf(sweepRuns(sweep, config, dir), sweep, flags.shard)
-  const network = await describeFeatures(flags.features)
+  const network = await describeFeatures(flags.features, sweepFrames(sweep, config))
   const measure = { samples: sweep.samples, network, warn: onceEach(warn) }
   expectRunnable(runs, (run) => isDone(run, measure))
   const states = runs.map((run) => ({ dir: run.dir, done: isDone(run, measure) }))

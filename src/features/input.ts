@@ -1,6 +1,6 @@
-/** @file From images in bytes to what a feature network takes, a batch at a time. */
+/** @file From images or clips in bytes to what a feature network takes, a batch at a time. */
 import { float32, type HostTensor, joined } from '../engine/host/tensor.ts'
-import type { ImageSize } from './resize.ts'
+import type { ClipSize } from './resize.ts'
 import type { Sidecar } from './sidecar.ts'
 
 /** How a network wants its images, once they have its size. */
@@ -18,52 +18,62 @@ const affine = ({ range, mean, std }: InputRule): readonly (readonly [number, nu
 export const valuesText = ({ range, mean, std }: InputRule): string =>
   range === undefined ? `mean ${mean?.join(', ')}, std ${std?.join(', ')}` : `range ${range.join(' … ')}`
 
-/** Resized images [N, H, W, 3] in 0 … 255 in the network's range, channel order and layout. */
-export const toInput = (resized: Float32Array, rule: InputRule): HostTensor => {
+/**
+ * Resized images [N, H, W, 3], or clips [N, T, H, W, 3], in 0 … 255 in the network's range, channel order and layout.
+ * @param frames T, where the layout has an axis for it
+ */
+export const toInput = (resized: Float32Array, rule: InputRule, frames = 1): HostTensor => {
   const { height, width, layout, channels } = rule
-  const plane = height * width
-  const count = resized.length / (3 * plane)
+  // The places of a clip lie as those of one tall image would.
+  const places = frames * height * width
+  const count = resized.length / (3 * places)
   const map = affine(rule)
+  const channelsFirst = layout === 'nchw' || layout === 'ncthw'
   const out = new Float32Array(resized.length)
   for (let n = 0; n < count; n++) {
     for (let c = 0; c < 3; c++) {
       const [scale, offset] = map[c]
-      const source = n * 3 * plane + (channels === 'rgb' ? c : 2 - c)
-      for (let p = 0; p < plane; p++) {
-        const to = layout === 'nchw' ? (n * 3 + c) * plane + p : (n * plane + p) * 3 + c
+      const source = n * 3 * places + (channels === 'rgb' ? c : 2 - c)
+      for (let p = 0; p < places; p++) {
+        const to = channelsFirst ? (n * 3 + c) * places + p : (n * places + p) * 3 + c
         out[to] = scale * resized[source + 3 * p] + offset
       }
     }
   }
-  return float32(layout === 'nchw' ? [count, 3, height, width] : [count, height, width, 3], out)
+  const axes = { n: count, c: 3, t: frames, h: height, w: width }
+  return float32(
+    Array.from(layout, (axis) => axes[axis as keyof typeof axes]),
+    out,
+  )
 }
 
-/** How images are cut into batches. */
+/** How images, or clips, are cut into batches. */
 export interface Batching {
-  /** Images at a time. */
+  /** Of them at a time. */
   readonly batch: number
-  /** Whether the last batch is filled up with black images, whose rows are dropped. */
+  /** Whether the last batch is filled up with black ones, whose rows are dropped. */
   readonly fill: boolean
   /** Ends it between batches. */
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Rows of features of any number of images.
- * @param pixels [N, height, width, 3]
- * @param rows features of a batch of images, one row each
- * @throws when the bytes fill no whole images
+ * Rows of features of any number of images or clips.
+ * @param pixels [N, height, width, 3]; of clips [N, frames, height, width, 3]
+ * @param rows features of a batch of them, one row each
+ * @throws when the bytes fill no whole ones
  */
 export const inBatches = async (
   pixels: Uint8Array,
-  { height, width }: ImageSize,
+  { height, width, frames }: ClipSize,
   { batch, fill, signal }: Batching,
   rows: (pixels: Uint8Array) => Promise<Float32Array>,
 ): Promise<Float32Array> => {
-  const each = height * width * 3
+  const each = (frames ?? 1) * height * width * 3
   const count = pixels.length / each
   if (!Number.isInteger(count)) {
-    throw new Error(`features: ${pixels.length} bytes are not images of ${height}×${width}×3`)
+    const kind = frames === undefined ? 'images of ' : `clips of ${frames}×`
+    throw new Error(`features: ${pixels.length} bytes are not ${kind}${height}×${width}×3`)
   }
   const parts: Float32Array[] = []
   for (let from = 0; from < count; from += batch) {

@@ -49,6 +49,12 @@ export interface ImageSize {
   readonly width: number
 }
 
+/** Size of images, or of clips. */
+export interface ClipSize extends ImageSize {
+  /** Frames of a clip; absent for images. */
+  readonly frames?: number | undefined
+}
+
 /**
  * Images at another size; values stay in 0 … 255 and are not rounded.
  * - `bilinear-tf1`: pixel i lies at i, no antialiasing (`tf.image.resize_bilinear` of TensorFlow 1, which the original
@@ -56,12 +62,12 @@ export interface ImageSize {
  * - `bilinear`: pixel centres at i + ½, no antialiasing (PyTorch's `interpolate` with align_corners=False).
  * - `bicubic-antialias`: Pillow's bicubic filter on float channels, clipped to 0 … 255 (Parmar et al. 2022, arXiv
  *   2104.11222, "clean-fid").
- * @param pixels [N, height, width, 3]
+ * @param pixels [N, height, width, 3], bytes or values of an earlier resize
  * @returns [N, to.height, to.width, 3]
  * @throws for rule `none` when the sizes differ
  */
 export const resizeImages = (
-  pixels: Uint8Array,
+  pixels: Uint8Array | Float32Array,
   from: ImageSize,
   to: ImageSize,
   rule: ResizeRule,

@@ -5,6 +5,13 @@ import { type ResizeRule, resizeRules } from './resize.ts'
 
 const three = z.tuple([z.number(), z.number(), z.number()])
 
+/** A size at which images are judged, whatever size a network takes. */
+export interface Evaluated {
+  readonly height: number
+  readonly width: number
+  readonly resize: ResizeRule
+}
+
 /** A feature network's description. */
 export interface Sidecar {
   /** Name for reports, such as "FID" or "FD-DINOv2". */
@@ -14,7 +21,12 @@ export interface Sidecar {
   readonly width: number
   /** How images are brought to that size. */
   readonly resize: ResizeRule
-  readonly layout: 'nchw' | 'nhwc'
+  /** With t it takes clips, whose frames it sees together. */
+  readonly layout: 'nchw' | 'nhwc' | 'ncthw' | 'nthwc'
+  /** Frames that a clip must have at least, or exactly where the graph fixes them; absent for networks of images. */
+  readonly frames?: number | undefined
+  /** The size that images are brought to before that of the network, where they are judged at another than their own. */
+  readonly evaluateAt?: Evaluated | undefined
   readonly channels: 'rgb' | 'bgr'
   /** What bytes 0 and 255 become; */
   readonly range?: readonly [number, number] | undefined
@@ -35,7 +47,11 @@ const sidecarSchema: z.ZodType<Sidecar> = z
     height: z.int().positive(),
     width: z.int().positive(),
     resize: z.enum(resizeRules),
-    layout: z.enum(['nchw', 'nhwc']),
+    layout: z.enum(['nchw', 'nhwc', 'ncthw', 'nthwc']),
+    frames: z.int().positive().optional(),
+    evaluateAt: z
+      .strictObject({ height: z.int().positive(), width: z.int().positive(), resize: z.enum(resizeRules) })
+      .optional(),
     channels: z.enum(['rgb', 'bgr']).default('rgb'),
     range: z.tuple([z.number(), z.number()]).optional(),
     mean: three.optional(),
@@ -48,6 +64,10 @@ const sidecarSchema: z.ZodType<Sidecar> = z
     ({ range, mean, std }) =>
       (range === undefined) === (mean !== undefined) && (mean === undefined) === (std === undefined),
     'give either range, or mean and std',
+  )
+  .refine(
+    ({ layout, frames }) => layout.includes('t') === (frames !== undefined),
+    'give frames for the layouts ncthw and nthwc, and for no other',
   )
 
 /** `inception.onnx` → `inception.json`. */

@@ -41,6 +41,7 @@ export const syncDirectory = (path: string): void => {
 /** A file under its temporary name. */
 interface Draft {
   readonly fd: number
+  readonly temporary: string
   /** Gives it its name, once its bytes are on the disk. */
   place(): void
   /** Removes it after a failure. @throws what failed; a system error as one sentence that names the file */
@@ -68,6 +69,7 @@ const openDraft = (path: string): Draft => {
   }
   return {
     fd,
+    temporary,
     place: () => {
       fsyncSync(fd)
       close()
@@ -98,11 +100,17 @@ export const writeFileAtomic = (path: string, chunks: Uint8Array | readonly Uint
   }
 }
 
-/** The same of a file that is written bit by bit. @param write fills it through its descriptor */
-export const writeFileInParts = async (path: string, write: (fd: number) => Promise<void>): Promise<void> => {
+/**
+ * The same of a file that is written bit by bit.
+ * @param write fills it through its descriptor; another process does so through its temporary name, without replacing it
+ */
+export const writeFileInParts = async (
+  path: string,
+  write: (fd: number, temporary: string) => Promise<void>,
+): Promise<void> => {
   const draft = openDraft(path)
   try {
-    await write(draft.fd)
+    await write(draft.fd, draft.temporary)
     draft.place()
   } catch (cause) {
     draft.giveUp(cause)

@@ -7,6 +7,7 @@ import { qualityIn } from '../runs/results.ts'
 import { openRun, sharesFigures } from '../use/openRun.ts'
 import { openTrainedData } from '../use/runData.ts'
 import { configGuidance } from '../use/samplers.ts'
+import { forClips } from './features.ts'
 import { measureQuality, openFeatures, type QualityOptions } from './quality.ts'
 
 /** How to measure a run: by its own guidance where none is given. */
@@ -51,10 +52,14 @@ export const measureRun = async (
   }
 }
 
-/** What the network says of itself by which a sweep measures. @throws when it does not open */
-export const describeFeatures = async (features: string | undefined): Promise<string> => {
+/**
+ * What the network says of itself by which a sweep measures.
+ * @param frames of a clip, 1 for images
+ * @throws when it does not open
+ */
+export const describeFeatures = async (features: string | undefined, frames: number): Promise<string> => {
   const { network } = await openFeatures(features, undefined)
-  const text = network.describe()
+  const text = forClips(network, frames).describe()
   await network.dispose()
   return text
 }

@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { readImages } from '../data/batches.ts'
 import { defaultCacheDir } from '../data/images/packed.ts'
 import type { ImageSource } from '../data/images/source.ts'
-import { quantiseImages, quantiserName } from '../engine/host/pixels.ts'
+import { quantiserName } from '../engine/host/pixels.ts'
 import { float32, floats, type HostTensor, joined } from '../engine/host/tensor.ts'
 import { hubPrefix, openHubNetwork } from '../features/hub.ts'
 import { buildMixed5, defaultFeatureFile } from '../features/mixed5.ts'
@@ -18,7 +18,7 @@ import type { ImportTransformers } from '../features/transformers.ts'
 import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
 import { imageOf } from '../method/config.ts'
 import { describeSampler, type Guidance } from '../method/diffusion/sampler.ts'
-import { batchFor, type ImageSet } from '../method/programs.ts'
+import { batchFor } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import { compareFeatureSets } from '../metrics/compareFeatures.ts'
 import { type FeatureSet, featureSet } from '../metrics/featureSet.ts'
@@ -28,6 +28,7 @@ import { evenly } from '../use/images.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { decoderSampler, latentSampler } from '../use/samplers.ts'
 import { type ClipScores, openClipScores } from './clipScores.ts'
+import { featuresOf, forClips, type Parts } from './features.ts'
 
 /** What to measure and how. */
 export interface QualityOptions {
@@ -46,7 +47,7 @@ export interface QualityOptions {
   readonly guidance: Guidance
   /** Whether to fit what the small number of samples adds: seven distances instead of one. */
   readonly fitBias: boolean
-  /** Images that are in memory at a time, 256 when absent; the figures do not depend on it. */
+  /** Images that are in memory at a time, 256 when absent, clips of as many frames; the figures do not depend on it. */
   readonly atOnce?: number
   /** Ends the measuring once it is aborted, by throwing its reason. */
   readonly signal?: AbortSignal
@@ -76,31 +77,6 @@ const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(part)
   return hash.digest('hex').slice(0, 20)
-}
-
-/** Of how many images, so many at a time. */
-interface Parts {
-  readonly count: number
-  readonly atOnce: number
-  readonly signal: AbortSignal | undefined
-}
-
-/** Features of `count` images that come in parts [n, 3, H, W]; `look` sees their bytes as they pass. */
-const featuresOf = async (
-  network: FeatureNetwork,
-  { count, atOnce, signal }: Parts,
-  part: ImageSet['read'],
-  look?: (pixels: Uint8Array, first: number) => Promise<void>,
-): Promise<FeatureSet> => {
-  const rows: Float32Array[] = []
-  for (let first = 0; first < count; first += atOnce) {
-    const images = await part(first, Math.min(atOnce, count - first))
-    const [height, width] = images.shape.slice(2) as [number, number]
-    const pixels = quantiseImages(images)
-    rows.push(await network.features(pixels, { height, width }, signal))
-    await look?.(pixels, first)
-  }
-  return featureSet(joined(rows), network.dimension)
 }
 
 /** Features of all images of a source, kept in the cache directory. */
@@ -196,6 +172,8 @@ interface Measuring {
 const openClip = ({ run, source, options }: Measuring): Promise<ClipScores> | null => {
   const { clip, importer, reconstructs, generates, samples, atOnce } = options
   if (clip === undefined) return null
+  if (source.frames !== undefined)
+    throw new Error(`CLIP scores are of images, and ${source.name} has clips; measure without them`)
   const { positions, sampled } = indicesOf(source, samples)
   const showsClasses = generates && generatesByClass(run.config, run.model.classes)
   return openClipScores(source, {
@@ -253,11 +231,12 @@ const protocolOf = ({ run, source, options }: Measuring, network: FeatureNetwork
   const { samples, reconstructs, generates } = options
   const { positions } = indicesOf(source, samples)
   const by = run.config.sampler.generator
-  const against = `${samples} samples by the ${by} model against all ${source.count} images of ${source.name}`
+  const kind = source.frames === undefined ? 'images' : 'clips'
+  const against = `${samples} samples by the ${by} model against all ${source.count} ${kind} of ${source.name}`
   return {
     network: network.describe(),
     quantiser: quantiserName,
-    ...(reconstructs ? { reconstructionsOf: `${positions.length} images of ${source.name}` } : {}),
+    ...(reconstructs ? { reconstructionsOf: `${positions.length} ${kind} of ${source.name}` } : {}),
     ...(generates ? { samplesAgainst: against } : {}),
     ...samplingOf(run, options),
   }
@@ -271,8 +250,10 @@ export const measureQuality = async (
 ): Promise<Quality> => {
   const { isLearned } = partsOfVariant(run.model.variant).space
   const reconstructs = given.reconstructs && isLearned
-  const measuring = { run, source, options: { atOnce: 256, ...given, reconstructs } }
-  const named = await openFeatures(given.features, given.importer)
+  const atOnce = Math.ceil(256 / (source.frames ?? 1))
+  const measuring = { run, source, options: { atOnce, ...given, reconstructs } }
+  const { network: opened, identity } = await openFeatures(given.features, given.importer)
+  const named = { network: forClips(opened, source.frames ?? 1), identity }
   let clip: ClipScores | null = null
   try {
     clip = await openClip(measuring)

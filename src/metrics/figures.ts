@@ -68,6 +68,36 @@ export interface Quality {
   readonly clip?: ClipFigures
 }
 
+/** The frames of clips that a model was given, where it made the others. */
+export interface GivenFrames {
+  readonly count: number
+  /** Whether what was scored begins with frames as the data has them, or with their reconstructions. */
+  readonly are: 'true' | 'decoded'
+  /** Whether they are scored with the others (MAGVIT's protocol for Kinetics-600), or left out on both sides. */
+  readonly scored: boolean
+}
+
+/** A Fréchet distance of clips, as FVD is one, with what it depends on. */
+export interface ClipDistance {
+  readonly protocol: {
+    readonly network: string
+    readonly quantiser: string
+    /** Which frames are scored, and what those were that were given. */
+    readonly frames: string
+    readonly realCount: number
+    /** Of all folds together. */
+    readonly fakeCount: number
+    readonly folds: number
+  }
+  /** "FVD", or what else the network's description calls it. */
+  readonly name: string
+  /** Mean over folds. */
+  readonly distance: number
+  /** Standard deviation over folds; null of a single one. */
+  readonly deviation: number | null
+  readonly each: readonly number[]
+}
+
 /** A CLIP score: 100·cos, its mean over images with the standard error. */
 export interface ClipScore {
   readonly mean: number

@@ -1,5 +1,5 @@
 /** @file Images for people: grids of samples, and originals above their reconstructions, as PNG. */
-import sharp from 'sharp'
+import sharp, { type Sharp } from 'sharp'
 import { quantiseImages } from '../engine/host/pixels.ts'
 import { examplesOf, type HostTensor, showShape } from '../engine/host/tensor.ts'
 import { escapeMarkup, shortened } from './escape.ts'
@@ -68,11 +68,11 @@ const paste = (
   }
 }
 
-const drawRows = async (
+const drawRows = (
   rows: readonly Row[],
   size: { readonly height: number; readonly width: number },
   { scale = 1, gap = 2 }: GridOptions,
-): Promise<Uint8Array> => {
+): Sharp => {
   if (!Number.isInteger(scale) || scale < 1) throw new Error(`image: scale ${scale}; pass 1, 2, 3, …`)
   if (!Number.isInteger(gap) || gap < 0) throw new Error(`image: gap ${gap}; pass 0, 1, 2, …`)
   const [tileHeight, tileWidth] = [size.height * scale, size.width * scale]
@@ -107,19 +107,15 @@ const drawRows = async (
     const svg = `<svg xmlns="${xmlns}" width="${labelWidth}" height="${height}"><g ${style}>${texts.join('')}</g></svg>`
     image.composite([{ input: Buffer.from(svg), left: 0, top: 0 }]).removeAlpha()
   }
-  return image.png().toBuffer()
+  return image
 }
 
 /**
- * Images [N,3,H,W] in [-1, 1] row by row, as PNG bytes. Image n has its top left corner at
+ * Images [N,3,H,W] in [-1, 1] row by row, in three channels of bytes. Image n has its top left corner at
  * x = label width + (n mod columns)·(W·scale + gap), y = ⌊n / columns⌋·(H·scale + gap); the rest is white.
  * @throws when the tensor is not float32 [N,3,H,W] with N ≥ 1, or columns, scale or gap is not a count.
  */
-export const gridPng = (
-  stack: HostTensor,
-  columns: number,
-  options: GridOptions = {},
-): Promise<Uint8Array> => {
+export const gridImage = (stack: HostTensor, columns: number, options: GridOptions = {}): Sharp => {
   const { images, ...size } = unstack(stack)
   const { gap = 2, labels = [] } = options
   const rows = inRows(images, Math.min(columns, images.length)).map(
@@ -128,12 +124,19 @@ export const gridPng = (
   return drawRows(rows, size, options)
 }
 
+/** The same as PNG bytes. @throws as gridImage */
+export const gridPng = async (
+  stack: HostTensor,
+  columns: number,
+  options: GridOptions = {},
+): Promise<Uint8Array> => gridImage(stack, columns, options).png().toBuffer()
+
 /**
  * Originals and, right below each, their reconstructions, both [N,3,H,W] in [-1, 1], as PNG bytes. Three gaps
  * separate one pair of rows from the next; `labels` holds the text of the upper and of the lower row.
  * @throws as gridPng, and when the two shapes differ.
  */
-export const pairGrid = (
+export const pairGrid = async (
   originals: HostTensor,
   reconstructions: HostTensor,
   columns: number,
@@ -151,5 +154,5 @@ export const pairGrid = (
     { images: row, gapAbove: r === 0 ? 0 : 3 * gap, label: labels[0] ?? '' },
     { images: below[r], gapAbove: gap, label: labels[1] ?? '' },
   ])
-  return drawRows(rows, upper, options)
+  return drawRows(rows, upper, options).png().toBuffer()
 }

@@ -10,13 +10,15 @@ export interface SummaryItem {
   readonly note?: string
 }
 
-/** A PNG image. */
-export interface Image {
-  readonly png: Uint8Array
+/** A PNG image, or a WebP that plays. */
+export type Image = ({ readonly png: Uint8Array } | { readonly webp: Uint8Array }) & {
   readonly caption: string
   /** Width on the page in CSS pixels; the image's own width when left out. */
   readonly width?: number
 }
+
+/** Bytes of an animation at most: a page with a few of them is still read in one go and sent by mail. */
+export const mostAnimationBytes: number = 4 * 2 ** 20
 
 /** Rows as wide as the head. Numbers are aligned to the right and printed with up to four significant digits. */
 export interface Table {
@@ -51,11 +53,19 @@ const summaryItem = ({ label, value, note }: SummaryItem): string => {
   return `<div><dt>${escapeMarkup(label)}</dt><dd class="value">${escapeMarkup(value)}</dd>${remark}</div>`
 }
 
-const image = ({ png, caption, width }: Image): string => {
+/** @throws when an animation is too large for a page */
+const image = (shown: Image): string => {
+  const { caption, width } = shown
+  const [type, bytes] = 'png' in shown ? ['png', shown.png] : ['webp', shown.webp]
+  if (type === 'webp' && bytes.length > mostAnimationBytes) {
+    throw new Error(
+      `report: the animation "${caption}" has ${bytes.length} bytes; a page takes ${mostAnimationBytes}: make it with that as mostBytes`,
+    )
+  }
   const text = escapeMarkup(caption)
   const size = width === undefined ? '' : ` width="${width}"`
-  const data = Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64')
-  return `<figure><img src="data:image/png;base64,${data}" alt="${text}"${size}><figcaption>${text}</figcaption></figure>`
+  const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
+  return `<figure><img src="data:image/${type};base64,${data}" alt="${text}"${size}><figcaption>${text}</figcaption></figure>`
 }
 
 const cellText = (cell: string | number): string => {
@@ -108,7 +118,7 @@ const sectionHtml = (section: Section, index: number): string => {
 
 /**
  * The page as HTML text, the same for the same report.
- * @throws when a table row is not as wide as the table's head.
+ * @throws when a table row is not as wide as the table's head, and when an animation is larger than `mostAnimationBytes`.
  */
 export const renderReport = ({ title, summary, sections }: Report): string => {
   const links = sections.map(({ heading }, i) => `<a href="#section-${i + 1}">${escapeMarkup(heading)}</a>`)

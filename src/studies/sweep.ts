@@ -83,6 +83,10 @@ export interface SweepMeasure {
   readonly warn: (text: string) => void
 }
 
+/** Frames of the clips that a sweep's runs are measured on, 1 for images. */
+export const sweepFrames = (sweep: Sweep, config: Config): number =>
+  applySettings(config, sweep.set).data.frames
+
 /** Whether a run needs nothing more. What `ul evaluate` measured otherwise is measured again, and what does not read. */
 export const isDone = ({ dir, config }: SweepRun, { samples, network, warn }: SweepMeasure): boolean => {
   const quality = orWarn(() => qualityIn(dir), warn)
@@ -123,7 +127,7 @@ export const runSweep = async (request: SweepRequest): Promise<boolean> => {
   const warn = onceEach((text) => listen({ event: 'warning', text }))
   const measure: SweepMeasure = {
     samples: sweep.samples,
-    network: await describeFeatures(features),
+    network: await describeFeatures(features, sweepFrames(sweep, config)),
     warn,
   }
   expectRunnable(runs, (run) => isDone(run, measure))

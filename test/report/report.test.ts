@@ -6,7 +6,7 @@ import { add } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { type Curve, curveFrame, curveSize, curveSvg } from '../../src/report/curve.ts'
 import { escapeMarkup } from '../../src/report/escape.ts'
-import { type Report, renderReport } from '../../src/report/html.ts'
+import { mostAnimationBytes, type Report, renderReport } from '../../src/report/html.ts'
 import { formatNumber, linearTicks, logTicks } from '../../src/report/ticks.ts'
 
 const hostile = `<script>alert("x")</script> & 'quoted' </pre></svg>`
@@ -36,7 +36,10 @@ const report = (text: string): Report => ({
         },
         curve([]),
       ],
-      images: [{ png: Uint8Array.of(1, 2, 255), caption: text, width: 64 }],
+      images: [
+        { png: Uint8Array.of(1, 2, 255), caption: text, width: 64 },
+        { webp: Uint8Array.of(3, 4, 254), caption: text },
+      ],
       table: { head: [text, 'n'], rows: [[text, 1234.5678]] },
       settings: text,
     },
@@ -86,8 +89,8 @@ describe('page', () => {
       '&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &#39;quoted&#39; &lt;/pre&gt;&lt;/svg&gt;',
     )
     expect(html).not.toContain(hostile)
-    // title, h1, contents, summary ×3, heading, 2 paragraphs, curve title ×2, labels ×2, series ×2, image ×2, table ×2, settings
-    expect(html.split(escaped).length - 1).toBe(20)
+    // title, h1, contents, summary ×3, heading, 2 paragraphs, curve title ×2, labels ×2, series ×2, images ×4, table ×2, settings
+    expect(html.split(escaped).length - 1).toBe(22)
   })
 
   test('asks for nothing from outside', () => {
@@ -95,10 +98,11 @@ describe('page', () => {
     expect(html).not.toMatch(/https?:|\/\/|@import|url\(/)
     for (const { attributes } of tags(html)) {
       for (const [, value] of attributes.matchAll(/\s(?:src|href|srcset|data|action)="([^"]*)"/g)) {
-        expect(value).toMatch(/^(data:image\/png;base64,|#section-\d+$)/)
+        expect(value).toMatch(/^(data:image\/(png|webp);base64,|#section-\d+$)/)
       }
     }
     expect(html).toContain(`src="data:image/png;base64,${Buffer.from([1, 2, 255]).toString('base64')}"`)
+    expect(html).toContain(`src="data:image/webp;base64,${Buffer.from([3, 4, 254]).toString('base64')}"`)
     expect(html).toContain('prefers-color-scheme: dark')
   })
 
@@ -112,6 +116,17 @@ describe('page', () => {
       sections: [{ heading: '', table: { head: ['a'], rows: [[]] } }],
     }
     expect(() => renderReport(uneven)).toThrow('a table row has 0 cells under 1 headings')
+  })
+
+  test('an animation has a bound in bytes', () => {
+    const page = (bytes: number): string => {
+      const images = [{ webp: new Uint8Array(bytes), caption: 'samples' }]
+      return renderReport({ title: '', summary: [], sections: [{ heading: '', images }] })
+    }
+    expect(page(mostAnimationBytes).length).toBeGreaterThan((mostAnimationBytes * 4) / 3)
+    expect(() => page(mostAnimationBytes + 1)).toThrow(
+      'the animation "samples" has 4194305 bytes; a page takes 4194304',
+    )
   })
 })
 

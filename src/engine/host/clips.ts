@@ -1,0 +1,59 @@
+/** @file Clips as the frames that they are made of. */
+import { float32, floats, type HostTensor, showShape, sizeOf } from './tensor.ts'
+
+/** The axes of clips [N, C, T, H, W] by name. */
+export interface ClipSizes {
+  readonly clips: number
+  readonly channels: number
+  readonly frames: number
+  readonly height: number
+  readonly width: number
+}
+
+/** @throws when a tensor holds no clips [N, C, T, H, W] */
+export const clipSizes = ({ shape }: HostTensor): ClipSizes => {
+  const [clips, channels, frames, height, width] = shape
+  if (shape.length !== 5 || sizeOf(shape) === 0) {
+    throw new Error(`clip: pass at least one clip as [N,C,T,H,W], not ${showShape(shape)}`)
+  }
+  return { clips, channels, frames, height, width }
+}
+
+/**
+ * The frames of clips as images, clip after clip: frame t of clip n is image n·T + t.
+ * @param clips [N, C, T, H, W]
+ * @returns [N·T, C, H, W]
+ */
+export const framesOf = (clips: HostTensor): HostTensor => {
+  const { clips: N, channels: C, frames: T, height, width } = clipSizes(clips)
+  const plane = height * width
+  const from = floats(clips)
+  const to = new Float32Array(from.length)
+  for (let n = 0; n < N; n++) {
+    for (let c = 0; c < C; c++) {
+      for (let t = 0; t < T; t++) {
+        const at = ((n * C + c) * T + t) * plane
+        to.set(from.subarray(at, at + plane), ((n * T + t) * C + c) * plane)
+      }
+    }
+  }
+  return float32([N * T, C, height, width], to)
+}
+
+/**
+ * Clips without their first frames, as where those were given and the others generated.
+ * @param clips [N, C, T, H, W]
+ * @returns [N, C, T − first, H, W]
+ * @throws when no frame would be left
+ */
+export const framesFrom = (clips: HostTensor, first: number): HostTensor => {
+  const { clips: N, channels: C, frames: T, height, width } = clipSizes(clips)
+  if (!Number.isInteger(first) || first < 0 || first >= T) {
+    throw new Error(`clip: frames from ${first} on, of clips of ${T}; pass 0 to ${T - 1}`)
+  }
+  const [each, kept] = [T * height * width, (T - first) * height * width]
+  const from = floats(clips)
+  const to = new Float32Array(N * C * kept)
+  for (let p = 0; p < N * C; p++) to.set(from.subarray((p + 1) * each - kept, (p + 1) * each), p * kept)
+  return float32([N, C, T - first, height, width], to)
+}
