@@ -97,6 +97,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   use: [
     'config',
     'data',
+    'data/clips',
+    'data/formats',
     'data/images',
     'engine/host',
     'engine/runtime',

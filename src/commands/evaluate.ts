@@ -21,14 +21,14 @@ import { openRun } from '../use/openRun.ts'
 import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer, warn } from './print.ts'
-import { terminalListener } from './progress.ts'
+import { clipLines, terminalListener } from './progress.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 const comparisonLine = (name: string, c: FeatureComparison): string =>
   `${name}  ${c.frechet.toFixed(3)}${c.bias === null ? '' : ` (of which the number of images adds about ${c.bias.toFixed(3)})`}` +
   `  KID ${c.kid.mean.toPrecision(3)} ± ${c.kid.error.toPrecision(2)}  precision ${c.precision.toFixed(3)}  recall ${c.recall.toFixed(3)}`
 
-const clipLines = ({ reconstructions, originals, samples, originalsByClass }: ClipFigures): string[] => {
+const clipScoreLines = ({ reconstructions, originals, samples, originalsByClass }: ClipFigures): string[] => {
   const score = (s: ClipScore | null): string =>
     s === null ? 'none' : `${s.mean.toFixed(2)} ± ${s.error.toFixed(2)} (${s.count})`
   const line = (name: string, here: ClipScore | null, there: ClipScore | null): string[] =>
@@ -47,12 +47,13 @@ export const evaluationText = (figures: Evaluation | null, quality: Quality | nu
       ? `${name}  ${value.toPrecision(5)}`
       : `${name}  ${value.mean.toPrecision(5)} ± ${value.error.toPrecision(2)}`,
   )
+  if (figures !== null) lines.push(...clipLines(figures))
   if (quality === null) return lines.join('\n')
   const { protocol, reconstruction, generation, clip } = quality
   const [name] = protocol.network.split(':') // its description starts with it
   if (reconstruction !== null) lines.push(comparisonLine(`reconstructions ${name}`, reconstruction))
   if (generation !== null) lines.push(comparisonLine(`samples ${name}`, generation))
-  if (clip !== undefined) lines.push(...clipLines(clip))
+  if (clip !== undefined) lines.push(...clipScoreLines(clip))
   const protocols = [
     ...Object.entries(protocol),
     ...Object.entries(clip?.protocol ?? {}).map(([name, text]) => [`CLIP ${name}`, text]),

@@ -1,5 +1,6 @@
 /** @file Progress of training, alone or in a sweep: as text for people, or as JSON lines for programs. */
 import pc from 'picocolors'
+import type { Evaluation, Measured, Prediction } from '../metrics/figures.ts'
 import { inOneLine } from '../report/escape.ts'
 import type { JobEvent, Listener, StepEvent } from '../runs/events.ts'
 import { print, printJson } from './print.ts'
@@ -26,6 +27,33 @@ const stepLine = (event: StepEvent): string =>
   figure(event, 'latentRms', 'latent', 2) +
   (event.skipped > 0 ? `  skipped ${event.skipped}` : '')
 
+const withError = ({ mean, error }: Measured): string => `${mean.toFixed(2)} ± ${error.toFixed(2)}`
+
+/** What of the figures of clips is more than a number: what rest costs, and how clips are predicted. */
+export const clipLines = ({ still, prediction }: Evaluation): string[] => [
+  ...(still === undefined
+    ? []
+    : [
+        `a clip that stands still  ${still.clipBits.mean.toFixed(0)} ± ${still.clipBits.error.toFixed(0)} bits, ${still.ratio.toFixed(2)} times one image of it`,
+      ]),
+  ...(prediction === undefined ? [] : predictionLines(prediction)),
+]
+
+/** How clips are predicted, and how by what needs no model. */
+const predictionLines = (prediction: Prediction): string[] => {
+  const { given, count, psnr, repeatedPsnr } = prediction
+  const { positionErrorByFrame: own, constantVelocityErrorByFrame: constant } = prediction
+  const [last, straight] = [own?.at(-1), constant?.at(-1)]
+  return [
+    `prediction from ${given} frames (${count} clips)  ${withError(psnr)} dB, the last of them repeated ${withError(repeatedPsnr)} dB`,
+    ...(last && straight
+      ? [
+          `place at the last frame  ${withError(last)} pixels off, at constant velocity ${withError(straight)} pixels`,
+        ]
+      : []),
+  ]
+}
+
 const doneLines = ({ run, seconds, validation }: Extract<JobEvent, { event: 'done' }>): string => {
   const lines = [`done in ${clock(seconds)}: ${inOneLine(run)}`]
   if (validation !== null) {
@@ -33,6 +61,7 @@ const doneLines = ({ run, seconds, validation }: Extract<JobEvent, { event: 'don
     lines.push(
       `  reconstruction ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB (averaging to the latent grid: ${gridPsnr.mean.toFixed(2)} dB)`,
       `  latent rate ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
+      ...clipLines(validation).map((line) => `  ${line}`),
     )
   }
   return lines.join('\n')

@@ -275,7 +275,9 @@ const readValue = (setting: string, key: string, text: string): unknown => {
  * @throws ConfigError naming the key and the nearest valid one.
  */
 export const applySettings = (config: Config, settings: readonly string[]): Config => {
-  let result = config
+  if (settings.length === 0) return config
+  const keys = new Map<string, string>()
+  let result: Tree = { ...config }
   for (const setting of settings) {
     const equals = setting.indexOf('=')
     if (equals < 1) throw new ConfigError(`--set ${setting}: expected key=value, for example train.batch=16`)
@@ -285,9 +287,24 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
     }
     const value = readValue(setting, key, setting.slice(equals + 1))
     const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree
-    result = validate(merge({ ...result }, change), () => `--set ${setting}: `)
+    keys.set(key, setting)
+    result = merge(result, change)
   }
-  return result
+  // Checked once all are there: a group of keys is whole only then.
+  return validate(result, (path) => `--set ${settingOf(keys, path)}: `)
+}
+
+/** The setting that is to blame for what is wrong at a path: of that key, of one above or below it, or of its group. */
+const settingOf = (keys: ReadonlyMap<string, string>, path: readonly PropertyKey[]): string => {
+  const at = path.join('.')
+  const isNear = (key: string): boolean => at.startsWith(`${key}.`) || key.startsWith(`${at}.`)
+  const [group] = at.split('.')
+  const near = [...keys].reverse()
+  const found =
+    near.find(([key]) => key === at) ??
+    near.find(([key]) => isNear(key)) ??
+    near.find(([key]) => key.startsWith(`${group}.`))
+  return (found ?? near[0])[1]
 }
 
 /** The configuration as YAML, as it is written to a run directory. */

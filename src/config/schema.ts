@@ -86,7 +86,7 @@ export interface SamplingConfig {
 
 /** A resolved configuration. */
 export interface Config
-  extends Pick<ModelConfig, 'latent' | 'encoder' | 'prior' | 'decoder' | 'base' | 'variant'> {
+  extends Pick<ModelConfig, 'latent' | 'encoder' | 'prior' | 'decoder' | 'base' | 'variant' | 'video'> {
   readonly version: 1
   readonly name: string
   readonly seed: number
@@ -271,6 +271,18 @@ const train = z.strictObject({
     .describe('further stages by name, each with steps, emaDecay, batch and lr; none where this is left out'),
 })
 
+const video = z
+  .strictObject({
+    downsample: count.describe('frames per latent frame; a power of two'),
+    kernel: count.max(15).describe('frames that a kernel over time spans; odd'),
+    attention: z
+      .enum(['full', 'factorised'])
+      .describe('of tokens to those of all frames, or within a frame and then over time'),
+    given: count.describe('frames that a prediction is given where nothing else is said'),
+    givenShare: share.describe('share of clips of which training gives frames'),
+  })
+  .optional()
+
 const student = z
   .strictObject({
     steps: chainSteps.describe('steps of the decoder that is taught'),
@@ -309,6 +321,7 @@ const configSchema: z.ZodType<Config> = z.strictObject({
   decoder,
   base,
   variant,
+  video,
   train,
   student,
   sampler,
@@ -356,5 +369,6 @@ export const modelConfig = (config: Config, classes: number): ModelConfig => ({
   decoder: config.decoder,
   base: config.base,
   variant: config.variant,
+  video: config.video,
   recompute: config.train.recompute,
 })

@@ -1,25 +1,39 @@
 /** @file ffmpeg, which reads and writes video: a program of its own that need not be installed. */
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import path from 'node:path'
+
+/** The program that reads and writes, and the one that tells what a file holds. */
+export type FfmpegTool = 'ffmpeg' | 'ffprobe'
+
+/** UL_FFMPEG where set, with the ffprobe beside it, else what PATH has. */
+export const ffmpegCommand = (tool: FfmpegTool): string => {
+  const given = process.env.UL_FFMPEG
+  if (!given || tool === 'ffmpeg') return given || tool
+  const beside = `ffprobe${path.extname(given)}`
+  return path.basename(given) === given ? beside : path.join(path.dirname(given), beside)
+}
+
+/** What to say where a tool does not start. @param purpose what it does, as "videos are decoded" */
+export const missingFfmpeg = (purpose: string, tool: FfmpegTool, cause: NodeJS.ErrnoException): Error => {
+  const where = process.env.UL_FFMPEG ? 'by UL_FFMPEG' : 'in PATH'
+  const found = cause.code === 'ENOENT' ? `not found ${where}` : `cannot be started (${cause.code})`
+  return new Error(
+    `${purpose} by ffmpeg, but "${ffmpegCommand(tool)}" is ${found}; install it (Debian's package is ffmpeg) or set UL_FFMPEG to the path of ffmpeg`,
+    { cause },
+  )
+}
 
 /**
- * The program: what UL_FFMPEG names, else `ffmpeg` as the system finds it.
- * @param purpose what it is needed for, for the error
+ * The program, once it was seen to run.
+ * @param purpose what it is needed for, as "c.mp4 is written"
  * @throws one sentence when it does not run
  */
 export const findFfmpeg = (purpose: string): string => {
-  const named = process.env.UL_FFMPEG || undefined
-  const program = named ?? 'ffmpeg'
-  try {
-    execFileSync(program, ['-version'], { stdio: 'ignore' })
-    return program
-  } catch (cause) {
-    const found = named === undefined ? 'is not installed' : `is not ${named}, which UL_FFMPEG names`
-    throw new Error(
-      `ffmpeg ${found}; ${purpose} takes it: install it (Debian's package ffmpeg), or set UL_FFMPEG to its path`,
-      { cause },
-    )
-  }
+  const program = ffmpegCommand('ffmpeg')
+  const { error } = spawnSync(program, ['-version'], { stdio: 'ignore' })
+  if (error !== undefined) throw missingFfmpeg(purpose, 'ffmpeg', error)
+  return program
 }
 
 /**

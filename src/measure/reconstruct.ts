@@ -23,9 +23,14 @@ import { evenImages, evenly } from '../use/images.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { openTrainedData, type Watched } from '../use/runData.ts'
 import { decoderSampler } from '../use/samplers.ts'
+import { predictHeldOut } from './predict.ts'
+import { stillRate } from './still.ts'
 
 /** Times and noises per image for its rate and loss terms: one protocol, whoever asks (docs/metrics.md). */
 const draws = 8
+
+/** Clips predicted for figures at most. */
+export const predictedAtMost = 64
 
 /** How images are measured. */
 export interface MeasureOptions {
@@ -135,5 +140,14 @@ export const evaluate = async (
     sampler: decoderSampler(run.config),
   })
   const base = await baseRate(run, runtime, validation, options)
-  return base ? { ...figures, baseBitsPerPixel: base } : figures
+  const predicted =
+    run.model.video && run.generates
+      ? await predictHeldOut(run, validation, { ...options, count: Math.min(predictedAtMost, options.count) })
+      : null
+  return {
+    ...figures,
+    ...(await stillRate(run, runtime, validation, options.seed)),
+    ...(base && { baseBitsPerPixel: base }),
+    ...(predicted && { prediction: predicted.figures }),
+  }
 }

@@ -7,15 +7,16 @@ import type { Value } from '../engine/ir/graph.ts'
 import type { InputSpec } from '../engine/ir/program.ts'
 import { type Bound, type Network, type Networks, networkOf } from '../engine/nn/network.ts'
 import { flattenSpec } from '../engine/nn/params.ts'
-import { add, constant, mul, reduceMean, reduceSum, sqrt, square } from '../engine/ops/core.ts'
-import type { DropoutKey } from '../engine/ops/dropout.ts'
+import { add, constant, mul, reduceMean, reduceSum, sqrt, square, stopGradient } from '../engine/ops/core.ts'
 import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { type Objective, objectiveOf } from '../train/objective.ts'
 import { encoderConfig, imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Draw, drawnNoise } from './diffusion/draws.ts'
 import { diffuse, levelOf, posteriorEntropyElements, sumPerExample } from './diffusion/process.ts'
 import { dropoutFeeds, dropoutInputs } from './dropout.ts'
+import { drawnGivenCounts, givenAmong, givenClips, givenInputs, nothingGiven } from './given.ts'
 import { encode, encoderSpec } from './networks/encoder.ts'
+import type { GivenFrames } from './networks/given.ts'
 import { batchShape, type Extent, positionsOf } from './networks/shapes.ts'
 import {
   type DistortionInputs,
@@ -31,7 +32,8 @@ import { elboLevels } from './objective/schedules.ts'
 import { partsOfVariant } from './variants.ts'
 
 /** Inputs of the objective; what noises and levels are of: see RateInputs and DistortionInputs. */
-export type AutoencoderInputs = RateInputs & Omit<DistortionInputs, 'dropout'> & { readonly z0Eps: Value }
+export type AutoencoderInputs = RateInputs &
+  Omit<DistortionInputs, 'given' | 'dropout'> & { readonly z0Eps: Value }
 
 const inputsOf = (model: ModelConfig, B: number): Readonly<Record<keyof AutoencoderInputs, InputSpec>> => {
   const [images, latents] = [batchShape(imageOf(model), B), batchShape(latentOf(model), B)]
@@ -95,16 +97,31 @@ export const trainedNetworks = (model: ModelConfig): string[] =>
 /** The terms of L = L_z + L_x (Algorithm 1); the gradients of both reach the encoder. */
 export const autoencoderTerms = (
   { encoder, prior, decoder }: Pick<Bound<AutoencoderNetworks>, 'encoder' | 'prior' | 'decoder'>,
-  inputs: AutoencoderInputs & { readonly dropout?: DropoutKey },
+  inputs: AutoencoderInputs & Pick<DistortionInputs, 'given' | 'dropout'>,
 ): AutoencoderTerms => {
   const posterior = encoder(inputs.x)
   const z = drawnLatent(posterior, inputs.zDraw) // z_clean = E(x), [B, c, h, w]
-  const z0 = diffuse(z, inputs.z0Eps, levelOf(inputs.z0LogSnr, 4)) // z_0 = α_0·z + σ_0·ε
+  const z0 = diffuse(z, inputs.z0Eps, levelOf(inputs.z0LogSnr, z.shape.length)) // z_0 = α_0·z + σ_0·ε
   const distortion = decoder(z0, inputs) // L_x, Eq. 4
   const rate = prior(posterior, inputs) // L_z, Eq. 2 and 3
   const total = add(rate.charge, distortion)
   return { rate, distortion, total: rate.penalty === undefined ? total : add(total, rate.penalty), z }
 }
+
+/** The given frames of B clips, which the graph itself encodes; none for images. */
+const clipInputs = (model: ModelConfig, B: number) => {
+  const { givenFrames, givenMask } = givenInputs(model, B)
+  return { ...(givenFrames && { givenFrames }), ...(givenMask && { givenMask }) }
+}
+
+/**
+ * What is given, with its latent. No gradient flows through it: the encoder learns from whole clips, and what is given of one
+ * is read as it is found in sampling.
+ */
+const encodedGiven = (
+  encoder: Bound<AutoencoderNetworks>['encoder'],
+  { givenFrames: frames, givenMask: mask }: { readonly givenFrames?: Value; readonly givenMask?: Value },
+): GivenFrames | undefined => frames && mask && { frames, mask, z: stopGradient(encoder(frames).mean) }
 
 /** Root mean square over all elements of the latent: collapse shows here first (docs/method.md). */
 const rms = (z: Value): Value => sqrt(reduceMean(square(z)))
@@ -114,9 +131,10 @@ export const autoencoderObjective = (model: ModelConfig, B: number): Objective =
   objectiveOf({
     name: 'stage1',
     networks: autoencoderNetworks(model),
-    inputs: { ...inputsOf(model, B), ...dropoutInputs },
+    inputs: { ...inputsOf(model, B), ...clipInputs(model, B), ...dropoutInputs },
     trace: (networks, { seed, firstExample: first, ...inputs }) => {
-      const terms = autoencoderTerms(networks, { ...inputs, dropout: { seed, first } })
+      const given = encodedGiven(networks.encoder, inputs)
+      const terms = autoencoderTerms(networks, { ...inputs, given, dropout: { seed, first } })
       return {
         loss: mul(reduceSum(terms.total), 1 / (B * positionsOf(imageOf(model)))),
         report: {
@@ -135,12 +153,12 @@ export const tracedTerms = (
   weights: Weights,
   B: number,
 ): FrozenProgram<string, 'priorNats' | 'terminalNats' | 'decoderNats' | 'rateElements'> => {
-  const inputs = inputsOf(model, B)
+  const inputs = { ...inputsOf(model, B), ...givenInputs(model, B) }
   return traceFrozen(
     'evaluate',
     { weights, networks: autoencoderNetworks(model), inputs },
     (networks, traced) => {
-      const { rate, distortion } = autoencoderTerms(networks, traced)
+      const { rate, distortion } = autoencoderTerms(networks, { ...traced, given: givenAmong(traced) })
       return {
         priorNats: rate.diffusion,
         terminalNats: rate.rest,
@@ -198,12 +216,14 @@ export const autoencoderFeeds = (
   encoderShare: number,
 ): Feeds => ({
   ...drawnInputs(model, x, draw, partsOfVariant(model.variant).rate.levels(partConfig(model), draw)),
+  ...(model.video && givenClips(x, drawnGivenCounts(model, draw))),
   encoderShare: scalar(encoderShare),
   ...dropoutFeeds(draw),
 })
 
-/** What measuring is fed: levels of the plain ELBO, whatever training took. */
+/** What measuring is fed: levels of the plain ELBO, whatever training took, and nothing given. */
 export const measuredFeeds = (model: ModelConfig, x: HostTensor, draw: Draw): Feeds => ({
   ...drawnInputs(model, x, draw, elboLevels({ latent: latentInUse(model) }, draw)),
+  ...nothingGiven(model, draw.part.count),
   encoderShare: scalar(1),
 })

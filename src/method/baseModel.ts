@@ -16,6 +16,7 @@ import { diffuse, levelOf, normalKlElements, sumPerExample, vLoss, vTarget } fro
 import type { Schedule } from './diffusion/schedule.ts'
 import { elboWeight, sigmoidWeight, type Weighting } from './diffusion/weighting.ts'
 import { dropoutFeeds, dropoutInputs } from './dropout.ts'
+import { givenInputs, givenLatentAmong, givenLatentOf, nothingGiven } from './given.ts'
 import { type Base, type BaseReads, baseNetwork, embeddingWidth } from './networks/base.ts'
 import { batchShape, elementsOf } from './networks/shapes.ts'
 import { baseDraws, drawnLevels, latentSchedule } from './objective/schedules.ts'
@@ -49,6 +50,7 @@ const ownInputs = (model: ModelConfig, B: number) => {
     zEps: { shape },
     zLogSnr: { shape: [B] },
     zWeight: { shape: [B] },
+    ...givenLatentOf(givenInputs(model, B)),
   } satisfies Readonly<Record<string, InputSpec>>
 }
 
@@ -59,10 +61,13 @@ interface BaseInputs extends Traced<ReturnType<typeof ownInputs>> {
 }
 
 /** The weighted loss of v̂ per example, in nats, [B]. */
-const baseNats = (base: Base, { z, zEps, zLogSnr, zWeight, conditions, dropout }: BaseInputs): Value => {
-  const level = levelOf(zLogSnr, 4)
+const baseNats = (
+  base: Base,
+  { z, zEps, zLogSnr, zWeight, conditions, dropout, ...inputs }: BaseInputs,
+): Value => {
+  const level = levelOf(zLogSnr, z.shape.length)
   const zT = diffuse(z, zEps, level)
-  const vHat = base({ zT, logSnr: zLogSnr, conditions, dropout })
+  const vHat = base({ zT, logSnr: zLogSnr, given: givenLatentAmong(inputs), conditions, dropout })
   return vLoss(vTarget(z, zEps, level), vHat, zWeight)
 }
 
@@ -115,7 +120,7 @@ const withheld = (facts: readonly Facts[], share: number, draw: Draw): (Facts | 
 }
 
 /**
- * Everything that a training step is fed: a pure function of the draw.
+ * Everything that a training step is fed besides what is given of clips: a pure function of the draw.
  * @param z clean latents [count, c, h, w]
  * @param facts what is known of each
  */
@@ -130,7 +135,7 @@ export const baseFeeds = (model: ModelConfig, z: HostTensor, facts: readonly Fac
   ...dropoutFeeds(draw),
 })
 
-/** What measuring is fed: the plain ELBO, nothing withheld. */
+/** What measuring is fed: the plain ELBO, nothing withheld, no frames given. */
 export const measuredBaseFeeds = (
   model: ModelConfig,
   z: HostTensor,
@@ -139,4 +144,5 @@ export const measuredBaseFeeds = (
 ): Feeds => ({
   ...drawnInputs(z, draw, latentSchedule(latentInUse(model)), elboWeight),
   ...conditionFeeds(model, facts),
+  ...givenLatentOf(nothingGiven(model, draw.part.count)),
 })

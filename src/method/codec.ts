@@ -12,6 +12,7 @@ import { imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './
 import { numberedNoise } from './diffusion/draws.ts'
 import { type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from './diffusion/schedule.ts'
+import { batchOfGiven, type GivenTensors, givenAmong, givenClips, givenInputs, withGiven } from './given.ts'
 import { type Decoder, decoderNetwork } from './networks/decoder.ts'
 import { batchShape } from './networks/shapes.ts'
 import { drawnLatent } from './objective/parts.ts'
@@ -20,7 +21,7 @@ import { clipPixels } from './objective/spaces.ts'
 import { compiledOnUse, inBatches } from './programs.ts'
 import { partsOfVariant } from './variants.ts'
 
-/** Encoder and decoder ready to run. Examples are numbered from `first` (0 when absent), so that parts of a set draw on. */
+/** Encoder and decoder ready to run: images [N, 3, H, W], or clips [N, 3, T, H, W], in [−1, 1]. Examples are numbered from `first` (0 when absent), so that parts of a set draw on. */
 export interface Codec {
   /** Images [N, 3, H, W] in [−1, 1] → clean latents [N, c, h, w]; a learned variance draws by (seed, example). */
   encode(images: HostTensor, seed?: number, first?: number): Promise<HostTensor>
@@ -29,8 +30,17 @@ export interface Codec {
   /**
    * Noisy latents z_0 [N, c, h, w] → images in [−1, 1], noise from (seed, example). Latents that are pixels come as
    * they are, and a decoder that predicts at once takes one step (`variant`).
+   * @param given what is given of clips, which comes back as it is; nothing when absent
    */
-  decode(z0: HostTensor, seed: number, sampler: SamplerConfig, first?: number): Promise<HostTensor>
+  decode(
+    z0: HostTensor,
+    seed: number,
+    sampler: SamplerConfig,
+    first?: number,
+    given?: GivenTensors,
+  ): Promise<HostTensor>
+  /** What the frames that are given of clips [N, 3, T, H, W], as many as `counts` says of each, are to base and decoder. */
+  give(clips: HostTensor, counts: readonly number[]): Promise<GivenTensors>
   dispose(): Promise<void>
 }
 
@@ -55,6 +65,7 @@ const pixelCodec = (runtime: Runtime, model: ModelConfig, B: number): Codec => {
     encode: (images) => all(toLatents, images),
     addNoise: (z) => z,
     decode: (z) => all(toImages, z),
+    give: async () => ({}),
     dispose: async () => {
       await toLatents.dispose()
       await toImages.dispose()
@@ -79,11 +90,12 @@ export const decoderStep = (
   model: ModelConfig,
   decoder: Decoder,
   z0: Value,
-  step: StepInputs,
+  step: StepInputs & Partial<Record<keyof GivenTensors, Value>>,
 ): ReturnType<typeof takeStep> => {
   const { xT, logSnr } = step
+  const given = givenAmong(step)
   const z0LogSnr = constant(filled(z0.shape[0], latentInUse(model).logSnr0))
-  return takeStep(step, clipPixels(predicted(step, decoder({ xT, z0, logSnr, z0LogSnr }))))
+  return takeStep(step, clipPixels(predicted(step, decoder({ xT, z0, given, logSnr, z0LogSnr }))))
 }
 
 /** The encoder as a program: images `x` and the noise `zDraw` of a learned variance to clean latents `z`. */
@@ -107,10 +119,11 @@ export const tracedDecoderStep = (
   model: ModelConfig,
   weights: Weights,
   B: number,
-): FrozenProgram<'z0' | keyof StepInputs, 'x' | 'xHat'> => {
+): FrozenProgram<'z0' | keyof StepInputs | keyof GivenTensors, 'x' | 'xHat'> => {
   const inputs = {
     z0: { shape: batchShape(latentOf(model), B) },
     ...stepInputs(batchShape(imageOf(model), B)),
+    ...givenInputs(model, B),
   }
   const networks = { decoder: decoderNetwork(partConfig(model).decoder) }
   return traceFrozen('decode', { weights, networks, inputs }, ({ decoder }, { z0, ...step }) =>
@@ -125,18 +138,24 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
   const draws = model.variant.variance === 'learned'
   const encoder = compiledOnUse(runtime, () => tracedEncoder(model, weights, B))
   const decoder = compiledOnUse(runtime, () => tracedDecoderStep(model, weights, B), stepUpdates)
+  const encodeAll = (x: HostTensor, seed = 0, first = 0): Promise<HostTensor> =>
+    inBatches(countOf(x), B, async (from) => {
+      const images = { x: paddedExamples(x, from, B) }
+      const zDraw = draws ? { zDraw: numberedNoise(latents, seed, encodingStream, first + from) } : {}
+      return (await encoder.run({ ...images, ...zDraw })).z
+    })
   return {
-    encode: (x, seed = 0, first = 0) =>
-      inBatches(countOf(x), B, async (from) => {
-        const given = { x: paddedExamples(x, from, B) }
-        const zDraw = draws ? { zDraw: numberedNoise(latents, seed, encodingStream, first + from) } : {}
-        return (await encoder.run({ ...given, ...zDraw })).z
-      }),
+    encode: encodeAll,
+    give: async (clips, counts) => {
+      const given = givenClips(clips, counts)
+      return { ...given, givenZ: await encodeAll(given.givenFrames) }
+    },
     addNoise: (z, seed, first = 0) =>
       noisyLatent(z, numberedNoise(z.shape, seed, 'z0', first), latentInUse(model).logSnr0),
-    decode: (z0, seed, sampler, first = 0) =>
-      inBatches(countOf(z0), B, (from) =>
-        runChain(
+    decode: (z0, seed, sampler, first = 0, given) =>
+      inBatches(countOf(z0), B, async (from) => {
+        const own = batchOfGiven(model, given, from, B)
+        const made = await runChain(
           runtime,
           {
             steps: samplerSteps(
@@ -150,10 +169,11 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
             first: first + from,
             start: isOneStep ? zeros(images) : undefined,
           },
-          { z0: paddedExamples(z0, from, B) },
+          { z0: paddedExamples(z0, from, B), ...own },
           () => ({ program: decoder, feeds: {} }),
-        ),
-      ),
+        )
+        return withGiven(made, own)
+      }),
     dispose: async () => {
       await encoder.dispose()
       await decoder.dispose()

@@ -7,6 +7,7 @@ import type {
   DecoderSizes,
   EncoderSizes,
   LatentConfig,
+  TimeSizes,
   TransformerSizes,
   TwoLevelSizes,
   UvitSizes,
@@ -39,11 +40,19 @@ export interface BaseSettings extends TwoLevelSizes {
   readonly conditions?: readonly ConditionName[] | undefined
 }
 
+/** The time axis of clips, and what training gives of them (method.md section 5). */
+export interface VideoConfig extends TimeSizes {
+  /** Frames that a prediction is given where nothing else is said. */
+  readonly given: number
+  /** Share of clips that training gives frames of: half of them so many, of the others any number. */
+  readonly givenShare: number
+}
+
 /** Everything that decides the shapes of the four networks. */
 export interface ModelConfig {
   /** Height and width of the images. */
   readonly size: number
-  /** Frames; 1 for images. */
+  /** Frames of a clip; 1 for images. */
   readonly frames: number
   /** Number of classes; 0 for none. */
   readonly classes: number
@@ -53,23 +62,40 @@ export interface ModelConfig {
   readonly decoder: DecoderSettings
   readonly base: BaseSettings
   readonly variant: VariantConfig
+  /** The time axis of clips; absent for images. */
+  readonly video?: VideoConfig | undefined
   /** Whether the backward pass computes each block again instead of keeping its intermediates (less memory, more time). */
   readonly recompute: boolean
 }
 
-/** What an image measures, or one frame of a clip: networks have no time axis yet. */
-export const imageOf = ({ size }: Pick<ModelConfig, 'size'>): Extent => imageExtent(size)
+/** What images and latents measure by. */
+type Measures = Pick<ModelConfig, 'size' | 'frames' | 'latent' | 'video'>
+
+/** What an image, or a clip, measures. */
+export const imageOf = ({ size, frames, video }: Omit<Measures, 'latent'>): Extent =>
+  imageExtent(size, video && frames)
 
 /** What a latent measures. @throws when the sizes do not divide. */
-export const latentOf = ({ size, latent }: Pick<ModelConfig, 'size' | 'latent'>): Extent => {
-  const { channels, downsample } = latent
+export const latentOf = (model: Measures): Extent => {
+  const { size, frames, video } = model
+  const { channels, downsample } = model.latent
   if (size % downsample !== 0) {
     throw new Error(
       `data.size ${size} is not a multiple of latent.downsample ${downsample}; change one of them`,
     )
   }
-  const { frames, height, width } = imageOf({ size })
-  return { channels, frames, height: height / downsample, width: width / downsample }
+  if (video !== undefined && frames % video.downsample !== 0) {
+    throw new Error(
+      `data.frames ${frames} is not a multiple of video.downsample ${video.downsample}; change one of them`,
+    )
+  }
+  const { height, width } = imageOf(model)
+  return {
+    channels,
+    frames: video && frames / video.downsample,
+    height: height / downsample,
+    width: width / downsample,
+  }
 }
 
 /**
@@ -83,28 +109,36 @@ export const latentInUse = ({ latent, variant }: Pick<ModelConfig, 'latent' | 'v
     : { ...latent, logSnr0: drawnLeastNoise(variant.priorBias, leastNoiseRange(latent), 0.5) }
 
 /** The encoder of a model. */
-export const encoderConfig = ({ encoder, latent, variant, recompute }: ModelConfig): EncoderConfig => ({
+export const encoderConfig = ({
+  encoder,
+  latent,
+  variant,
+  video,
+  recompute,
+}: ModelConfig): EncoderConfig => ({
   ...encoder,
   imageChannels,
   downsample: latent.downsample,
   outputs: latent.channels * posteriors[variant.variance].outputs,
+  time: video,
   recompute,
 })
 
 /** Rate and distortion of a model, with prior and decoder. */
 export const partConfig = (model: ModelConfig): PartConfig => {
-  const { latent, prior, decoder, variant, recompute } = model
+  const { latent, prior, decoder, variant, video: time, recompute } = model
   const { lossFactor, bias, ...sizes } = decoder
   return {
     image: imageOf(model),
     latent,
-    prior: { ...prior, channels: latent.channels, deviation: latent.deviation, recompute },
+    prior: { ...prior, channels: latent.channels, deviation: latent.deviation, time, recompute },
     decoder: {
       ...sizes,
       imageChannels,
       latentChannels: latent.channels,
       downsample: latent.downsample,
       seesLatentNoise: variant.priorBias !== null,
+      time,
       recompute,
     },
     lossFactor,
@@ -115,7 +149,7 @@ export const partConfig = (model: ModelConfig): PartConfig => {
 }
 
 /** The base model. */
-export const baseConfig = ({ base, latent, recompute }: ModelConfig): BaseConfig => ({
+export const baseConfig = ({ base, latent, video, recompute }: ModelConfig): BaseConfig => ({
   widths: base.widths,
   blocks: base.blocks,
   headWidth: base.headWidth,
@@ -123,5 +157,6 @@ export const baseConfig = ({ base, latent, recompute }: ModelConfig): BaseConfig
   uvit: base.uvit,
   channels: latent.channels,
   deviation: latent.deviation,
+  time: video,
   recompute,
 })

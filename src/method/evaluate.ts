@@ -4,7 +4,7 @@ import { countOf, floats, type HostTensor, paddedExamples } from '../engine/host
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import type { Evaluation, Measured } from '../metrics/figures.ts'
 import { meanAndError } from '../metrics/mean.ts'
-import { boxDownBilinearUp, psnr } from '../metrics/psnr.ts'
+import { latentGridReference, psnr } from '../metrics/psnr.ts'
 import { reconstructionMetrics } from '../metrics/reconstruction.ts'
 import type { Weights } from '../train/frozen.ts'
 import { measuredFeeds, tracedOwnNats, tracedTerms } from './autoencoder.ts'
@@ -167,6 +167,24 @@ const collected = () => {
   }
 }
 
+/** Frames of a latent. */
+const latentFrames = (model: ModelConfig): number => latentOf(model).frames ?? 1
+
+const frameRate = (t: number): string => `rate of latent frame ${t}`
+
+/** The rate of each latent frame of clips, over the pixels of the frames that it stands for. @param nats [n, c, T, h, w] */
+const ratesByFrame = (model: ModelConfig, nats: Float64Array): Readonly<Record<string, number[]>> => {
+  const latent = latentOf(model)
+  const T = latentFrames(model)
+  const [each, plane] = [elementsOf(latent), latent.height * latent.width]
+  const sums = Array.from({ length: T }, () => new Array<number>(nats.length / each).fill(0))
+  for (const [i, value] of nats.entries()) sums[Math.floor(i / plane) % T][Math.floor(i / each)] += value
+  const perFrame = imageOf({ ...model, frames: model.frames / T })
+  return Object.fromEntries(
+    sums.map((own, t) => [frameRate(t), own.map((sum) => bitsPerPosition(perFrame, sum))]),
+  )
+}
+
 /** How stage 1 is measured. */
 export interface MeasuringOptions extends Draws {
   /** Of the codec, too. */
@@ -194,6 +212,8 @@ export const evaluateStage1 = async (
   const { count } = set
   const { batch, seed, sampler } = options
   const image = imageOf(model)
+  const reference = (images: HostTensor): HostTensor =>
+    latentGridReference(images, model.latent.downsample, model.video?.downsample)
   const estimator = createTermsEstimator(runtime, model, weights, batch)
   const bitsOf = (nats: Readonly<Record<'priorNats' | 'terminalNats', ArrayLike<number>>>): number[] =>
     Array.from(nats.priorNats, (own, i) => bitsPerPosition(image, own + nats.terminalNats[i]))
@@ -212,7 +232,8 @@ export const evaluateStage1 = async (
     seconds += (performance.now() - start) / 1000
     squares = floats(z).reduce((sum, v) => sum + v * v, squares)
     const { rateElements, ...terms } = await estimator.terms(images, { first, count: n, of: count }, options)
-    measured.add({ ...terms, gridPsnr: psnr(images, boxDownBilinearUp(images, model.latent.downsample)) })
+    if (model.video !== undefined) measured.add(ratesByFrame(model, rateElements))
+    measured.add({ ...terms, gridPsnr: psnr(images, reference(images)) })
     for (const { key, of } of reconstructionMetrics) measured.add({ [key]: of(images, reconstructions) })
     look({
       ...{ first, images, reconstructions, rateElements },
@@ -233,6 +254,11 @@ export const evaluateStage1 = async (
     gridPsnr: meanAndError(measured.of('gridPsnr')),
     bitsPerPixel: meanAndError(bitsPerPixel),
     bitsPerDim: meanAndError(latentNats.map((nats) => nats / (elements * Math.LN2))),
+    ...(model.video && {
+      bitsPerPixelByFrame: Array.from({ length: latentFrames(model) }, (_, t) =>
+        meanAndError(measured.of(frameRate(t))),
+      ),
+    }),
     priorNats: meanAndError(priorNats),
     terminalNats: meanAndError(terminalNats),
     decoderNats: meanAndError(measured.of('decoderNats')),

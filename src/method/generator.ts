@@ -10,6 +10,7 @@ import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep
 import type { Facts } from './conditions/condition.ts'
 import { latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
+import { batchOfGiven, type GivenTensors, givenInputs, givenLatentAmong, givenLatentOf } from './given.ts'
 import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
 import { batchShape } from './networks/shapes.ts'
@@ -29,6 +30,8 @@ export interface GenerationRequest {
   readonly guidance: Guidance
   /** Number of the first sample; 0 when absent. */
   readonly first?: number
+  /** What is given of each clip; nothing when absent. */
+  readonly given?: GivenTensors | undefined
 }
 
 /** A model of latents ready to run. */
@@ -76,7 +79,9 @@ export const plainStep = (
   inputs: StepInputs & Readonly<Record<string, Value>>,
 ): ReturnType<typeof takeStep> => {
   const { bound } = partsOfVariant(model.variant).space
-  const vHat = base({ zT: inputs.xT, logSnr: inputs.logSnr, conditions: inputs })
+  const { givenZ, givenMask } = inputs // absent for images
+  const given = givenLatentAmong({ givenZ, givenMask })
+  const vHat = base({ zT: inputs.xT, logSnr: inputs.logSnr, given, conditions: inputs })
   return takeStep(inputs, bound(predicted(inputs, vHat)))
 }
 
@@ -96,7 +101,9 @@ export const guidedStep = (
   const twice = { xT: both('xT', 'xT'), logSnr: both('logSnr', 'logSnr') }
   const names = Object.keys(conditionInputs(model, B))
   const conditions = Object.fromEntries(names.map((name) => [name, both(name, nullName(name))]))
-  const xHat = predicted(twice, base({ zT: twice.xT, logSnr: twice.logSnr, conditions }))
+  const frames = Object.keys(givenLatentOf(givenInputs(model, B)))
+  const given = givenLatentAmong(Object.fromEntries(frames.map((name) => [name, both(name, name)])))
+  const xHat = predicted(twice, base({ zT: twice.xT, logSnr: twice.logSnr, given, conditions }))
   const [conditional, unconditional] = [slice(xHat, 0, 0, B), slice(xHat, 0, B, 2 * B)]
   const xGuided = add(unconditional, mul(sub(conditional, unconditional), inputs.guidance))
   return takeStep(inputs, bound(xGuided))
@@ -106,7 +113,11 @@ export const guidedStep = (
 const tracedSteps = (model: ModelConfig, weights: Weights, B: number) => {
   const networks = { base: conditionedBase(model) }
   const conditions = conditionInputs(model, B)
-  const inputs = { ...stepInputs(batchShape(latentOf(model), B)), ...conditions }
+  const inputs = {
+    ...stepInputs(batchShape(latentOf(model), B)),
+    ...conditions,
+    ...givenLatentOf(givenInputs(model, B)),
+  }
   return {
     plain: () =>
       traceFrozen('generate', { weights, networks, inputs }, ({ base }, given) =>
@@ -129,10 +140,11 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
   const plain = compiledOnUse(runtime, traced.plain, stepUpdates)
   const guided = compiledOnUse(runtime, traced.guided, stepUpdates)
   return {
-    generate: ({ facts, seed, sampler, guidance, first = 0 }) =>
+    generate: ({ facts, seed, sampler, guidance, first = 0, given }) =>
       inBatches(facts.length, B, (from) => {
         const own = Array.from({ length: B }, (_, i) => facts[from + i] ?? null)
         const held = {
+          ...givenLatentOf(batchOfGiven(model, given, from, B)),
           ...conditionFeeds(model, own),
           ...asNulls(
             conditionFeeds(

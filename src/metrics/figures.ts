@@ -22,6 +22,12 @@ export interface Evaluation {
   readonly bitsPerDim: Measured
   /** The same latents by the base model's unweighted ELBO in place of the prior's; absent without a base model. */
   readonly baseBitsPerPixel?: Measured
+  /** Of clips: the same rate for each latent frame, counted over the frames that it stands for. */
+  readonly bitsPerPixelByFrame?: readonly Measured[]
+  /** Of clips in which nothing moves. */
+  readonly still?: StillRate
+  /** Of clips of a run with a base model: how well it predicts. */
+  readonly prediction?: Prediction
   /** Loss terms in nats per image. */
   readonly priorNats: Measured
   readonly terminalNats: Measured
@@ -32,6 +38,31 @@ export interface Evaluation {
   readonly imagesPerSecond: number
   /** Every other metric of reconstructions (reconstruction.ts), by its key. */
   readonly [metric: string]: unknown
+}
+
+/** What clips cost in which the first frame stands still, in bits each, and what that frame costs as one image. */
+export interface StillRate {
+  readonly count: number
+  readonly clipBits: Measured
+  readonly imageBits: Measured
+  /** Of the means. */
+  readonly ratio: number
+}
+
+/** Predictions of held-out clips, held against what came and against what needs no model. */
+export interface Prediction {
+  /** Clips, and the frames that were given of each. */
+  readonly count: number
+  readonly given: number
+  /** PSNR of the frames that were generated, in dB: mean over a clip's frames, then over clips; and of the last given frame, repeated. */
+  readonly psnr: Measured
+  readonly repeatedPsnr: Measured
+  /** By frame, the first after the given ones first. */
+  readonly psnrByFrame: readonly Measured[]
+  readonly repeatedPsnrByFrame: readonly Measured[]
+  /** Where everything's true place is known: how far the one in front is from it, by frame, in pixels; and going on as it last went. */
+  readonly positionErrorByFrame?: readonly Measured[]
+  readonly constantVelocityErrorByFrame?: readonly Measured[]
 }
 
 const isMeasured = (value: unknown): value is Measured =>

@@ -54,3 +54,25 @@ export const boxDownBilinearUp = (images: HostTensor, block: number): HostTensor
   }
   return float32(images.shape, out)
 }
+
+/**
+ * What a latent grid of images [N, C, H, W], or of clips [N, C, T, H, W], gives for free: `boxDownBilinearUp`, and for clips then
+ * the mean over `frames` frames, brought back by linear interpolation in time.
+ */
+export const latentGridReference = (x: HostTensor, block: number, frames = 1): HostTensor => {
+  if (x.shape.length === 4) return boxDownBilinearUp(x, block)
+  const [N, C, T, H, W] = x.shape as [number, number, number, number, number]
+  const inSpace = floats(boxDownBilinearUp({ ...x, shape: [N, C * T, H, W] }, block))
+  const plane = H * W
+  const out = new Float32Array(inSpace.length)
+  const times = interpolated(T, frames)
+  for (let p = 0; p < N * C; p++) {
+    for (let i = 0; i < plane; i++) {
+      const means = new Float64Array(T / frames)
+      for (let t = 0; t < T; t++) means[Math.floor(t / frames)] += inSpace[(p * T + t) * plane + i] / frames
+      for (const [t, { low, high, share }] of times.entries())
+        out[(p * T + t) * plane + i] = means[low] * (1 - share) + means[high] * share
+    }
+  }
+  return float32(x.shape, out)
+}

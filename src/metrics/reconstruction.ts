@@ -1,5 +1,7 @@
 /** @file What is measured of each reconstruction: one line of the list each. */
+import { framesOf } from '../engine/host/clips.ts'
 import { floats, type HostTensor } from '../engine/host/tensor.ts'
+import { mean } from './mean.ts'
 import { psnr } from './psnr.ts'
 import { smallestForSsim, ssim } from './ssim.ts'
 
@@ -12,7 +14,7 @@ export interface ReconstructionMetric {
   readonly better: 'higher' | 'lower'
   /** Digits after the point. */
   readonly digits: number
-  /** One number for each image of [N, 3, H, W]; null where images of that size do not allow it. */
+  /** One number for each image of [N, 3, H, W], or clip of [N, 3, T, H, W]; null where images of that size do not allow it. */
   of(original: HostTensor, reconstruction: HostTensor): readonly number[] | null
 }
 
@@ -55,6 +57,16 @@ export const flatError = (original: HostTensor, reconstruction: HostTensor): num
   })
 }
 
+/** The mean over the frames of each clip [N, C, T, H, W] of a metric of images; of images as it is. */
+const overFrames =
+  (of: ReconstructionMetric['of']): ReconstructionMetric['of'] =>
+  (original, reconstruction) => {
+    if (original.shape.length === 4) return of(original, reconstruction)
+    const T = original.shape[2]
+    const each = of(framesOf(original), framesOf(reconstruction))
+    return each && Array.from({ length: each.length / T }, (_, i) => mean(each.slice(i * T, (i + 1) * T)))
+  }
+
 /** All of them, in the order in which they are shown. */
 export const reconstructionMetrics: readonly ReconstructionMetric[] = [
   { key: 'psnr', name: 'PSNR', better: 'higher', digits: 2, of: psnr },
@@ -63,8 +75,9 @@ export const reconstructionMetrics: readonly ReconstructionMetric[] = [
     name: 'SSIM',
     better: 'higher',
     digits: 3,
-    of: (original, reconstruction) =>
+    of: overFrames((original, reconstruction) =>
       sideOf(original) < smallestForSsim ? null : ssim(original, reconstruction),
+    ),
   },
-  { key: 'flatError', name: 'flat error', better: 'lower', digits: 2, of: flatError },
+  { key: 'flatError', name: 'flat error', better: 'lower', digits: 2, of: overFrames(flatError) },
 ]

@@ -120,15 +120,13 @@ export const clipGif = async (clips: HostTensor, options: ClipOptions = {}): Pro
 }
 
 /** The frames of clips [N, 3, T, H, W] side by side, a row a clip, as PNG bytes; labels are those of the rows. */
-export const contactSheet = async (clips: HostTensor, options: ClipOptions = {}): Promise<Uint8Array> => {
-  const frames = framesOf(clips)
-  return gridPng(frames, clipSizes(clips).frames, { scale: visibleScale(frames), ...options })
-}
+export const contactSheet = (clips: HostTensor, options: ClipOptions = {}): Promise<Uint8Array> =>
+  gridPng(clips, clipSizes(clips).frames, { scale: visibleScale(clips), ...options })
 
 /** Writes the same as H.264, which video players, and programs that know no WebP, take; nearly without loss. */
 const writeMp4 = async (path: string, clips: HostTensor, options: ClipOptions): Promise<void> => {
   const fps = fpsFor('.mp4', options)
-  const program = findFfmpeg('writing .mp4')
+  const program = findFfmpeg('.mp4 is written')
   const { pixels, width, height } = await drawStrip(clips, options)
   const given = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', `${width}x${height}`, '-framerate', `${fps}`]
   // Colours are halved in both directions: sides must be even, and what is added is as white as the gaps.
@@ -171,7 +169,7 @@ const kindOf = (path: string): keyof typeof writers => {
 
 /** @throws before anything is computed, when clips could not be written to a file of that name */
 export const expectClipFile = (path: string): void => {
-  if (kindOf(path) === '.mp4') findFfmpeg(`writing ${path}`)
+  if (kindOf(path) === '.mp4') findFfmpeg(`${path} is written`)
 }
 
 /**

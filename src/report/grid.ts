@@ -1,5 +1,6 @@
 /** @file Images for people: grids of samples, and originals above their reconstructions, as PNG. */
 import sharp, { type Sharp } from 'sharp'
+import { framesOf } from '../engine/host/clips.ts'
 import { quantiseImages } from '../engine/host/pixels.ts'
 import { examplesOf, type HostTensor, showShape } from '../engine/host/tensor.ts'
 import { escapeMarkup, shortened } from './escape.ts'
@@ -17,9 +18,9 @@ export interface GridOptions {
 /** Pixels that an image should have on the screen, so that a person sees it. */
 export const visibleSize = 64
 
-/** A scale at which images [N,3,H,W] are easily seen: small ones are enlarged by whole pixels. */
+/** A scale at which images [N,3,H,W], or frames of clips, are easily seen: small ones are enlarged by whole pixels. */
 export const visibleScale = ({ shape }: HostTensor, size: number = visibleSize): number =>
-  Math.max(1, Math.round(size / Math.max(...shape.slice(2))))
+  Math.max(1, Math.round(size / Math.max(...shape.slice(-2))))
 
 /** A row of images, each [1,3,H,W], with white pixels above it and text to the left. */
 interface Row {
@@ -31,13 +32,18 @@ interface Row {
 /** Characters of a label at most. */
 const longestLabel = 60
 
-/** Splits [N,3,H,W] into N views [1,3,H,W]. */
-const unstack = (stack: HostTensor): { images: HostTensor[]; height: number; width: number } => {
+/** Splits [N,3,H,W] into N views [1,3,H,W]. Clips [N,3,T,H,W] are their frames, with a row for each clip. */
+const unstack = (
+  stack: HostTensor,
+  columns: number,
+): { images: HostTensor[]; columns: number; height: number; width: number } => {
+  if (stack.shape.length === 5) return unstack(framesOf(stack), stack.shape[2])
   const [N, C, height, width] = stack.shape as [number, number, number, number]
   if (stack.shape.length !== 4 || C !== 3 || N * height * width === 0) {
     throw new Error(`image: pass at least one image as [N,3,H,W], not ${showShape(stack.shape)}`)
   }
-  return { images: Array.from({ length: N }, (_, n) => examplesOf(stack, n, 1)), height, width }
+  const images = Array.from({ length: N }, (_, n) => examplesOf(stack, n, 1))
+  return { images, columns: Math.min(columns, N), height, width }
 }
 
 const inRows = (images: readonly HostTensor[], columns: number): HostTensor[][] => {
@@ -111,14 +117,14 @@ const drawRows = (
 }
 
 /**
- * Images [N,3,H,W] in [-1, 1] row by row, in three channels of bytes. Image n has its top left corner at
+ * Images [N,3,H,W] in [-1, 1] row by row, or clips [N,3,T,H,W] with their frames in a row each, in three channels of bytes. Image n has its top left corner at
  * x = label width + (n mod columns)·(W·scale + gap), y = ⌊n / columns⌋·(H·scale + gap); the rest is white.
  * @throws when the tensor is not float32 [N,3,H,W] with N ≥ 1, or columns, scale or gap is not a count.
  */
 export const gridImage = (stack: HostTensor, columns: number, options: GridOptions = {}): Sharp => {
-  const { images, ...size } = unstack(stack)
+  const { images, columns: across, ...size } = unstack(stack, columns)
   const { gap = 2, labels = [] } = options
-  const rows = inRows(images, Math.min(columns, images.length)).map(
+  const rows = inRows(images, across).map(
     (row, r): Row => ({ images: row, gapAbove: r === 0 ? 0 : gap, label: labels[r] ?? '' }),
   )
   return drawRows(rows, size, options)
@@ -132,7 +138,7 @@ export const gridPng = async (
 ): Promise<Uint8Array> => gridImage(stack, columns, options).png().toBuffer()
 
 /**
- * Originals and, right below each, their reconstructions, both [N,3,H,W] in [-1, 1], as PNG bytes. Three gaps
+ * Originals and, right below each, their reconstructions, both [N,3,H,W] (or clips, a row each) in [-1, 1], as PNG bytes. Three gaps
  * separate one pair of rows from the next; `labels` holds the text of the upper and of the lower row.
  * @throws as gridPng, and when the two shapes differ.
  */
@@ -142,15 +148,14 @@ export const pairGrid = async (
   columns: number,
   options: GridOptions = {},
 ): Promise<Uint8Array> => {
-  const [upper, lower] = [unstack(originals), unstack(reconstructions)]
+  const [upper, lower] = [unstack(originals, columns), unstack(reconstructions, columns)]
   if (showShape(originals.shape) !== showShape(reconstructions.shape)) {
     const shapes = `${showShape(originals.shape)} and ${showShape(reconstructions.shape)}`
     throw new Error(`image: originals and reconstructions have shapes ${shapes}; pass equal ones`)
   }
   const { gap = 2, labels = [] } = options
-  const across = Math.min(columns, upper.images.length)
-  const below = inRows(lower.images, across)
-  const rows = inRows(upper.images, across).flatMap((row, r): Row[] => [
+  const below = inRows(lower.images, upper.columns)
+  const rows = inRows(upper.images, upper.columns).flatMap((row, r): Row[] => [
     { images: row, gapAbove: r === 0 ? 0 : 3 * gap, label: labels[0] ?? '' },
     { images: below[r], gapAbove: gap, label: labels[1] ?? '' },
   ])

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { textChecksum } from '../files/checksums.ts'
 import type { FeatureComparison } from '../metrics/compareFeatures.ts'
-import type { ClipFigures, Evaluation, Quality } from '../metrics/figures.ts'
+import type { ClipFigures, Evaluation, Prediction, Quality } from '../metrics/figures.ts'
 import type { Provenance, Provenances } from './provenance.ts'
 import type { RunInfo } from './runInfo.ts'
 
@@ -11,6 +11,17 @@ import type { RunInfo } from './runInfo.ts'
 const measured = z.looseObject({ mean: z.number(), error: z.number() })
 
 /** evaluation.json */
+const prediction: z.ZodType<Prediction> = z.object({
+  count: z.number(),
+  given: z.number(),
+  psnr: measured,
+  repeatedPsnr: measured,
+  psnrByFrame: z.array(measured),
+  repeatedPsnrByFrame: z.array(measured),
+  positionErrorByFrame: z.array(measured).exactOptional(),
+  constantVelocityErrorByFrame: z.array(measured).exactOptional(),
+})
+
 export const evaluationSchema: z.ZodType<Evaluation> = z
   .object({
     count: z.number(),
@@ -20,6 +31,11 @@ export const evaluationSchema: z.ZodType<Evaluation> = z
     bitsPerPixel: measured,
     bitsPerDim: measured,
     baseBitsPerPixel: measured.exactOptional(),
+    bitsPerPixelByFrame: z.array(measured).exactOptional(),
+    still: z
+      .object({ count: z.number(), clipBits: measured, imageBits: measured, ratio: z.number() })
+      .exactOptional(),
+    prediction: prediction.exactOptional(),
     priorNats: measured,
     terminalNats: measured,
     decoderNats: measured,

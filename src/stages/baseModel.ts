@@ -7,22 +7,21 @@ import { writeFileAtomic } from '../files/atomic.ts'
 import { baseFeeds, baseObjective } from '../method/baseModel.ts'
 import type { Codec } from '../method/codec.ts'
 import { imageOf, latentOf } from '../method/config.ts'
-import { numberedNoise } from '../method/diffusion/draws.ts'
+import { type Draw, firstExample, numberedNoise } from '../method/diffusion/draws.ts'
 import { createGenerator } from '../method/generator.ts'
+import { drawnGivenCounts, givenLatentOf, nothingGiven } from '../method/given.ts'
 import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor } from '../method/programs.ts'
 import { gridPng } from '../report/grid.ts'
 import { runFolders } from '../runs/files.ts'
 import type { Weights } from '../train/frozen.ts'
-import { gridFacts } from '../use/facts.ts'
+import { gridFacts, samplesPerRow } from '../use/facts.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { encoderKey } from './encoderKey.ts'
+import { stepImages } from './images.ts'
 import { trainingLatents } from './latents.ts'
 import { meanOf, type OpenStage, type Stage, type StageContext } from './stage.ts'
-
-/** Samples of each row in the grids made while training. */
-const shownPerRow = 8
 
 /** Draws samples of every row. */
 const sampleShown = async (
@@ -31,7 +30,7 @@ const sampleShown = async (
   weights: Weights,
   step: number,
 ): Promise<void> => {
-  const facts = gridFacts(run, shownPerRow)
+  const facts = gridFacts(run, samplesPerRow(model))
   const generator = createGenerator(leaving, model, weights, batchFor(facts.length, imageOf(model)))
   const z0 = await generator.generate({
     facts,
@@ -42,7 +41,7 @@ const sampleShown = async (
   await generator.dispose()
   const images = await codec.decode(z0, config.seed, decoderSampler(config))
   const path = join(dir, runFolders.samples, `samples-${String(step).padStart(9, '0')}.png`)
-  writeFileAtomic(path, await gridPng(images, shownPerRow, { scale: 2 }))
+  writeFileAtomic(path, await gridPng(images, samplesPerRow(model), { scale: 2 }))
 }
 
 const open = async (context: StageContext): Promise<OpenStage> => {
@@ -50,19 +49,23 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   const { flip, balance } = config.data
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
   const run = openRun(dir, leaving, context.warn)
-  const codec = run.codec(batchFor(source.count, imageOf(model)))
-  const latents = await trainingLatents(context, 'stage2', run, codec)
+  // Clips are encoded step by step, images all before the first.
+  const together = model.video === undefined ? source.count : config.train.stage2.batch
+  const codec = run.codec(batchFor(together, imageOf(model)))
+  const latents = model.video === undefined ? await trainingLatents(context, 'stage2', run, codec) : null
+  const clips = model.video && stepImages(context, config.train.stage2.batch, config.seed + 1)
   return {
     trainedOn: encoderKey(run),
     feeds: async (step, part) => {
       const examples = plannedExamples(plan, step, part)
       const facts = examples.map(({ index, mirrored }) => ({ label: source.label(index), mirrored }))
-      return baseFeeds(model, latents.read(examples), facts, {
-        seed: config.seed,
-        purpose: 'training',
-        step,
-        part,
-      })
+      const draw: Draw = { seed: config.seed, purpose: 'training', step, part }
+      if (clips === undefined) return baseFeeds(model, latents!.read(examples), facts, draw)
+      // Clips are encoded as they come: which frames are given of one changes from step to step.
+      const x = examplesOf(await clips.read(step), part.first, part.count)
+      const given = await codec.give(x, drawnGivenCounts(model, draw))
+      const z = await codec.encode(x, config.seed, firstExample(draw))
+      return { ...baseFeeds(model, z, facts, draw), ...givenLatentOf(given) }
     },
     metrics: ({ baseNats }) => ({ baseNats: meanOf(baseNats) }),
     warning: () => null,
@@ -71,7 +74,8 @@ const open = async (context: StageContext): Promise<OpenStage> => {
       return {}
     },
     close: async () => {
-      latents.close()
+      latents?.close()
+      await clips?.close()
       await codec.dispose()
     },
   }
@@ -102,7 +106,8 @@ export const baseModel: Stage = {
         examplesOf(z, part.first, part.count),
         facts.slice(part.first, part.first + part.count),
       ]
-      return baseFeeds(model, own, ownFacts, { seed, purpose: 'training', step, part })
+      const draw: Draw = { seed, purpose: 'training', step, part }
+      return { ...baseFeeds(model, own, ownFacts, draw), ...givenLatentOf(nothingGiven(model, part.count)) }
     }
   },
   curves: [

@@ -7,7 +7,8 @@ import type { OpenedRun } from '../use/openRun.ts'
 export const encoderKey = ({ model, config, autoencoder }: OpenedRun): string => {
   const hash = createHash('sha256')
   const draw = model.variant.variance === 'learned' ? [encodingStream, config.seed] : null
-  hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, draw]))
+  const clips = model.video === undefined ? [] : [model.frames, model.video]
+  hash.update(JSON.stringify([model.size, model.latent, model.encoder, model.variant, draw, ...clips]))
   for (const [path, { data }] of Object.entries(autoencoder())) {
     if (!path.startsWith('encoder.')) continue
     hash.update(path).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))

@@ -32,16 +32,20 @@ export const reconstructShown = async (
   return meanPsnr
 }
 
-/** Images [B, 3, H, W] of steps. */
+/** Images [B, 3, H, W], or clips [B, 3, T, H, W], of steps. */
 export interface StepImages {
   read(step: number): Promise<HostTensor>
   close(): Promise<void>
 }
 
-/** The images of a step, read once for all its parts. */
-export const stepImages = ({ config, source }: StageContext, batch: number): StepImages => {
+/** The images of a step, read once for all its parts. @param seed of their order; the run's when absent */
+export const stepImages = (
+  { config, source }: StageContext,
+  batch: number,
+  seed: number = config.seed,
+): StepImages => {
   const { flip, balance } = config.data
-  const plan = batchPlan(source, { seed: config.seed, balance, flip })
+  const plan = batchPlan(source, { seed, balance, flip })
   const reader = openBatchReader({ source, plan, batch })
   let last: { readonly step: number; readonly images: Promise<HostTensor> } | undefined
   return {

@@ -185,11 +185,12 @@ export const stageCost = (
  */
 export const describeModel = (config: Config, classes: number, device: Device = 'cpu'): ModelInfo => {
   expectShapes(config)
-  const latent = latentOf(modelConfig(config, classes))
+  const model = modelConfig(config, classes)
+  const latent = latentOf(model)
   return {
     name: config.name,
     latentShape: batchShape(latent, 1).slice(1),
-    compression: elementsOf(latent) / elementsOf(imageOf({ size: config.data.size })),
+    compression: elementsOf(latent) / elementsOf(imageOf(model)),
     networks: modelFlops(config, classes).networks,
     stages: stagesOf(config).map((stage) => stageCost(config, stage, classes, device)),
   }

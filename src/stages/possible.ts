@@ -111,17 +111,43 @@ const expectStudent = ({ student, train, variant }: Config): void => {
   }
 }
 
+/** @throws ConfigError when frames and the time axis do not fit, or what is asked of clips works for images alone. */
+const expectVideo = ({ name, data, video, variant, student, train }: Config): void => {
+  if (video === undefined) {
+    if (data.frames === 1) return
+    throw new ConfigError(
+      `${name}: data.frames is ${data.frames}, but there is no time axis; set video too, as the preset moving does, or data.frames=1`,
+    )
+  }
+  if (data.frames % video.downsample !== 0 || data.frames === 1) {
+    throw new ConfigError(
+      `data.frames is ${data.frames}, but clips are a multiple of video.downsample ${video.downsample}, and more than one frame; change one of them`,
+    )
+  }
+  if (video.kernel % 2 === 0) {
+    throw new ConfigError(`video.kernel is ${video.kernel}; set an odd number of frames, such as 3`)
+  }
+  if (video.given >= data.frames) {
+    throw new ConfigError(
+      `video.given is ${video.given}, but clips have ${data.frames} frames, of which one at least must be generated; set ${data.frames - 1} or fewer`,
+    )
+  }
+  const forImages = [
+    ...(partsOfVariant(variant).space.isLearned ? [] : [`variant.encoder=${variant.encoder}`]),
+    ...(student === undefined ? [] : ['student']),
+    ...Object.keys(train.stages ?? {}).map((stage) => `train.stages.${stage}`),
+  ]
+  if (forImages.length > 0)
+    throw new ConfigError(`${name}: ${forImages[0]} works for images only so far; leave it or video out`)
+}
+
 /** @throws ConfigError for what cannot train, whatever the data. */
 export const expectTrainable = (config: Config): void => {
-  const { name, data, latent, variant, sampler } = config
+  const { latent, variant, sampler } = config
   expectStages(config)
   expectStudent(config)
   for (const stage of stagesOf(config)) partsPerBatch(config, stage)
-  if (data.frames > 1) {
-    throw new ConfigError(
-      `${name}: data.frames is ${data.frames}, but only images train so far; set data.frames=1`,
-    )
-  }
+  expectVideo(config)
   const { isLearned } = partsOfVariant(variant).space
   const perBlock = patchChannels(imageChannels, latent.downsample)
   if (!isLearned && latent.channels !== perBlock) {

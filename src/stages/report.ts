@@ -2,11 +2,11 @@
 
 import { join } from 'node:path'
 import { showConfig } from '../config/load.ts'
-import type { Config } from '../config/schema.ts'
+import { type Config, modelConfig } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { latentInUse, latentOf } from '../method/config.ts'
 import { showExtent } from '../method/networks/shapes.ts'
-import { type Evaluation, measuredEntries } from '../metrics/figures.ts'
+import { type Evaluation, type Measured, measuredEntries } from '../metrics/figures.ts'
 import type { Curve } from '../report/curve.ts'
 import { renderReport, type SummaryItem } from '../report/html.ts'
 import { runFiles } from '../runs/files.ts'
@@ -22,6 +22,8 @@ export interface ReportParts {
   readonly evaluation: Evaluation | null
   /** Absent where the latent is the image itself. */
   readonly reconstructionsPng: Uint8Array | null
+  /** What was predicted of held-out clips below what came: frames side by side, and playing; absent for images. */
+  readonly predicted: { readonly png: Uint8Array; readonly webp: Uint8Array } | null
   /** Absent when stage 2 was not trained. */
   readonly samplesPng: Uint8Array | null
   readonly device: string
@@ -49,7 +51,7 @@ const withError = (
 ): string => `${mean.toFixed(digits)} ± ${error.toFixed(digits)}`
 
 const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryItem[] => {
-  const shape = showExtent(latentOf({ size: config.data.size, latent: config.latent }))
+  const shape = showExtent(latentOf(modelConfig(config, info.classes.length)))
   const common: SummaryItem[] = [
     {
       label: 'images',
@@ -80,9 +82,36 @@ const summaryOf = ({ config, info, evaluation, device }: ReportParts): SummaryIt
   ]
 }
 
+/** How predictions get worse with time, beside what needs no model, and where a clip's bits are. */
+const predictionCurves = (evaluation: Evaluation | null): Curve[] => {
+  const { prediction, bitsPerPixelByFrame = [] } = evaluation ?? {}
+  const points = (values: readonly Measured[] = [], first = 1): [number, number][] =>
+    values.map(({ mean }, i) => [first + i, mean])
+  const after = (values?: readonly Measured[]) => points(values, (prediction?.given ?? 0) + 1)
+  const curve = (
+    title: string,
+    [xLabel, yLabel]: readonly [string, string],
+    series: Readonly<Record<string, [number, number][]>>,
+  ): Curve => ({
+    ...{ title, xLabel, yLabel },
+    series: Object.entries(series).map(([name, own]) => ({ name, points: own })),
+  })
+  return [
+    curve('Predicted frames', ['frame', 'dB'], {
+      predicted: after(prediction?.psnrByFrame),
+      'last given frame repeated': after(prediction?.repeatedPsnrByFrame),
+    }),
+    curve('Place of what moves', ['frame', 'pixels from the truth'], {
+      predicted: after(prediction?.positionErrorByFrame),
+      'at constant velocity': after(prediction?.constantVelocityErrorByFrame),
+    }),
+    curve('Rate over time', ['latent frame', 'bits/pixel'], { rate: points(bitsPerPixelByFrame) }),
+  ].filter(({ series }) => series.every((own) => own.points.length > 1))
+}
+
 /** Writes report.html and returns its path. */
 export const writeReport = (dir: string, parts: ReportParts): string => {
-  const { config, info, evaluation, reconstructionsPng, samplesPng } = parts
+  const { config, info, evaluation, reconstructionsPng, predicted, samplesPng } = parts
   const records = readMetrics(join(dir, runFiles.metrics), parts.warn)
   const { generator, kind, steps, guidance } = config.sampler
   const byClass = generatesByClass(config, info.classes.length)
@@ -110,6 +139,19 @@ export const writeReport = (dir: string, parts: ReportParts): string => {
               heading: 'Reconstructions',
               text: 'Held-out images; the original is above its reconstruction.',
               images: [{ png: reconstructionsPng, caption: 'validation' }],
+            },
+          ]),
+      ...(predicted === null
+        ? []
+        : [
+            {
+              heading: 'Predictions',
+              text: `Held-out clips of which ${config.video?.given} frames were given; what came is above what was predicted.`,
+              curves: predictionCurves(evaluation),
+              images: [
+                { webp: predicted.webp, caption: 'playing' },
+                { png: predicted.png, caption: 'frame by frame' },
+              ],
             },
           ]),
       ...(samplesPng === null

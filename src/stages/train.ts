@@ -10,18 +10,22 @@ import type { Runtime } from '../engine/runtime/runtime.ts'
 import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import type { Lock } from '../files/lock.ts'
-import { baseRate, measureStage1 } from '../measure/reconstruct.ts'
+import { predictHeldOut } from '../measure/predict.ts'
+import { baseRate, measureStage1, predictedAtMost } from '../measure/reconstruct.ts'
+import { stillRate } from '../measure/still.ts'
 import type { MeasuredPart } from '../method/evaluate.ts'
 import { partsOfVariant } from '../method/variants.ts'
-import type { Evaluation } from '../metrics/figures.ts'
+import type { Evaluation, Prediction } from '../metrics/figures.ts'
+import { clipWebp } from '../report/clip.ts'
 import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
+import { mostAnimationBytes } from '../report/html.ts'
 import { orWarn } from '../runs/checked.ts'
 import { type Listener, onceEach } from '../runs/events.ts'
 import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
 import { expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
 import { whileWriting } from '../runs/writer.ts'
-import { gridFacts, gridRows } from '../use/facts.ts'
+import { gridFacts, gridRows, samplesPerRow } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
 import { infoOf, openRunData } from '../use/runData.ts'
@@ -55,9 +59,12 @@ export interface TrainResult {
 /** Images shown in grids during training, and in the report. */
 const shownWhileTraining = 32
 const shownInReport = 40
-/** Samples per row in the report, and validation images measured at most. */
-const samplesPerRow = 8
+/** Validation images, and clips, measured at most. */
 const measuredAtMost = 1024
+const measuredClipsAtMost = 128
+/** So many images, or a quarter as many clips, which take a row each. */
+const shownOf = ({ video }: Config, images: number): number => (video === undefined ? images : images / 4)
+
 /** Skipped images that are warned of one by one. */
 const warnedAtMost = 20
 
@@ -65,14 +72,14 @@ const warnedAtMost = 20
 const sampleGrid = async ({ config, dir, leaving, warn }: StageContext): Promise<Uint8Array> => {
   const run = openRun(dir, leaving, warn)
   const images = await sample(run, {
-    facts: gridFacts(run, samplesPerRow),
+    facts: gridFacts(run, samplesPerRow(run.model)),
     seed: config.seed,
     sampler: latentSampler(config),
     guidance: configGuidance(config),
     decoder: decoderSampler(config),
   })
   const labels = gridRows(run).map(({ name }) => name)
-  const png = await gridPng(images, samplesPerRow, { scale: visibleScale(images), labels })
+  const png = await gridPng(images, samplesPerRow(run.model), { scale: visibleScale(images), labels })
   writeFileAtomic(join(dir, runFolders.samples, 'samples.png'), png)
   return png
 }
@@ -84,7 +91,7 @@ const reconstructHeldOut = async (
   source: ImageSource,
   count: number,
 ): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array }> => {
-  const picked = evenly(shownInReport, count)
+  const picked = evenly(shownOf(config, shownInReport), count)
   const kept: { readonly original: HostTensor; readonly reconstruction: HostTensor }[] = []
   const keepShown = ({ first, images, reconstructions }: MeasuredPart): void => {
     const here = picked.filter((index) => index >= first && index < first + countOf(images))
@@ -104,23 +111,62 @@ const reconstructHeldOut = async (
   return { figures, png }
 }
 
+/** Of the predicted clips. */
+const shownPredictions = 8
+
+/** Predicts held-out clips, and draws what came above what was predicted: a sheet, and clips that play. */
+const predict = async (
+  { config, dir, leaving, warn, listen }: StageContext,
+  source: ImageSource,
+): Promise<{ readonly figures: Prediction; readonly png: Uint8Array; readonly webp: Uint8Array }> => {
+  listen({ event: 'note', text: 'predicting held-out clips' })
+  const options = { count: predictedAtMost, seed: config.seed }
+  const { figures, truth, predictions } = await predictHeldOut(openRun(dir, leaving, warn), source, options)
+  const shown = Math.min(shownPredictions, figures.count)
+  const [came, made] = [truth, predictions].map((clips) => examplesOf(clips, 0, shown))
+  const scale = visibleScale(came)
+  const png = await pairGrid(came, made, shown, { scale, labels: ['what came', 'predicted'] })
+  const webp = await clipWebp(stacked([came, made]), {
+    columns: shown,
+    scale,
+    mostBytes: mostAnimationBytes,
+    labels: ['what came', 'predicted'],
+  })
+  writeFileAtomic(join(dir, runFolders.samples, 'predictions.png'), png)
+  writeFileAtomic(join(dir, runFolders.samples, 'predictions.webp'), webp)
+  return { figures, png, webp }
+}
+
 /** Figures on held-out images; those of a shared stage 1 are taken over from the run that trained it. */
 const evaluateRun = async (
   context: StageContext,
   data: DataSplit,
-): Promise<{ readonly figures: Evaluation; readonly png: Uint8Array | null }> => {
+): Promise<{
+  readonly figures: Evaluation
+  readonly png: Uint8Array | null
+  readonly predicted: Pick<Awaited<ReturnType<typeof predict>>, 'png' | 'webp'> | null
+}> => {
   const { config, dir, leaving, listen, warn } = context
   const run = openRun(dir, leaving, warn)
   listen({ event: 'note', text: 'evaluating on held-out images' })
-  const count = Math.min(measuredAtMost, data.validation.count)
+  const count = Math.min(
+    config.video === undefined ? measuredAtMost : measuredClipsAtMost,
+    data.validation.count,
+  )
   const known = sharesFigures(run, dir) ? orWarn(() => evaluationIn(run.stage1Directory), warn) : null
   const measured = known === null ? await reconstructHeldOut(context, run, data.validation, count) : null
   const base = await baseRate(run, leaving, data.validation, { count, seed: config.seed })
   // The rate by a base model is that of the run's own.
-  const { baseBitsPerPixel: _, ...stage1 } = (known ?? measured?.figures)!
-  const figures = base ? { ...stage1, baseBitsPerPixel: base } : stage1
+  const { baseBitsPerPixel: _, prediction: __, ...stage1 } = (known ?? measured?.figures)!
+  const predicted = config.video && run.generates ? await predict(context, data.validation) : null
+  const figures = {
+    ...stage1,
+    ...(await stillRate(run, leaving, data.validation, config.seed)),
+    ...(base && { baseBitsPerPixel: base }),
+    ...(predicted && { prediction: predicted.figures }),
+  }
   writeEvaluation(dir, figures, leaving.device, warn)
-  return { figures, png: measured?.png ?? null }
+  return { figures, png: measured?.png ?? null, predicted }
 }
 
 /** Whether there is something to sample from: not only stages before that of the network that generates were asked for. */
@@ -145,6 +191,7 @@ const finish = async (
     info,
     evaluation: evaluated?.figures ?? null,
     reconstructionsPng: evaluated?.png ?? null,
+    predicted: evaluated?.predicted ?? null,
     samplesPng: isSampled ? await sampleGrid(context) : null,
     device: runtime.device,
     warn,
@@ -192,7 +239,10 @@ const trainIn = async (dir: string, writer: Lock, request: TrainRequest): Promis
     dir,
     writer,
     source: data.train,
-    shown: await readImages(data.validation, evenly(shownWhileTraining, data.validation.count)),
+    shown: await readImages(
+      data.validation,
+      evenly(shownOf(config, shownWhileTraining), data.validation.count),
+    ),
     listen,
     warn,
     signal,

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts'
 import type { ImageSource } from '../data/images/source.ts'
 import type { Condition, Facts } from '../method/conditions/condition.ts'
 import { conditionsOf } from '../method/conditions/list.ts'
+import type { ModelConfig } from '../method/config.ts'
 import type { RunInfo } from '../runs/runDirectory.ts'
 import { evenly } from './images.ts'
 
@@ -96,6 +97,9 @@ export const gridRows = (run: Conditioned): readonly NamedFacts[] => {
   const choices = choicesOf(run)
   return evenly(mostRows, choices.length).map((i) => choices[i])
 }
+
+/** Samples in a row of a grid: a clip fills one with its frames. */
+export const samplesPerRow = ({ video }: Pick<ModelConfig, 'video'>): number => (video === undefined ? 8 : 1)
 
 /** The samples of a grid: `perRow` for each row. */
 export const gridFacts = (run: Conditioned, perRow: number): (Facts | null)[] =>

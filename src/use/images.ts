@@ -1,10 +1,16 @@
-/** @file Images for a run: read from files, or chosen evenly from a data set. */
-import { stat } from 'node:fs/promises'
+/** @file Images, or clips, for a run: read from files, or chosen evenly from a data set. */
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
 import { readImages, toNchw } from '../data/batches.ts'
-import { decodeImage, isUndecodable } from '../data/images/decode.ts'
+import { readWindow } from '../data/clips/clip.ts'
+import { inNumberedOrder } from '../data/clips/numbered.ts'
+import { CLIP_FORMATS } from '../data/formats/clipRecords.ts'
+import { listClips } from '../data/formats/clips.ts'
+import { decodeImage, isUndecodable, type Undecodable } from '../data/images/decode.ts'
 import { countedKinds, IMAGE_FORMATS, type OtherFile, scanFolder, someOf } from '../data/images/scan.ts'
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSet } from '../method/programs.ts'
 
 /** Up to `count` indices spread evenly over `of`. */
@@ -20,22 +26,66 @@ export const evenImages = (source: ImageSource, count: number): ImageSet => {
   }
 }
 
-/** Images of files for a run, in memory only where there are few; else they are decoded when they are read. */
+/** Images, or clips, of files for a run, in memory only where there are few; else they are decoded when they are read. */
 export interface FileImages extends ImageSet {
   /** Of the images, in their order. */
   readonly files: readonly string[]
   readonly skipped: readonly SkippedFile[]
-  /** Files of folders that are no images, by kind. */
+  /** Files of folders that are none of them, by kind. */
   readonly ignored: Readonly<Record<string, number>>
 }
 
-const expandPath = async (
-  given: string,
-): Promise<{ readonly files: readonly string[]; readonly others: readonly OtherFile[] }> => {
+/** Files found among what was given, and what else lay beside them. */
+interface Found {
+  readonly files: readonly string[]
+  readonly others: readonly OtherFile[]
+}
+
+/** What files are read as. */
+interface FileKind {
+  /** What of a folder is read, by paths below it. */
+  list(folder: string): Promise<Found>
+  /** Bytes [size, size, 3], of a clip [frames, size, size, 3]. */
+  decode(file: string): Promise<Uint8Array | Undecodable>
+  readonly size: number
+  /** Absent for images. */
+  readonly frames?: number
+  /** In words. */
+  readonly thing: string
+  readonly formats: string
+}
+
+/** Images: centre crop, area average. */
+const asImages = (size: number): FileKind => ({
+  list: scanFolder,
+  decode: (file) => decodeImage(file, { size, fit: 'cover' }),
+  size,
+  thing: 'image',
+  formats: IMAGE_FORMATS,
+})
+
+/** The beginnings of clips: centre crop, resized. */
+const asClips = ({ size, frames, stride = 1 }: Config['data']): FileKind => ({
+  list: async (folder) => {
+    const { clips, others } = await listClips(folder)
+    return { files: clips, others }
+  },
+  decode: (file) => readWindow({ file }, { size, frames, stride }, 0),
+  size,
+  frames,
+  thing: 'clip',
+  formats: CLIP_FORMATS,
+})
+
+/** Whether a folder is one clip by itself. */
+const isOneClip = async (folder: string, { frames }: FileKind): Promise<boolean> =>
+  frames !== undefined && inNumberedOrder(await readdir(folder)) !== null
+
+const expandPath = async (given: string, kind: FileKind): Promise<Found> => {
   const info = await stat(given).catch(() => null)
   if (info === null) throw new Error(`${given}: there is no such file or folder; check the spelling`)
-  if (!info.isDirectory()) return { files: [given], others: [] }
-  const { files, others } = await scanFolder(given)
+  if (!info.isDirectory() || (await isOneClip(given, kind))) return { files: [given], others: [] }
+  const { files, others } = await kind.list(given)
   return { files: files.map((name) => join(given, name)), others }
 }
 
@@ -45,43 +95,39 @@ const keptBytes = 2 ** 26
 const decodedAtOnce = 8
 
 /** An image that was decoded before. @throws when its file has changed since */
-const decodedAgain = async (file: string, size: number): Promise<Uint8Array> => {
-  const decoded = await decodeImage(file, { size, fit: 'cover' })
+const decodedAgain = async (file: string, { decode }: FileKind): Promise<Uint8Array> => {
+  const decoded = await decode(file)
   if (!isUndecodable(decoded)) return decoded
   throw new Error(
     `${file}: it could be read before and cannot any more (${decoded.reason}); leave the files alone until this is done`,
   )
 }
 
-/**
- * Opens files and folders as the run's images (centre crop, area average): every file is decoded once to see whether it can
- * be.
- * @param signal ends that once it is aborted
- * @throws when nothing at all could be read.
- */
-export const openImages = async (
+/** Opens files and folders: every file is decoded once to see whether it can be. */
+const openAs = async (
+  kind: FileKind,
   paths: readonly string[],
-  size: number,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<FileImages> => {
   const [files, skipped]: [string[], SkippedFile[]] = [[], []]
   const kept: Uint8Array[] = []
-  const expanded = await Promise.all(paths.map(expandPath))
+  const expanded = await Promise.all(paths.map((given) => expandPath(given, kind)))
   const all = expanded.flatMap((given) => given.files)
   for (let from = 0; from < all.length; from += decodedAtOnce) {
     signal?.throwIfAborted()
     const here = all.slice(from, from + decodedAtOnce)
-    const decoded = await Promise.all(here.map((file) => decodeImage(file, { size, fit: 'cover' })))
+    const decoded = await Promise.all(here.map((file) => kind.decode(file)))
     for (const [i, image] of decoded.entries()) {
       if (isUndecodable(image)) skipped.push({ file: here[i], reason: image.reason })
       else if (files.push(here[i]) * image.length <= keptBytes) kept.push(image)
     }
   }
   if (files.length === 0) {
-    const reason = skipped[0] === undefined ? 'no image files' : `${skipped[0].file}: ${skipped[0].reason}`
-    throw new Error(`${someOf(paths)}: nothing could be read (${reason}); give ${IMAGE_FORMATS} files`)
+    const reason =
+      skipped[0] === undefined ? `no ${kind.thing} files` : `${skipped[0].file}: ${skipped[0].reason}`
+    throw new Error(`${someOf(paths)}: nothing could be read (${reason}); give ${kind.formats} files`)
   }
-  const pixels = (i: number): Promise<Uint8Array> | Uint8Array => kept[i] ?? decodedAgain(files[i], size)
+  const pixels = (i: number): Promise<Uint8Array> | Uint8Array => kept[i] ?? decodedAgain(files[i], kind)
   return {
     files,
     skipped,
@@ -89,7 +135,42 @@ export const openImages = async (
     count: files.length,
     read: async (first, n) => {
       const own = await Promise.all(Array.from({ length: n }, (_, i) => pixels(first + i)))
-      return toNchw(Buffer.concat(own), { size })
+      return toNchw(Buffer.concat(own), kind)
     },
   }
+}
+
+/**
+ * Opens files and folders as images (centre crop, area average).
+ * @param signal ends that once it is aborted
+ * @throws when nothing at all could be read.
+ */
+export const openImages = (
+  paths: readonly string[],
+  size: number,
+  signal?: AbortSignal,
+): Promise<FileImages> => openAs(asImages(size), paths, signal)
+
+/** Opens files and folders as what a run is of: images, or clips, of which the beginnings are read. @throws as openImages */
+export const openExamples = (
+  { data, video }: Pick<Config, 'data' | 'video'>,
+  paths: readonly string[],
+  signal?: AbortSignal,
+): Promise<FileImages> => openAs(video === undefined ? asImages(data.size) : asClips(data), paths, signal)
+
+/**
+ * The first `count` frames of a clip, as a whole clip [1, 3, frames, size, size] of which the others are not to be read.
+ * @throws naming the file when it cannot be decoded or is shorter
+ */
+export const readGiven = async (
+  file: string,
+  { size, frames, stride = 1 }: Config['data'],
+  count: number,
+): Promise<HostTensor> => {
+  const decoded = await readWindow({ file }, { size, frames: count, stride }, 0)
+  if (isUndecodable(decoded))
+    throw new Error(`${file}: ${count} frames were to be given, but it ${decoded.reason}; give another clip`)
+  const pixels = new Uint8Array(frames * size * size * 3)
+  pixels.set(decoded)
+  return toNchw(pixels, { size, frames })
 }

@@ -65,7 +65,7 @@ export const expectFinishedStage1 = ({ stage1Directory: from, config }: OpenedRu
 }
 
 /** What two runs must share for one to use the other's stage 1, under the names of their configurations. */
-const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant }: ModelConfig) => ({
+const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant, video }: ModelConfig) => ({
   'data.size': size,
   'data.frames': frames,
   latent,
@@ -73,6 +73,7 @@ const stage1Parts = ({ size, frames, latent, encoder, prior, decoder, variant }:
   prior,
   decoder,
   variant,
+  video,
 })
 
 /**

@@ -247,7 +247,7 @@ describe('sizes', () => {
 
   it("of the paper's latent: 512² pixels to 32×32×32, and back", () => {
     const x = input('x', [4, 3, 512, 512])
-    expect(latentOf(paperConfig)).toEqual({ channels: 32, frames: 1, height: 32, width: 32 })
+    expect(latentOf(paperConfig)).toEqual({ channels: 32, frames: undefined, height: 32, width: 32 })
     const latent = shapeOf(encoderSpec(paper.encoder), (p) => encode(p, paper.encoder, x))
     expect(latent).toEqual([4, 32, 32, 32])
     const z = input('z', latent)

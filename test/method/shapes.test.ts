@@ -1,7 +1,7 @@
 /** @file What one image, clip or latent measures. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { imageOf, latentOf, type ModelConfig } from '../../src/method/config.ts'
+import { imageOf, latentOf } from '../../src/method/config.ts'
 import {
   batchShape,
   type Extent,
@@ -11,11 +11,14 @@ import {
 } from '../../src/method/networks/shapes.ts'
 import { tinyConfig } from './support.ts'
 
+const video = { downsample: 4, kernel: 3, attention: 'full', given: 2, givenShare: 0.5 } as const
+
 describe('extents', () => {
   it('of images and clips', () => {
-    expect(imageExtent(32)).toEqual({ channels: 3, frames: 1, height: 32, width: 32 })
+    expect(imageExtent(32)).toEqual({ channels: 3, frames: undefined, height: 32, width: 32 })
     expect(imageExtent(16, 5)).toEqual({ channels: 3, frames: 5, height: 16, width: 16 })
-    expect(imageOf({ size: 64 })).toEqual(imageExtent(64))
+    expect(imageOf({ size: 64, frames: 1 })).toEqual(imageExtent(64))
+    expect(imageOf({ size: 64, frames: 8, video })).toEqual(imageExtent(64, 8))
   })
 
   it('have a time axis in a batch only where there is time', () => {
@@ -27,22 +30,24 @@ describe('extents', () => {
 
   it('of any kind: a batch holds B times the elements, which are channels at positions', () => {
     const count = fc.integer({ min: 1, max: 64 })
-    const extent = fc.record({ channels: count, frames: count, height: count, width: count })
+    const frames = fc.option(count, { nil: undefined })
+    const extent = fc.record({ channels: count, frames, height: count, width: count })
     fc.assert(
       fc.property(extent, count, (own: Extent, B) => {
         const shape = batchShape(own, B)
         expect(shape.reduce((n, d) => n * d, 1)).toBe(B * elementsOf(own))
         expect(elementsOf(own)).toBe(own.channels * positionsOf(own))
         expect([shape[0], shape[1], ...shape.slice(-2)]).toEqual([B, own.channels, own.height, own.width])
-        expect(shape.length).toBe(own.frames === 1 ? 4 : 5)
+        expect(shape.length).toBe(own.frames === undefined ? 4 : 5)
       }),
     )
   })
 })
 
 describe('latents', () => {
-  const of = (size: number, channels: number, downsample: number): Pick<ModelConfig, 'size' | 'latent'> => ({
+  const of = (size: number, channels: number, downsample: number) => ({
     size,
+    frames: 1,
     latent: { ...tinyConfig.latent, channels, downsample },
   })
 
@@ -51,10 +56,17 @@ describe('latents', () => {
     fc.assert(
       fc.property(positions, fc.integer({ min: 1, max: 32 }), positions, (side, downsample, channels) => {
         const model = of(side * downsample, channels, downsample)
-        expect(latentOf(model)).toEqual({ channels, frames: 1, height: side, width: side })
+        expect(latentOf(model)).toEqual({ channels, frames: undefined, height: side, width: side })
         expect(positionsOf(imageOf(model))).toBe(downsample ** 2 * positionsOf(latentOf(model)))
       }),
     )
+  })
+
+  it('of clips have their frames divided, too, also where one is left', () => {
+    const model = { ...of(32, 4, 8), video }
+    expect(latentOf({ ...model, frames: 8 })).toEqual({ channels: 4, frames: 2, height: 4, width: 4 })
+    expect(batchShape(latentOf({ ...model, frames: 4 }), 2)).toEqual([2, 4, 1, 4, 4])
+    expect(() => latentOf({ ...model, frames: 6 })).toThrow(/data\.frames 6 .*video\.downsample 4/)
   })
 
   it('are refused where sizes do not divide, with both sizes', () => {

@@ -82,13 +82,13 @@ describe('without a working ffmpeg', () => {
   it('says what to install, before anything is computed', async () => {
     vi.stubEnv('UL_FFMPEG', join(folder, 'none'))
     const message =
-      /^ffmpeg is not .*none, which UL_FFMPEG names; writing .*: install it \(Debian's package ffmpeg\), or set UL_FFMPEG/
+      / is written by ffmpeg, but ".*none" is not found by UL_FFMPEG; install it \(Debian's package is ffmpeg\) or set UL_FFMPEG/
     expect(() => expectClipFile('c.mp4')).toThrow(message)
     await expect(writeClip(join(folder, 'c.mp4'), clip)).rejects.toThrow(message)
     vi.stubEnv('UL_FFMPEG', '')
     vi.stubEnv('PATH', folder)
     expect(() => expectClipFile('c.mp4')).toThrow(
-      /^ffmpeg is not installed; writing c\.mp4 takes it: install/,
+      /^c\.mp4 is written by ffmpeg, but "ffmpeg" is not found in PATH; install/,
     )
   })
 

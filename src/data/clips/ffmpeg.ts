@@ -1,11 +1,9 @@
 /** @file Frames of a video, decoded by ffmpeg in a process of its own that ends with whoever reads them. */
 
 import { spawn } from 'node:child_process'
-import path from 'node:path'
 import { z } from 'zod'
+import { type FfmpegTool, ffmpegCommand, missingFfmpeg } from '../../files/ffmpeg.ts'
 import { ClipFault, type ClipPlace, type FrameRange } from './fault.ts'
-
-type Tool = 'ffmpeg' | 'ffprobe'
 
 /** Pixels of a frame at most. */
 const MOST_PIXELS = 2 ** 26
@@ -20,37 +18,21 @@ const MOST_SAID = 4096
 const FORMATS =
   'mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,apng,m4v,h264,hevc,mjpeg,yuv4mpegpipe,nut,ivf,dv,mxf'
 
-/** UL_FFMPEG where set, with the ffprobe beside it, else what PATH has. */
-const commandOf = (tool: Tool): string => {
-  const given = process.env.UL_FFMPEG
-  if (!given || tool === 'ffmpeg') return given || tool
-  const beside = `ffprobe${path.extname(given)}`
-  return path.basename(given) === given ? beside : path.join(path.dirname(given), beside)
-}
-
-const missing = (tool: Tool, cause: NodeJS.ErrnoException): Error => {
-  const command = commandOf(tool)
-  const where = process.env.UL_FFMPEG ? 'by UL_FFMPEG' : 'in PATH'
-  const found = cause.code === 'ENOENT' ? `not found ${where}` : `cannot be started (${cause.code})`
-  return new Error(
-    `videos are decoded by ffmpeg, but "${command}" is ${found}; install it (Debian's package is ffmpeg) or set UL_FFMPEG to the path of ffmpeg`,
-    { cause },
-  )
-}
-
 /**
  * What a tool writes, piece by piece; it waits where nobody takes it, and is killed when the reader leaves early.
  * @throws ClipFault when the tool ends with a failure, and when it cannot be started
  */
-async function* outputOf(tool: Tool, args: readonly string[]): AsyncGenerator<Uint8Array> {
-  const child = spawn(commandOf(tool), args, {
+async function* outputOf(tool: FfmpegTool, args: readonly string[]): AsyncGenerator<Uint8Array> {
+  const child = spawn(ffmpegCommand(tool), args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     windowsHide: true,
     // Ctrl-C is for whoever reads: a tool that it ended would be taken for a fault of the clip
     detached: process.platform !== 'win32',
   })
   const ended = new Promise<readonly [code: number | null, signal: string | null]>((resolve, reject) => {
-    child.once('error', (cause: NodeJS.ErrnoException) => reject(missing(tool, cause)))
+    child.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(missingFfmpeg('videos are decoded', tool, cause)),
+    )
     child.once('close', (code, signal) => resolve([code, signal]))
   })
   // it is awaited below, but for a reader that leaves before
@@ -64,7 +46,7 @@ async function* outputOf(tool: Tool, args: readonly string[]): AsyncGenerator<Ui
     const [code, signal] = await ended
     if (signal !== null)
       throw new Error(
-        `${commandOf(tool)} was ended by ${signal} from outside, perhaps for want of memory; free some and run this again`,
+        `${ffmpegCommand(tool)} was ended by ${signal} from outside, perhaps for want of memory; free some and run this again`,
       )
     // Matroska that is cut off is no failure to the tools
     if (code === 0 && !/ended prematurely/i.test(said)) return
@@ -87,7 +69,7 @@ const lastLine = (said: string): string | undefined =>
     .filter((line) => line !== '')
     .at(-1)
 
-const textOf = async (tool: Tool, args: readonly string[]): Promise<string> => {
+const textOf = async (tool: FfmpegTool, args: readonly string[]): Promise<string> => {
   const pieces: Uint8Array[] = []
   for await (const piece of outputOf(tool, args)) pieces.push(piece)
   return Buffer.concat(pieces).toString('utf8')
@@ -157,7 +139,7 @@ const readPassthrough = async (): Promise<readonly string[]> => {
 }
 
 const passthrough = (): Promise<readonly string[]> => {
-  const command = commandOf('ffmpeg')
+  const command = ffmpegCommand('ffmpeg')
   if (version?.command === command) return version.passthrough
   const passthrough = readPassthrough()
   version = { command, passthrough }

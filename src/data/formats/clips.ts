@@ -62,12 +62,28 @@ const clipPaths = (files: readonly string[]): ClipPaths => {
   }
 }
 
-const requireClips = ({ root, skipped }: FolderListing, others: readonly OtherFile[]): Error => {
+const requireClips = ({
+  root,
+  skipped,
+  others,
+}: Pick<FolderListing, 'root' | 'skipped' | 'others'>): Error => {
   const found = others.length === 0 ? 'no files' : `no clip but ${kindsText(countedKinds(others))}`
   const unread = skipped.length > 0 ? ` and ${skipped.length} unreadable subfolders` : ''
   return new Error(
     `data folder "${root}" holds ${found}${unread}; expected ${CLIP_FORMATS} in it or its subfolders, so add some or pass another folder`,
   )
+}
+
+/** The clips of a folder. @throws in one sentence when it is missing or unreadable */
+export const listClips = async (
+  folder: string,
+): Promise<ClipPaths & Pick<FolderListing, 'root' | 'skipped' | 'others'>> => {
+  const { root, files, others, skipped } = await scanFolder(folder, {
+    names: new RegExp(`${CLIP_NAMES.source}|${STILL_NAMES.source}`, 'i'),
+    words: CLIP_FORMATS,
+  })
+  const found = clipPaths(files)
+  return { ...found, root, skipped, others: [...others, ...found.loose] }
 }
 
 /**
@@ -77,14 +93,9 @@ const requireClips = ({ root, skipped }: FolderListing, others: readonly OtherFi
  * clips can be decoded.
  */
 export const openClips = async (options: ReaderOptions): Promise<DataSplit> => {
-  const listing = await scanFolder(options.path, {
-    names: new RegExp(`${CLIP_NAMES.source}|${STILL_NAMES.source}`, 'i'),
-    words: CLIP_FORMATS,
-  })
-  const { root, skipped } = listing
-  const found = clipPaths(listing.files)
-  const others = [...listing.others, ...found.loose]
-  if (found.clips.length === 0) throw requireClips(listing, others)
+  const found = await listClips(options.path)
+  const { root, skipped, others } = found
+  if (found.clips.length === 0) throw requireClips(found)
   const { images, split } = folderLayout(found.clips)
   return openLabelled(
     {

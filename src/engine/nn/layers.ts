@@ -1,14 +1,14 @@
 /** @file Layers shared by all networks. Each is a pair: `xSpec` describes parameters, `x` applies them. */
 
-import { float32, type Shape } from '../host/tensor.ts'
+import { float32, type Shape, sizeOf } from '../host/tensor.ts'
 import { segment, type Value } from '../ir/graph.ts'
 import { conv2d, depthToSpace, spaceToDepth } from '../ops/conv.ts'
 import { add, constant, cos, mul, reshape, silu, sin, transpose } from '../ops/core.ts'
 import { filled } from '../ops/emit.ts'
 import { linear } from '../ops/matmul.ts'
 import { groupNorm, rmsNorm } from '../ops/norm.ts'
-import { concat, pad, slice, split } from '../ops/slice.ts'
-import { type ParamSpec, type Params, param, type Spec } from './params.ts'
+import { split } from '../ops/slice.ts'
+import { type Params, param, type Spec } from './params.ts'
 
 // ---- linear and convolution -------------------------------------------------------------------------------------
 
@@ -30,7 +30,10 @@ export const applyLinear = (p: Params<LinearSpec>, x: Value): Value => linear(x,
 export const convSpec = (cIn: number, cOut: number, size: number, gain: Gain = 1): ReturnType<typeof param> =>
   param([cOut, cIn, size, size], gain / Math.sqrt(cIn * size * size))
 
-type BiasedConvSpec = { readonly weight: ReturnType<typeof param>; readonly bias: ReturnType<typeof param> }
+export type BiasedConvSpec = {
+  readonly weight: ReturnType<typeof param>
+  readonly bias: ReturnType<typeof param>
+}
 
 /** A convolution with bias, for the ends of a network; inside blocks a norm's shift follows and no bias is needed. */
 export const biasedConvSpec = (cIn: number, cOut: number, size: number, gain: Gain = 1): BiasedConvSpec => ({
@@ -100,7 +103,7 @@ const affineSpec = (channels: number): AffineSpec => ({
 })
 const affine = (p: Params<AffineSpec>, h: Value): Value => add(mul(h, add(p.scale, 1)), p.shift)
 
-type NormSiluSpec = AffineSpec
+export type NormSiluSpec = AffineSpec
 /** Group norm with scale and shift, then SiLU. */
 export const normSiluSpec: (channels: number) => NormSiluSpec = affineSpec
 /** Applies group norm and SiLU to [B, C, H, W]. */
@@ -159,41 +162,18 @@ export const down = (weight: Value, x: Value): Value => conv2d(spaceToDepth(x, 2
 export const upSpec = (cIn: number, cOut: number): ReturnType<typeof param> => convSpec(cIn, 4 * cOut, 1)
 export const up = (weight: Value, x: Value): Value => depthToSpace(conv2d(x, weight), 2)
 
-// ---- time -------------------------------------------------------------------------------------------------------
-
-/** Kernel of a convolution over the last `size` frames: [cOut, size·cIn, 1, 1], the oldest frame's channels first. */
-export const timeConvSpec = (cIn: number, cOut: number, size: number, gain: Gain = 1): ParamSpec =>
-  convSpec(size * cIn, cOut, 1, gain)
-
-/**
- * A convolution over time at every position: frame t sees itself and the frames before it, of which those before the first are
- * zero. Causal, so a clip's beginning does not depend on its end, and one frame alone is an image.
- * @param x [B, T, C, H, W]
- * @returns [B, T, cOut, H, W]
- */
-export const timeConv = (weight: Value, x: Value): Value => {
-  const [B, T, C, H, W] = x.shape as [number, number, number, number, number]
-  const [cOut, seen] = weight.shape as [number, number]
-  const size = seen / C
-  const none = [0, 0, 0, 0, 0]
-  const padded = pad(x, none.with(1, size - 1), none)
-  const shifted = Array.from({ length: size }, (_, i) => slice(padded, 1, i, i + T)) // x_{t − size + 1 + i}
-  const maps = reshape(concat(shifted, 2), [B * T, size * C, H, W])
-  return reshape(conv2d(maps, weight), [B, T, cOut, H, W])
-}
-
 // ---- tokens -----------------------------------------------------------------------------------------------------
 
-/** [B, C, H, W] → [B, H·W, C] */
+/** [B, C, …] → [B, N, C] with the N positions of all further axes in their order. */
 export const toTokens = (x: Value): Value => {
-  const [B, C, H, W] = x.shape as [number, number, number, number]
-  return transpose(reshape(x, [B, C, H * W]), [0, 2, 1])
+  const [B, C, ...grid] = x.shape
+  return transpose(reshape(x, [B, C, sizeOf(grid)]), [0, 2, 1])
 }
 
-/** [B, H·W, C] → [B, C, H, W] */
-export const toMaps = (x: Value, H: number, W: number): Value => {
+/** [B, N, C] → [B, C, …grid], of which N is the product. */
+export const toMaps = (x: Value, grid: Shape): Value => {
   const [B, , C] = x.shape as [number, number, number]
-  return reshape(transpose(x, [0, 2, 1]), [B, C, H, W])
+  return reshape(transpose(x, [0, 2, 1]), [B, C, ...grid])
 }
 
 /** A norm over the last axis without parameters, as a layer. */
@@ -204,7 +184,7 @@ export const norm: (x: Value) => Value = (x) => rmsNorm(x)
  * sine and half cosine at geometric frequencies from 1 to 1/100 (ours; any number of axes, so time can be one).
  */
 export const positionTable = (grid: Shape, width: number): Value => {
-  const count = grid.reduce((n, d) => n * d, 1)
+  const count = sizeOf(grid)
   const table = filled([count, width], 0)
   const data = table.data as Float32Array
   const share = Math.floor(width / grid.length / 2)

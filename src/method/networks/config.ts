@@ -13,6 +13,16 @@ export interface LatentConfig {
   readonly deviation?: number | undefined
 }
 
+/** The time axis of clips. */
+export interface TimeSizes {
+  /** Frames per latent frame; a power of two. */
+  readonly downsample: number
+  /** Frames that a kernel over time spans; odd. */
+  readonly kernel: number
+  /** Whether tokens of all frames attend to each other, or those of a frame, then those of a position. */
+  readonly attention: 'full' | 'factorised'
+}
+
 /** ResNet encoder: one stage per resolution from the patch grid down to the latent grid. */
 export interface EncoderSizes {
   /** Side of the patches that become channels first. */
@@ -83,3 +93,24 @@ export const halvings = (patch: number, downsample: number): number => {
 /** The first `count` entries, the last one repeated where the list is shorter. */
 export const stageChannels = (channels: readonly number[], count: number): number[] =>
   Array.from({ length: count }, (_, i) => channels[Math.min(i, channels.length - 1)])
+
+/**
+ * How often time is halved after each of `downs` halvings of space: once after each of the last, all that is left over after the
+ * very last. @throws when it cannot be.
+ */
+export const timeHalvings = (time: TimeSizes | undefined, downs: number): number[] => {
+  const count = Math.log2(time?.downsample ?? 1)
+  if (!Number.isInteger(count) || count < 0) {
+    throw new Error(`video.downsample ${time?.downsample} is not a power of two; use for example 4`)
+  }
+  if (downs === 0 && count > 0) {
+    throw new Error(
+      `video.downsample is ${time?.downsample}, but latent.downsample is no more than the patch, so that there is no stage to halve time in; raise latent.downsample`,
+    )
+  }
+  const once = Math.min(count, downs)
+  return Array.from({ length: downs }, (_, i) => {
+    const own = i < downs - once ? 0 : 1
+    return i === downs - 1 ? own + count - once : own
+  })
+}

@@ -1,4 +1,4 @@
-/** @file Encoder E: a deterministic ResNet from images to one clean latent (method.md sections 1, 5). */
+/** @file Encoder E: a deterministic ResNet from images or clips to one clean latent (method.md sections 1, 5). */
 import { scope, type Value } from '../../engine/ir/graph.ts'
 import {
   biasedConv,
@@ -12,8 +12,17 @@ import {
 } from '../../engine/nn/layers.ts'
 import { type Network, networkOf } from '../../engine/nn/network.ts'
 import type { ParamSpec, Params } from '../../engine/nn/params.ts'
+import {
+  asGiven,
+  framesOf,
+  type TimeBlockSpec,
+  timeBlockSpec,
+  timeBlocks,
+  timeDown,
+  timeDownSpec,
+} from '../../engine/nn/time.ts'
 import { spaceToDepth } from '../../engine/ops/conv.ts'
-import { type EncoderSizes, halvings, stageChannels } from './config.ts'
+import { type EncoderSizes, halvings, stageChannels, type TimeSizes, timeHalvings } from './config.ts'
 import { patchChannels } from './shapes.ts'
 
 /** The encoder's sizes, what it reads and what it writes. */
@@ -23,26 +32,46 @@ export interface EncoderConfig extends EncoderSizes {
   readonly downsample: number
   /** Numbers that it gives for each latent position: the latent's channels, twice as many with a variance. */
   readonly outputs: number
+  /** Of clips; absent for images. */
+  readonly time?: TimeSizes | undefined
   readonly recompute: boolean
 }
 
-const stagesOf = (network: EncoderConfig): { readonly channels: number; readonly blocks: number }[] => {
-  const count = halvings(network.patch, network.downsample) + 1
-  return stageChannels(network.channels, count).map((channels, i) => ({
+interface StageSizes {
+  readonly channels: number
+  readonly blocks: number
+  /** How often time is halved on entering it. */
+  readonly timeHalvings: number
+}
+
+const stagesOf = (network: EncoderConfig): StageSizes[] => {
+  const downs = halvings(network.patch, network.downsample)
+  const inTime = [0, ...timeHalvings(network.time, downs)]
+  return stageChannels(network.channels, downs + 1).map((channels, i) => ({
     channels,
-    blocks: i === count - 1 ? network.lastBlocks : network.blocks,
+    blocks: i === downs ? network.lastBlocks : network.blocks,
+    timeHalvings: inTime[i],
   }))
 }
 
 type StageSpec = {
   /** Empty in the first stage, else one kernel. */
   readonly down: readonly ParamSpec[]
+  readonly timeDown: readonly ParamSpec[]
   readonly blocks: readonly ReturnType<typeof resBlockSpec>[]
+  /** One for clips. */
+  readonly time: readonly TimeBlockSpec[]
 }
 
-const stageSpec = (channels: number, blocks: number, previous: number | undefined): StageSpec => ({
+const stageSpec = (
+  { channels, blocks, timeHalvings: halved }: StageSizes,
+  previous: number | undefined,
+  time: TimeSizes | undefined,
+): StageSpec => ({
   down: previous === undefined ? [] : [downSpec(previous, channels)],
+  timeDown: Array.from({ length: halved }, () => timeDownSpec(channels)),
   blocks: Array.from({ length: blocks }, () => resBlockSpec(channels)),
+  time: time === undefined ? [] : [timeBlockSpec(channels, time.kernel)],
 })
 
 export type EncoderSpec = {
@@ -58,28 +87,30 @@ export const encoderSpec = (network: EncoderConfig): EncoderSpec => {
   const [first, last] = [stages[0].channels, stages.at(-1)!.channels]
   return {
     in: biasedConvSpec(patchChannels(network.imageChannels, network.patch), first, 3),
-    stages: stages.map(({ channels, blocks }, i) => stageSpec(channels, blocks, stages[i - 1]?.channels)),
+    stages: stages.map((sizes, i) => stageSpec(sizes, stages[i - 1]?.channels, network.time)),
     norm: normSiluSpec(last),
     out: biasedConvSpec(last, network.outputs, 3),
   }
 }
 
-/** x [B, 3, H, W] in [−1, 1] → [B, outputs, h, w]. */
+/** x [B, 3, H, W] in [−1, 1] → [B, outputs, h, w]; clips [B, 3, T, H, W] → [B, outputs, T/time, h, w]. */
 export const encode = (p: Params<EncoderSpec>, network: EncoderConfig, x: Value): Value =>
   scope('encoder', () => {
-    const patches = spaceToDepth(x, network.patch) // [B, 3·patch², H/patch, W/patch]
+    const B = x.shape[0]
+    const patches = spaceToDepth(framesOf(x), network.patch) // [B·T, 3·patch², H/patch, W/patch]
     const features = p.stages.reduce(
       (h, stage, i) =>
         scope(i, () => {
           const smaller = stage.down.reduce((v, weight) => down(weight, v), h)
-          return resBlocks(stage.blocks, smaller, { recompute: network.recompute })
+          const shorter = stage.timeDown.reduce((v, weight) => timeDown(weight, v), smaller)
+          return timeBlocks(stage.time, resBlocks(stage.blocks, shorter, { recompute: network.recompute }), B)
         }),
       biasedConv(p.in, patches),
     )
-    return biasedConv(p.out, normSilu(p.norm, features))
+    return asGiven(biasedConv(p.out, normSilu(p.norm, features)), x)
   })
 
-/** E: images [B, 3, H, W] in [−1, 1] → [B, outputs, h, w]. */
+/** E: images [B, 3, H, W], or clips [B, 3, T, H, W], in [−1, 1] → [B, outputs, (T,) h, w]. */
 export type Encoder = (x: Value) => Value
 
 /** The encoder as a network. */

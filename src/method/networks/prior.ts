@@ -10,20 +10,22 @@ import {
   logSnrEmbedding,
   logSnrSpec,
   norm,
-  positionTable,
   toMaps,
   toTokens,
 } from '../../engine/nn/layers.ts'
 import { type Network, networkOf } from '../../engine/nn/network.ts'
-import type { Params } from '../../engine/nn/params.ts'
+import type { ParamSpec, Params } from '../../engine/nn/params.ts'
+import { framesOfGrid, positions, timePositionSpec } from '../../engine/nn/time.ts'
 import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { add } from '../../engine/ops/core.ts'
 import { latentV } from '../diffusion/precondition.ts'
-import type { LatentConfig, TransformerSizes } from './config.ts'
+import type { LatentConfig, TimeSizes, TransformerSizes } from './config.ts'
 
 export type PriorSpec = {
   readonly logSnr: LogSnrSpec
   readonly in: LinearSpec
+  /** One for clips. */
+  readonly timePosition: readonly ParamSpec[]
   readonly blocks: ReturnType<typeof stackSpec>
   readonly film: LinearSpec
   readonly out: LinearSpec
@@ -32,31 +34,36 @@ export type PriorSpec = {
 /** The prior's sizes, the channels of the latent, and how its backward pass keeps memory. */
 export interface PriorConfig extends TransformerSizes, Pick<LatentConfig, 'deviation'> {
   readonly channels: number
+  /** Of clips; absent for images. */
+  readonly time?: TimeSizes | undefined
   readonly recompute: boolean
 }
 
 /** Parameters of the prior. */
 export const priorSpec = (network: PriorConfig): PriorSpec => {
-  const { width, channels } = network
+  const { width, channels, time } = network
   return {
     logSnr: logSnrSpec(width),
     in: linearSpec(channels, width),
-    blocks: stackSpec({ ...network, dropout: 0 }, width),
+    timePosition: time === undefined ? [] : [timePositionSpec(width)],
+    blocks: stackSpec({ ...network, dropout: 0, isFactorised: time?.attention === 'factorised' }, width),
     film: filmSpec(width, width),
     out: linearSpec(width, channels, 0),
   }
 }
 
-/** v̂ of the latent: zT [B, c, h, w], logSnr [B] → [B, c, h, w]. */
+/** v̂ of the latent: zT [B, c, h, w], of clips [B, c, T, h, w], logSnr [B] → shaped as zT. */
 export const priorV = (p: Params<PriorSpec>, network: PriorConfig, zT: Value, logSnr: Value): Value =>
   scope('prior', () => {
-    const [, , h, w] = zT.shape as [number, number, number, number]
+    const grid = zT.shape.slice(2)
+    const frames = framesOfGrid(grid)
     const { recompute, headWidth, deviation } = network
     const embedding = logSnrEmbedding(p.logSnr, logSnr) // [B, D]
     const output = (given: Value): Value => {
-      const tokens = add(applyLinear(p.in, toTokens(given)), positionTable([h, w], network.width)) // [B, N, D]
-      const mixed = stack(p.blocks, tokens, { name: 'blocks', embedding, headWidth, dropout: 0, recompute })
-      return toMaps(applyLinear(p.out, filmTokens(p.film, norm(mixed), embedding)), h, w)
+      const tokens = add(applyLinear(p.in, toTokens(given)), positions(p.timePosition, grid, network.width)) // [B, N, D]
+      const context = { name: 'blocks', frames, embedding, headWidth, dropout: 0, recompute }
+      const mixed = stack(p.blocks, tokens, context)
+      return toMaps(applyLinear(p.out, filmTokens(p.film, norm(mixed), embedding)), grid)
     }
     return latentV(output, zT, logSnr, deviation)
   })

@@ -4,8 +4,8 @@ import { type Shape, sizeOf } from '../../engine/host/tensor.ts'
 /** Channels and extents of one image, clip or latent. */
 export interface Extent {
   readonly channels: number
-  /** 1 for images. */
-  readonly frames: number
+  /** Absent for images. */
+  readonly frames?: number | undefined
   readonly height: number
   readonly width: number
 }
@@ -14,7 +14,7 @@ export interface Extent {
 export const imageChannels = 3
 
 /** An image, or a clip, of height and width `size` in pixels. */
-export const imageExtent = (size: number, frames = 1): Extent => ({
+export const imageExtent = (size: number, frames?: number): Extent => ({
   channels: imageChannels,
   frames,
   height: size,
@@ -23,13 +23,13 @@ export const imageExtent = (size: number, frames = 1): Extent => ({
 
 /** Shape of B of them: [B, C, H, W], or [B, C, T, H, W] for clips. */
 export const batchShape = ({ channels, frames, height, width }: Extent, B: number): Shape =>
-  frames === 1 ? [B, channels, height, width] : [B, channels, frames, height, width]
+  frames === undefined ? [B, channels, height, width] : [B, channels, frames, height, width]
 
 /** Numbers in one. */
 export const elementsOf = (extent: Extent): number => sizeOf(batchShape(extent, 1))
 
 /** Places in one: pixels of an image (of all frames of a clip), positions of a latent. */
-export const positionsOf = ({ frames, height, width }: Extent): number => frames * height * width
+export const positionsOf = ({ frames = 1, height, width }: Extent): number => frames * height * width
 
 /** Channels of squares of `block` by `block` places that became channels (spaceToDepth). */
 export const patchChannels = (channels: number, block: number): number => channels * block ** 2

@@ -10,6 +10,7 @@ import type { DropoutKey } from '../../engine/ops/dropout.ts'
 import type { Draw } from '../diffusion/draws.ts'
 import type { LatentConfig } from '../networks/config.ts'
 import type { DecoderConfig } from '../networks/decoder.ts'
+import type { GivenFrames } from '../networks/given.ts'
 import type { PriorConfig } from '../networks/prior.ts'
 import type { Extent } from '../networks/shapes.ts'
 
@@ -120,6 +121,8 @@ export interface DistortionInputs {
   readonly xWeight: Value
   /** λ of z_0. */
   readonly z0LogSnr: Value
+  /** What is given of clips; absent for images. */
+  readonly given?: GivenFrames | undefined
   readonly dropout?: DropoutKey | undefined
 }
 

@@ -9,10 +9,10 @@ import { decoderDraws, drawnLevels } from '../schedules.ts'
 /** L_x = c_lf·½·(−dλ_x/dt)·e^λ·sigmoid(b − λ)·‖x − x̂(x_t, z_0)‖². */
 export const diffusion: DistortionPart = {
   network: ({ decoder }) =>
-    networkOf(decoderSpec(decoder), (p) => (z0, { x, xEps, xLogSnr, xWeight, z0LogSnr, dropout }) => {
-      const level = levelOf(xLogSnr, 4)
+    networkOf(decoderSpec(decoder), (p) => (z0, { x, xEps, xLogSnr, xWeight, ...reads }) => {
+      const level = levelOf(xLogSnr, x.shape.length)
       const xT = diffuse(x, xEps, level) // x_t = α·x + σ·ε, [B, 3, H, W]
-      const vHat = decoderV(p, decoder, { xT, z0, logSnr: xLogSnr, z0LogSnr, dropout })
+      const vHat = decoderV(p, decoder, { ...reads, xT, z0, logSnr: xLogSnr })
       return vLoss(vTarget(x, xEps, level), vHat, xWeight)
     }),
   levels: (config, draw) => {

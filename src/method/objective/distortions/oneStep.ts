@@ -19,10 +19,10 @@ interface Charge {
 /** L_x = c_lf·nats(b)·Σ of(x − x̂(z_0)). */
 export const oneStep = (charge: Charge): DistortionPart => ({
   network: ({ decoder }) =>
-    networkOf(decoderSpec(decoder), (p) => (z0, { x, xLogSnr, xWeight, z0LogSnr, dropout }) => {
-      const level = levelOf(xLogSnr, 4)
+    networkOf(decoderSpec(decoder), (p) => (z0, { x, xEps: _, xLogSnr, xWeight, ...reads }) => {
+      const level = levelOf(xLogSnr, x.shape.length)
       const nothing = constant(zeros(x.shape))
-      const vHat = decoderV(p, decoder, { xT: nothing, z0, logSnr: xLogSnr, z0LogSnr, dropout })
+      const vHat = decoderV(p, decoder, { ...reads, xT: nothing, z0, logSnr: xLogSnr })
       return mul(xWeight, sumPerExample(charge.of(sub(x, xFromV(nothing, vHat, level)))))
     }),
   levels: ({ decoder, bias, lossFactor }, { part: { count } }) => ({

@@ -20,7 +20,7 @@ export const diffusion: RatePart = {
   network: ({ prior, latent }) =>
     networkOf(priorSpec(prior), (p) => (posterior, { zEps, zDraw, zLogSnr, zWeight, z0LogSnr }) => {
       const z = drawnLatent(posterior, zDraw)
-      const level = levelOf(zLogSnr, 4)
+      const level = levelOf(zLogSnr, z.shape.length)
       const zT = diffuse(z, zEps, level) // z_t = α·z + σ·ε
       const [v, vHat] = [vTarget(z, zEps, level), priorV(p, prior, zT, zLogSnr)]
       const terminal = normalKlElements(z, latent.logSnr1)

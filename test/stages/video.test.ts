@@ -1,0 +1,173 @@
+/** @file A run of clips from files to its report: trained, resumed, predicted, sampled, encoded and decoded. */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import sharp from 'sharp'
+import { beforeAll, expect, it } from 'vitest'
+import type { Config } from '../../src/config/schema.ts'
+import { framesOf } from '../../src/engine/host/clips.ts'
+import { examplesOf, float32, floats, type HostTensor } from '../../src/engine/host/tensor.ts'
+import { evaluate } from '../../src/measure/reconstruct.ts'
+import { writeClip } from '../../src/report/clip.ts'
+import { evaluationIn } from '../../src/runs/results.ts'
+import { train } from '../../src/stages/train.ts'
+import { openExamples, readGiven } from '../../src/use/images.ts'
+import { decodeFile, encodeToFile } from '../../src/use/latentFiles.ts'
+import { openRun } from '../../src/use/openRun.ts'
+import { openRunData } from '../../src/use/runData.ts'
+import { sample } from '../../src/use/sample.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../../src/use/samplers.ts'
+import { writeFiles } from '../data/temporary.ts'
+import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
+
+const [size, frames, given] = [16, 8, 3]
+const folder = join(workFolder, 'squares')
+
+/** A square of its own colour that goes its own way: [1, 3, 10, 16, 16]. */
+const squareClip = (i: number, across: boolean): HostTensor => {
+  const T = 10
+  const data = new Float32Array(3 * T * size * size).fill(-0.5)
+  for (let t = 0; t < T; t++)
+    for (let c = 0; c < 3; c++)
+      for (let a = 0; a < 4; a++)
+        for (let b = 0; b < 4; b++) {
+          const [along, beside] = [Math.min(t, 12) + a, (i % 12) + b]
+          const [y, x] = across ? [beside, along] : [along, beside]
+          data[((c * T + t) * size + y) * size + x] = c === i % 3 ? 1 : -1 + (i % 5) / 4
+        }
+  return float32([1, 3, T, size, size], data)
+}
+
+const configOf = (...settings: string[]): Config =>
+  tinyConfigOf(
+    'data.source=clips',
+    `data.path=${folder}`,
+    `data.frames=${frames}`,
+    ...['downsample=4', 'kernel=3', 'attention=factorised', `given=${given}`, 'givenShare=0.5'].map(
+      (setting) => `video.${setting}`,
+    ),
+    'train.logEvery=1',
+    ...settings,
+  )
+
+beforeAll(async () => {
+  // An empty list of files makes the folders.
+  await writeFiles(folder, { 'across/.keep': new Uint8Array(), 'down/.keep': new Uint8Array() })
+  for (let i = 0; i < 12; i++) {
+    await writeClip(join(folder, `across/${i}.webp`), squareClip(i, true), { scale: 1, gap: 0 })
+    await writeClip(join(folder, `down/${i}.webp`), squareClip(i, false), { scale: 1, gap: 0 })
+  }
+})
+
+it('is trained, measured and shown', async () => {
+  const { result } = await trainTiny('clips', configOf())
+  const figures = result.evaluation!
+  expect(evaluationIn(runDir('clips'))).toEqual(figures)
+  const { prediction, bitsPerPixelByFrame = [], still } = figures
+  expect(prediction).toMatchObject({ given, count: figures.count })
+  expect(prediction?.psnrByFrame).toHaveLength(frames - given)
+  expect(prediction?.repeatedPsnrByFrame).toHaveLength(frames - given)
+  // Squares move on: what repeats the last frame gets worse.
+  const repeated = prediction!.repeatedPsnrByFrame.map(({ mean }) => mean)
+  expect(repeated).toEqual(repeated.toSorted((a, b) => b - a))
+  // The rate is that of its latent frames, which stand for equally many.
+  expect(bitsPerPixelByFrame).toHaveLength(2)
+  const mean = bitsPerPixelByFrame.reduce((sum, own) => sum + own.mean, 0) / 2
+  expect(mean / figures.bitsPerPixel.mean).toBeCloseTo(1, 6)
+  expect(still!.ratio).toBeCloseTo(still!.clipBits.mean / still!.imageBits.mean, 10)
+
+  const webp = await sharp(join(runDir('clips'), 'samples/predictions.webp')).metadata()
+  expect(webp.pages).toBe(frames)
+  expect(existsSync(join(runDir('clips'), 'samples/predictions.png'))).toBe(true)
+  const report = readFileSync(join(runDir('clips'), 'report.html'), 'utf8')
+  for (const part of [
+    'data:image/webp;base64,',
+    'Predicted frames',
+    'Rate over time',
+    `which ${given} frames were given`,
+  ])
+    expect(report).toContain(part)
+
+  const run = openRun(runDir('clips'), runtime)
+  const again = await evaluate(runDir('clips'), run, runtime, { count: figures.count, seed: run.config.seed })
+  expect({ ...again, imagesPerSecond: 0 }).toEqual({ ...figures, imagesPerSecond: 0 })
+})
+
+it('goes on after it was stopped in either stage, to the same bits', async () => {
+  const stopped = async (stage: string): Promise<void> => {
+    const controller = new AbortController()
+    const { finished } = await train({
+      ...{ config: configOf(), dir: runDir('stopped'), stage: 'all', runtime, signal: controller.signal },
+      listen: (event) => {
+        if (event.event === 'step' && event.stage === stage && event.step === 2) controller.abort()
+      },
+    })
+    expect(finished).toBe(false)
+  }
+  await stopped('stage1')
+  await stopped('stage2')
+  await trainTiny('stopped', configOf())
+  const [whole, resumed] = ['clips', 'stopped'].map((name) => openRun(runDir(name), runtime))
+  expect(resumed.autoencoder()).toEqual(whole.autoencoder())
+  expect(resumed.base()).toEqual(whole.base())
+})
+
+it('samples clips, and clips that begin as a file does', async () => {
+  const run = openRun(runDir('clips'), runtime)
+  const { config } = run
+  const clip = await readGiven(join(folder, 'across/3.webp'), config.data, given)
+  const request = {
+    facts: [{ label: 0 }, { label: 1 }],
+    seed: 1,
+    sampler: latentSampler(config),
+    guidance: configGuidance(config),
+    decoder: decoderSampler(config),
+  }
+  const twice = {
+    count: 2,
+    read: async (_: number, n: number) =>
+      float32([n, ...clip.shape.slice(1)], Array.from({ length: n }, () => [...floats(clip)]).flat()),
+  }
+  const made = await sample(run, { ...request, from: { clips: twice, counts: [given, given] } })
+  expect(made.shape).toEqual([2, 3, frames, size, size])
+  const [source, own] = [framesOf(clip), framesOf(made)]
+  for (const n of [0, 1])
+    for (let t = 0; t < frames; t++) {
+      const [there, here] = [examplesOf(source, t, 1), examplesOf(own, n * frames + t, 1)].map(floats)
+      if (t < given) expect(here).toEqual(there)
+      else expect(here).not.toEqual(there)
+    }
+  const free = await sample(run, request)
+  expect(free.shape).toEqual(made.shape)
+  expect(examplesOf(framesOf(free), 0, 1)).not.toEqual(examplesOf(source, 0, 1))
+})
+
+it('encodes files of clips and decodes them, and says what is no clip', async () => {
+  const run = openRun(runDir('clips'), runtime)
+  const files = [join(folder, 'across/0.webp'), join(folder, 'down')]
+  const clips = await openExamples(run.config, files)
+  expect(clips.count).toBe(13)
+  expect((await clips.read(0, 2)).shape).toEqual([2, 3, frames, size, size])
+  const out = join(workFolder, 'clips.safetensors')
+  await encodeToFile(run, clips, 0, out)
+  const shapes: (readonly number[])[] = []
+  for await (const { images } of decodeFile(run, out, { seed: 0, sampler: decoderSampler(run.config) }))
+    shapes.push(images.shape)
+  expect(shapes).toEqual([[13, 3, frames, size, size]])
+  const short = join(workFolder, 'short.webp')
+  await writeClip(short, examplesOf(squareClip(1, true), 0, 1), { scale: 1, gap: 0 })
+  await expect(
+    openExamples({ ...run.config, data: { ...run.config.data, frames: 12 } }, [short]),
+  ).rejects.toThrow(/has 10 frames, fewer than the 12/)
+})
+
+it('refuses frames without a time axis, a time axis without frames, and what is of images', async () => {
+  const refused = (config: Config) => expect(trainTiny('refused', config)).rejects
+  await refused({ ...configOf(), video: undefined }).toThrow(/data\.frames is 8, but there is no time axis/)
+  await refused(configOf('data.frames=6')).toThrow(/a multiple of video\.downsample 4/)
+  await refused(configOf('video.kernel=4')).toThrow(/set an odd number/)
+  await refused(configOf('video.given=8')).toThrow(/one at least must be generated/)
+  await refused(configOf('variant.encoder=pixels')).toThrow(/works for images only/)
+  await refused(configOf('data.source=folder')).toThrow(/has still images/)
+  const data = await openRunData(configOf('data.stride=2', 'data.frames=4'))
+  expect(data.train.frames).toBe(4)
+})
