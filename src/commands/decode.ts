@@ -1,15 +1,14 @@
-/** @file `ul decode`: images out of a file of latents. */
+/** @file `ul decode`: images or clips out of a file of latents. */
 import { basename, extname, join } from 'node:path'
 import { countOf, examplesOf } from '../engine/host/tensor.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import { inspectSafetensors } from '../files/safetensors.ts'
-import { gridPng } from '../report/grid.ts'
 import { decodeFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import { messageOf, untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, withSteps } from './options.ts'
-import { expectFolder, writeOutput } from './output.ts'
+import { expectFolder, writeExample } from './output.ts'
 import { answer, warn } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
@@ -29,9 +28,9 @@ const expectTensors = (file: string): void => {
   }
 }
 
-/** The file of image i: its number, and the name of the image that was encoded. */
+/** The file of image i, without its ending: its number, and the name of the image that was encoded. */
 const fileName = (i: number, encoded = 'latent'): string =>
-  `${String(i).padStart(5, '0')}-${basename(encoded, extname(encoded))}.png`
+  `${String(i).padStart(5, '0')}-${basename(encoded, extname(encoded))}`
 
 const run = async (dir: string, file: string, flags: DecodeFlags, signal: AbortSignal): Promise<void> => {
   const opened = openRun(runDirectory(dir), stoppable(runtimeOf(flags), signal), warn)
@@ -41,22 +40,25 @@ const run = async (dir: string, file: string, flags: DecodeFlags, signal: AbortS
   let count = 0
   for await (const { first, images, names } of decodeFile(opened, file, { seed: flags.seed, sampler })) {
     for (let i = 0; i < countOf(images); i++) {
-      const png = await gridPng(examplesOf(images, i, 1), 1)
-      writeOutput(join(flags.out, fileName(first + i, names[i])), png)
+      await writeExample(join(flags.out, fileName(first + i, names[i])), examplesOf(images, i, 1))
     }
     count = first + countOf(images)
   }
-  answer(flags.json, { event: 'done', count, out: flags.out }, `${count} images: ${flags.out}`)
+  answer(
+    flags.json,
+    { event: 'done', count, out: flags.out },
+    `${count} ${opened.config.video === undefined ? 'images' : 'clips'}: ${flags.out}`,
+  )
 }
 
 /** Adds `ul decode`. */
 export const decodeCommand: AddCommand = (program) => {
   program
     .command('decode')
-    .description('turn latents from a safetensors file into PNG files')
+    .description('turn latents from a safetensors file into PNG files, those of clips into WebP files')
     .argument('<run>', runArgument)
     .argument('<latents>', 'safetensors written by ul encode')
-    .requiredOption('--out <dir>', 'directory for the PNG files')
+    .requiredOption('--out <dir>', 'directory for the files')
     .addOption(option.steps('decoder steps'))
     .addOption(option.seed())
     .addOption(option.device())

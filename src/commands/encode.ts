@@ -1,6 +1,6 @@
 /** @file `ul encode`: latents of images, in a file. */
 import { stoppable } from '../engine/runtime/stoppable.ts'
-import { openImages } from '../use/images.ts'
+import { openExamples } from '../use/images.ts'
 import { encodeToFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
 import { untilInterrupted } from './exit.ts'
@@ -23,7 +23,7 @@ const run = async (
 ): Promise<void> => {
   const opened = openRun(runDirectory(dir), stoppable(runtimeOf(where), signal), warn)
   expectFile('--out', out)
-  const images = await openImages(paths, opened.config.data.size, signal)
+  const images = await openExamples(opened.config, paths, signal)
   tellSkipped(json, images)
   makeFolderOf(out)
   await encodeToFile(opened, images, seed, out)
@@ -35,9 +35,9 @@ const run = async (
 export const encodeCommand: AddCommand = (program) => {
   program
     .command('encode')
-    .description('write the latents of images to a safetensors file')
+    .description('write the latents of images, or clips, to a safetensors file')
     .argument('<run>', runArgument)
-    .argument('<image or folder...>', 'images')
+    .argument('<image or folder...>', 'images, or clips where the run is of clips')
     .requiredOption('--out <file>', 'safetensors to write: z (clean), z0 (with the fixed noise)')
     .addOption(option.seed())
     .addOption(option.device())

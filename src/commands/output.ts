@@ -2,8 +2,11 @@
 import { accessSync, constants, existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
+import { clipWebp } from '../report/clip.ts'
 import { shortened } from '../report/escape.ts'
+import { gridPng } from '../report/grid.ts'
 
 const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory()
 
@@ -45,6 +48,12 @@ export const writeOutput = (path: string | undefined, content: Uint8Array | stri
   makeFolderOf(path)
   writeFileAtomic(path, content)
 }
+
+/** Writes one image [1, 3, H, W] as PNG, one clip [1, 3, T, H, W] as WebP that plays. @param path without an ending */
+export const writeExample = async (path: string, example: HostTensor): Promise<void> =>
+  example.shape.length === 5
+    ? writeOutput(`${path}.webp`, await clipWebp(example, { scale: 1 }))
+    : writeOutput(`${path}.png`, await gridPng(example, 1))
 
 /** Where a run goes that is not told where. @throws ConfigError when its name is not that of one folder */
 export const runFolder = (name: string): string => {

@@ -1,4 +1,5 @@
 /** @file `ul reconstruct`: images encoded and decoded, with what that costs and loses. */
+import { ConfigError } from '../config/load.ts'
 import { countOf } from '../engine/host/tensor.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import { type Reconstructed, reconstruct } from '../measure/reconstruct.ts'
@@ -7,7 +8,7 @@ import type { MeasuredPart } from '../method/evaluate.ts'
 
 import { pairGrid, visibleScale } from '../report/grid.ts'
 import { rateMapsPng } from '../report/rateMaps.ts'
-import { type FileImages, openImages } from '../use/images.ts'
+import { type FileImages, openExamples } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import { untilInterrupted } from './exit.ts'
@@ -81,7 +82,11 @@ const run = async (
   const opened = openRun(runDirectory(dir), runtime, warn)
   expectFile('--out', flags.out)
   expectFile('--maps', flags.maps)
-  const images = await openImages(paths, opened.config.data.size, signal)
+  if (flags.maps !== undefined && opened.config.video !== undefined)
+    throw new ConfigError(
+      `--maps ${flags.maps}: maps are drawn of images only; leave the option out for a run of clips`,
+    )
+  const images = await openExamples(opened.config, paths, signal)
   tellSkipped(flags.json, images)
   const measured = await reconstruct(opened, runtime, images, {
     seed: flags.seed,
@@ -98,9 +103,9 @@ const run = async (
 export const reconstructCommand: AddCommand = (program) => {
   program
     .command('reconstruct')
-    .description('encode and decode images; print PSNR and latent bits/pixel for each and overall')
+    .description('encode and decode images, or clips; print PSNR and latent bits/pixel for each and overall')
     .argument('<run>', runArgument)
-    .argument('<image or folder...>', 'images')
+    .argument('<image or folder...>', 'images, or clips where the run is of clips')
     .addOption(option.steps('decoder steps'))
     .addOption(option.seed())
     .option('--out <file>', 'PNG with originals above reconstructions, of the first 64')

@@ -1,14 +1,17 @@
-/** @file `ul sample`: images that a trained run generates. */
+/** @file `ul sample`: images or clips that a trained run generates, clips also from frames that are given. */
 import { join } from 'node:path'
 import { Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
-import { countOf, examplesOf } from '../engine/host/tensor.ts'
+import type { Config } from '../config/schema.ts'
+import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import type { Facts } from '../method/conditions/condition.ts'
+import { expectClipFile, writeClip } from '../report/clip.ts'
 import { gridPng, visibleScale, visibleSize } from '../report/grid.ts'
 import { choicesOf, factsNamed, ofNoClass } from '../use/facts.ts'
+import { readGiven } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
-import { sample, sampleParts } from '../use/sample.ts'
+import { type SampleRequest, sample, sampleParts } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { untilInterrupted } from './exit.ts'
 import {
@@ -20,7 +23,7 @@ import {
   wholeNumber,
   withSteps,
 } from './options.ts'
-import { expectFile, expectFolder, writeOutput } from './output.ts'
+import { expectFile, expectFolder, makeFolderOf, writeExample, writeOutput } from './output.ts'
 import { answer, warn } from './print.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
@@ -30,6 +33,8 @@ interface SampleFlags extends DeviceFlags {
   readonly class?: string | false
   readonly guidance?: number
   readonly steps?: number
+  readonly given?: string
+  readonly frames?: number
   readonly seed: number
   readonly out: string
   readonly json?: boolean
@@ -52,13 +57,14 @@ const mostPixels = 2 ** 26
 /** Whether samples are to be files of a folder of their own, rather than one grid. */
 const isFolder = (out: string): boolean => /[/\\]$/.test(out)
 
-/** @throws ConfigError when a grid would be larger than an image may be */
-const expectGrid = ({ n, out }: SampleFlags, size: number): void => {
+/** @throws ConfigError when a grid would be larger than an image may be, or clips cannot be written to a file of that name */
+const expectGrid = ({ n, out }: SampleFlags, { data: { size, frames }, video }: Config): void => {
   expectFile('--out', out)
-  const most = Math.floor(mostPixels / Math.max(size, visibleSize) ** 2)
+  if (video !== undefined) expectClipFile(out)
+  const most = Math.floor(mostPixels / (frames * Math.max(size, visibleSize) ** 2))
   if (n > most)
     throw new ConfigError(
-      `-n ${n}: a grid holds ${most} images of ${size}×${size}; give a folder for files of their own, as in --out ${out.replace(/\.\w+$/, '')}/`,
+      `-n ${n}: a grid holds ${most} ${video === undefined ? 'images' : `clips of ${frames} frames`} of ${size}×${size}; give a folder for files of their own, as in --out ${out.replace(/\.\w+$/, '')}/`,
     )
 }
 
@@ -66,11 +72,45 @@ const expectGrid = ({ n, out }: SampleFlags, size: number): void => {
 const writeFiles = async (parts: ReturnType<typeof sampleParts>, out: string): Promise<void> => {
   for await (const { first, images } of parts) {
     for (let i = 0; i < countOf(images); i++)
-      writeOutput(
-        join(out, `${String(first + i).padStart(5, '0')}.png`),
-        await gridPng(examplesOf(images, i, 1), 1),
-      )
+      await writeExample(join(out, String(first + i).padStart(5, '0')), examplesOf(images, i, 1))
   }
+}
+
+/** Writes all samples to one file: images as a grid, clips as its ending says. */
+const writeGrid = async (samples: HostTensor, out: string): Promise<void> => {
+  if (samples.shape.length === 5) {
+    makeFolderOf(out)
+    return writeClip(out, samples)
+  }
+  const scale = visibleScale(samples)
+  writeOutput(out, await gridPng(samples, Math.ceil(Math.sqrt(countOf(samples))), { scale }))
+}
+
+/**
+ * The clip that is given to every sample. @throws ConfigError for a run of images, and for as many frames as a clip has
+ */
+const givenOf = async (
+  { config, model }: OpenedRun,
+  { given, frames, n }: SampleFlags,
+): Promise<SampleRequest['from']> => {
+  if (given === undefined && frames === undefined) return undefined
+  if (model.video === undefined)
+    throw new ConfigError(
+      `--${given === undefined ? 'frames' : 'given'}: this run makes images; give a run of clips`,
+    )
+  if (given === undefined)
+    throw new ConfigError(`--frames ${frames}: frames of nothing; name the clip by --given as well`)
+  const count = frames ?? model.video.given
+  if (count >= model.frames)
+    throw new ConfigError(
+      `--frames ${count}: clips of this run have ${model.frames}, of which one at least is generated; give ${model.frames - 1} or fewer`,
+    )
+  const clip = await readGiven(given, config.data, count)
+  const clips = {
+    count: n,
+    read: async (_: number, m: number) => stacked(Array.from({ length: m }, () => clip)),
+  }
+  return { clips, counts: Array.from({ length: n }, () => count) }
 }
 
 const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promise<void> => {
@@ -80,7 +120,7 @@ const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promis
   if (flags.n > mostSamples)
     throw new ConfigError(`-n ${flags.n}: ${mostSamples} at most; draw several sets by --seed`)
   if (inFiles) expectFolder('--out', flags.out)
-  else expectGrid(flags, config.data.size)
+  else expectGrid(flags, config)
   const guidance = configGuidance(config)
   const request = {
     facts: factsOf(opened, flags),
@@ -88,19 +128,16 @@ const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promis
     sampler: withSteps(latentSampler(config), flags.steps),
     guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
     decoder: decoderSampler(config),
+    from: await givenOf(opened, flags),
   }
   const start = performance.now()
   if (inFiles) await writeFiles(sampleParts(opened, request), flags.out)
-  else {
-    const images = await sample(opened, request)
-    const scale = visibleScale(images)
-    writeOutput(flags.out, await gridPng(images, Math.ceil(Math.sqrt(flags.n)), { scale }))
-  }
+  else await writeGrid(await sample(opened, request), flags.out)
   const seconds = (performance.now() - start) / 1000
   answer(
     flags.json,
     { event: 'done', out: flags.out, count: flags.n, seconds },
-    `${flags.n} images in ${seconds.toFixed(1)} s: ${flags.out}`,
+    `${flags.n} ${config.video === undefined ? 'images' : 'clips'} in ${seconds.toFixed(1)} s: ${flags.out}`,
   )
 }
 
@@ -108,15 +145,28 @@ const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promis
 export const sampleCommand: AddCommand = (program) => {
   program
     .command('sample')
-    .description('generate images with a trained run')
+    .description('generate images, or clips, with a trained run')
     .argument('<run>', runArgument)
-    .addOption(new Option('-n <n>', 'number of images').argParser(wholeNumber(1)).default(16))
+    .addOption(new Option('-n <n>', 'number of images or clips').argParser(wholeNumber(1)).default(16))
     .option('--class <name>', "class to draw, or 'none'; all classes in turn when absent")
     .option('--no-class', "draw of no class, also where one is called 'none'")
     .addOption(option.guidance())
     .addOption(option.steps('steps of the latent chain'))
+    .option(
+      '--given <clip>',
+      'a clip that every sample begins like: a video, an animation, a folder of frames',
+    )
+    .addOption(
+      new Option('--frames <n>', 'frames taken of it (default: video.given of the run)').argParser(
+        wholeNumber(1),
+      ),
+    )
     .addOption(option.seed())
-    .option('--out <file>', 'PNG to write: a grid; or a folder, ending in /, for a file each', 'samples.png')
+    .option(
+      '--out <file>',
+      'PNG to write: a grid; of clips also .webp, .gif, .mp4; or a folder, ending in /, for a file each',
+      'samples.png',
+    )
     .addOption(option.device())
     .addOption(option.compute())
     .addOption(option.json())

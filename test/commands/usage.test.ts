@@ -114,7 +114,10 @@ describe('exit code 2: what was asked for is not possible', () => {
       ['info', '.'],
       /^\.: this directory holds no run \(there is no config\.yaml in it\); give a run, a conf/,
     ],
-    [['train', 'kinetics600'], /only images train so far/],
+    [
+      ['train', 'kinetics600'],
+      /data\.source is kinetics, but data\.path is missing; give a folder of lists and videos/,
+    ],
     [['train', 'quickstart', '--set', 'data.source=folder'], /data\.path is missing; give a folder/],
     [['train', 'quickstart', '--set', 'data.size=30', '--dry-run'], /data\.size 30 is not a multiple/],
     [
