@@ -91,7 +91,7 @@ it('encoding to a file draws a learned variance by the seed', async () => {
 
 describe('refused before a directory is made', () => {
   it.each([
-    ['video', ['data.frames=16'], 'data.frames is 16, but only images train so far; set data.frames=1'],
+    ['video', ['data.frames=16'], 'data.frames is 16, but there is no time axis; set video too'],
     ['wrong channels', ['variant.encoder=pixels'], 'set latent.channels=48'],
     ['no prior of pixels', [...pixels, 'sampler.generator=prior'], 'but variant.encoder=pixels trains none'],
     [
