@@ -1,6 +1,16 @@
 /** @file The frozen stage 1 in use: images to clean latents, noisy latents to images. Always the averaged weights. */
 
-import { countOf, float32, floats, type HostTensor, paddedExamples, zeros } from '../engine/host/tensor.ts'
+import {
+  countOf,
+  examplesOf,
+  float32,
+  floats,
+  type HostTensor,
+  paddedExamples,
+  sizeOf,
+  stacked,
+  zeros,
+} from '../engine/host/tensor.ts'
 import type { Value } from '../engine/ir/graph.ts'
 import { depthToSpace, spaceToDepth } from '../engine/ops/conv.ts'
 import { constant } from '../engine/ops/core.ts'
@@ -148,7 +158,15 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
     encode: encodeAll,
     give: async (clips, counts) => {
       const given = givenClips(clips, counts)
-      return { ...given, givenZ: await encodeAll(given.givenFrames) }
+      // Of a clip that is given nothing the latent is not read.
+      const some = [...counts.keys()].filter((n) => counts[n] > 0)
+      const givenZ = zeros(batchShape(latentOf(model), counts.length))
+      if (some.length === 0) return { ...given, givenZ }
+      const encoded = await encodeAll(stacked(some.map((n) => examplesOf(given.givenFrames, n, 1))))
+      const each = sizeOf(givenZ.shape.slice(1))
+      for (const [i, n] of some.entries())
+        floats(givenZ).set(floats(encoded).subarray(i * each, (i + 1) * each), n * each)
+      return { ...given, givenZ }
     },
     addNoise: (z, seed, first = 0) =>
       noisyLatent(z, numberedNoise(z.shape, seed, 'z0', first), latentInUse(model).logSnr0),

@@ -23,14 +23,14 @@ export interface ExportedRun {
   readonly bytes: number
 }
 
-const figuresText = (dir: string): string => {
+const figuresText = (dir: string, { video }: Config): string => {
   const evaluation = evaluationIn(dir)
   const quality = qualityIn(dir)
   const lines: string[] = []
   if (evaluation !== null) {
     const { psnr, bitsPerPixel, count } = evaluation
     lines.push(
-      `- held-out images (${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB, latent rate ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
+      `- held-out ${video ? 'clips' : 'images'} (${count}): PSNR ${psnr.mean.toFixed(2)} ± ${psnr.error.toFixed(2)} dB, latent rate ${bitsPerPixel.mean.toFixed(3)} ± ${bitsPerPixel.error.toFixed(3)} bits/pixel`,
     )
   }
   if (quality !== null) {
@@ -80,8 +80,8 @@ const cardOf = (
 Encoder, prior, decoder and base model of [Unified Latents](https://arxiv.org/abs/2602.17270), averaged weights in float16.
 
 - licence: ${licence}
-- data: ${config.data.source}, ${trainCount} training images of ${config.data.size}×${config.data.size}
-${dataOfStage1(config.data, stage1Data)}- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
+- data: ${config.data.source}, ${trainCount} training ${config.video ? `clips of ${config.data.frames} frames` : 'images'} of ${config.data.size}×${config.data.size}
+${dataOfStage1(config.data, stage1Data)}- latent: ${config.latent.channels} channels, down-sampled ${config.latent.downsample} times${config.video ? `, in time ${config.video.downsample}` : ''}; loss factor ${config.decoder.lossFactor}, bias ${config.decoder.bias}
 - stage 1: ${config.train.stage1.steps} steps of ${config.train.batch}; stage 2: ${config.train.stage2.steps} steps of ${config.train.stage2.batch}; seed ${config.seed}
 ${decoderOf(config)}- settings: [config.yaml](config.yaml)${isWhole ? `; trained by \`ul train config.yaml\`` : ''}
 
@@ -123,7 +123,7 @@ const filesOf = (
     isWhole: run.config.train.stage1.from === null,
     trainCount: run.info.trainCount,
     licence,
-    figures: figuresText(dir),
+    figures: figuresText(dir, config),
   })
   provenanceIn(dir) // figures are checked as they are told, this is copied alone
   const copied = [runFiles.evaluation, runFiles.quality, runFiles.provenance].map((file) => {

@@ -222,6 +222,20 @@ describe('given frames', () => {
     expect([...put]).toEqual([a[0], a[1], own[2], own[3], ...own.subarray(4, 8), ...c])
   })
 
+  it('are encoded where there are any', async () => {
+    const codec = createCodec(runtime, clipConfig, randomParams(stage1Spec(clipConfig)), 2)
+    const x = normal('x', imageShape(clipConfig, 3), 0.3)
+    const { givenFrames, givenZ } = await codec.give(x, [0, 3, 0])
+    const encoded = floats(await codec.encode(givenFrames!))
+    const each = encoded.length / 3
+    const own = (n: number) => floats(givenZ!).subarray(n * each, (n + 1) * each)
+    expect(own(1)).toEqual(encoded.subarray(each, 2 * each))
+    for (const n of [0, 2]) expect(own(n).every((value) => value === 0)).toBe(true)
+    const none = await codec.give(x, [0, 0, 0])
+    expect(floats(none.givenZ!).every((value) => value === 0)).toBe(true)
+    await codec.dispose()
+  })
+
   /** What is predicted of two clips from `counts` frames, with weights of which none is zero. */
   const predicted = async (
     model: ModelConfig,
