@@ -1,15 +1,15 @@
-/** @file Stage 2: the base model trained on the frozen encoder's latents, which are kept on disk. */
+/** @file Stage 2: the base model trained on the frozen encoder's latents: of images kept on disk, of clips encoded as they come. */
 
 import { join } from 'node:path'
-import { batchPlan, plannedExamples } from '../data/batches.ts'
-import { examplesOf } from '../engine/host/tensor.ts'
+import { batchPlan, type PlannedExample, plannedExamples } from '../data/batches.ts'
+import { examplesOf, type HostTensor } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseFeeds, baseObjective } from '../method/baseModel.ts'
 import type { Codec } from '../method/codec.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import { type Draw, firstExample, numberedNoise } from '../method/diffusion/draws.ts'
 import { createGenerator } from '../method/generator.ts'
-import { drawnGivenCounts, givenLatentOf, nothingGiven } from '../method/given.ts'
+import { drawnGivenCounts, type GivenTensors, givenLatentOf, nothingGiven } from '../method/given.ts'
 import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor } from '../method/programs.ts'
 import { gridPng } from '../report/grid.ts'
@@ -44,28 +44,56 @@ const sampleShown = async (
   writeFileAtomic(path, await gridPng(images, samplesPerRow(model), { scale: 2 }))
 }
 
+/** Clean latents of a part of a step's batch, and of clips what is given of them. */
+interface StepLatents {
+  read(
+    draw: Draw,
+    examples: readonly PlannedExample[],
+  ): Promise<{ readonly z: HostTensor } & Pick<GivenTensors, 'givenZ' | 'givenMask'>>
+  close(): Promise<void>
+}
+
+/** Those of images, all encoded before the first step and kept on disk. */
+const keptLatents = async (context: StageContext, run: OpenedRun, codec: Codec): Promise<StepLatents> => {
+  const latents = await trainingLatents(context, 'stage2', run, codec)
+  return {
+    read: async (_, examples) => ({ z: latents.read(examples) }),
+    close: async () => latents.close(),
+  }
+}
+
+/** Those of clips, encoded as they come: which frames are given of one changes from step to step. */
+const encodedClips = (context: StageContext, codec: Codec): StepLatents => {
+  const { config, model } = context
+  const clips = stepImages(context, config.train.stage2.batch, config.seed + 1)
+  return {
+    read: async (draw) => {
+      const x = examplesOf(await clips.read(draw.step), draw.part.first, draw.part.count)
+      const given = await codec.give(x, drawnGivenCounts(model, draw))
+      const z = await codec.encode(x, config.seed, firstExample(draw))
+      return { z, ...givenLatentOf(given) }
+    },
+    close: () => clips.close(),
+  }
+}
+
 const open = async (context: StageContext): Promise<OpenStage> => {
   const { config, model, leaving, dir, source } = context
   const { flip, balance } = config.data
   const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
   const run = openRun(dir, leaving, context.warn)
-  // Clips are encoded step by step, images all before the first.
   const together = model.video === undefined ? source.count : config.train.stage2.batch
   const codec = run.codec(batchFor(together, imageOf(model)))
-  const latents = model.video === undefined ? await trainingLatents(context, 'stage2', run, codec) : null
-  const clips = model.video && stepImages(context, config.train.stage2.batch, config.seed + 1)
+  const latents =
+    model.video === undefined ? await keptLatents(context, run, codec) : encodedClips(context, codec)
   return {
     trainedOn: encoderKey(run),
     feeds: async (step, part) => {
       const examples = plannedExamples(plan, step, part)
       const facts = examples.map(({ index, mirrored }) => ({ label: source.label(index), mirrored }))
       const draw: Draw = { seed: config.seed, purpose: 'training', step, part }
-      if (clips === undefined) return baseFeeds(model, latents!.read(examples), facts, draw)
-      // Clips are encoded as they come: which frames are given of one changes from step to step.
-      const x = examplesOf(await clips.read(step), part.first, part.count)
-      const given = await codec.give(x, drawnGivenCounts(model, draw))
-      const z = await codec.encode(x, config.seed, firstExample(draw))
-      return { ...baseFeeds(model, z, facts, draw), ...givenLatentOf(given) }
+      const { z, ...given } = await latents.read(draw, examples)
+      return { ...baseFeeds(model, z, facts, draw), ...given }
     },
     metrics: ({ baseNats }) => ({ baseNats: meanOf(baseNats) }),
     warning: () => null,
@@ -74,8 +102,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
       return {}
     },
     close: async () => {
-      latents?.close()
-      await clips?.close()
+      await latents.close()
       await codec.dispose()
     },
   }
