@@ -5,7 +5,7 @@ import { float32, floats, type HostTensor, sizeOf, stacked } from '../../src/eng
 import type { LookUp } from '../../src/engine/nn/network.ts'
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import {
-  asGiven,
+  clipsLike,
   framesOf,
   timeConv,
   timeDown,
@@ -60,7 +60,7 @@ describe('time', () => {
     const x = normal('x', [2, 3, 4, 5, 6])
     const { maps, back } = await evaluate({}, {}, { x }, (_, inputs) => ({
       maps: framesOf(inputs.x),
-      back: asGiven(framesOf(inputs.x), inputs.x),
+      back: clipsLike(framesOf(inputs.x), inputs.x),
     }))
     expect(maps).toEqual(framesOfHost(x))
     expect(back).toEqual(x)

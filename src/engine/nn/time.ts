@@ -19,7 +19,7 @@ export const framesOf = (x: Value): Value => {
 }
 
 /** Maps of all frames as clips [B, C, T, H, W] or images again. @param like what `framesOf` was given: B, and whether it is clips */
-export const asGiven = (maps: Value, like: Value): Value => {
+export const clipsLike = (maps: Value, like: Value): Value => {
   if (like.shape.length === 4) return maps
   const [frames, C, H, W] = maps.shape as [number, number, number, number]
   const B = like.shape[0]

@@ -7,7 +7,7 @@ import { scope, type Value } from '../../engine/ir/graph.ts'
 import { logSnrEmbedding, logSnrSpec, toMaps } from '../../engine/nn/layers.ts'
 import { type Network, networkOf } from '../../engine/nn/network.ts'
 import { bindParams } from '../../engine/nn/params.ts'
-import { asGiven, framesOf } from '../../engine/nn/time.ts'
+import { clipsLike, framesOf } from '../../engine/nn/time.ts'
 import { add, reshape } from '../../engine/ops/core.ts'
 import type { DropoutKey } from '../../engine/ops/dropout.ts'
 import { latentV } from '../diffusion/precondition.ts'
@@ -55,7 +55,7 @@ const uvitBackbone = (sizes: UvitSizes, config: BaseConfig): Network<Backbone> =
     expectHalves(network, grid)
     const maps = framesOf(given) // [B·T, c, h, w]
     const start = added && toMaps(reshape(added, [maps.shape[0], sizeOf(grid), stages[0]]), grid)
-    return asGiven(uvit(p, network, maps, { ...reads, start }), given)
+    return clipsLike(uvit(p, network, maps, { ...reads, start }), given)
   })
 }
 

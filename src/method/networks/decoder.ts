@@ -14,7 +14,7 @@ import {
 } from '../../engine/nn/layers.ts'
 import { type Network, networkOf } from '../../engine/nn/network.ts'
 import type { Params } from '../../engine/nn/params.ts'
-import { asGiven, framesOf } from '../../engine/nn/time.ts'
+import { clipsLike, framesOf } from '../../engine/nn/time.ts'
 import { depthToSpace, spaceToDepth } from '../../engine/ops/conv.ts'
 import { add } from '../../engine/ops/core.ts'
 import type { DropoutKey } from '../../engine/ops/dropout.ts'
@@ -109,7 +109,7 @@ export const decoderV = (
     const patches = spaceToDepth(framesOf(xT), network.patch) // [B·T, 3·patch², H/patch, W/patch]
     const start = given && givenMaps(p.givenFrames[0], given, network.patch)
     const out = uvit(p, uvitOf(network), patches, { embedding, start, tokens, dropout })
-    return imageV(asGiven(depthToSpace(out, network.patch), xT), xT, logSnr, network.deviation)
+    return imageV(clipsLike(depthToSpace(out, network.patch), xT), xT, logSnr, network.deviation)
   })
 
 /** D: v̂ of the image, or clip, from x_t, z_0 and their λ. */

@@ -13,7 +13,7 @@ import {
 import { type Network, networkOf } from '../../engine/nn/network.ts'
 import type { ParamSpec, Params } from '../../engine/nn/params.ts'
 import {
-  asGiven,
+  clipsLike,
   framesOf,
   type TimeBlockSpec,
   timeBlockSpec,
@@ -107,7 +107,7 @@ export const encode = (p: Params<EncoderSpec>, network: EncoderConfig, x: Value)
         }),
       biasedConv(p.in, patches),
     )
-    return asGiven(biasedConv(p.out, normSilu(p.norm, features)), x)
+    return clipsLike(biasedConv(p.out, normSilu(p.norm, features)), x)
   })
 
 /** E: images [B, 3, H, W], or clips [B, 3, T, H, W], in [−1, 1] → [B, outputs, (T,) h, w]. */
