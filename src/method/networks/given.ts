@@ -44,9 +44,9 @@ export const givenSpec = (channels: number, { downsample }: TimeSizes, width: nu
 export const givenTokens = (p: Params<LinearSpec>, { z, mask }: Given): Value => {
   const [B, , frames, ...grid] = z.shape
   const [n, perFrame] = [sizeOf(grid), mask.shape[1] / frames]
-  const any = reshape(reduceMax(mask, [1]), [B, 1, 1])
+  const isGiven = reshape(reduceMax(mask, [1]), [B, 1, 1]) // 1 where some frame is
   const masks = expand(reshape(mask, [B, frames, 1, perFrame]), [B, frames, n, perFrame])
-  const tokens = concat([mul(toTokens(z), any), reshape(masks, [B, frames * n, perFrame])], 2)
+  const tokens = concat([mul(toTokens(z), isGiven), reshape(masks, [B, frames * n, perFrame])], 2)
   return applyLinear(p, tokens)
 }
 
