@@ -7,7 +7,7 @@ import { frechetOverFolds } from '../metrics/clipFeatures.ts'
 import type { FeatureSet } from '../metrics/featureSet.ts'
 import type { ClipDistance, GivenFrames } from '../metrics/figures.ts'
 import { featureStatistics } from '../metrics/frechet.ts'
-import { featuresOf, forClips, type Parts } from './features.ts'
+import { forClips, type Parts, withFeatures } from './features.ts'
 
 /** How clips are compared. */
 export interface ClipDistanceOptions extends Pick<Parts, 'signal'> {
@@ -44,10 +44,15 @@ export const clipDistance = async (
   const { frames } = clipSizes(await real.read(0, 1))
   const first = given === undefined || given.scored ? 0 : given.count
   const seeing = forClips(network, frames - first)
-  const features = ({ count, read }: ImageSet): Promise<FeatureSet> =>
-    featuresOf(seeing, { count, atOnce, signal }, async (from, n) => framesFrom(await read(from, n), first))
-  const ofReal = featureStatistics(await features(real))
-  const { mean, deviation, each } = frechetOverFolds(ofReal, await features(made), folds)
+  const parts = { atOnce, signal }
+  const features = <T>({ count, read }: ImageSet, use: (set: FeatureSet) => T): Promise<T> =>
+    withFeatures(
+      seeing,
+      { count, ...parts, read: async (from, n) => framesFrom(await read(from, n), first) },
+      use,
+    )
+  const ofReal = await features(real, featureStatistics)
+  const { mean, deviation, each } = await features(made, (set) => frechetOverFolds(ofReal, set, folds))
   return {
     protocol: {
       network: seeing.describe(),

@@ -1,12 +1,17 @@
-/** @file Images and clips to rows of features, in parts that fit into memory. */
+/** @file Images and clips to rows of features, in parts that fit into memory; the rows are kept in files. */
+import { mkdirSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { defaultCacheDir } from '../data/images/packed.ts'
 import { clipSizes, framesOf } from '../engine/host/clips.ts'
 import { quantiseImages } from '../engine/host/pixels.ts'
-import { type HostTensor, joined } from '../engine/host/tensor.ts'
+import { float32, floats, type HostTensor } from '../engine/host/tensor.ts'
 import type { FeatureNetwork } from '../features/network.ts'
 import type { ClipSize } from '../features/resize.ts'
+import { removeAbandoned, temporarySibling } from '../files/atomic.ts'
+import { inspectSafetensors, readRows, writeSafetensorsRows } from '../files/safetensors.ts'
 import type { ImageSet } from '../method/programs.ts'
 import { meanOverFrames } from '../metrics/clipFeatures.ts'
-import { type FeatureSet, featureSet } from '../metrics/featureSet.ts'
+import { expectRows, type FeatureSet, featureSet } from '../metrics/featureSet.ts'
 
 /** Of how many images or clips, so many at a time. */
 export interface Parts {
@@ -25,20 +30,62 @@ const inBytes = (images: HostTensor): { readonly pixels: Uint8Array; readonly si
   return { pixels: quantiseImages(images), size: { height, width } }
 }
 
-/** Features of `count` images or clips that come in parts; `look` sees their bytes as they pass. */
-export const featuresOf = async (
-  network: FeatureNetwork,
-  { count, atOnce, signal }: Parts,
-  part: ImageSet['read'],
-  look?: (pixels: Uint8Array, first: number) => Promise<void>,
-): Promise<FeatureSet> => {
-  const rows: Float32Array[] = []
-  for (let first = 0; first < count; first += atOnce) {
-    const { pixels, size } = inBytes(await part(first, Math.min(atOnce, count - first)))
-    rows.push(await network.features(pixels, size, signal))
-    await look?.(pixels, first)
+/** What becomes of images or clips on their way to features. */
+export interface Seen extends Parts {
+  readonly read: ImageSet['read']
+  /** Sees their bytes as they pass. */
+  readonly look?: ((pixels: Uint8Array, first: number) => Promise<void>) | undefined
+}
+
+/** The rows in a file that `writeFeatures` wrote. @throws where there are none, or the file is damaged */
+export const storedFeatures = (path: string): FeatureSet => {
+  const header = inspectSafetensors(path)
+  const [count, dimension] = header.entries.get('features')?.shape ?? []
+  if (dimension === undefined)
+    throw new Error(`${path}: has no rows of features; remove it and measure again`)
+  return {
+    count,
+    dimension,
+    rows: (from, to) => floats(readRows(path, header, 'features', { first: from, n: to - from })),
   }
-  return featureSet(joined(rows), network.dimension)
+}
+
+/** Features of images or clips, written to a file part by part. */
+export const writeFeatures = async (
+  path: string,
+  network: FeatureNetwork,
+  { count, atOnce, signal, read, look }: Seen,
+): Promise<FeatureSet> => {
+  const { dimension } = network
+  mkdirSync(dirname(path), { recursive: true })
+  const features = { dtype: 'float32', shape: [count, dimension] } as const
+  await writeSafetensorsRows(path, { features }, {}, async (write) => {
+    for (let first = 0; first < count; first += atOnce) {
+      const { pixels, size } = inBytes(await read(first, Math.min(atOnce, count - first)))
+      const rows = await network.features(pixels, size, signal)
+      expectRows(rows, dimension, first)
+      write('features', first, float32([rows.length / dimension, dimension], rows))
+      await look?.(pixels, first)
+    }
+  })
+  return storedFeatures(path)
+}
+
+/** What `use` makes of features, which are in a file of the cache meanwhile. */
+export const withFeatures = async <T>(
+  network: FeatureNetwork,
+  seen: Seen,
+  use: (set: FeatureSet) => T | Promise<T>,
+): Promise<T> => {
+  const folder = defaultCacheDir()
+  mkdirSync(folder, { recursive: true })
+  removeAbandoned(folder)
+  const path = temporarySibling(join(folder, 'features.safetensors'))
+  try {
+    return await use(await writeFeatures(path, network, seen))
+  } finally {
+    rmSync(path, { force: true })
+  }
 }
 
 /**
@@ -61,7 +108,7 @@ export const forClips = (network: FeatureNetwork, frames: number): FeatureNetwor
       if (size.frames !== frames)
         throw new Error(`features: clips of ${size.frames ?? 1} frames for ${name}; give clips of ${frames}`)
       const rows = featureSet(await network.features(pixels, size, signal), dimension)
-      return Float32Array.from(meanOverFrames(rows, frames).data)
+      return Float32Array.from(meanOverFrames(rows, frames).rows(0, rows.count / frames))
     },
     dispose: () => network.dispose(),
   }

@@ -3,32 +3,31 @@
  * network), KID, precision and recall, with the protocol that they were measured by.
  */
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { readImages } from '../data/batches.ts'
 import { defaultCacheDir } from '../data/images/packed.ts'
 import type { ImageSource } from '../data/images/source.ts'
 import { quantiserName } from '../engine/host/pixels.ts'
-import { float32, floats, type HostTensor, joined } from '../engine/host/tensor.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
 import { hubPrefix, openHubNetwork } from '../features/hub.ts'
 import { buildMixed5, defaultFeatureFile } from '../features/mixed5.ts'
 import { type FeatureNetwork, openFeatureNetwork } from '../features/network.ts'
 import type { ImportTransformers } from '../features/transformers.ts'
-import { readSafetensors, writeSafetensors } from '../files/safetensors.ts'
 import { imageOf } from '../method/config.ts'
 import { describeSampler, type Guidance } from '../method/diffusion/sampler.ts'
 import { batchFor } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import { compareFeatureSets } from '../metrics/compareFeatures.ts'
-import { type FeatureSet, featureSet } from '../metrics/featureSet.ts'
+import { type FeatureSet, pickRows } from '../metrics/featureSet.ts'
 import type { Quality } from '../metrics/figures.ts'
 import { type Conditioned, factsLike, generatesByClass } from '../use/facts.ts'
 import { evenly } from '../use/images.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { decoderSampler, latentSampler } from '../use/samplers.ts'
 import { type ClipScores, openClipScores } from './clipScores.ts'
-import { featuresOf, forClips, type Parts } from './features.ts'
+import { forClips, type Parts, storedFeatures, withFeatures, writeFeatures } from './features.ts'
 
 /** What to measure and how. */
 export interface QualityOptions {
@@ -88,19 +87,15 @@ const sourceFeatures = async (
 ): Promise<FeatureSet> => {
   const path = join(defaultCacheDir(), `features-${key}.safetensors`)
   if (existsSync(path)) {
-    const { features } = readSafetensors(path).tensors
-    if (features?.shape[0] === source.count) return featureSet(floats(features), network.dimension)
+    const kept = storedFeatures(path)
+    if (kept.count === source.count && kept.dimension === network.dimension) return kept
   }
-  const set = await featuresOf(network, { count: source.count, ...parts }, (first, n) =>
+  const read = (first: number, n: number): Promise<HostTensor> =>
     readImages(
       source,
       Array.from({ length: n }, (_, i) => first + i),
-    ),
-  )
-  mkdirSync(defaultCacheDir(), { recursive: true })
-  const features = float32([set.count, set.dimension], set.data as Float32Array)
-  writeSafetensors(path, { features })
-  return set
+    )
+  return writeFeatures(path, network, { count: source.count, ...parts, read })
 }
 
 /** What of a run, and what else, decides how images are made. */
@@ -146,14 +141,6 @@ export const isMeasuredAs = (
     said.has(name) ? isDeepStrictEqual(said.get(name), value) : saidLater.has(name),
   )
 }
-
-const chosen = (set: FeatureSet, indices: readonly number[]): FeatureSet =>
-  featureSet(
-    joined(
-      indices.map((i) => (set.data as Float32Array).subarray(i * set.dimension, (i + 1) * set.dimension)),
-    ),
-    set.dimension,
-  )
 
 /** Which images of a source are reconstructed, and like which samples are drawn: classes as often as the data has them. */
 const indicesOf = (source: ImageSource, samples: number) => ({
@@ -206,10 +193,14 @@ const distances = async (
   const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
   try {
     const real = await sourceFeatures(network, key, source, { atOnce, signal })
-    const all = { count: positions.length, atOnce, signal }
+    const parts = { atOnce, signal }
     const reconstruction = !reconstructs
       ? null
-      : compare(chosen(real, positions), await featuresOf(network, all, reconstruct, clip?.reconstructed))
+      : await withFeatures(
+          network,
+          { count: positions.length, ...parts, read: reconstruct, look: clip?.reconstructed },
+          (made) => compare(pickRows(real, Int32Array.from(positions)), made),
+        )
     if (!generates) return { reconstruction, generation: null }
     const facts = sampled.map((i) => factsLike(run, source, i))
     const generator = run.generator(batch)
@@ -218,9 +209,12 @@ const distances = async (
       const z0 = await generator.generate({ facts: own, seed, sampler, guidance, first })
       return codec.decode(z0, seed + 1, decoder, first)
     }
-    const made = await featuresOf(network, { count: samples, atOnce, signal }, generate, clip?.generated)
-    await generator.dispose()
-    return { reconstruction, generation: compare(real, made) }
+    const drawn = { count: samples, ...parts, read: generate, look: clip?.generated }
+    const generation = await withFeatures(network, drawn, async (made) => {
+      await generator.dispose()
+      return compare(real, made)
+    })
+    return { reconstruction, generation }
   } finally {
     await codec.dispose()
   }

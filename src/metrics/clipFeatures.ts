@@ -1,5 +1,5 @@
 /** @file Features of clips out of features of their frames, and distances over folds. */
-import { expectCount, type FeatureSet } from './featureSet.ts'
+import { expectCount, type FeatureSet, featureSet } from './featureSet.ts'
 import { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet.ts'
 import { deviation, mean } from './mean.ts'
 
@@ -10,17 +10,17 @@ import { deviation, mean } from './mean.ts'
  * @returns [N, d]
  * @throws when the rows fill no whole clips
  */
-export const meanOverFrames = ({ count, dimension, data }: FeatureSet, frames: number): FeatureSet => {
+export const meanOverFrames = ({ count, dimension, rows }: FeatureSet, frames: number): FeatureSet => {
   if (!Number.isInteger(frames) || frames < 1 || count % frames !== 0) {
     throw new Error(
       `features: ${count} frames are not clips of ${frames}; pass the number of frames in a clip`,
     )
   }
   const means = new Float64Array((count / frames) * dimension)
-  for (let i = 0; i < data.length; i++) {
-    means[Math.floor(i / (frames * dimension)) * dimension + (i % dimension)] += data[i] / frames
+  for (const [i, value] of rows(0, count).entries()) {
+    means[Math.floor(i / (frames * dimension)) * dimension + (i % dimension)] += value / frames
   }
-  return { count: count / frames, dimension, data: means }
+  return featureSet(means, dimension)
 }
 
 /** A distance, and how it varies over repetitions. */
@@ -33,7 +33,7 @@ export interface OverFolds {
 }
 
 /** Equal parts of a set, one after the other. @throws when it cannot be divided so */
-const inFolds = ({ count, dimension, data }: FeatureSet, folds: number): FeatureSet[] => {
+const inFolds = ({ count, dimension, rows }: FeatureSet, folds: number): FeatureSet[] => {
   const size = count / folds
   if (!Number.isInteger(folds) || folds < 1 || !Number.isInteger(size)) {
     throw new Error(
@@ -43,7 +43,7 @@ const inFolds = ({ count, dimension, data }: FeatureSet, folds: number): Feature
   return Array.from({ length: folds }, (_, k) => ({
     count: size,
     dimension,
-    data: data.subarray(k * size * dimension, (k + 1) * size * dimension),
+    rows: (from, to) => rows(k * size + from, k * size + to),
   }))
 }
 

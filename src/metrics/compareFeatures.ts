@@ -1,6 +1,6 @@
 /** @file Everything that is said about generated images from their features. */
 import { type RandomKey, streamKey } from '../engine/host/random.ts'
-import { drawSubset, type FeatureSet, pickRows } from './featureSet.ts'
+import { drawSubset, type FeatureSet, inMemory, pickRows } from './featureSet.ts'
 import { featureStatistics, frechetDistance, smallSampleBias } from './frechet.ts'
 import { type Kid, kid } from './kid.ts'
 import { precisionRecall } from './precisionRecall.ts'
@@ -25,7 +25,7 @@ export interface FeatureComparison {
 const nearestOf = 10_000
 
 const atMost = (set: FeatureSet, key: RandomKey): FeatureSet =>
-  set.count <= nearestOf ? set : pickRows(set, drawSubset(key, set.count, nearestOf))
+  inMemory(set.count <= nearestOf ? set : pickRows(set, drawSubset(key, set.count, nearestOf)))
 
 /**
  * Compares two sets of features of one network; all draws come from the seed. About 25 s for twice 1600 images and

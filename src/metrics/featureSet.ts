@@ -1,20 +1,23 @@
 /** @file Sets of feature vectors, one row an image, and seeded subsets of them. */
 import { type RandomKey, randomUniform } from '../engine/host/random.ts'
 
-/** Feature vectors of one set of images. */
+/** Rows of features, [rows, dimension], row-major. */
+export type Rows = Float32Array | Float64Array
+
+/** Feature vectors of one set of images, in memory or in a file: metrics take a bounded number of rows at a time. */
 export interface FeatureSet {
   readonly count: number
   readonly dimension: number
-  /** [count, dimension] */
-  readonly data: Float32Array | Float64Array
+  /** Rows `from` to `to` − 1, [to − from, dimension]; to be read only. */
+  readonly rows: (from: number, to: number) => Rows
 }
 
 /**
- * Checks and wraps rows of features.
- * @param data [count, dimension], row-major
+ * Checks rows of features.
+ * @param data [count, dimension] @param first number of the first row in its set
  * @throws when the rows do not fill, and when a number is not finite, naming the first such image
  */
-export const featureSet = (data: Float32Array | Float64Array, dimension: number): FeatureSet => {
+export const expectRows = (data: Rows, dimension: number, first = 0): void => {
   if (!Number.isInteger(dimension) || dimension < 1 || data.length % dimension !== 0) {
     throw new Error(
       `features: ${data.length} numbers are not rows of ${dimension}; pass the dimension of the network`,
@@ -23,11 +26,30 @@ export const featureSet = (data: Float32Array | Float64Array, dimension: number)
   const bad = data.findIndex((x) => !Number.isFinite(x))
   if (bad >= 0) {
     throw new Error(
-      `features: image ${Math.floor(bad / dimension)} has ${data[bad]} as feature ${bad % dimension}; are its pixels finite?`,
+      `features: image ${first + Math.floor(bad / dimension)} has ${data[bad]} as feature ${bad % dimension}; are its pixels finite?`,
     )
   }
-  return { count: data.length / dimension, dimension, data }
 }
+
+const held = (data: Rows, dimension: number): FeatureSet => ({
+  count: data.length / dimension,
+  dimension,
+  rows: (from, to) => data.subarray(from * dimension, to * dimension),
+})
+
+/**
+ * Checks and wraps rows of features that are in memory.
+ * @param data [count, dimension]
+ * @throws as `expectRows` does
+ */
+export const featureSet = (data: Rows, dimension: number): FeatureSet => {
+  expectRows(data, dimension)
+  return held(data, dimension)
+}
+
+/** A set brought into memory, for what goes over its rows many times. */
+export const inMemory = ({ count, dimension, rows }: FeatureSet): FeatureSet =>
+  held(rows(0, count), dimension)
 
 /** @throws when two sets come from different networks. */
 export const expectSameDimension = (a: { dimension: number }, b: { dimension: number }): void => {
@@ -44,20 +66,19 @@ export const expectCount = (set: { count: number }, least: number, metric: strin
 }
 
 /** Rows `from` to `to` as float64, [to − from, dimension]. */
-export const rowsAsDoubles = ({ data, dimension }: FeatureSet, from: number, to: number): Float64Array =>
-  new Float64Array(data.subarray(from * dimension, to * dimension))
+export const rowsAsDoubles = ({ rows }: FeatureSet, from: number, to: number): Float64Array =>
+  new Float64Array(rows(from, to))
 
-/** The rows at the given positions, in that order. */
-export const pickRows = ({ data, dimension }: FeatureSet, rows: Int32Array): FeatureSet => {
-  const picked =
-    data instanceof Float32Array
-      ? new Float32Array(rows.length * dimension)
-      : new Float64Array(rows.length * dimension)
-  for (const [i, row] of rows.entries()) {
-    picked.set(data.subarray(row * dimension, (row + 1) * dimension), i * dimension)
-  }
-  return { count: rows.length, dimension, data: picked }
-}
+/** The rows at the given positions, in that order, taken from the set as they are needed. */
+export const pickRows = ({ rows, dimension }: FeatureSet, positions: Int32Array): FeatureSet => ({
+  count: positions.length,
+  dimension,
+  rows: (from, to) => {
+    const picked = new Float64Array((to - from) * dimension)
+    for (let i = from; i < to; i++) picked.set(rows(positions[i], positions[i] + 1), (i - from) * dimension)
+    return picked
+  },
+})
 
 /**
  * `size` of the numbers 0 … count−1 without repetition, every subset equally likely, ascending; a pure function of the

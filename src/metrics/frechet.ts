@@ -24,21 +24,27 @@ export interface FeatureStatistics {
 /** Rows that are centred and multiplied at a time. */
 const blockRows = 512
 
+const blocks = (count: number): (readonly [number, number])[] =>
+  Array.from({ length: Math.ceil(count / blockRows) }, (_, i) => [
+    i * blockRows,
+    Math.min(count, (i + 1) * blockRows),
+  ])
+
 /**
  * Mean and covariance (N − 1 below) in float64. Rows are centred before they are multiplied, so that features far from
  * zero lose no digits.
  * @throws for fewer than two images
  */
 export const featureStatistics = (set: FeatureSet): FeatureStatistics => {
-  const { count, dimension, data } = set
+  const { count, dimension } = set
   expectCount(set, 2, 'covariance')
   const mean = new Float64Array(dimension)
-  for (let i = 0; i < count; i++) {
-    for (let j = 0; j < dimension; j++) mean[j] += data[i * dimension + j] / count
+  for (const [from, to] of blocks(count)) {
+    const rows = set.rows(from, to)
+    for (let at = 0; at < rows.length; at++) mean[at % dimension] += rows[at] / count
   }
   const covariance = new Float64Array(dimension ** 2)
-  for (let from = 0; from < count; from += blockRows) {
-    const to = Math.min(count, from + blockRows)
+  for (const [from, to] of blocks(count)) {
     const centred = rowsAsDoubles(set, from, to)
     for (let at = 0; at < centred.length; at++) centred[at] -= mean[at % dimension]
     const columns = transpose(centred, to - from, dimension) // [dimension, rows]
@@ -115,7 +121,7 @@ export const smallSampleBias = (
   }
   const points = inverseShares.map((inverse) => ({
     share: 1 / inverse,
-    distance: frechetDistance('data' in real ? cut(real, inverse) : real, cut(fake, inverse)),
+    distance: frechetDistance('rows' in real ? cut(real, inverse) : real, cut(fake, inverse)),
   }))
   const raw = points[0].distance
   const extrapolated = interceptOf(points.map(({ share, distance }) => [1 / share, distance]))

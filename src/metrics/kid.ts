@@ -1,6 +1,13 @@
 /** @file Kernel Inception distance: the squared maximum mean discrepancy of two feature sets, free of bias at any size. */
 import { streamKey } from '../engine/host/random.ts'
-import { drawSubset, expectCount, expectSameDimension, type FeatureSet, pickRows } from './featureSet.ts'
+import {
+  drawSubset,
+  expectCount,
+  expectSameDimension,
+  type FeatureSet,
+  inMemory,
+  pickRows,
+} from './featureSet.ts'
 import { deviation, mean } from './mean.ts'
 import { forEachPairBlock } from './pairBlocks.ts'
 
@@ -144,7 +151,7 @@ export const kid = (
   const separately = all.reduce((sum, s) => sum + pairs(s.real.length, s.fake.length), 0)
   const values =
     separately < pairs(real.count, fake.count)
-      ? all.map((s) => kidOfWholeSets(pickRows(real, s.real), pickRows(fake, s.fake)))
+      ? all.map((s) => kidOfWholeSets(inMemory(pickRows(real, s.real)), inMemory(pickRows(fake, s.fake))))
       : discrepancies(real, fake, all).each
   const spread = deviation(forError.length === 0 ? values : values.slice(subsets))
   return {

@@ -11,13 +11,14 @@ export interface PrecisionRecall {
   readonly recall: number
 }
 
-const squaredLengths = ({ count, dimension, data }: FeatureSet): Float64Array => {
+const squaredLengths = ({ count, dimension, rows }: FeatureSet): Float64Array => {
   const squares = new Float64Array(count)
   for (let i = 0; i < count; i++) {
+    const row = rows(i, i + 1)
     // In panels as the scalar products, so that an image is at distance exactly 0 from its copy.
     for (let start = 0; start < dimension; start += panel) {
       let sum = 0
-      for (let j = start; j < Math.min(dimension, start + panel); j++) sum += data[i * dimension + j] ** 2
+      for (let j = start; j < Math.min(dimension, start + panel); j++) sum += row[j] ** 2
       squares[i] += sum
     }
   }

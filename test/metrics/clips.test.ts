@@ -11,7 +11,7 @@ import { type Position, positionErrors, positionsIn } from '../../src/metrics/po
 import { psnr } from '../../src/metrics/psnr.ts'
 import { reconstructionMetrics } from '../../src/metrics/reconstruction.ts'
 import { ssim } from '../../src/metrics/ssim.ts'
-import { normalSet } from './support.ts'
+import { normalSet, rowsOf } from './support.ts'
 
 /** Clips [N, 3, T, H, W], a number for each place. */
 const clips = (
@@ -93,12 +93,13 @@ describe('metrics by frame', () => {
 
 describe('features of clips', () => {
   const [N, T, d] = [40, 3, 5]
-  const clipRows = normalSet(1, N, d)
+  const clipSet = normalSet(1, N, d)
+  const clipRows = rowsOf(clipSet)
   /** Frames around their clip's features: −1, 0 and 1 beside them. */
   const frames = featureSet(
     Float64Array.from(
       { length: N * T * d },
-      (_, i) => clipRows.data[Math.floor(i / (T * d)) * d + (i % d)] + ((Math.floor(i / d) % T) - 1),
+      (_, i) => clipRows[Math.floor(i / (T * d)) * d + (i % d)] + ((Math.floor(i / d) % T) - 1),
     ),
     d,
   )
@@ -106,13 +107,13 @@ describe('features of clips', () => {
   it('are the means over frames', () => {
     const found = meanOverFrames(frames, T)
     expect(found).toMatchObject({ count: N, dimension: d })
-    for (const [i, value] of found.data.entries()) expect(value).toBeCloseTo(clipRows.data[i], 12)
+    for (const [i, value] of rowsOf(found).entries()) expect(value).toBeCloseTo(clipRows[i], 12)
     expect(() => meanOverFrames(frames, 7)).toThrow('120 frames are not clips of 7')
   })
 
   it('are as far apart as their frames are moved: d·s² for a shift by s in each of d directions', () => {
     const moved = featureSet(
-      frames.data.map((v) => v + 0.5),
+      rowsOf(frames).map((v) => v + 0.5),
       d,
     )
     const [a, b] = [frames, moved].map((set) => featureStatistics(meanOverFrames(set, T)))
@@ -121,21 +122,18 @@ describe('features of clips', () => {
 
   it('over folds: fold k moved by k is d·k² away, with their mean and deviation', () => {
     const all = featureSet(
-      Float64Array.from(
-        { length: 4 * N * d },
-        (_, i) => clipRows.data[i % (N * d)] + Math.floor(i / (N * d)),
-      ),
+      Float64Array.from({ length: 4 * N * d }, (_, i) => clipRows[i % (N * d)] + Math.floor(i / (N * d))),
       d,
     )
-    const real = featureStatistics(clipRows)
+    const real = featureStatistics(clipSet)
     const { mean, deviation, each } = frechetOverFolds(real, all, 4)
     for (const [k, distance] of each.entries()) expect(distance).toBeCloseTo(d * k * k, 6)
     expect(mean).toBeCloseTo((d * 14) / 4, 6)
     // 0, 1, 4, 9: squares of differences from 3.5 are 12.25, 6.25, 0.25 and 30.25.
     expect(deviation).toBeCloseTo(d * Math.sqrt(49 / 3), 6)
-    expect(frechetOverFolds(real, clipRows, 1)).toMatchObject({ deviation: null })
-    expect(() => frechetOverFolds(real, clipRows, 3)).toThrow('40 clips do not make 3 equal folds')
-    expect(() => frechetOverFolds(real, clipRows, 40)).toThrow('Fréchet distance of a fold: 1 images')
+    expect(frechetOverFolds(real, clipSet, 1)).toMatchObject({ deviation: null })
+    expect(() => frechetOverFolds(real, clipSet, 3)).toThrow('40 clips do not make 3 equal folds')
+    expect(() => frechetOverFolds(real, clipSet, 40)).toThrow('Fréchet distance of a fold: 1 images')
   })
 })
 

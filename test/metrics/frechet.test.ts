@@ -12,7 +12,7 @@ import {
   productWithTranspose,
   symmetricEigenvalues,
 } from '../../src/metrics/linearAlgebra.ts'
-import { goldenNumbers, goldenSet, goldenTensors, normalSet } from './support.ts'
+import { goldenNumbers, goldenSet, goldenTensors, normalSet, rowsOf } from './support.ts'
 
 const gaussian = (mean: readonly number[], covariance: readonly number[][]): FeatureStatistics => ({
   count: 100,
@@ -68,7 +68,7 @@ describe('frechetDistance', () => {
     }
     const sets = [normalSet(1, 50, d), normalSet(2, 40, d, { shift: 0.5, spread: 2 })]
     const [a, b] = sets.map(featureStatistics)
-    const [c, e] = sets.map(({ data }) => featureStatistics(featureSet(turned(data), d)))
+    const [c, e] = sets.map((set) => featureStatistics(featureSet(turned(rowsOf(set)), d)))
     expect(frechetDistance(c, e)).toBeCloseTo(frechetDistance(a, b), 8)
   })
 
@@ -108,7 +108,7 @@ describe('smallSampleBias', () => {
 describe('linear algebra', () => {
   it('multiplies odd sizes, over several panels', () => {
     const [m, n, k] = [5, 7, 601]
-    const [a, b] = [normalSet(8, m, k).data, normalSet(9, n, k).data] as [Float64Array, Float64Array]
+    const [a, b] = [rowsOf(normalSet(8, m, k)), rowsOf(normalSet(9, n, k))] as [Float64Array, Float64Array]
     const product = productWithTranspose(a, b, m, n, k)
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
@@ -135,7 +135,7 @@ describe('linear algebra', () => {
 
   it('factors a singular matrix', () => {
     const [rows, n] = [4, 9]
-    const a = normalSet(10, n, rows).data as Float64Array
+    const a = rowsOf(normalSet(10, n, rows)) as Float64Array
     const matrix = productWithTranspose(a, a, n, n, rows)
     const { factor, rank } = positiveFactor(matrix, n)
     expect(rank).toBe(rows)

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
 import { floats, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { readSafetensors } from '../../src/files/safetensors.ts'
-import { type FeatureSet, featureSet } from '../../src/metrics/featureSet.ts'
+import { type FeatureSet, featureSet, type Rows } from '../../src/metrics/featureSet.ts'
 
 const golden = (name: string): string => fileURLToPath(new URL(`../golden/${name}`, import.meta.url))
 
@@ -40,3 +40,6 @@ export const normalSet = (
     dimension,
   )
 }
+
+/** All rows of a set. */
+export const rowsOf = ({ rows, count }: FeatureSet): Rows => rows(0, count)
