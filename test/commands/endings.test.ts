@@ -159,6 +159,45 @@ describe.each(ofTraining)('training ended by $name', (way) => {
   })
 })
 
+const studentStage = ({ said, ...way }: Way): Way => ({
+  ...way,
+  said: new RegExp(said.source.replace('stage1', 'student'), 'm'),
+})
+
+describe.each(ofTraining.filter(({ when }) => when === inTraining).map(studentStage))(
+  'teaching a decoder ended by $name',
+  (way) => {
+    const lesson = (out: string): string[] => [
+      'distill',
+      unbroken,
+      '--train-steps',
+      '20',
+      '--batch',
+      '4',
+      '--out',
+      out,
+    ]
+    let taught: string
+    beforeAll(async () => {
+      taught = inWork('taught')
+      expect((await ul(lesson(taught))).code).toBe(0)
+    })
+
+    it.each(rounds)('is saved and goes on as if nothing had been (round %i)', async (round) => {
+      const run = inWork(`student-${way.name.replaceAll(' ', '-')}-${round}`)
+      const json = way.said.source.includes('stdout') || way.name.includes('both') ? ['--json'] : []
+      const { stdout, stderr, code, signal, seconds } = await ended([...lesson(run), ...json], way)
+      expect([code, signal]).toEqual([way.code, null])
+      expect(stdout + stderr).toMatch(way.said)
+      expect(stdout + stderr).not.toMatch(/\n {4}at /)
+      expect(seconds).toBeLessThan(promised)
+      expect(latestCheckpoint(run)!.step).toBeGreaterThanOrEqual(3)
+      expect((await ul(lesson(run))).code).toBe(0)
+      expect(differingTensors(run, taught, ['student'])).toEqual([])
+    })
+  },
+)
+
 const hasScript = spawnSync('script', ['--version']).status === 0
 
 describe.skipIf(!hasScript)('a terminal that is closed under training', () => {

@@ -174,9 +174,13 @@ export const tensorsOf = (run: string, stage: string, step: number): Record<stri
 const bytesOf = ({ data }: HostTensor): Uint8Array =>
   new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 
-/** Names of the tensors of the last checkpoints of both stages that differ between two runs in any bit. */
-export const differingTensors = (a: string, b: string): string[] =>
-  ['stage1', 'stage2'].flatMap((stage) => {
+/** Names of the tensors of the last checkpoints of stages that differ between two runs in any bit. */
+export const differingTensors = (
+  a: string,
+  b: string,
+  stages: readonly string[] = ['stage1', 'stage2'],
+): string[] =>
+  stages.flatMap((stage) => {
     const [x, y] = [tensorsOf(a, stage, tinySteps), tensorsOf(b, stage, tinySteps)]
     expect(Object.keys(x).length).toBeGreaterThan(20)
     expect(Object.keys(x)).toEqual(Object.keys(y))
