@@ -51,7 +51,11 @@ export interface TrainConfig {
     readonly encoderFloor: number
     readonly from: string | null
   }
-  readonly stage2: StageConfig & { readonly batch: number; readonly lr: number }
+  readonly stage2: StageConfig & {
+    readonly batch: number
+    readonly lr: number
+    readonly latents?: 'kept' | 'encoded' | undefined
+  }
   /** Settings of every further stage that the run trains, by its name (stages/list.ts). */
   readonly stages?: Readonly<Record<string, FurtherStageConfig>> | undefined
 }
@@ -264,6 +268,12 @@ const train = z.strictObject({
     ...stage,
     batch: count.describe('latents per step of stage 2'),
     lr: z.number().positive().describe('highest learning rate of stage 2'),
+    latents: z
+      .enum(['kept', 'encoded'])
+      .optional()
+      .describe(
+        'of clips: kept, all encoded before the first step, each in one window and with one number of given frames; encoded as they come where this is left out',
+      ),
   }),
   stages: z
     .record(z.string(), z.strictObject({ ...stage, batch: count, lr: z.number().positive() }))
@@ -280,6 +290,9 @@ const video = z
       .describe('of tokens to those of all frames, or within a frame and then over time'),
     given: count.describe('frames that a prediction is given where nothing else is said'),
     givenShare: share.describe('share of clips of which training gives frames'),
+    imageShare: share
+      .optional()
+      .describe('share of training clips that stand still at a frame, as images do; 0 where left out'),
   })
   .optional()
 

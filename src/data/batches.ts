@@ -4,6 +4,7 @@
  * that decoding overlaps with training.
  */
 
+import { standing } from '../engine/host/clips.ts'
 import { type Part, wholeBatch } from '../engine/host/part.ts'
 import { randomUniform, randomWord, streamKey } from '../engine/host/random.ts'
 import { float32, type HostTensor } from '../engine/host/tensor.ts'
@@ -16,6 +17,8 @@ export interface PlanOptions {
   readonly balance?: boolean
   /** Mirror half of the examples left to right. Default false. */
   readonly flip?: boolean
+  /** Share of clips that stand still at one of their frames, as images do. Default 0. */
+  readonly imageShare?: number | undefined
 }
 
 /** The endless stream of training examples of a source; `position` counts examples from 0. */
@@ -28,6 +31,8 @@ export interface BatchPlan {
   flipped(position: number): boolean
   /** Where in a clip its frames begin, from 0 to below 1. */
   window(position: number): number
+  /** Where in a clip it stands still, from 0 to below 1; null where it goes on. */
+  still(position: number): number | null
 }
 
 const shuffle = (count: number, seed: number, ...stream: readonly (string | number)[]): Uint32Array => {
@@ -94,7 +99,7 @@ const balancedIndex = (labels: ArrayLike<number>, seed: number): BatchPlan['inde
  */
 export const batchPlan = (
   source: Pick<ImageSource, 'name' | 'count' | 'classes' | 'label'>,
-  { seed, balance = false, flip = false }: PlanOptions,
+  { seed, balance = false, flip = false, imageShare = 0 }: PlanOptions,
 ): BatchPlan => {
   const { name, count, classes } = source
   if (count === 0) throw new Error(`${name}: there are no images to draw; check the data folder`)
@@ -105,12 +110,17 @@ export const batchPlan = (
   }
   const flips = streamKey(seed, 'flip')
   const windows = streamKey(seed, 'window')
+  const stills = streamKey(seed, 'still')
   const labels = Int32Array.from({ length: count }, (_, i) => source.label(i))
   return {
     count,
     index: balance ? balancedIndex(labels, seed) : plainIndex(count, seed),
     flipped: (position) => flip && (randomWord(flips, position) & 1) === 1,
     window: (position) => randomUniform(windows, position),
+    still: (position) => {
+      const u = randomUniform(stills, position)
+      return u < imageShare ? u / imageShare : null
+    },
   }
 }
 
@@ -121,18 +131,26 @@ export interface PlannedExample {
   readonly mirrored: boolean
   /** Where in a clip its frames begin, from 0 to below 1. */
   readonly window: number
+  /** Where in a clip it stands still, from 0 to below 1; null where it goes on. */
+  readonly still: number | null
 }
+
+/** The example at a position of the stream, of the image that the plan shows there or of another one. */
+export const plannedExample = (
+  plan: BatchPlan,
+  position: number,
+  {
+    index = plan.index(position),
+    mirrored = plan.flipped(position),
+  }: Partial<Pick<PlannedExample, 'index' | 'mirrored'>> = {},
+): PlannedExample => ({ index, mirrored, window: plan.window(position), still: plan.still(position) })
 
 /** The examples of a part of a step's batch, step·of + first … of the stream. */
 export const plannedExamples = (
   plan: BatchPlan,
   step: number,
   { first, count, of }: Part,
-): PlannedExample[] =>
-  Array.from({ length: count }, (_, i) => {
-    const position = step * of + first + i
-    return { index: plan.index(position), mirrored: plan.flipped(position), window: plan.window(position) }
-  })
+): PlannedExample[] => Array.from({ length: count }, (_, i) => plannedExample(plan, step * of + first + i))
 
 /** What to read. */
 export interface BatchReaderOptions {
@@ -187,24 +205,36 @@ export const toNchw = (
 export const readImages = async (source: ImageSource, indices: readonly number[]): Promise<HostTensor> =>
   toNchw(await source.read(indices), source)
 
+/** Examples as training sees them, [n, 3, size, size], −1..1; of clips [n, 3, frames, size, size]. */
+export const readExamples = async (
+  source: ImageSource,
+  examples: readonly PlannedExample[],
+): Promise<HostTensor> => {
+  const pixels = await source.read(
+    examples.map(({ index }) => index),
+    examples.map(({ window }) => window),
+  )
+  const { frames } = source
+  const x = toNchw(
+    pixels,
+    source,
+    examples.map(({ mirrored }) => mirrored),
+  )
+  if (frames === undefined || examples.every(({ still }) => still === null)) return x
+  return standing(
+    x,
+    examples.map(({ still }) => (still === null ? null : Math.floor(still * frames))),
+  )
+}
+
 /** Starts a reader; nothing is read before the first `next`. */
 export const openBatchReader = ({ source, plan, batch, ahead = 3 }: BatchReaderOptions): BatchReader => {
   const underWay = new Map<number, Promise<HostTensor>>()
   const reading = new Set<Promise<unknown>>()
   let closed = false
 
-  const readStep = async (step: number): Promise<HostTensor> => {
-    const examples = plannedExamples(plan, step, wholeBatch(batch))
-    const pixels = await source.read(
-      examples.map(({ index }) => index),
-      examples.map(({ window }) => window),
-    )
-    return toNchw(
-      pixels,
-      source,
-      examples.map(({ mirrored }) => mirrored),
-    )
-  }
+  const readStep = (step: number): Promise<HostTensor> =>
+    readExamples(source, plannedExamples(plan, step, wholeBatch(batch)))
 
   const start = (step: number): void => {
     if (underWay.has(step)) return

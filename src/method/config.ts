@@ -46,6 +46,8 @@ export interface VideoConfig extends TimeSizes {
   readonly given: number
   /** Share of clips that training gives frames of: half of them so many, of the others any number. */
   readonly givenShare: number
+  /** Share of training clips that stand still at one of their frames, as images do; none when absent. */
+  readonly imageShare?: number | undefined
 }
 
 /** Everything that decides the shapes of the four networks. */

@@ -59,18 +59,23 @@ export const drawnGivenCounts = ({ video, frames }: ModelConfig, draw: Draw): nu
   })
 }
 
+/** Which of T frames are given of clips, [N, T]: 1 for those, 0 for others. @param counts how many of each */
+export const givenMaskOf = (counts: readonly number[], T: number): HostTensor => {
+  const mask = new Float32Array(counts.length * T)
+  for (const [n, count] of counts.entries()) mask.fill(1, n * T, n * T + count)
+  return float32([counts.length, T], mask)
+}
+
 /** Clips that go on with copies of their last given frame; of those that are given nothing, zeros. @param x [N, 3, T, H, W] */
 export const givenClips = (
   x: HostTensor,
   counts: readonly number[],
 ): Required<Pick<GivenTensors, 'givenFrames' | 'givenMask'>> => {
-  const [N, C, T, H, W] = x.shape as [number, number, number, number, number]
+  const [, C, T, H, W] = x.shape as [number, number, number, number, number]
   const [source, plane] = [floats(x), H * W]
   const frames = new Float32Array(source.length)
-  const mask = new Float32Array(N * T)
   for (const [n, count] of counts.entries()) {
     if (count === 0) continue
-    mask.fill(1, n * T, n * T + count)
     for (let c = 0; c < C; c++) {
       const start = (n * C + c) * T * plane
       for (let t = 0; t < T; t++) {
@@ -79,7 +84,7 @@ export const givenClips = (
       }
     }
   }
-  return { givenFrames: float32(x.shape, frames), givenMask: float32([N, T], mask) }
+  return { givenFrames: float32(x.shape, frames), givenMask: givenMaskOf(counts, T) }
 }
 
 /** The tensors of N clips of which nothing is given; of images none. */

@@ -1,15 +1,15 @@
-/** @file Stage 2: the base model trained on the frozen encoder's latents: of images kept on disk, of clips encoded as they come. */
+/** @file Stage 2: the base model trained on the frozen encoder's latents. */
 
 import { join } from 'node:path'
-import { batchPlan, type PlannedExample, plannedExamples } from '../data/batches.ts'
-import { examplesOf, type HostTensor } from '../engine/host/tensor.ts'
+import { plannedExamples } from '../data/batches.ts'
+import { examplesOf } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { baseFeeds, baseObjective } from '../method/baseModel.ts'
 import type { Codec } from '../method/codec.ts'
 import { imageOf, latentOf } from '../method/config.ts'
-import { type Draw, firstExample, numberedNoise } from '../method/diffusion/draws.ts'
+import { type Draw, numberedNoise } from '../method/diffusion/draws.ts'
 import { createGenerator } from '../method/generator.ts'
-import { drawnGivenCounts, type GivenTensors, givenLatentOf, nothingGiven } from '../method/given.ts'
+import { givenLatentOf, nothingGiven } from '../method/given.ts'
 import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor } from '../method/programs.ts'
 import { gridPng } from '../report/grid.ts'
@@ -19,9 +19,9 @@ import { gridFacts, samplesPerRow } from '../use/facts.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import { encoderKey } from './encoderKey.ts'
-import { stepImages } from './images.ts'
-import { trainingLatents } from './latents.ts'
+import { trainingPlan } from './images.ts'
 import { meanOf, type OpenStage, type Stage, type StageContext } from './stage.ts'
+import { keepsLatents, openStepLatents } from './stepLatents.ts'
 
 /** Draws samples of every row. */
 const sampleShown = async (
@@ -44,48 +44,13 @@ const sampleShown = async (
   writeFileAtomic(path, await gridPng(images, samplesPerRow(model), { scale: 2 }))
 }
 
-/** Clean latents of a part of a step's batch, and of clips what is given of them. */
-interface StepLatents {
-  read(
-    draw: Draw,
-    examples: readonly PlannedExample[],
-  ): Promise<{ readonly z: HostTensor } & Pick<GivenTensors, 'givenZ' | 'givenMask'>>
-  close(): Promise<void>
-}
-
-/** Those of images, all encoded before the first step and kept on disk. */
-const keptLatents = async (context: StageContext, run: OpenedRun, codec: Codec): Promise<StepLatents> => {
-  const latents = await trainingLatents(context, 'stage2', run, codec)
-  return {
-    read: async (_, examples) => ({ z: latents.read(examples) }),
-    close: async () => latents.close(),
-  }
-}
-
-/** Those of clips, encoded as they come: which frames are given of one changes from step to step. */
-const encodedClips = (context: StageContext, codec: Codec): StepLatents => {
-  const { config, model } = context
-  const clips = stepImages(context, config.train.stage2.batch, config.seed + 1)
-  return {
-    read: async (draw) => {
-      const x = examplesOf(await clips.read(draw.step), draw.part.first, draw.part.count)
-      const given = await codec.give(x, drawnGivenCounts(model, draw))
-      const z = await codec.encode(x, config.seed, firstExample(draw))
-      return { z, ...givenLatentOf(given) }
-    },
-    close: () => clips.close(),
-  }
-}
-
 const open = async (context: StageContext): Promise<OpenStage> => {
   const { config, model, leaving, dir, source } = context
-  const { flip, balance } = config.data
-  const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
+  const plan = trainingPlan(context, config.seed + 1)
   const run = openRun(dir, leaving, context.warn)
-  const together = model.video === undefined ? source.count : config.train.stage2.batch
+  const together = keepsLatents(context) ? source.count : config.train.stage2.batch
   const codec = run.codec(batchFor(together, imageOf(model)))
-  const latents =
-    model.video === undefined ? await keptLatents(context, run, codec) : encodedClips(context, codec)
+  const latents = await openStepLatents(context, run, codec)
   return {
     trainedOn: encoderKey(run),
     feeds: async (step, part) => {

@@ -1,7 +1,7 @@
 /** @file What stages that learn from images share: the images of a step, and reconstructions shown at intervals. */
 
 import { join } from 'node:path'
-import { batchPlan, openBatchReader } from '../data/batches.ts'
+import { type BatchPlan, batchPlan, openBatchReader } from '../data/batches.ts'
 import { countOf, type HostTensor } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { createCodec } from '../method/codec.ts'
@@ -14,6 +14,15 @@ import { runFolders } from '../runs/files.ts'
 import type { Weights } from '../train/frozen.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import type { StageContext } from './stage.ts'
+
+/** The order in which a run trains on its images or clips, and how it shows them. @param seed of the order */
+export const trainingPlan = (
+  { config, source }: Pick<StageContext, 'config' | 'source'>,
+  seed: number,
+): BatchPlan => {
+  const { flip, balance } = config.data
+  return batchPlan(source, { seed, balance, flip, imageShare: config.video?.imageShare })
+}
 
 /** Reconstructs the shown images, draws them below the originals and returns their PSNR. @param at stage, step, and the name of the drawing */
 export const reconstructShown = async (
@@ -40,13 +49,11 @@ export interface StepImages {
 
 /** The images of a step, read once for all its parts. @param seed of their order; the run's when absent */
 export const stepImages = (
-  { config, source }: StageContext,
+  context: Pick<StageContext, 'config' | 'source'>,
   batch: number,
-  seed: number = config.seed,
+  seed: number = context.config.seed,
 ): StepImages => {
-  const { flip, balance } = config.data
-  const plan = batchPlan(source, { seed, balance, flip })
-  const reader = openBatchReader({ source, plan, batch })
+  const reader = openBatchReader({ source: context.source, plan: trainingPlan(context, seed), batch })
   let last: { readonly step: number; readonly images: Promise<HostTensor> } | undefined
   return {
     read: (step: number): Promise<HostTensor> => {

@@ -5,7 +5,7 @@
 import { resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { batchPlan, plannedExamples } from '../data/batches.ts'
+import { plannedExamples } from '../data/batches.ts'
 import { countOf, examplesOf, type HostTensor, paddedExamples, stacked } from '../engine/host/tensor.ts'
 import { runChain, stepUpdates } from '../method/chain.ts'
 import { noisyLatent, tracedDecoderStep } from '../method/codec.ts'
@@ -21,7 +21,7 @@ import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { configGuidance, latentSampler } from '../use/samplers.ts'
 import { networkWeights } from '../use/weights.ts'
 import { encoderKey } from './encoderKey.ts'
-import { reconstructShown } from './images.ts'
+import { reconstructShown, trainingPlan } from './images.ts'
 import { trainingLatents } from './latents.ts'
 import { meanOf, type OpenStage, type Stage, type StageContext, type StageSettings } from './stage.ts'
 import { partsPerBatch } from './stageStep.ts'
@@ -115,11 +115,10 @@ const generated = async ({ config, model }: StageContext, teacher: OpenedRun): P
 /** The latents z_0 of a step: those of training images with new noise, and a share that the base model generated. */
 const openLatents = async (context: StageContext, teacher: OpenedRun, share: number) => {
   const { config, model, source, listen } = context
-  const { flip, balance } = config.data
   const codec = teacher.codec(batchFor(source.count, imageOf(model)))
   const latents = await trainingLatents(context, name, teacher, codec)
   await codec.dispose()
-  const plan = batchPlan(source, { seed: config.seed + 1, balance, flip })
+  const plan = trainingPlan(context, config.seed + 1)
   if (share > 0) listen({ event: 'note', text: `${name}: generating ${generatedLatents} latents` })
   const pool = share > 0 ? await generated(context, teacher) : null
   return {

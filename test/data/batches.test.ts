@@ -5,6 +5,7 @@ import {
   epochOrder,
   openBatchReader,
   plannedExamples,
+  readExamples,
   readImages,
   toNchw,
 } from '../../src/data/batches.ts'
@@ -121,6 +122,43 @@ describe('order', () => {
   test('refuses what cannot be drawn', () => {
     expect(() => batchPlan(memorySource([]), { seed: 0 })).toThrow(/no images to draw/)
     expect(() => batchPlan({ ...source, classes: [] }, { seed: 0, balance: true })).toThrow(/cannot balance/)
+  })
+})
+
+describe('clips that stand still', () => {
+  const labels = { name: 'clips', count: 50, classes: [], label: () => -1 }
+  const positions = Array.from({ length: 20_000 }, (_, i) => i)
+
+  test('are the share that is asked for, at any frame alike, and none where none is', () => {
+    const shown = positions.map(batchPlan(labels, { seed: 1, imageShare: 0.3 }).still)
+    const still = shown.filter((at) => at !== null)
+    expect(still.length / shown.length).toBeCloseTo(0.3, 1)
+    for (let frame = 0; frame < 4; frame++)
+      expect(still.filter((at) => Math.floor(4 * at) === frame).length / still.length).toBeCloseTo(0.25, 1)
+    expect(Math.max(...still)).toBeLessThan(1)
+    expect(positions.map(batchPlan(labels, { seed: 1 }).still).every((at) => at === null)).toBe(true)
+    expect(positions.map(batchPlan(labels, { seed: 1, imageShare: 1 }).still)).not.toContain(null)
+  })
+
+  test('show one of their frames, mirrored where the example is', async () => {
+    const [size, frames] = [2, 4]
+    const each = frames * size * size * 3
+    const read = async (indices: readonly number[]): Promise<Uint8Array> =>
+      Uint8Array.from({ length: indices.length * each }, (_, k) => {
+        const [t, x] = [Math.floor((k % each) / (size * size * 3)), Math.floor(k / 3) % size]
+        return 40 * indices[Math.floor(k / each)] + 10 * t + x
+      })
+    const source = { ...memorySource([0, 0, 0], read), size, frames }
+    const x = await readExamples(source, [
+      { index: 1, mirrored: false, window: 0, still: null },
+      { index: 2, mirrored: true, window: 0, still: 0.6 },
+    ])
+    const value = (n: number, t: number, column: number): number =>
+      Math.round((floats(x)[((n * 3 * frames + t) * size + 1) * size + column] + 1) * 127.5)
+    for (let t = 0; t < frames; t++) {
+      expect([value(0, t, 0), value(0, t, 1)]).toEqual([40 + 10 * t, 41 + 10 * t])
+      expect([value(1, t, 0), value(1, t, 1)]).toEqual([101, 100])
+    }
   })
 })
 

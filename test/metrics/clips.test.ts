@@ -1,6 +1,6 @@
 /** @file Metrics of clips: by frame, by features over frames and folds, and by places, each against its closed form. */
 import { describe, expect, it } from 'vitest'
-import { framesFrom, framesOf } from '../../src/engine/host/clips.ts'
+import { framesFrom, framesOf, standing } from '../../src/engine/host/clips.ts'
 import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
 import { float32, floats, type HostTensor, sizeOf } from '../../src/engine/host/tensor.ts'
 import { meansByFrame, valuesByFrame } from '../../src/metrics/byFrame.ts'
@@ -46,6 +46,18 @@ describe('frames of clips', () => {
     expect(framesFrom(numbered, 0)).toEqual(numbered)
     expect(() => framesFrom(numbered, 3)).toThrow('frames from 3 on, of clips of 3; pass 0 to 2')
     expect(() => framesOf(float32([1, 3, 2, 2], new Float32Array(12)))).toThrow('not [1,3,2,2]')
+  })
+})
+
+describe('clips that stand', () => {
+  const moving = clips([3, 4, 2, 2], (n, c, t, y, x) => 1000 * n + 100 * c + 10 * t + 2 * y + x)
+
+  it('show the frame that is said all along, and the others go on', () => {
+    const at = [2, null, 0]
+    const wanted = clips([3, 4, 2, 2], (n, c, t, y, x) => 1000 * n + 100 * c + 10 * (at[n] ?? t) + 2 * y + x)
+    const before = floats(moving).slice()
+    expect(standing(moving, at)).toEqual(wanted)
+    expect(floats(moving)).toEqual(before)
   })
 })
 

@@ -1,14 +1,20 @@
 /** @file A run of clips from files to its report: trained, resumed, predicted, sampled, encoded and decoded. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { beforeAll, expect, it } from 'vitest'
 import type { Config } from '../../src/config/schema.ts'
+import { plannedExample, readExamples } from '../../src/data/batches.ts'
 import { framesOf } from '../../src/engine/host/clips.ts'
+import { wholeBatch } from '../../src/engine/host/part.ts'
 import { examplesOf, float32, floats, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { evaluate } from '../../src/measure/reconstruct.ts'
+import type { Draw } from '../../src/method/diffusion/draws.ts'
 import { writeClip } from '../../src/report/clip.ts'
 import { evaluationIn } from '../../src/runs/results.ts'
+import { trainingPlan } from '../../src/stages/images.ts'
+import { keptGivenCounts } from '../../src/stages/latents.ts'
+import { openStepLatents } from '../../src/stages/stepLatents.ts'
 import { train } from '../../src/stages/train.ts'
 import { openExamples, readGiven } from '../../src/use/images.ts'
 import { decodeFile, encodeToFile } from '../../src/use/latentFiles.ts'
@@ -109,6 +115,48 @@ it('goes on after it was stopped in either stage, to the same bits', async () =>
   const [whole, resumed] = ['clips', 'stopped'].map((name) => openRun(runDir(name), runtime))
   expect(resumed.autoencoder()).toEqual(whole.autoencoder())
   expect(resumed.base()).toEqual(whole.base())
+})
+
+const difference = (a: HostTensor, b: HostTensor): number =>
+  Math.max(...floats(a).map((value, i) => Math.abs(value - floats(b)[i])))
+
+it('keeps latents of clips and of what is given of them, each as by hand, and trains on from them to the same bits', async () => {
+  const kept = configOf('train.stage2.latents=kept', 'video.imageShare=0.4', 'video.givenShare=0.7')
+  await trainTiny('kept', kept)
+  const run = openRun(runDir('kept'), runtime)
+  const { config, model } = run
+  const { train: source } = await openRunData(config)
+  const context = { config, model, source, dir: runDir('kept'), listen: () => {} }
+  const plan = trainingPlan(context, config.seed)
+  const codec = run.codec(4)
+  const examples = [0, 7, 13, 19].map((index, i) => ({ index, mirrored: i % 2 === 1 }))
+  const stored = await openStepLatents(context, run, codec)
+  const draw: Draw = { seed: 0, purpose: 'training', step: 0, part: wholeBatch(4) }
+  const seen = examples.map((own) =>
+    plannedExample(plan, own.index + Number(own.mirrored) * source.count, own),
+  )
+  const { z, givenZ, givenMask } = await stored.read(draw, seen)
+  const counts = keptGivenCounts(context, examples)
+  const x = await readExamples(source, seen)
+  const given = await codec.give(x, counts)
+  expect(difference(z, await codec.encode(x))).toBeLessThan(1e-5)
+  expect(difference(givenZ!, given.givenZ!)).toBeLessThan(1e-5)
+  expect(givenMask).toEqual(given.givenMask)
+  // Of 40 examples some are given nothing, some the usual number and some another one; some stand still.
+  const all = Array.from({ length: source.count }, (_, index) => [
+    { index, mirrored: false },
+    { index, mirrored: true },
+  ]).flat()
+  const numbers = keptGivenCounts(context, all)
+  expect(new Set(numbers).size).toBeGreaterThan(3)
+  expect(numbers.filter((count) => count === 0).length / all.length).toBeCloseTo(0.3, 0)
+  await stored.close()
+  await codec.dispose()
+  expect(model.video?.imageShare).toBe(0.4)
+  const before = run.base()
+  rmSync(join(runDir('kept'), 'checkpoints', 'stage2-000000004'), { recursive: true })
+  await trainTiny('kept', kept)
+  expect(openRun(runDir('kept'), runtime).base()).toEqual(before)
 })
 
 it('samples clips, and clips that begin as a file does', async () => {

@@ -41,6 +41,26 @@ export const framesOf = (clips: HostTensor): HostTensor => {
 }
 
 /**
+ * Clips of which some stand still at a frame, as an image does.
+ * @param clips [N, C, T, H, W]
+ * @param at frame at which a clip stands, of each; null where it goes on
+ */
+export const standing = (clips: HostTensor, at: readonly (number | null)[]): HostTensor => {
+  const { channels: C, frames: T, height, width } = clipSizes(clips)
+  const plane = height * width
+  const out = floats(clips).slice()
+  for (const [n, frame] of at.entries()) {
+    if (frame === null) continue
+    for (let c = 0; c < C; c++) {
+      const start = (n * C + c) * T * plane
+      const shown = out.slice(start + frame * plane, start + (frame + 1) * plane)
+      for (let t = 0; t < T; t++) out.set(shown, start + t * plane)
+    }
+  }
+  return float32(clips.shape, out)
+}
+
+/**
  * Clips without their first frames, as where those were given and the others generated.
  * @param clips [N, C, T, H, W]
  * @returns [N, C, T − first, H, W]
