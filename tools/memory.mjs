@@ -1,5 +1,6 @@
 /**
- * @file Peak resident memory of the commands that take many images, by their number: it must not grow with it.
+ * @file Memory of the commands that take many images, by their number: peak resident memory, and what is alive at the end of
+ * it once garbage is collected. The latter must not grow with the number; of the former V8 decides how much garbage it lets lie.
  *
  *   node tools/memory.mjs BUILD 1000 10000 50000      BUILD holds dist/
  *
@@ -14,22 +15,27 @@ import sharp from 'sharp'
 
 const [build, ...counts] = process.argv.slice(2)
 const work = mkdtempSync(join(tmpdir(), 'memory-'))
-const peak = join(work, 'peak')
+const found = join(work, 'found')
 const hook = join(work, 'hook.mjs')
 writeFileSync(
   hook,
   `import { writeFileSync } from 'node:fs'
-process.on('exit', () => writeFileSync(${JSON.stringify(peak)}, String(process.resourceUsage().maxRSS)))`,
+process.on('exit', () => {
+  const peak = process.resourceUsage().maxRSS * 1024
+  gc()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  writeFileSync(${JSON.stringify(found)}, [peak, heapUsed + arrayBuffers].map((n) => Math.round(n / 2 ** 20)).join(' / '))
+})`,
 )
 
-/** Peak resident memory of a command in MiB. */
-const peakOf = async (...args) => {
+/** Peak resident memory of a command, and what is alive at its end, in MiB. */
+const memoryOf = async (...args) => {
   const cli = resolve(build, 'dist', 'commands', 'main.mjs')
-  await promisify(execFile)(process.execPath, ['--import', hook, cli, ...args], {
+  await promisify(execFile)(process.execPath, ['--expose-gc', '--import', hook, cli, ...args], {
     cwd: work,
     maxBuffer: 2 ** 28,
   })
-  return Math.round(Number(readFileSync(peak, 'utf8')) / 1024)
+  return readFileSync(found, 'utf8')
 }
 
 const makeImages = async (folder, count) => {
@@ -59,17 +65,18 @@ for (const count of counts) {
   await makeImages(join(set, 'validation'), Number(count))
   const images = join(set, 'validation')
   const train = ['train', 'quickstart', '--smoke', '--steps', '2', ...settings, '--set', `data.path=${set}`]
-  await peakOf(...train, '--out', run)
-  const peaks = {
-    encode: await peakOf('encode', run, images, '--out', `${out}.safetensors`),
-    decode: await peakOf('decode', run, `${out}.safetensors`, '--out', `${out}-decoded`, '--steps', '1'),
-    sample: await peakOf('sample', run, '-n', count, '--steps', '2', '--out', `${out}-sampled/`),
-    reconstruct: await peakOf('reconstruct', run, images, '--steps', '1', '--out', `${out}.png`),
-    evaluate: await peakOf('evaluate', run, '--count', count),
+  await memoryOf(...train, '--out', run)
+  const measured = {
+    encode: await memoryOf('encode', run, images, '--out', `${out}.safetensors`),
+    decode: await memoryOf('decode', run, `${out}.safetensors`, '--out', `${out}-decoded`, '--steps', '1'),
+    sample: await memoryOf('sample', run, '-n', count, '--steps', '2', '--out', `${out}-sampled/`),
+    reconstruct: await memoryOf('reconstruct', run, images, '--steps', '1', '--out', `${out}.png`),
+    evaluate: await memoryOf('evaluate', run, '--count', count),
+    'evaluate --samples': await memoryOf('evaluate', run, '--count', '8', '--samples', count),
   }
   process.stdout.write(
-    `${count} images: ${Object.entries(peaks)
-      .map(([name, mib]) => `${name} ${mib} MiB`)
+    `${count} images, MiB at the peak / alive at the end: ${Object.entries(measured)
+      .map(([name, mib]) => `${name} ${mib}`)
       .join(', ')}\n`,
   )
   for (const place of [set, run, out, `${out}-decoded`, `${out}-sampled`])

@@ -35,6 +35,8 @@ interface SampleFlags extends DeviceFlags {
   readonly steps?: number
   readonly given?: string
   readonly frames?: number
+  readonly length?: number
+  readonly overlap?: number
   readonly seed: number
   readonly out: string
   readonly json?: boolean
@@ -51,6 +53,8 @@ const factsOf = (run: OpenedRun, { n, class: asked }: SampleFlags): (Facts | nul
 
 /** Samples drawn by one command at most. */
 const mostSamples = 10_000_000
+/** Frames of a clip at most: it is held in memory until it is written. */
+const mostFrames = 10_000
 /** Pixels of a grid at most: more samples go to a folder. */
 const mostPixels = 2 ** 26
 
@@ -58,7 +62,9 @@ const mostPixels = 2 ** 26
 const isFolder = (out: string): boolean => /[/\\]$/.test(out)
 
 /** @throws ConfigError when a grid would be larger than an image may be, or clips cannot be written to a file of that name */
-const expectGrid = ({ n, out }: SampleFlags, { data: { size, frames }, video }: Config): void => {
+const expectGrid = ({ n, out, length }: SampleFlags, { data, video }: Config): void => {
+  const { size } = data
+  const frames = length ?? data.frames
   expectFile('--out', out)
   if (video !== undefined) expectClipFile(out)
   const most = Math.floor(mostPixels / (frames * Math.max(size, visibleSize) ** 2))
@@ -113,6 +119,32 @@ const givenOf = async (
   return { clips, counts: Array.from({ length: n }, () => count) }
 }
 
+/** How far clips go on. @throws ConfigError for a run of images, and where windows would not go on */
+const windowsOf = (
+  { model: { video, frames } }: OpenedRun,
+  { length, overlap }: SampleFlags,
+): SampleRequest['windows'] => {
+  if (length === undefined && overlap === undefined) return undefined
+  if (video === undefined)
+    throw new ConfigError(
+      `--${length === undefined ? 'overlap' : 'length'}: this run makes images; give a run of clips`,
+    )
+  if (length === undefined)
+    throw new ConfigError(
+      `--overlap ${overlap}: frames between windows of one; say by --length how long clips are`,
+    )
+  if (length > mostFrames)
+    throw new ConfigError(
+      `--length ${length}: ${mostFrames} frames at most; go on from the end of a clip by --given`,
+    )
+  const shared = overlap ?? Math.min(video.given, frames - 1)
+  if (shared >= frames)
+    throw new ConfigError(
+      `--overlap ${shared}: windows of this run have ${frames} frames, of which one at least is generated; give ${frames - 1} or fewer`,
+    )
+  return { frames: length, overlap: shared }
+}
+
 const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promise<void> => {
   const opened = openRun(runDirectory(dir), stoppable(runtimeOf(flags), signal), warn)
   const { config } = opened
@@ -129,6 +161,7 @@ const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promis
     guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
     decoder: decoderSampler(config),
     from: await givenOf(opened, flags),
+    windows: windowsOf(opened, flags),
   }
   const start = performance.now()
   if (inFiles) await writeFiles(sampleParts(opened, request), flags.out)
@@ -160,6 +193,18 @@ export const sampleCommand: AddCommand = (program) => {
       new Option('--frames <n>', 'frames taken of it (default: video.given of the run)').argParser(
         wholeNumber(1),
       ),
+    )
+    .addOption(
+      new Option(
+        '--length <n>',
+        'frames of each clip; after those of the run, further ones follow in windows that are given the end of what is there',
+      ).argParser(wholeNumber(1)),
+    )
+    .addOption(
+      new Option(
+        '--overlap <n>',
+        'frames that such a window is given (default: video.given of the run)',
+      ).argParser(wholeNumber(1)),
     )
     .addOption(option.seed())
     .option(

@@ -1,41 +1,72 @@
 /** @file Generating images with a trained run. */
-import { type HostTensor, stacked } from '../engine/host/tensor.ts'
+import { framesFrom, framesUntil, inTime } from '../engine/host/clips.ts'
+import { countOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { imageOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
 import type { GenerationRequest } from '../method/generator.ts'
 import { batchFor, type ImageSet, partsOf } from '../method/programs.ts'
 import type { OpenedRun } from './openRun.ts'
 
+/** How far clips go on: by windows of the run's length, of which each is given the end of the one before. */
+export interface Windows {
+  /** Frames of every clip. */
+  readonly frames: number
+  /** Frames that a window is given of the one before, 1 to all but one. */
+  readonly overlap: number
+}
+
 /** What to generate, and how its latents are decoded. Samples are numbered from 0. */
 export type SampleRequest = Omit<GenerationRequest, 'first' | 'given'> & {
   readonly decoder: SamplerConfig
   /** Clips of which frames are given, as many as `counts` says of each; nothing when absent. */
   readonly from?: { readonly clips: ImageSet; readonly counts: readonly number[] } | undefined
+  /** Clips as long as the run's when absent. */
+  readonly windows?: Windows | undefined
+}
+
+/** Windows after the first. */
+const furtherWindows = ({ model: { frames } }: OpenedRun, windows: Windows | undefined): number =>
+  windows === undefined ? 0 : Math.ceil(Math.max(0, windows.frames - frames) / (frames - windows.overlap))
+
+/** Clips that begin with the last frames of others, as many as are given of each; what comes after those is not read. */
+const endOf = (clips: HostTensor, overlap: number): [clips: HostTensor, counts: number[]] => {
+  const T = clips.shape[2]
+  const begun = inTime([framesFrom(clips, T - overlap), framesFrom(clips, overlap)])
+  return [begun, Array.from({ length: countOf(clips) }, () => overlap)]
 }
 
 /**
  * Generates one image for each of the request's facts, a part in memory at a time: the number of its first and
- * [n, 3, H, W], or clips [n, 3, T, H, W], in [−1, 1], noise from (seed, number).
+ * [n, 3, H, W], or clips [n, 3, T, H, W], in [−1, 1]. Noise is drawn by (seed, number), that of further windows by numbers
+ * after those of all samples.
  */
 export async function* sampleParts(
   run: OpenedRun,
-  { facts, decoder, from, ...request }: SampleRequest,
+  { facts, decoder, from, windows, ...request }: SampleRequest,
 ): AsyncGenerator<{ readonly first: number; readonly images: HostTensor }> {
   const batch = batchFor(facts.length, imageOf(run.model))
   const [generator, codec] = [run.generator(batch), run.codec(batch)]
   let held: readonly { dispose(): Promise<void> }[] = [generator, codec]
+  const further = furtherWindows(run, windows)
   try {
     for (const { first, n } of partsOf(facts.length, batch)) {
-      const given =
-        from && (await codec.give(await from.clips.read(first, n), from.counts.slice(first, first + n)))
       const own = facts.slice(first, first + n)
-      const z0 = await generator.generate({ ...request, facts: own, first, given })
-      if (first + n === facts.length) {
-        // Where one part is all, the two networks are not in memory together.
-        held = [codec]
-        await generator.dispose()
+      const parts: HostTensor[] = []
+      let given =
+        from && (await codec.give(await from.clips.read(first, n), from.counts.slice(first, first + n)))
+      for (let window = 0; window <= further; window++) {
+        const number = window * facts.length + first
+        const z0 = await generator.generate({ ...request, facts: own, first: number, given })
+        if (first + n === facts.length && window === further) {
+          // Where one part is all, the two networks are not in memory together.
+          held = [codec]
+          await generator.dispose()
+        }
+        const made = await codec.decode(z0, request.seed, decoder, number, given)
+        parts.push(window === 0 ? made : framesFrom(made, windows!.overlap))
+        if (window < further) given = await codec.give(...endOf(made, windows!.overlap))
       }
-      yield { first, images: await codec.decode(z0, request.seed, decoder, first, given) }
+      yield { first, images: windows === undefined ? parts[0] : framesUntil(inTime(parts), windows.frames) }
     }
   } finally {
     for (const network of held) await network.dispose()

@@ -5,7 +5,7 @@ import sharp from 'sharp'
 import { beforeAll, expect, it } from 'vitest'
 import type { Config } from '../../src/config/schema.ts'
 import { plannedExample, readExamples } from '../../src/data/batches.ts'
-import { framesOf } from '../../src/engine/host/clips.ts'
+import { framesFrom, framesOf, framesUntil, inTime } from '../../src/engine/host/clips.ts'
 import { wholeBatch } from '../../src/engine/host/part.ts'
 import { examplesOf, float32, floats, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { evaluate } from '../../src/measure/reconstruct.ts'
@@ -157,6 +157,40 @@ it('keeps latents of clips and of what is given of them, each as by hand, and tr
   rmSync(join(runDir('kept'), 'checkpoints', 'stage2-000000004'), { recursive: true })
   await trainTiny('kept', kept)
   expect(openRun(runDir('kept'), runtime).base()).toEqual(before)
+})
+
+it('goes on beyond its own length, each window given the end of the one before', async () => {
+  const run = openRun(runDir('clips'), runtime)
+  const { config, model } = run
+  const facts = [{ label: 0 }, { label: 1 }]
+  const own = { facts, seed: 1, sampler: latentSampler(config), guidance: configGuidance(config) }
+  const [request, overlap] = [{ ...own, decoder: decoderSampler(config) }, 3]
+  const long = await sample(run, { ...request, windows: { frames: 15, overlap } })
+  expect(long.shape).toEqual([2, 3, 15, size, size])
+  const first = await sample(run, request)
+  expect(framesUntil(long, frames)).toEqual(first)
+  // The second window by hand: samples are numbered after those of the first.
+  const [generator, codec] = [run.generator(2), run.codec(2)]
+  const after = async (clips: HostTensor, window: number): Promise<HostTensor> => {
+    const end = framesFrom(clips, clips.shape[2] - overlap)
+    const begun = inTime([
+      end,
+      float32([2, 3, frames - overlap, size, size], new Float32Array(2 * 3 * (frames - overlap) * size ** 2)),
+    ])
+    const given = await codec.give(begun, [overlap, overlap])
+    const z0 = await generator.generate({ ...own, first: 2 * window, given })
+    return framesFrom(await codec.decode(z0, 1, request.decoder, 2 * window, given), overlap)
+  }
+  const second = await after(first, 1)
+  expect(second.shape[2]).toBe(frames - overlap)
+  const two = inTime([first, second])
+  expect(framesUntil(long, 13)).toEqual(two)
+  expect(long).toEqual(framesUntil(inTime([two, await after(two, 2)]), 15))
+  await generator.dispose()
+  await codec.dispose()
+  // Where one window is enough, it is cut.
+  expect(await sample(run, { ...request, windows: { frames: 5, overlap } })).toEqual(framesUntil(first, 5))
+  expect(model.frames).toBe(frames)
 })
 
 it('samples clips, and clips that begin as a file does', async () => {

@@ -41,6 +41,27 @@ export const framesOf = (clips: HostTensor): HostTensor => {
 }
 
 /**
+ * Clips one after the other in time.
+ * @param parts [N, C, Tᵢ, H, W] each, equal but for the frames
+ * @returns [N, C, Σ Tᵢ, H, W]
+ */
+export const inTime = (parts: readonly HostTensor[]): HostTensor => {
+  const sizes = parts.map(clipSizes)
+  const [{ clips: N, channels: C, height, width }] = sizes
+  const plane = height * width
+  const T = sizes.reduce((sum, { frames }) => sum + frames, 0)
+  const to = new Float32Array(N * C * T * plane)
+  let at = 0
+  for (const [i, { frames }] of sizes.entries()) {
+    const [from, each] = [floats(parts[i]), frames * plane]
+    for (let p = 0; p < N * C; p++)
+      to.set(from.subarray(p * each, (p + 1) * each), p * T * plane + at * plane)
+    at += frames
+  }
+  return float32([N, C, T, height, width], to)
+}
+
+/**
  * Clips of which some stand still at a frame, as an image does.
  * @param clips [N, C, T, H, W]
  * @param at frame at which a clip stands, of each; null where it goes on
@@ -76,4 +97,14 @@ export const framesFrom = (clips: HostTensor, first: number): HostTensor => {
   const to = new Float32Array(N * C * kept)
   for (let p = 0; p < N * C; p++) to.set(from.subarray((p + 1) * each - kept, (p + 1) * each), p * kept)
   return float32([N, C, T - first, height, width], to)
+}
+
+/** The first frames of clips [N, C, T, H, W]: [N, C, count, H, W]. */
+export const framesUntil = (clips: HostTensor, count: number): HostTensor => {
+  const { clips: N, channels: C, frames: T, height, width } = clipSizes(clips)
+  const [each, kept] = [T * height * width, count * height * width]
+  const from = floats(clips)
+  const to = new Float32Array(N * C * kept)
+  for (let p = 0; p < N * C; p++) to.set(from.subarray(p * each, p * each + kept), p * kept)
+  return float32([N, C, count, height, width], to)
 }
