@@ -151,6 +151,7 @@ const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promis
   const inFiles = isFolder(flags.out)
   if (flags.n > mostSamples)
     throw new ConfigError(`-n ${flags.n}: ${mostSamples} at most; draw several sets by --seed`)
+  const windows = windowsOf(opened, flags)
   if (inFiles) expectFolder('--out', flags.out)
   else expectGrid(flags, config)
   const guidance = configGuidance(config)
@@ -161,7 +162,7 @@ const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promis
     guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
     decoder: decoderSampler(config),
     from: await givenOf(opened, flags),
-    windows: windowsOf(opened, flags),
+    windows,
   }
   const start = performance.now()
   if (inFiles) await writeFiles(sampleParts(opened, request), flags.out)
