@@ -55,6 +55,7 @@ export interface TrainConfig {
     readonly batch: number
     readonly lr: number
     readonly latents?: 'kept' | 'encoded' | undefined
+    readonly givenShare?: number | undefined
   }
   /** Settings of every further stage that the run trains, by its name (stages/list.ts). */
   readonly stages?: Readonly<Record<string, FurtherStageConfig>> | undefined
@@ -274,6 +275,9 @@ const train = z.strictObject({
       .describe(
         'of clips: kept, all encoded before the first step, each in one window and with one number of given frames; encoded as they come where this is left out',
       ),
+    givenShare: share
+      .optional()
+      .describe('share of clips of which stage 2 gives frames; video.givenShare where left out'),
   }),
   stages: z
     .record(z.string(), z.strictObject({ ...stage, batch: count, lr: z.number().positive() }))

@@ -48,14 +48,21 @@ export const givenAmong = ({
 }: Readonly<Partial<Record<keyof GivenTensors, Value>>>): GivenFrames | undefined =>
   frames && z && mask && { frames, z, mask }
 
-/** How many frames are given of each of a draw's clips. */
-export const drawnGivenCounts = ({ video, frames }: ModelConfig, draw: Draw): number[] => {
-  if (video === undefined) return []
+/**
+ * How many frames are given of each of a draw's clips.
+ * @param share of clips of which some are given; the model's when absent
+ */
+export const drawnGivenCounts = (
+  { video, frames }: ModelConfig,
+  draw: Draw,
+  share: number | undefined = video?.givenShare,
+): number[] => {
+  if (video === undefined || share === undefined) return []
   const [whether, howMany] = [drawnUniforms(draw, 'given'), drawnUniforms(draw, 'givenCount')]
-  const { given, givenShare } = video
+  const { given } = video
   return whether.map((u, i) => {
-    if (u >= givenShare) return 0
-    return u < givenShare / 2 ? Math.min(given, frames - 1) : 1 + Math.floor(howMany[i] * (frames - 1))
+    if (u >= share) return 0
+    return u < share / 2 ? Math.min(given, frames - 1) : 1 + Math.floor(howMany[i] * (frames - 1))
   })
 }
 

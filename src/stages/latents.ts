@@ -1,6 +1,7 @@
 /** @file The latents of training images and clips, encoded once for every stage that trains on them. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
 import { type PlannedExample, plannedExample, readExamples } from '../data/batches.ts'
 import { examplesOf, float32, floats, type HostTensor, type Shape, stacked } from '../engine/host/tensor.ts'
 import type { Codec } from '../method/codec.ts'
@@ -28,12 +29,16 @@ export const keptGivenCounts = (
   examples: readonly Pick<PlannedExample, 'index' | 'mirrored'>[],
 ): number[] =>
   examples.flatMap(({ index, mirrored }) =>
-    drawnGivenCounts(model, {
-      seed: config.seed,
-      purpose: 'training',
-      step: Number(mirrored),
-      part: { first: index, count: 1, of: source.count },
-    }),
+    drawnGivenCounts(
+      model,
+      {
+        seed: config.seed,
+        purpose: 'training',
+        step: Number(mirrored),
+        part: { first: index, count: 1, of: source.count },
+      },
+      config.train.stage2.givenShare,
+    ),
   )
 
 /** What is kept of an image, its latent [c, h, w]; of a clip its latent and that of what is given of it, [2, c, T, h, w]. */
@@ -41,6 +46,10 @@ const keptShape = (model: ModelConfig): Shape => {
   const shape = batchShape(latentOf(model), 1).slice(1)
   return model.video === undefined ? shape : [2, ...shape]
 }
+
+/** What windows and given frames of kept clips depend on; nothing for images. */
+const drawnOfClips = ({ seed, video, train }: Config): (string | number)[] =>
+  video === undefined ? [] : [seed, train.stage2.givenShare ?? video.givenShare]
 
 /** Encodes what is kept of examples, [n, …]. */
 const encodeExamples = async (
@@ -100,8 +109,7 @@ export const trainingLatents = (
   })
   return openLatents({
     dir: join(isExported ? dir : run.stage1Directory, runFolders.latents),
-    // the seed draws windows and given frames of clips
-    key: [encoderKey(run), source.fingerprint, ...(model.video === undefined ? [] : [config.seed])].join(' '),
+    key: [encoderKey(run), source.fingerprint, ...drawnOfClips(config)].join(' '),
     count,
     shape: keptShape(model),
     mirrored: config.data.flip,

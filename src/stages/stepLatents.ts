@@ -47,7 +47,7 @@ const encoded = (context: LatentsContext, codec: Codec): StepLatents => {
   return {
     read: async (draw) => {
       const x = examplesOf(await clips.read(draw.step), draw.part.first, draw.part.count)
-      const given = await codec.give(x, drawnGivenCounts(model, draw))
+      const given = await codec.give(x, drawnGivenCounts(model, draw, config.train.stage2.givenShare))
       const z = await codec.encode(x, config.seed, firstExample(draw))
       return { z, ...givenLatentOf(given) }
     },

@@ -121,7 +121,7 @@ const difference = (a: HostTensor, b: HostTensor): number =>
   Math.max(...floats(a).map((value, i) => Math.abs(value - floats(b)[i])))
 
 it('keeps latents of clips and of what is given of them, each as by hand, and trains on from them to the same bits', async () => {
-  const kept = configOf('train.stage2.latents=kept', 'video.imageShare=0.4', 'video.givenShare=0.7')
+  const kept = configOf('train.stage2.latents=kept', 'train.stage2.givenShare=0.7', 'video.imageShare=0.4')
   await trainTiny('kept', kept)
   const run = openRun(runDir('kept'), runtime)
   const { config, model } = run
