@@ -243,7 +243,7 @@ const ofClips = ({
 
 /**
  * Clips of 16 frames of 32×32 in which emoji move: networks of the main job's kind with a time axis, latents of 4×8×8. Predicts from
- * five given frames, or from any other number. One clip in seven stands still, as an image does.
+ * five given frames, or from any other number. One clip in eight stands still, as an image does.
  */
 const moving: Config = ofClips({
   ...fashion,
@@ -252,12 +252,12 @@ const moving: Config = ofClips({
   latent: { ...emoji32.latent, channels: 16 },
   decoder: { ...fashion.decoder, channels: [16, 32], lossFactor: 16 },
   base: { ...fashion.base, widths: [64, 128], blocks: [1, 3], headWidth: 32 },
-  video: { givenShare: 0.3, imageShare: 0.15 },
+  video: { givenShare: 0.3, imageShare: 0.125 },
   train: {
     ...quickstart.train,
     batch: 4,
-    stage1: { ...quickstart.train.stage1, steps: 2400 },
-    stage2: { ...quickstart.train.stage2, steps: 2000, batch: 32, latents: 'kept', givenShare: 0.8 },
+    stage1: { ...quickstart.train.stage1, steps: 2500 },
+    stage2: { ...quickstart.train.stage2, steps: 2600, batch: 32, latents: 'kept', givenShare: 0.8 },
   },
 })
 
