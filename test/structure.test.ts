@@ -159,9 +159,20 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'studies/law',
     'use',
   ],
+  doctor: [
+    'config',
+    'engine/host',
+    'engine/ir',
+    'engine/ops',
+    'engine/runtime',
+    'engine/runtime/node',
+    'files',
+    'stages',
+  ],
   commands: [
     'config',
     'data',
+    'doctor',
     'engine/host',
     'engine/ir',
     'engine/runtime',
@@ -223,7 +234,7 @@ const nodeOnly: ReadonlySet<string> = new Set([
     'report',
     'runs',
   ],
-  ...['use', 'measure', 'stages', 'studies', 'commands', 'node.ts'],
+  ...['use', 'measure', 'stages', 'studies', 'doctor', 'commands', 'node.ts'],
 ])
 
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>

@@ -2,9 +2,9 @@
  * @file Memory of the commands that take many images, by their number: peak resident memory, and what is alive at the end of
  * it once garbage is collected. The latter must not grow with the number; of the former V8 decides how much garbage it lets lie.
  *
- *   node tools/memory.mjs BUILD 1000 10000 50000      BUILD holds dist/
+ *   node tools/memory.mjs BUILD 16 1000 10000 50000      BUILD holds dist/; images of 16×16
  *
- * A small network (16×16 images), so that numbers of images and not of parameters are what is seen.
+ * A small network, so that numbers of images and not of parameters are what is seen.
  */
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,7 +13,9 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import sharp from 'sharp'
 
-const [build, ...counts] = process.argv.slice(2)
+const [build, size, ...counts] = process.argv.slice(2)
+/** Sides of the files, and pixels of a side of the image for each latent position. */
+const [side, downsample] = [Math.max(64, Number(size)), Math.max(4, Number(size) / 16)]
 const work = mkdtempSync(join(tmpdir(), 'memory-'))
 const found = join(work, 'found')
 const hook = join(work, 'hook.mjs')
@@ -43,8 +45,11 @@ const makeImages = async (folder, count) => {
   const images = await Promise.all(
     Array.from({ length: 64 }, (_, i) =>
       sharp(
-        Uint8Array.from({ length: 64 * 64 * 3 }, (_, k) => (k * 7 + Math.floor(k / 192) * i) % 256),
-        { raw: { width: 64, height: 64, channels: 3 } },
+        Uint8Array.from(
+          { length: side * side * 3 },
+          (_, k) => (k * 7 + Math.floor(k / (3 * side)) * i) % 256,
+        ),
+        { raw: { width: side, height: side, channels: 3 } },
       )
         .png()
         .toBuffer(),
@@ -58,8 +63,15 @@ const makeImages = async (folder, count) => {
 const mostSamples = (count) => String(Math.min(Number(count), 10_000))
 
 const settings = [
-  ...['data.source=folder', 'data.size=16', 'data.balance=false', 'train.batch=8', 'train.stage2.batch=8'],
-  ...['sampler.steps=2', 'sampler.decoderSteps=1'],
+  ...[
+    'data.source=folder',
+    `data.size=${size}`,
+    `latent.downsample=${downsample}`,
+    'data.balance=false',
+    'train.batch=8',
+    'train.stage2.batch=8',
+  ],
+  ...['sampler.steps=2', 'sampler.decoderSteps=1', 'encoder.channels=[8, 16]', 'decoder.channels=[8, 16]'],
 ].flatMap((setting) => ['--set', setting])
 
 for (const count of counts) {

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { dataCommand } from './data.ts'
 import { decodeCommand } from './decode.ts'
 import { distillCommand } from './distill.ts'
+import { doctorCommand } from './doctor.ts'
 import { encodeCommand } from './encode.ts'
 import { evaluateCommand } from './evaluate.ts'
 import { exitCodeOf } from './exit.ts'
@@ -39,6 +40,7 @@ const commands: readonly AddCommand[] = [
   infoCommand,
   profileCommand,
   featuresCommand,
+  doctorCommand,
 ]
 
 /**

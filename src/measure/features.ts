@@ -37,7 +37,7 @@ export interface Seen extends Parts {
   readonly look?: ((pixels: Uint8Array, first: number) => Promise<void>) | undefined
 }
 
-/** The rows in a file that `writeFeatures` wrote. @throws where there are none, or the file is damaged */
+/** The rows in a file that `writeFeatures` wrote. @throws where there are none, or what is there is damaged */
 export const storedFeatures = (path: string): FeatureSet => {
   const header = inspectSafetensors(path)
   const [count, dimension] = header.entries.get('features')?.shape ?? []
@@ -46,7 +46,11 @@ export const storedFeatures = (path: string): FeatureSet => {
   return {
     count,
     dimension,
-    rows: (from, to) => floats(readRows(path, header, 'features', { first: from, n: to - from })),
+    rows: (from, to) => {
+      const rows = floats(readRows(path, header, 'features', { first: from, n: to - from }))
+      expectRows(rows, dimension, from)
+      return rows
+    },
   }
 }
 

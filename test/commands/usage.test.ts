@@ -22,6 +22,7 @@ const commands = [
   'runs',
   'plan',
   'features',
+  'doctor',
 ]
 
 describe('ul --help', () => {

@@ -126,7 +126,7 @@ describe('CUDA', () => {
     if (Object.values(messages).includes(null)) skip(context, 'CUDA works here')
     for (const [what, message] of Object.entries(messages)) {
       expect(message, what).toMatch(
-        /^device cuda: ONNX Runtime could not start it \([^\n]*\); install CUDA 12, cuDNN 9/,
+        /^device cuda: ONNX Runtime could not start it \([^\n]*\); install CUDA 13, cuDNN 9/,
       )
       expect(message!.split('\n'), what).toHaveLength(1)
     }

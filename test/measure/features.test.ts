@@ -1,7 +1,7 @@
 /** @file Features on their way to a metric: in a file meanwhile, a part in memory at a time. */
 import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { float32 } from '../../src/engine/host/tensor.ts'
 import type { FeatureNetwork } from '../../src/features/network.ts'
 import { storedFeatures, withFeatures, writeFeatures } from '../../src/measure/features.ts'
@@ -42,6 +42,7 @@ describe('features of images', () => {
     folder = await temporaryFolder()
     vi.stubEnv('UL_CACHE', folder)
   })
+  afterEach(() => vi.unstubAllEnvs())
 
   it.each([1, 7, 100])(
     'are compared from files, of %i images at a time, as in memory, bit for bit',

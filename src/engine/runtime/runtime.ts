@@ -53,6 +53,8 @@ export interface CompileOptions {
 export interface KernelTime {
   /** ONNX operator, or the provider's fusion of several. */
   readonly operator: string
+  /** ONNX Runtime's name of the provider that ran it, such as CPUExecutionProvider. */
+  readonly provider: string
   /** The program's node that it was emitted for; null for what the provider added (casts, layout changes). */
   readonly node: Node | null
   readonly seconds: number

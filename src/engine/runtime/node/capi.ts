@@ -65,7 +65,7 @@ const signatures = {
 type FunctionName = keyof typeof signatures
 
 /** The folder of onnxruntime-node that holds its library, and the library. @throws when this platform has none. */
-const libraryPath = (): string => {
+export const libraryPath = (): string => {
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node')
   const folder = join(dirname(entry), '..', 'bin', 'napi-v6', process.platform, process.arch)
   const files = readdirSync(folder).filter((name) => /^(lib)?onnxruntime\.(so|dll|\d|dylib)/.test(name))

@@ -8,8 +8,8 @@ import type { Device } from '../runtime.ts'
 export type Gpu = Exclude<Device, 'cpu'>
 
 const advice: Readonly<Record<Gpu, string>> = {
-  cuda: 'install CUDA 12, cuDNN 9 and the provider (node node_modules/onnxruntime-node/script/install --onnxruntime-node-install) or use --device cpu',
-  webgpu: 'a Vulkan, Metal or D3D12 driver is needed; use --device cpu otherwise',
+  cuda: "install CUDA 13, cuDNN 9 and the provider, of which 'ul doctor' says what is missing, or use --device cpu",
+  webgpu: "a Vulkan, Metal or D3D12 driver is needed ('ul doctor' says more); use --device cpu otherwise",
 }
 
 /** onnxruntime-node on a GPU. @throws when this build of ONNX Runtime cannot have a provider for it */

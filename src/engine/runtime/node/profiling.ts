@@ -21,6 +21,7 @@ const kernelTime = ({ name, dur, args = {} }: TraceEvent, model: OnnxModel): Ker
   const bytes = ['activation_size', 'parameter_size', 'output_size'].map((key) => Number(args[key] ?? 0))
   return {
     operator: args.op_name ?? 'unknown',
+    provider: args.provider ?? 'unknown',
     node: model.origin.get(name.slice(0, -kernelSuffix.length)) ?? null,
     seconds: dur / 1e6,
     bytes: bytes.reduce((a, b) => a + b),
