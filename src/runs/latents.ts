@@ -1,6 +1,6 @@
 /**
  * @file Latents of a data set on disk, encoded once: safetensors shards `<dir>/latents-00000.safetensors` with `z` and,
- * where the data is mirrored, `mirrored`, both [n, c, h, w]. Rows are read where they lie, so that memory does not grow
+ * where the data is mirrored, `mirrored`, both [n, …]: [n, c, h, w] of images, of clips [n, 2, c, T, h, w]. Rows are read where they lie, so that memory does not grow
  * with the data.
  */
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
@@ -17,11 +17,11 @@ export interface LatentsRequest {
   readonly key: string
   /** Images of the data set, in the order of their indices. */
   readonly count: number
-  /** [c, h, w] */
+  /** Of one row: [c, h, w] of an image, [2, c, T, h, w] of a clip. */
   readonly shape: Shape
   /** Whether mirror images are kept, too. */
   readonly mirrored: boolean
-  /** Encodes images `first` to `first + n − 1`, mirrored or not: [n, c, h, w]. */
+  /** Encodes images `first` to `first + n − 1`, mirrored or not: [n, …shape]. */
   encode(first: number, n: number, mirrored: boolean): Promise<HostTensor>
   /** Called with the images that are on disk so far. */
   onProgress?(done: number): void
@@ -29,7 +29,7 @@ export interface LatentsRequest {
 
 /** Latents that are all on disk. */
 export interface Latents {
-  /** The latents of images, mirrored or not: [n, c, h, w]. */
+  /** The rows of examples, mirrored or not: [n, …shape]. */
   read(examples: readonly { readonly index: number; readonly mirrored: boolean }[]): HostTensor
   close(): void
 }

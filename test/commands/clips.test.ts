@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
-import { beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { float32, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { inspectSafetensors } from '../../src/files/safetensors.ts'
 import { writeClip } from '../../src/report/clip.ts'
@@ -45,6 +45,8 @@ const shapeOf = async (file: string): Promise<(number | undefined)[]> => {
   const { pages, pageHeight, width } = await sharp(file, { animated: true }).metadata()
   return [pages, pageHeight, width]
 }
+
+afterEach(() => vi.unstubAllEnvs())
 
 beforeAll(async () => {
   folder = inWork('bars')
@@ -108,6 +110,5 @@ describe(`a run of clips from .${ending}`, () => {
     const said = await sentenceOf(1, ['data', 'clips', '--path', folder, '--size', '8'])
     expect(said).toMatch(/ffprobe|ffmpeg/)
     expect(said).toContain("Debian's package is ffmpeg")
-    vi.unstubAllEnvs()
   })
 })

@@ -1,6 +1,6 @@
 /** @file Metrics of clips: by frame, by features over frames and folds, and by places, each against its closed form. */
 import { describe, expect, it } from 'vitest'
-import { framesFrom, framesOf, standing } from '../../src/engine/host/clips.ts'
+import { framesFrom, framesOf, framesUntil, inTime, standing } from '../../src/engine/host/clips.ts'
 import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
 import { float32, floats, type HostTensor, sizeOf } from '../../src/engine/host/tensor.ts'
 import { meansByFrame, valuesByFrame } from '../../src/metrics/byFrame.ts'
@@ -44,6 +44,9 @@ describe('frames of clips', () => {
     const later = clips([2, 1, 2, 2], (n, c, _, y, x) => 1000 * n + 100 * c + 20 + 2 * y + x)
     expect(framesFrom(numbered, 2)).toEqual(later)
     expect(framesFrom(numbered, 0)).toEqual(numbered)
+    expect(inTime([framesUntil(numbered, 2), later])).toEqual(numbered)
+    expect(framesUntil(numbered, 3)).toEqual(numbered)
+    expect(() => framesUntil(numbered, 4)).toThrow('the first 4 frames of clips of 3; pass 1 to 3')
     expect(() => framesFrom(numbered, 3)).toThrow('frames from 3 on, of clips of 3; pass 0 to 2')
     expect(() => framesOf(float32([1, 3, 2, 2], new Float32Array(12)))).toThrow('not [1,3,2,2]')
   })

@@ -81,6 +81,17 @@ export const standing = (clips: HostTensor, at: readonly (number | null)[]): Hos
   return float32(clips.shape, out)
 }
 
+/** Frames `first` to `end` − 1 of clips [N, C, T, H, W]. */
+const framesBetween = (clips: HostTensor, first: number, end: number): HostTensor => {
+  const { clips: N, channels: C, frames: T, height, width } = clipSizes(clips)
+  const plane = height * width
+  const [from, kept] = [floats(clips), (end - first) * plane]
+  const to = new Float32Array(N * C * kept)
+  for (let p = 0; p < N * C; p++)
+    to.set(from.subarray((p * T + first) * plane, (p * T + end) * plane), p * kept)
+  return float32([N, C, end - first, height, width], to)
+}
+
 /**
  * Clips without their first frames, as where those were given and the others generated.
  * @param clips [N, C, T, H, W]
@@ -88,23 +99,23 @@ export const standing = (clips: HostTensor, at: readonly (number | null)[]): Hos
  * @throws when no frame would be left
  */
 export const framesFrom = (clips: HostTensor, first: number): HostTensor => {
-  const { clips: N, channels: C, frames: T, height, width } = clipSizes(clips)
+  const { frames: T } = clipSizes(clips)
   if (!Number.isInteger(first) || first < 0 || first >= T) {
     throw new Error(`clip: frames from ${first} on, of clips of ${T}; pass 0 to ${T - 1}`)
   }
-  const [each, kept] = [T * height * width, (T - first) * height * width]
-  const from = floats(clips)
-  const to = new Float32Array(N * C * kept)
-  for (let p = 0; p < N * C; p++) to.set(from.subarray((p + 1) * each - kept, (p + 1) * each), p * kept)
-  return float32([N, C, T - first, height, width], to)
+  return framesBetween(clips, first, T)
 }
 
-/** The first frames of clips [N, C, T, H, W]: [N, C, count, H, W]. */
+/**
+ * The first frames of clips.
+ * @param clips [N, C, T, H, W]
+ * @returns [N, C, count, H, W]
+ * @throws when there are not as many, or none is asked for
+ */
 export const framesUntil = (clips: HostTensor, count: number): HostTensor => {
-  const { clips: N, channels: C, frames: T, height, width } = clipSizes(clips)
-  const [each, kept] = [T * height * width, count * height * width]
-  const from = floats(clips)
-  const to = new Float32Array(N * C * kept)
-  for (let p = 0; p < N * C; p++) to.set(from.subarray(p * each, p * each + kept), p * kept)
-  return float32([N, C, count, height, width], to)
+  const { frames: T } = clipSizes(clips)
+  if (!Number.isInteger(count) || count < 1 || count > T) {
+    throw new Error(`clip: the first ${count} frames of clips of ${T}; pass 1 to ${T}`)
+  }
+  return framesBetween(clips, 0, count)
 }
