@@ -59,8 +59,8 @@ const makeImages = async (folder, count) => {
     writeFileSync(join(folder, `${String(i).padStart(6, '0')}.png`), images[i % 64])
 }
 
-/** Features of more take hours. */
-const mostSamples = (count) => String(Math.min(Number(count), 10_000))
+/** Features of more take most of an hour. */
+const mostSamples = (count) => String(Math.min(Number(count), 4_000))
 
 const settings = [
   ...[

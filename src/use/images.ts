@@ -90,7 +90,7 @@ const expandPath = async (given: string, kind: FileKind): Promise<Found> => {
 }
 
 /** Bytes of decoded images that are kept: what is more is decoded again when its turn comes. */
-const keptBytes = 2 ** 26
+const keptBytes = 2 ** 24
 /** Images decoded at once. */
 const decodedAtOnce = 8
 
