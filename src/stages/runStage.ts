@@ -1,7 +1,9 @@
 /** @file Trains one stage of a run: builds or resumes its state, drives the loop, logs, saves. Every stage is trained by this. */
 
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
+import { expectSame, gathered, isSoForAny, leaderOnly, leads } from '../distributed/collective.ts'
 import { isFiniteTensor } from '../engine/host/tensor.ts'
 import { initialParams } from '../engine/nn/params.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
@@ -43,8 +45,18 @@ const averager = () => {
   }
 }
 
+/** Where metrics of a stage's steps are written. */
+interface StepLog {
+  sync(): void
+  record(step: number, values: Readonly<Record<string, number>>): void
+  close(): void
+}
+
+/** Of a process that does not lead. */
+const noLog: StepLog = { sync: () => undefined, record: () => undefined, close: () => undefined }
+
 /** Writes the metrics of a stage's steps to the run's log and to TensorBoard's. */
-const openLog = ({ dir, warn }: StageContext, stage: string, from: number) => {
+const openLog = ({ dir, warn }: StageContext, stage: string, from: number): StepLog => {
   const metrics = openMetrics(join(dir, runFiles.metrics), { stage, step: from }, warn)
   // A directory for each stage: a resume of one makes TensorBoard forget steps of everything in its directory.
   const directory = join(dir, runFolders.tensorboard, stage)
@@ -145,19 +157,20 @@ const found = (
   return checkpoint
 }
 
-/** Inspections, of which one is left when training is to stop; it is then due at the next start. */
-const leftWhenStopped = (signal: AbortSignal, inspect: (step: number) => Promise<void>) => {
+/** Inspections, which the leader makes, and of which one is left when training is to stop; it is then due at the next start. */
+const leftWhenStopped = ({ signal, together }: StageContext, inspect: (step: number) => Promise<void>) => {
   let due = false
+  const inspectOrLeave = async (step: number): Promise<void> => {
+    try {
+      await inspect(step)
+    } catch (error) {
+      if (!wasStopped(error, signal)) throw error
+      due = true
+    }
+  }
   return {
     isDue: (): boolean => due,
-    make: async (step: number): Promise<void> => {
-      try {
-        await inspect(step)
-      } catch (error) {
-        if (!wasStopped(error, signal)) throw error
-        due = true
-      }
-    },
+    make: (step: number): Promise<void> => leaderOnly(together, () => inspectOrLeave(step)),
   }
 }
 
@@ -192,6 +205,15 @@ const expectFinite = (tensors: SlabTensors, step: number): void => {
     throw new DivergedError(`after step ${step} '${broken}' holds numbers that are not finite`)
 }
 
+/** Hash of what a state holds, name by name. */
+const hashOf = (tensors: SlabTensors): string => {
+  const hash = createHash('sha256')
+  for (const [name, { data }] of Object.entries(tensors)) {
+    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  }
+  return hash.digest('hex')
+}
+
 /** Where a stage starts. */
 interface Started {
   /** Steps done. */
@@ -209,9 +231,16 @@ const start = async (
   opened: OpenStage,
   { step, spec }: StageStep,
 ): Promise<Started | null> => {
-  const { config, runtime } = context
+  const { config, runtime, together } = context
   const checkpoint = found(context, stage.name, step.layout, opened.trainedOn)
   const from = checkpoint?.step ?? 0
+  const steps = await gathered(together, [from])
+  const other = steps.findIndex(([theirs]) => theirs !== steps[0][0])
+  if (other >= 0) {
+    throw new Error(
+      `${stage.name}: process ${other} found step ${steps[other][0]} in ${context.dir}, process 0 step ${steps[0][0]}; give all processes one file system`,
+    )
+  }
   if (from >= stage.settings(config).steps) return null
   const tensors =
     checkpoint?.value ?? initialState(step.layout, opened.start ?? initialParams(spec, config.seed))
@@ -220,27 +249,29 @@ const start = async (
 }
 
 const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage): Promise<boolean> => {
-  const { config, model, runtime, dir, listen, warn, signal } = context
+  const { config, model, runtime, dir, listen, warn, signal, together } = context
   const { steps, batch, lr, emaDecay } = stage.settings(config)
   const { name } = stage
-  const own = stageStep(config, model, stage)
+  const own = stageStep(config, model, stage, together.size)
   const started = await start(context, stage, opened, own)
   if (started === null) return true
   const { from, state, isUninspected } = started
   const { layout } = own.step
   listen({ event: 'note', text: from === 0 ? `${name}: starting` : `${name}: resuming after step ${from}` })
-  const trainStep = await compileStep(runtime, own.step)
-  const log = openLog(context, name, from)
+  const trainStep = await compileStep(runtime, own.step, { together })
+  const log = leads(together) ? openLog(context, name, from) : noLog
   const line = progress(context, { stage: name, steps, batch, flopsPerStep: own.step.flops })
   const { logEvery, sampleEvery, checkpointEvery, keepCheckpoints, warmupSteps, finalLrFraction } =
     config.train
   const due = checkpointsDue(from, checkpointEvery)
-  const inspection = leftWhenStopped(signal, async (step) =>
+  const inspection = leftWhenStopped(context, async (step) =>
     log.record(step, await opened.inspect(await readAverages(layout, state), step)),
   )
   const save = async (step: number): Promise<void> => {
     const tensors = await readState(layout, state)
     expectFinite(tensors, step)
+    if (together.size > 1)
+      await expectSame(together, `${name}: the state after step ${step}`, hashOf(tensors))
     const { trainedOn } = opened
     const meta = {
       images: step * batch,
@@ -248,9 +279,11 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
       ...(trainedOn === undefined ? {} : { trainedOn }),
       ...(inspection.isDue() ? { uninspected: true } : {}),
     }
-    context.writer.expectHeld() // a removed directory is not made again with half of what it held
-    log.sync() // what was logged before a checkpoint is not lost when it is resumed from
-    saveCheckpoint(dir, { stage: name, step, tensors, meta }, keepCheckpoints)
+    await leaderOnly(together, async () => {
+      context.writer.expectHeld() // a removed directory is not made again with half of what it held
+      log.sync() // what was logged before a checkpoint is not lost when it is resumed from
+      saveCheckpoint(dir, { stage: name, step, tensors, meta }, keepCheckpoints)
+    })
     due.done(step)
   }
   const tell = (report: StepReport): void => {
@@ -270,7 +303,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
       rate: { lr, warmupSteps, finalFraction: finalLrFraction },
       emaDecay,
       feeds: opened.feeds,
-      shouldStop: () => signal.aborted,
+      shouldStop: () => isSoForAny(together, signal.aborted),
       onStep: async (report) => {
         const { step, loss, gradNorm } = report
         line.add({ loss, gradNorm, ...opened.metrics(report.outputs) })
