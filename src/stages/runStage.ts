@@ -1,28 +1,20 @@
 /** @file Trains one stage of a run: builds or resumes its state, drives the loop, logs, saves. Every stage is trained by this. */
 
-import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
-import { expectSame, gathered, isSoForAny, leaderOnly, leads } from '../distributed/collective.ts'
-import { isFiniteTensor } from '../engine/host/tensor.ts'
+import { gathered, isSoForAny, leaderOnly, leads } from '../distributed/collective.ts'
 import { initialParams } from '../engine/nn/params.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
 import { wasStopped } from '../engine/runtime/stoppable.ts'
-import { type LoadedCheckpoint, loadNewest, saveCheckpoint } from '../runs/checkpoint.ts'
+import { type LoadedCheckpoint, loadNewest } from '../runs/checkpoint.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
 import { openMetrics } from '../runs/metrics.ts'
-import { otherConfiguration, stageHash } from '../runs/runDirectory.ts'
+import { otherConfiguration } from '../runs/runDirectory.ts'
 import { dropDamagedEvents, openEvents } from '../runs/tensorboard.ts'
 import { DivergedError, type StepReport, trainLoop } from '../train/loop.ts'
-import {
-  initialState,
-  type Layout,
-  packState,
-  readAverages,
-  readState,
-  type SlabTensors,
-} from '../train/state.ts'
+import { initialState, type Layout, packState, readAverages, type SlabTensors } from '../train/state.ts'
 import { compileStep, placeState } from '../train/trainStep.ts'
+import { openCheckpoints } from './checkpoints.ts'
 import { divergence } from './divergence.ts'
 import type { OpenStage, Stage, StageContext } from './stage.ts'
 import { type StageStep, stageStep } from './stageStep.ts'
@@ -174,46 +166,6 @@ const leftWhenStopped = ({ signal, together }: StageContext, inspect: (step: num
   }
 }
 
-/**
- * When to save: at intervals and at the end, and never while updates are skipped, as what is then saved may be what they fail
- * on, and would take the place of an older state that is sound. What was due meanwhile is made up for by the next update.
- * @param from the step that is saved
- */
-const checkpointsDue = (from: number, every: number) => {
-  let [saved, isDue, isSkipping] = [from, false, false]
-  return {
-    /** Whether to save after a step. */
-    after: ({ step, skippedInARow }: StepReport, last: boolean): boolean => {
-      isSkipping = skippedInARow > 0
-      isDue ||= step % every === 0 || last
-      return isDue && !isSkipping
-    },
-    isSkipping: () => isSkipping,
-    /** The last step that was saved. */
-    saved: () => saved,
-    done: (step: number): void => {
-      saved = step
-      isDue = false
-    },
-  }
-}
-
-/** @throws DivergedError naming the first tensor of a state that is not finite */
-const expectFinite = (tensors: SlabTensors, step: number): void => {
-  const broken = Object.keys(tensors).find((name) => !isFiniteTensor(tensors[name]))
-  if (broken !== undefined)
-    throw new DivergedError(`after step ${step} '${broken}' holds numbers that are not finite`)
-}
-
-/** Hash of what a state holds, name by name. */
-const hashOf = (tensors: SlabTensors): string => {
-  const hash = createHash('sha256')
-  for (const [name, { data }] of Object.entries(tensors)) {
-    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-  }
-  return hash.digest('hex')
-}
-
 /** Where a stage starts. */
 interface Started {
   /** Steps done. */
@@ -249,7 +201,7 @@ const start = async (
 }
 
 const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage): Promise<boolean> => {
-  const { config, model, runtime, dir, listen, warn, signal, together } = context
+  const { config, model, runtime, listen, warn, signal, together } = context
   const { steps, batch, lr, emaDecay } = stage.settings(config)
   const { name } = stage
   const own = stageStep(config, model, stage, together.size)
@@ -261,31 +213,16 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const trainStep = await compileStep(runtime, own.step, { together })
   const log = leads(together) ? openLog(context, name, from) : noLog
   const line = progress(context, { stage: name, steps, batch, flopsPerStep: own.step.flops })
-  const { logEvery, sampleEvery, checkpointEvery, keepCheckpoints, warmupSteps, finalLrFraction } =
-    config.train
-  const due = checkpointsDue(from, checkpointEvery)
+  const { logEvery, sampleEvery, warmupSteps, finalLrFraction } = config.train
   const inspection = leftWhenStopped(context, async (step) =>
     log.record(step, await opened.inspect(await readAverages(layout, state), step)),
   )
-  const save = async (step: number): Promise<void> => {
-    const tensors = await readState(layout, state)
-    expectFinite(tensors, step)
-    if (together.size > 1)
-      await expectSame(together, `${name}: the state after step ${step}`, hashOf(tensors))
-    const { trainedOn } = opened
-    const meta = {
-      images: step * batch,
-      configHash: stageHash(config, name),
-      ...(trainedOn === undefined ? {} : { trainedOn }),
-      ...(inspection.isDue() ? { uninspected: true } : {}),
-    }
-    await leaderOnly(together, async () => {
-      context.writer.expectHeld() // a removed directory is not made again with half of what it held
-      log.sync() // what was logged before a checkpoint is not lost when it is resumed from
-      saveCheckpoint(dir, { stage: name, step, tensors, meta }, keepCheckpoints)
-    })
-    due.done(step)
-  }
+  const checkpoints = openCheckpoints(context, {
+    ...{ stage: name, batch, layout, state, from },
+    trainedOn: opened.trainedOn,
+    isUninspected: inspection.isDue,
+    beforeSaving: log.sync, // what was logged before a checkpoint is not lost when it is resumed from
+  })
   const tell = (report: StepReport): void => {
     const metrics = line.tell(report)
     log.record(report.step, metrics)
@@ -312,17 +249,17 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
         if (step % sampleEvery === 0 && !last) {
           await line.aside(() => inspection.make(step))
         }
-        if (due.after(report, last)) await save(step)
+        await checkpoints.after(report, last)
       },
     })
     if (done === steps) return true
-    if (due.isSkipping())
-      warn(`${name}: the last updates were skipped, so that no step after ${due.saved()} is saved`)
-    else if (done > due.saved()) await save(done)
-    listen({ event: 'stopped', stage: name, step: due.saved() })
+    if (checkpoints.isSkipping())
+      warn(`${name}: the last updates were skipped, so that no step after ${checkpoints.saved()} is saved`)
+    else await checkpoints.save(done)
+    listen({ event: 'stopped', stage: name, step: checkpoints.saved() })
     return false
   } catch (error) {
-    throw error instanceof DivergedError ? divergence(context, stage, error, due.saved()) : error
+    throw error instanceof DivergedError ? divergence(context, stage, error, checkpoints.saved()) : error
   } finally {
     log.close()
     await trainStep.dispose()
