@@ -12,7 +12,7 @@ const leadersFirst = 3000
 const untilSaved = 60_000
 
 /** Commands whose work is shared; of another there can be only one process. */
-const shared: ReadonlySet<string> = new Set(['train', 'distill', 'sweep'])
+const shared: ReadonlySet<string> = new Set(['train', 'distill', 'sweep', 'encode', 'sample', 'evaluate'])
 
 let joined: MpiJob | null = null
 
