@@ -174,7 +174,6 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'data',
     'doctor',
     'engine/host',
-    'engine/ir',
     'engine/runtime',
     'engine/runtime/node',
     'features',

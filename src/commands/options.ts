@@ -1,7 +1,7 @@
 /** @file What the files of commands share: options, how their values are read, and how help ends. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
-import type { Compute } from '../engine/ir/graph.ts'
+import { type Precision, precisionRefusal, precisions } from '../engine/runtime/node/precision.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
 import type { Device, Runtime } from '../engine/runtime/runtime.ts'
 
@@ -56,8 +56,8 @@ export const option = {
   device: (): Option =>
     new Option('--device <device>', 'where to run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
   compute: (): Option =>
-    new Option('--compute <type>', 'how products are computed; float16 on webgpu and cuda')
-      .choices(['float32', 'float16'])
+    new Option('--compute <type>', 'how products are computed; tf32 on cuda, float16 on webgpu and cuda')
+      .choices([...precisions])
       .default('float32'),
 } as const
 
@@ -77,15 +77,13 @@ export const withSteps = <Sampler extends { readonly steps: number }>(
 /** What `--device` and `--compute` say. */
 export interface DeviceFlags {
   readonly device: Device
-  readonly compute: Compute
+  readonly compute: Precision
 }
 
 /** What runs programs there. @throws ConfigError when the device has no such arithmetic. */
 export const runtimeOf = ({ device, compute }: DeviceFlags): Runtime => {
-  if (device === 'cpu' && compute === 'float16') {
-    throw new ConfigError(
-      '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',
-    )
-  }
+  const refusal = precisionRefusal(device, compute)
+  if (refusal !== null)
+    throw new ConfigError(`--compute ${compute}: ${refusal.reason}; add ${refusal.instead}`)
   return new NodeRuntime({ device, compute })
 }
