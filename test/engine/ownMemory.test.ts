@@ -16,7 +16,9 @@ import { matmul } from '../../src/engine/ops/matmul.ts'
 import { deviceMemory } from '../../src/engine/runtime/node/deviceMemory.ts'
 import { cpuDevice, cudaDevice, programProvider } from '../../src/engine/runtime/node/devices.ts'
 import { NativeExecutable } from '../../src/engine/runtime/node/executable.ts'
-import type { Memory } from '../../src/engine/runtime/node/memory.ts'
+import { CapturedRuns } from '../../src/engine/runtime/node/graphs.ts'
+import { hostMemory } from '../../src/engine/runtime/node/hostMemory.ts'
+import type { Held, Memory } from '../../src/engine/runtime/node/memory.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { NativeState } from '../../src/engine/runtime/node/state.ts'
 import { serialQueue } from '../../src/engine/runtime/ort/queue.ts'
@@ -251,6 +253,31 @@ describe('state', () => {
     const read = await state.read()
     expect(Buffer.compare(Buffer.from(read.big.data.buffer), Buffer.from(big.data.buffer))).toBe(0)
     await state.dispose()
+  })
+})
+
+describe('captured runs', () => {
+  it('are one for each set of tensors, computed again after the capture, with what is overwritten put back', () => {
+    const seen: unknown[] = []
+    const captured = new CapturedRuns({ run: (_inputs, _outputs, options) => seen.push(options?.handle) })
+    const written: HostTensor[] = []
+    const [a, b] = [hostMemory.place(normal('a', [2])), hostMemory.place(normal('b', [2]))]
+    const watched: Held = { ...a, write: (tensor) => written.push(tensor) }
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+      [a, b],
+      [b, a],
+    ])
+      captured.run(new Map([['x', from.native]]), new Map([['y', to.native]]), [watched])
+    const [first, , second] = seen
+    expect(first).not.toEqual(second)
+    // Once to capture, once from the capture, and from then on once.
+    expect(seen).toEqual([first, first, second, second, first, second])
+    expect(written).toEqual([normal('a', [2]), normal('a', [2])])
+    captured.release()
+    a.release()
+    b.release()
   })
 })
 

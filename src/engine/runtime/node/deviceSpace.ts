@@ -1,7 +1,7 @@
 /**
  * @file Memory of a device's own, allocated and copied by ONNX Runtime: on a card, or on the CPU, where the same code
  * runs. What crosses is copied by a session of one Identity, which knows both sides on every provider; `CopyTensors` of
- * the C API knows only devices whose provider was registered as a plugin.
+ * the C API needs a provider that is registered with the environment, which one appended to a session's options is not.
  */
 import type { ValueType } from '../../ir/graph.ts'
 import { copyModel, copyNames } from '../../onnx/copyModel.ts'

@@ -10,10 +10,10 @@ type Tensors = ReadonlyMap<string, NativeTensor>
 
 /** The captured runs of one session. */
 export class CapturedRuns {
-  readonly #session: NativeSession
+  readonly #session: Pick<NativeSession, 'run'>
   readonly #captured = new Map<string, RunOptions>()
 
-  constructor(session: NativeSession) {
+  constructor(session: Pick<NativeSession, 'run'>) {
     this.#session = session
   }
 
