@@ -89,7 +89,12 @@ export class NodeRuntime implements Runtime {
       })
     }
     const profiling = profile ? startProfiling() : null
-    return GpuExecutable.compile(this.#by, program, model, { updates, profiling, enqueue })
+    return GpuExecutable.compile(this.#by, program, model, { updates, profiling, enqueue }).catch(
+      (cause: Error) => {
+        profiling?.discard()
+        throw cause
+      },
+    )
   }
 
   async place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState> {
