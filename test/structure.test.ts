@@ -200,7 +200,6 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'distributed/mpi',
     'doctor',
     'engine/host',
-    'engine/ir',
     'engine/runtime',
     'engine/runtime/node',
     'features',

@@ -61,3 +61,6 @@ export const ownThreads = (): number => {
   const [all, own] = [cpus().length, availableParallelism()]
   return launch === null || own < all ? own : Math.max(1, Math.floor(own / launch.localSize))
 }
+
+/** Number of the card that a process uses: each of those on one machine its own. */
+export const ownCard = (): number => launchIn(process.env)?.localRank ?? 0
