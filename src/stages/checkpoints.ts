@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { expectSame, leaderOnly } from '../distributed/collective.ts'
 import { isFiniteTensor } from '../engine/host/tensor.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
-import { saveCheckpoint } from '../runs/checkpoint.ts'
+import { type Json, saveCheckpoint } from '../runs/checkpoint.ts'
 import { stageHash } from '../runs/runDirectory.ts'
 import { DivergedError, type StepReport } from '../train/loop.ts'
 import { type Layout, readState, type SlabTensors } from '../train/state.ts'
@@ -59,8 +59,8 @@ export interface Saved {
   readonly from: number
   /** See OpenStage. */
   readonly trainedOn: string | undefined
-  /** Whether an inspection was left that is due at the next start. */
-  isUninspected(): boolean
+  /** What else is kept, as it is then. */
+  extra(): Readonly<Record<string, Json>>
   /** Called before a checkpoint is written. */
   beforeSaving(): void
 }
@@ -92,7 +92,7 @@ export const openCheckpoints = (context: StageContext, of: Saved): Checkpoints =
       images: step * of.batch,
       configHash: stageHash(config, stage),
       ...(trainedOn === undefined ? {} : { trainedOn }),
-      ...(of.isUninspected() ? { uninspected: true } : {}),
+      ...of.extra(),
     }
     await leaderOnly(together, async () => {
       writer.expectHeld() // a removed directory is not made again with half of what it held

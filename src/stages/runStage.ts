@@ -1,6 +1,7 @@
 /** @file Trains one stage of a run: builds or resumes its state, drives the loop, logs, saves. Every stage is trained by this. */
 
 import { join } from 'node:path'
+import { z } from 'zod'
 import { ConfigError } from '../config/load.ts'
 import { gathered, isSoForAny, leaderOnly, leads } from '../distributed/collective.ts'
 import { initialParams } from '../engine/nn/params.ts'
@@ -12,6 +13,7 @@ import { openMetrics } from '../runs/metrics.ts'
 import { otherConfiguration } from '../runs/runDirectory.ts'
 import { dropDamagedEvents, openEvents } from '../runs/tensorboard.ts'
 import { DivergedError, type StepReport, trainLoop } from '../train/loop.ts'
+import { dynamicScale, type LossScaleState } from '../train/lossScale.ts'
 import { initialState, type Layout, packState, readAverages, type SlabTensors } from '../train/state.ts'
 import { compileStep, placeState } from '../train/trainStep.ts'
 import { openCheckpoints } from './checkpoints.ts'
@@ -174,7 +176,15 @@ interface Started {
   readonly state: DeviceState
   /** Whether the inspection of that step was left when training stopped. */
   readonly isUninspected: boolean
+  /** Where products are computed in float16. */
+  readonly lossScale: ReturnType<typeof dynamicScale> | undefined
 }
+
+const scaleSchema = z.object({ value: z.number(), steps: z.number() })
+
+/** The loss's scale that a checkpoint holds, of a run in float16. */
+const keptScale = (checkpoint: LoadedCheckpoint<SlabTensors> | null): LossScaleState | undefined =>
+  scaleSchema.safeParse(checkpoint?.state.lossScale).data
 
 /** Resumes or begins a stage; null when no step is left. */
 const start = async (
@@ -197,7 +207,8 @@ const start = async (
   const tensors =
     checkpoint?.value ?? initialState(step.layout, opened.start ?? initialParams(spec, config.seed))
   const isUninspected = checkpoint?.state.uninspected === true
-  return { from, state: await placeState(runtime, step, tensors), isUninspected }
+  const lossScale = runtime.isHalfPrecision === true ? dynamicScale(keptScale(checkpoint)) : undefined
+  return { from, state: await placeState(runtime, step, tensors), isUninspected, lossScale }
 }
 
 const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage): Promise<boolean> => {
@@ -207,7 +218,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const own = stageStep(config, model, stage, together.size)
   const started = await start(context, stage, opened, own)
   if (started === null) return true
-  const { from, state, isUninspected } = started
+  const { from, state, isUninspected, lossScale } = started
   const { layout } = own.step
   listen({ event: 'note', text: from === 0 ? `${name}: starting` : `${name}: resuming after step ${from}` })
   const trainStep = await compileStep(runtime, own.step, { together })
@@ -220,7 +231,10 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const checkpoints = openCheckpoints(context, {
     ...{ stage: name, batch, layout, state, from },
     trainedOn: opened.trainedOn,
-    isUninspected: inspection.isDue,
+    extra: () => ({
+      ...(inspection.isDue() ? { uninspected: true } : {}),
+      ...(lossScale && { lossScale: { ...lossScale.state() } }),
+    }),
     beforeSaving: log.sync, // what was logged before a checkpoint is not lost when it is resumed from
   })
   const tell = (report: StepReport): void => {
@@ -239,6 +253,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
       steps,
       rate: { lr, warmupSteps, finalFraction: finalLrFraction },
       emaDecay,
+      ...(lossScale && { lossScale }),
       feeds: opened.feeds,
       shouldStop: () => isSoForAny(together, signal.aborted),
       onStep: async (report) => {

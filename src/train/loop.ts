@@ -2,6 +2,7 @@
 import { type Part, partsOf } from '../engine/host/part.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
+import { fixedScale, type LossScale } from './lossScale.ts'
 import type { TrainStep } from './trainStep.ts'
 import { type StepSchedule, stepFeeds } from './update.ts'
 
@@ -29,6 +30,8 @@ export interface LoopOptions extends StepSchedule {
   readonly state: DeviceState
   /** Examples of a step in all processes, which `trainStep` takes in as many parts as it was traced for. */
   readonly batch: number
+  /** By what losses are scaled; fixed when absent. */
+  readonly lossScale?: LossScale
   /** Steps already done. */
   readonly from: number
   /** The objective's inputs for a part of a step's batch (steps from 0): a pure function of both. */
@@ -49,13 +52,13 @@ const first = (tensor: HostTensor): number => Number(tensor.data[0])
  * @throws DivergedError after 20 steps in a row whose loss or gradient was not finite, and when the last one was such.
  */
 export const trainLoop = async (options: LoopOptions): Promise<number> => {
-  const { trainStep, state, from, steps } = options
+  const { trainStep, state, from, steps, lossScale = fixedScale } = options
   const parts = partsOf(options.batch, trainStep.parts)
   let skipped = 0
   let skippedInARow = 0
   for (let step = from; step < steps; step++) {
     if (await options.shouldStop()) return step
-    const scalars = stepFeeds(trainStep.optimizer, options, step)
+    const scalars = stepFeeds(trainStep.optimizer, options, step, lossScale.value())
     const { loss, gradNorm, ...outputs } = await trainStep.run(
       (part) => options.feeds(step, parts[part]),
       scalars,
@@ -64,6 +67,7 @@ export const trainLoop = async (options: LoopOptions): Promise<number> => {
     const report = { loss: first(loss), gradNorm: first(gradNorm) }
     // The program itself left the state alone when this is not finite (see update).
     const finite = Number.isFinite(report.gradNorm + report.loss)
+    lossScale.after(finite)
     skippedInARow = finite ? 0 : skippedInARow + 1
     skipped += finite ? 0 : 1
     const { lr } = scalars

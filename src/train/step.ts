@@ -20,7 +20,14 @@ import {
   stateInputs,
   sumInputs,
 } from './state.ts'
-import { globalNorm, lossScale, type StepScalars, stepInputs, type UpdateRule, update } from './update.ts'
+import {
+  globalNorm,
+  lossScaleInput,
+  type StepScalars,
+  stepInputs,
+  type UpdateRule,
+  update,
+} from './update.ts'
 
 /** A program that replaces tensors of a state. */
 export interface StateProgram {
@@ -57,7 +64,12 @@ const inputsOf = ({ inputs }: Objective): Values =>
     Object.entries(inputs).map(([name, { shape, dtype }]) => [name, input(name, shape, dtype)]),
   )
 
-const named = ({ lr, own, emaDecay }: StepScalars): Values => ({ lr, ...own, emaDecay })
+const named = ({ lr, own, emaDecay, lossScale }: StepScalars): Values => ({
+  lr,
+  ...own,
+  emaDecay,
+  [lossScaleInput]: lossScale,
+})
 
 /** An objective of traced inputs, and the gradient of its scaled loss by parameter. */
 interface Differentiated extends Traces {
@@ -70,7 +82,7 @@ const differentiate = (
   objective: Objective,
   slabs: readonly Slab[],
   params: readonly Value[],
-  scale: number,
+  scale: Value,
 ): Differentiated => {
   const inputs = inputsOf(objective)
   const byPath = new Map(slabs.flatMap((slab, i) => [...scope('unpack', () => unpackSlab(slab, params[i]))]))
@@ -87,9 +99,9 @@ export const traceTrainStep = (objective: Objective, rule: UpdateRule): TrainPro
   const states = stateInputs(layout)
   const scalars = stepInputs(rule.optimizer)
   const params = states.map((state) => state.param)
-  const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, lossScale)
+  const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, scalars.lossScale)
   const { next, gradNorm } = scope('optimizer', () => {
-    const gradNorm = globalNorm([...gradients.values()])
+    const gradNorm = globalNorm([...gradients.values()], scalars.lossScale)
     const packed = slabs.map((slab) => packSlab(slab, gradients))
     return { next: update(rule, { slabs, states, gradients: packed, gradNorm, loss, scalars }), gradNorm }
   })
@@ -112,7 +124,9 @@ export const beginsInput = 'begins'
 export const traceAccumulation = (objective: Objective, layout: Layout, parts: number): StateProgram => {
   const { slabs } = layout
   const [params, sums, begins] = [paramInputs(layout), sumInputs(layout), input(beginsInput, [], 'bool')]
-  const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, lossScale / parts)
+  const lossScale = input(lossScaleInput, [])
+  const share = mul(lossScale, 1 / parts)
+  const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, share)
   // The share is read twice, so that the library fuses nothing that makes it with the sum, which is then made in place.
   const added = (sum: Value, share: Value): Value => where(begins, share, add(sum, share))
   const next: Sums = scope('accumulate', () => ({
@@ -120,7 +134,13 @@ export const traceAccumulation = (objective: Objective, layout: Layout, parts: n
     loss: added(sums.loss, mul(loss, 1 / parts)),
   }))
   return stateProgram(objective.name, {
-    inputs: { ...namedParams(params), ...namedSums(sums), ...inputs, [beginsInput]: begins },
+    inputs: {
+      ...namedParams(params),
+      ...namedSums(sums),
+      ...inputs,
+      [beginsInput]: begins,
+      [lossScaleInput]: lossScale,
+    },
     next: namedSums(next),
     outputs: { loss, ...report },
   })
@@ -133,7 +153,7 @@ export const traceUpdate = (name: string, layout: Layout, rule: UpdateRule): Sta
   const [sums, scalars] = [sumInputs(layout), stepInputs(rule.optimizer)]
   const { gradients, loss } = sums
   const { next, gradNorm } = scope('optimizer', () => {
-    const gradNorm = globalNorm(gradients)
+    const gradNorm = globalNorm(gradients, scalars.lossScale)
     return { next: update(rule, { slabs, states, gradients, gradNorm, loss, scalars }), gradNorm }
   })
   return stateProgram(name, {

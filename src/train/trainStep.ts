@@ -10,7 +10,7 @@ import type { Objective } from './objective.ts'
 import type { Optimizer } from './optimizer.ts'
 import { type Layout, layoutOf } from './state.ts'
 import { beginsInput, type StateProgram, traceAccumulation, traceTrainStep, traceUpdate } from './step.ts'
-import type { UpdateRule } from './update.ts'
+import { lossScaleInput, type UpdateRule } from './update.ts'
 
 /** A traced training step. */
 export interface TracedStep {
@@ -179,7 +179,11 @@ export const compileStep = async (
       if (accumulation === null) return update.run({ ...(await feeds(0)), ...scalars }, state)
       const outputs: Tensors[] = []
       for (let i = 0; i < own; i++) {
-        const fed = { ...(await feeds(together.rank * own + i)), [beginsInput]: begins(i === 0) }
+        const fed = {
+          ...(await feeds(together.rank * own + i)),
+          [beginsInput]: begins(i === 0),
+          [lossScaleInput]: scalars[lossScaleInput],
+        }
         outputs.push(await accumulation.run(fed, state))
       }
       if (together.size > 1) await state.change(sums, addSums)

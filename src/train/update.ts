@@ -2,6 +2,7 @@
 import { type HostTensor, scalar } from '../engine/host/tensor.ts'
 import { input, type Value } from '../engine/ir/graph.ts'
 import { add, div, finite, minimum, mul, reduceSumSquare, sqrt, sub, where } from '../engine/ops/core.ts'
+import { usualScale } from './lossScale.ts'
 import type { Optimizer } from './optimizer.ts'
 import { emaDecayAt, learningRate, type RateConfig } from './rates.ts'
 import type { Slab } from './slabs.ts'
@@ -14,13 +15,6 @@ export interface UpdateRule {
   readonly clipNorm: number
 }
 
-/**
- * Losses are multiplied by this before reverse mode, and the gradient divided by it when it is clipped, so that small
- * cotangents survive products in float16 (Micikevicius et al., Mixed Precision Training, section 3.2). A power of two:
- * in float32 no bit changes.
- */
-export const lossScale: number = 2 ** 12
-
 /** What changes from step to step; all traced scalars. */
 export interface StepScalars {
   /** Learning rate. */
@@ -29,13 +23,19 @@ export interface StepScalars {
   readonly own: Readonly<Record<string, Value>>
   /** Decay of the averaged weights at this step. */
   readonly emaDecay: Value
+  /** By what the loss is multiplied before reverse mode (lossScale.ts). */
+  readonly lossScale: Value
 }
+
+/** The scale is read where gradients are made, too, which may be another program. */
+export const lossScaleInput = 'lossScale'
 
 /** The program inputs that `stepFeeds` fills. */
 export const stepInputs = ({ scalars }: Optimizer): StepScalars => ({
   lr: input('lr', []),
   own: Object.fromEntries(Object.keys(scalars).map((name) => [name, input(name, [])])),
   emaDecay: input('emaDecay', []),
+  lossScale: input(lossScaleInput, []),
 })
 
 /** How rates change over training. */
@@ -52,10 +52,12 @@ export const stepFeeds = (
   { scalars }: Optimizer,
   { rate, emaDecay, steps }: StepSchedule,
   step: number,
-): Readonly<Record<string, HostTensor>> & { readonly lr: HostTensor } => ({
+  lossScale: number = usualScale,
+): Readonly<Record<string, HostTensor>> & Readonly<Record<'lr' | 'lossScale', HostTensor>> => ({
   ...Object.fromEntries(Object.entries(scalars).map(([name, at]) => [name, scalar(at(step))])),
   lr: scalar(learningRate(rate, step, steps)),
   emaDecay: scalar(emaDecayAt(emaDecay, step)),
+  [lossScaleInput]: scalar(lossScale),
 })
 
 /**
@@ -63,10 +65,10 @@ export const stepFeeds = (
  * gradients: each is then reduced while it is still in the cache, and is not kept waiting for those of earlier layers
  * (see the listing order in engine/onnx/serialize.ts).
  */
-export const globalNorm = (gradients: readonly Value[]): Value => {
+export const globalNorm = (gradients: readonly Value[], lossScale: Value): Value => {
   const [first, ...rest] = [...gradients].sort((a, b) => a.id - b.id)
   const sum = rest.reduce((sum, g) => add(sum, reduceSumSquare(g)), reduceSumSquare(first))
-  return mul(sqrt(sum), 1 / lossScale)
+  return mul(sqrt(sum), div(1, lossScale))
 }
 
 const lerp = (from: Value, to: Value, share: Value): Value => add(from, mul(share, sub(to, from)))
@@ -91,10 +93,11 @@ export interface UpdateInputs {
  */
 export const update = (
   { optimizer, clipNorm }: UpdateRule,
-  { slabs, states, gradients, gradNorm, loss, scalars: { lr, own, emaDecay } }: UpdateInputs,
+  { slabs, states, gradients, gradNorm, loss, scalars }: UpdateInputs,
 ): readonly SlabState[] => {
+  const { lr, own, emaDecay, lossScale } = scalars
   const ok = finite(add(gradNorm, loss))
-  const clip = mul(where(ok, minimum(1, div(clipNorm, add(gradNorm, 1e-12))), 0), 1 / lossScale)
+  const clip = mul(where(ok, minimum(1, div(clipNorm, add(gradNorm, 1e-12))), 0), div(1, lossScale))
   const emaShare = where(ok, sub(1, emaDecay), 0)
   const step = optimizer.begin({ ok, lr, own })
   return slabs.map((slab, i) => {

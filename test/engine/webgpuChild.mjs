@@ -96,11 +96,11 @@ const trainOn = async (device) => {
     others.every((x, i) => x === all['ema/0'].data[i])
   const traffic = trainStep.executables.map(({ traffic }) => traffic)
   // Dropout is off, so the program does not read what drives it; loss, norm and latent size are scalars, three terms have
-  // [B]. In parts, each is also fed whether it is the first, and gives its own loss and latent size.
+  // [B]. In parts, each is also fed whether it is the first and the loss's scale, and gives its own loss and latent size.
   const { seed: _, firstExample: __, ...read } = drawn(0, { first: 0, count, of: batch })
   const bytesOf = (feeds) => Object.values(feeds).reduce((sum, { data }) => sum + data.byteLength, 0)
   const [fed, scalars] = [bytesOf(read), bytesOf(stepFeeds(optimizer, schedule, 0))]
-  const ofPart = { toDevice: steps * parts * (fed + 1), toHost: steps * parts * 4 * (2 + 3 * count) }
+  const ofPart = { toDevice: steps * parts * (fed + 1 + 4), toHost: steps * parts * 4 * (2 + 3 * count) }
   const ofUpdate = { toDevice: steps * scalars, toHost: steps * 4 * 2 }
   const whole = { toDevice: steps * (fed + scalars), toHost: steps * 4 * (3 + 3 * batch) }
   const expected = device === 'cpu' ? null : parts === 1 ? [whole] : [ofPart, ofUpdate]

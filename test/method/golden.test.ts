@@ -28,14 +28,7 @@ import {
   stateInputs,
 } from '../../src/train/state.ts'
 import { traceTrainStep } from '../../src/train/step.ts'
-import {
-  globalNorm,
-  lossScale,
-  stepFeeds,
-  stepInputs,
-  type UpdateRule,
-  update,
-} from '../../src/train/update.ts'
+import { globalNorm, stepFeeds, stepInputs, type UpdateRule, update } from '../../src/train/update.ts'
 import {
   baseOf,
   decoderOf,
@@ -312,16 +305,16 @@ describe('AdamW', () => {
   const traceUpdate = (shapes: Tensors) => {
     const layout = layoutOf(specOf(shapes), optimizer)
     const { slabs } = layout
-    const [states, { lr, own, emaDecay }, loss] = [
+    const [states, { lr, own, emaDecay, lossScale }, loss] = [
       stateInputs(layout),
       stepInputs(optimizer),
       input('loss', []),
     ]
     const fed = Object.entries(shapes).map(([name, { shape }]) => input(`gradient/${name}`, shape))
     const scaled = new Map(Object.keys(shapes).map((name, i) => [name, mul(fed[i], lossScale)]))
-    const gradNorm = globalNorm([...scaled.values()])
+    const gradNorm = globalNorm([...scaled.values()], lossScale)
     const gradients = slabs.map((slab) => packSlab(slab, scaled))
-    const scalars = { lr, own, emaDecay }
+    const scalars = { lr, own, emaDecay, lossScale }
     const next = namedStates(layout, update(rule, { slabs, states, gradients, gradNorm, loss, scalars }))
     const names = Object.keys(next)
     const program: Program = {
@@ -329,7 +322,7 @@ describe('AdamW', () => {
       inputs: {
         ...namedStates(layout, states),
         ...Object.fromEntries(fed.map((v) => [v.name, v])),
-        ...{ loss, lr, ...own, emaDecay },
+        ...{ loss, lr, ...own, emaDecay, lossScale },
       },
       outputs: { gradNorm, ...Object.fromEntries(names.map((name) => [`next:${name}`, next[name]])) },
     }
@@ -356,6 +349,7 @@ describe('AdamW', () => {
     correction1: scalar(1 / (1 - config.beta1 ** (step + 1))),
     correction2: scalar(1 / (1 - config.beta2 ** (step + 1))),
     emaDecay: scalar(emaDecay),
+    lossScale: scalar(1024),
   })
 
   it("agrees with PyTorch's over eight steps, clipped and not", async () => {

@@ -95,6 +95,7 @@ describe('the loop feeds', () => {
         correction1: 1 / (1 - 0.9 ** (step + 1)),
         correction2: 1 / (1 - 0.99 ** (step + 1)),
         emaDecay: Math.min(0.5, (1 + step) / (10 + step)),
+        lossScale: 4096,
       }
       expect(Object.keys(feeds).sort()).toEqual(Object.keys(expected).sort())
       for (const [name, value] of Object.entries(expected)) {

@@ -81,7 +81,7 @@ describe('an optimiser of one’s own', () => {
     const schedule = { rate: { lr: 0.5, warmupSteps: 0, finalFraction: 1 }, emaDecay: 0, steps: 9 }
     for (const i of [0, 1]) {
       const scalars = stepFeeds(rowMomentum, schedule, i)
-      expect(Object.keys(scalars).sort()).toEqual(['emaDecay', 'keep', 'lr'])
+      expect(Object.keys(scalars).sort()).toEqual(['emaDecay', 'keep', 'lossScale', 'lr'])
       // The parts' factors have the mean 1.
       await trainStep.run(async (part) => ({ factor: scalar(parts === 1 ? 1 : 0.5 + part) }), scalars, state)
     }

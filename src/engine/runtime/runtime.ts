@@ -67,6 +67,8 @@ export interface KernelTime {
 /** Runs programs on one device. */
 export interface Runtime {
   readonly device: Device
+  /** Whether products are computed in float16, of whose range a gradient may run out; not so when absent. */
+  readonly isHalfPrecision?: boolean
   /** @throws one sentence when the device refuses the program, or an update does not fit. */
   compile(program: Program, options?: CompileOptions): Promise<Executable>
   /**

@@ -47,6 +47,7 @@ export class NodeRuntime implements Runtime {
   readonly device: Device
   readonly threads: number
   readonly compute: Precision
+  readonly isHalfPrecision: boolean
   readonly #target: EmissionTarget
   readonly #by: Native | OrtDevice
   readonly #enqueue: Enqueue = serialQueue()
@@ -65,6 +66,7 @@ export class NodeRuntime implements Runtime {
     this.device = device
     this.threads = threads
     this.compute = compute
+    this.isHalfPrecision = compute === 'float16'
     this.#target = target
     if (device === 'webgpu') this.#by = nodeWebGpu()
     else {
