@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
 import type { Compute } from '../engine/ir/graph.ts'
+import { showDevice } from '../engine/runtime/limits.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
 import type { Device, Runtime } from '../engine/runtime/runtime.ts'
 
@@ -87,5 +88,11 @@ export const runtimeOf = ({ device, compute }: DeviceFlags): Runtime => {
       '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',
     )
   }
-  return new NodeRuntime({ device, compute })
+  const runtime = new NodeRuntime({ device, compute })
+  if (compute === 'float16' && runtime.limits?.float16 === false) {
+    throw new ConfigError(
+      `--compute float16: ${showDevice(runtime.limits)} has no half precision arithmetic (shader-f16); leave --compute at float32`,
+    )
+  }
+  return runtime
 }

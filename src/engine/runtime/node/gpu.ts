@@ -3,6 +3,7 @@ import * as ort from 'onnxruntime-node'
 import './telemetry.ts'
 import type { OrtDevice } from '../ort/library.ts'
 import type { Device } from '../runtime.ts'
+import { webGpuLimits } from './webGpuLimits.ts'
 
 /** A device other than the CPU. */
 export type Gpu = Exclude<Device, 'cpu'>
@@ -20,5 +21,12 @@ export const nodeGpu = (device: Gpu): OrtDevice => {
     const names = bundled.map((b) => b.name).join(', ')
     throw new Error(`device: this onnxruntime-node has no '${device}' provider; use one of ${names}`)
   }
-  return { ort, device, providers: [device, 'cpu'], location: 'gpu-buffer', advice: advice[device] }
+  return {
+    ort,
+    device,
+    providers: [device, 'cpu'],
+    location: 'gpu-buffer',
+    limits: device === 'webgpu' ? webGpuLimits() : null,
+    advice: advice[device],
+  }
 }

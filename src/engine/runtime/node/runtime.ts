@@ -8,7 +8,7 @@ import { GpuExecutable, placeOnGpu } from '../ort/gpu.ts'
 import type { OrtDevice } from '../ort/library.ts'
 import { type Enqueue, serialQueue } from '../ort/queue.ts'
 import { expectUpdates } from '../overwrite.ts'
-import type { CompileOptions, Device, DeviceState, Executable, Runtime } from '../runtime.ts'
+import type { CompileOptions, Device, DeviceLimits, DeviceState, Executable, Runtime } from '../runtime.ts'
 import { CpuExecutable, CpuState } from './cpu.ts'
 import { nodeGpu } from './gpu.ts'
 import { startProfiling } from './profiling.ts'
@@ -54,6 +54,10 @@ export class NodeRuntime implements Runtime {
     this.threads = threads
     this.compute = compute
     this.#target = target
+  }
+
+  get limits(): DeviceLimits | null {
+    return this.#gpu?.limits ?? null
   }
 
   async compile(
