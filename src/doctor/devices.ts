@@ -35,11 +35,12 @@ const started = (args: readonly string[]): Promise<Ended> =>
 
 const limitsText = (limits: DeviceReport['limits']): string => {
   if (limits === null) return ''
-  const { adapter, tensorBytes, float16 } = limits
+  const { adapter, tensorBytes, isSoftware, float16 } = limits
   const largest = showMebibytes(tensorBytes)
   if (adapter === null)
     return `, an adapter that cannot be asked for its limits (tensors of ${largest} are sure to fit)`
-  return `, ${adapter} (tensors up to ${largest}, ${float16 === true ? '' : 'no '}half precision)`
+  const software = isSoftware === true ? ', a software adapter' : ''
+  return `, ${adapter}${software} (tensors up to ${largest}, ${float16 === true ? '' : 'no '}half precision)`
 }
 
 const ofReport = (device: Device, report: DeviceReport): Finding => {

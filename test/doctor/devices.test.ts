@@ -22,15 +22,15 @@ it('that works: its rates, and what runs on another provider', () => {
 
 it.each([
   [
-    { adapter: 'Card', tensorBytes: 2 ** 30, float16: false },
-    /, Card \(tensors up to 1024 MiB, no half precision\)$/,
+    { adapter: 'Card', tensorBytes: 2 ** 30, isSoftware: true, float16: false },
+    /, Card, a software adapter \(tensors up to 1024 MiB, no half precision\)$/,
   ],
   [
-    { adapter: 'Card', tensorBytes: 2 ** 31, float16: true },
+    { adapter: 'Card', tensorBytes: 2 ** 31, isSoftware: false, float16: true },
     /, Card \(tensors up to 2048 MiB, half precision\)$/,
   ],
   [
-    { adapter: null, tensorBytes: 2 ** 27, float16: null },
+    { adapter: null, tensorBytes: 2 ** 27, isSoftware: null, float16: null },
     /cannot be asked .* \(tensors of 128 MiB are sure to fit\)$/,
   ],
 ])('that has limits: %o', (limits, text) => {

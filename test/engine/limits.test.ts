@@ -20,7 +20,7 @@ const column = { shape: [1024, 1] }
 const outer = trace('outer', { a: column, b: { shape: [1, 1024] } }, ({ a, b }) => ({
   total: reduceSum(scope('decoder/up', () => matmul(a, b))),
 }))
-const limits: DeviceLimits = { adapter: 'Card', tensorBytes: 2 ** 22, float16: false }
+const limits: DeviceLimits = { adapter: 'Card', tensorBytes: 2 ** 22, isSoftware: false, float16: false }
 const smaller = { ...limits, tensorBytes: 2 ** 22 - 1 }
 
 describe('the largest tensor of a program', () => {
@@ -78,7 +78,12 @@ describe('the limits of WebGPU', () => {
   }
 
   it('are those of the fastest kind of device, and of bindings or buffers, whichever is less', () => {
-    expect(limitsOf([device])).toEqual({ adapter: 'A', tensorBytes: 2 ** 30, float16: true })
+    expect(limitsOf([device])).toEqual({
+      adapter: 'A',
+      tensorBytes: 2 ** 30,
+      isSoftware: false,
+      float16: true,
+    })
     const software: VulkanDevice = {
       ...device,
       name: 'S',
@@ -86,7 +91,9 @@ describe('the limits of WebGPU', () => {
       bindingBytes: 2 ** 27,
       float16: false,
     }
-    expect(limitsOf([software])).toEqual({ adapter: 'S', tensorBytes: 2 ** 27, float16: false })
+    expect(limitsOf([software])).toEqual({
+      ...{ adapter: 'S', tensorBytes: 2 ** 27, isSoftware: true, float16: false },
+    })
     expect(limitsOf([software, device]).adapter).toBe('A')
     const card: VulkanDevice = { ...device, name: 'C', kind: 'discrete' }
     expect(limitsOf([software, device, card, { ...card, name: 'D' }]).adapter).toBe('C')
@@ -98,6 +105,11 @@ describe('the limits of WebGPU', () => {
   })
 
   it('are what the specification promises where there is none to ask', () => {
-    expect(limitsOf([])).toEqual({ adapter: null, tensorBytes: 128 * 2 ** 20, float16: null })
+    expect(limitsOf([])).toEqual({
+      adapter: null,
+      tensorBytes: 128 * 2 ** 20,
+      isSoftware: null,
+      float16: null,
+    })
   })
 })

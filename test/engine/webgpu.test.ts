@@ -115,6 +115,7 @@ describe('WebGPU', () => {
     const { limits, refusal, half } = await runChild<Limited>(['limits'], swiftShader)
     expect(limits).toEqual({
       ...{ adapter: expect.stringMatching(/^SwiftShader/), tensorBytes: 2 ** 30, float16: false },
+      isSoftware: true,
     })
     expect(refusal).toMatch(
       /^program large: its largest tensor, concat \(.*\), takes 1152 MiB, but the adapter 'SwiftShader.*' takes 1024 MiB at most; /,

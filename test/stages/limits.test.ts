@@ -13,7 +13,7 @@ const config = applySettings(presetByName('study'), ['train.batch=64'])
 const [stage1, stage2] = stagesOf(config)
 const classes = 9
 const taking = (tensorBytes: number, adapter: string | null = 'Card'): DeviceLimits => ({
-  ...{ adapter, tensorBytes, float16: false },
+  ...{ adapter, tensorBytes, isSoftware: false, float16: false },
 })
 
 /** Bytes of the largest tensor of a stage's step. */

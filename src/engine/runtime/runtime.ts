@@ -68,6 +68,8 @@ export interface DeviceLimits {
   readonly adapter: string | null
   /** Of the largest tensor that every kernel takes. */
   readonly tensorBytes: number
+  /** Whether it is the CPU under another name; null where that is not known. */
+  readonly isSoftware: boolean | null
   /** Whether it computes in half precision; null where that is not known. */
   readonly float16: boolean | null
 }

@@ -6,7 +6,7 @@ import type { DeviceLimits } from '../runtime.ts'
 import { type VulkanDevice, vulkanDevices } from './vulkan.ts'
 
 /** The least that every implementation of WebGPU has (its specification: maxStorageBufferBindingSize). */
-const specified: DeviceLimits = { adapter: null, tensorBytes: 2 ** 27, float16: null }
+const specified: DeviceLimits = { adapter: null, tensorBytes: 2 ** 27, isSoftware: null, float16: null }
 
 const nvidia = 0x10de
 /** Dawn, the WebGPU inside ONNX Runtime, binds no more than this of a buffer on NVIDIA's cards. */
@@ -22,9 +22,14 @@ const preference: readonly VulkanDevice['kind'][] = ['discrete', 'integrated', '
 export const limitsOf = (devices: readonly VulkanDevice[]): DeviceLimits => {
   const [first] = preference.flatMap((kind) => devices.filter((device) => device.kind === kind))
   if (first === undefined) return specified
-  const { name, vendor, bufferBytes, bindingBytes, float16 } = first
+  const { name, kind, vendor, bufferBytes, bindingBytes, float16 } = first
   const most = vendor === nvidia ? mostOnNvidia : Number.POSITIVE_INFINITY
-  return { adapter: name, tensorBytes: Math.min(bufferBytes, bindingBytes, most), float16 }
+  return {
+    adapter: name,
+    tensorBytes: Math.min(bufferBytes, bindingBytes, most),
+    isSoftware: kind === 'cpu',
+    float16,
+  }
 }
 
 let known: DeviceLimits | undefined
