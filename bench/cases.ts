@@ -38,8 +38,6 @@ const wide128 = (): Config => {
   }
 }
 
-const configs = (): Config[] => [narrow32(), presetByName('emoji64'), wide128()]
-
 /** As small as networks get, for devices that are too slow for any other: software adapters. */
 const tiny = (): Config => {
   const small = smokeForm(presetByName('study'))
@@ -50,6 +48,16 @@ const tiny = (): Config => {
     base: { ...small.base, dropout: 0 },
     train: { ...small.train, batch: 2, stage2: { ...small.train.stage2, batch: 2 } },
   }
+}
+
+const configs = (): Config[] => [narrow32(), presetByName('emoji64'), wide128()]
+
+/** A configuration of the benchmark without dropout, whose masks are drawn by rounding. @throws when there is none of that name */
+export const configByName = (name: string): Config => {
+  const found = [tiny(), ...configs()].find((config) => config.name === name)
+  if (found === undefined) throw new Error(`there is no configuration '${name}'`)
+  const { decoder, base } = found
+  return { ...found, decoder: { ...decoder, dropout: 0 }, base: { ...base, dropout: 0 } }
 }
 
 const trainingCases = (of: readonly Config[]): Case[] =>
@@ -77,12 +85,11 @@ const [sideOnCard, sideInSoftware] = [4096, 256]
 /**
  * The cases of a device in the order of the table, the first of which is the product that rates are compared with. Off the CPU
  * they are training steps: of all else what is measured would be how tensors cross the bus.
+ * @param small whether there shall be the smallest networks alone
  */
-export const casesOn = (device: Device, software: boolean): Case[] => {
-  if (device === 'cpu') return onCpu()
-  return software
-    ? [productCase(sideInSoftware), ...trainingCases([tiny()])]
-    : [productCase(sideOnCard), ...trainingCases(configs())]
+export const casesOn = (device: Device, small: boolean): Case[] => {
+  if (small) return [productCase(sideInSoftware), ...trainingCases([tiny()])]
+  return device === 'cpu' ? onCpu() : [productCase(sideOnCard), ...trainingCases(configs())]
 }
 
 /** Every case of any device by its name. @throws when there is none of that name */

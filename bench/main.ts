@@ -18,6 +18,7 @@ interface Options {
   readonly compute?: readonly Precision[]
   readonly cases?: readonly string[]
   readonly peers?: readonly string[]
+  readonly tiny?: boolean
   readonly rounds: number
   readonly out: string
 }
@@ -51,7 +52,7 @@ const withInstalled = (wanted: readonly Peer[]): Peer[] =>
 
 /** Measures the cases of one device and precision, and tells of each as it is done. */
 const benchOn = async (target: Target, options: Options, tell: (result: CaseResult) => Promise<void>) => {
-  const all = casesOn(target.device, isSoftware(runtimeOn(target)))
+  const all = casesOn(target.device, options.tiny === true || isSoftware(runtimeOn(target)))
   const cases = chosenCases(all, options.cases)
   const installed = withInstalled(chosenPeers(target, options.peers))
   const folder = mkdtempSync(join(tmpdir(), 'ul-bench-'))
@@ -142,6 +143,7 @@ if (serving === '--serve') {
         listOf([...new Set(peerNames)]),
       ),
     )
+    .option('--tiny', 'the smallest networks alone, to try the benchmark itself')
     .option('--rounds <n>', 'rounds that count', parseRounds, 7)
     .option('--out <folder>', 'where bench.json and bench.png go', 'runs/bench')
     .addHelpText('after', help)
