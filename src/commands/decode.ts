@@ -63,6 +63,7 @@ export const decodeCommand: AddCommand = (program) => {
     .addOption(option.seed())
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul decode runs/quickstart z.safetensors --out decoded/'))
     .action((dir, file, flags) => untilInterrupted((signal) => run(dir, file, flags, signal)))

@@ -21,6 +21,7 @@ import {
 } from './options.ts'
 import { expectFolder, runFolder } from './output.ts'
 import { print, warn } from './print.ts'
+import { inAllProcesses } from './processes.ts'
 import { terminalListener } from './progress.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
@@ -58,8 +59,9 @@ const run = async (given: string, flags: DistillFlags): Promise<void> => {
   }
   expectFolder('--out', dir)
   const listen = terminalListener(flags.json === true)
-  await untilInterrupted(
-    async (signal) => (await train({ config, dir, stage: 'all', runtime, listen, signal })).finished,
+  const request = { config, dir, stage: 'all', runtime, listen } as const
+  await inAllProcesses((together) =>
+    untilInterrupted(async (signal) => (await train({ ...request, together, signal })).finished),
   )
 }
 
@@ -96,6 +98,7 @@ export const distillCommand: AddCommand = (program) => {
     .addOption(option.set())
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .option('--dry-run', 'print the resolved configuration and stop')
     .addOption(option.json())
     .addHelpText('after', example('ul distill runs/quickstart --steps 1 --out runs/quickstart-1step'))

@@ -42,6 +42,7 @@ export const encodeCommand: AddCommand = (program) => {
     .addOption(option.seed())
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
     .action((dir, paths, flags) => untilInterrupted((signal) => run(dir, paths, flags, signal)))

@@ -133,6 +133,7 @@ export const evaluateCommand: AddCommand = (program) => {
     .addOption(option.seed())
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul evaluate runs/quickstart --json'))
     .action((dir, flags) => untilInterrupted((signal) => run(dir, flags, signal)))

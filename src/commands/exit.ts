@@ -8,6 +8,7 @@ import { causesOf } from '../engine/runtime/stoppable.ts'
 import { systemSentence } from '../files/systemErrors.ts'
 import { inOneLine } from '../report/escape.ts'
 import { leaveTerminal, lostOutput, OutputLost, print, readable } from './print.ts'
+import { abortJob, afterTheLeader } from './processes.ts'
 
 /** Exit codes: all went well, something failed, what was asked for is not possible. */
 const exitCodes = { done: 0, failure: 1, usage: 2 } as const
@@ -84,11 +85,14 @@ const endSoon = (end: () => void): void => {
   setTimeout(end, grace).unref()
 }
 
-const failed = (error: unknown): number => {
+const isInterruption = (cause: unknown): cause is Interrupted => cause instanceof Interrupted
+
+/** @param who says why, as the beginning of the sentence; empty for the only one */
+const failed = (error: unknown, who: string): number => {
   // Commander has already printed its own message (help and version end with code 0).
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
   const causes = causesOf(error)
-  const interrupted = causes.find((cause) => cause instanceof Interrupted)
+  const interrupted = causes.find(isInterruption)
   if (interrupted !== undefined) {
     if (!(error instanceof SaidSo)) sayWhy(interrupted.message, error)
     if (interrupted.signal === 'SIGHUP') leaveTerminal()
@@ -106,7 +110,7 @@ const failed = (error: unknown): number => {
     endSoon(() => process.exit(code))
     return code
   }
-  sayWhy(systemSentence(error) ?? messageOf(error), error)
+  sayWhy(`${who}${systemSentence(error) ?? messageOf(error)}`, error)
   return error instanceof ConfigError ? exitCodes.usage : exitCodes.failure
 }
 
@@ -115,7 +119,9 @@ export const exitCodeOf = async (run: () => Promise<unknown>): Promise<number> =
   try {
     await run()
   } catch (error) {
-    return failed(error)
+    const code = failed(error, await afterTheLeader(causesOf(error).some(isInterruption)))
+    abortJob(code)
+    return code
   }
   // What a stream could not take is known a turn later.
   await new Promise((resolve) => setImmediate(resolve))

@@ -5,6 +5,7 @@ import type { Compute } from '../engine/ir/graph.ts'
 import { showDevice } from '../engine/runtime/limits.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
 import type { Device, Runtime } from '../engine/runtime/runtime.ts'
+import { ownThreads } from './processes.ts'
 
 /** What a command's file exports: adds the command with its arguments, options, example and action. */
 export type AddCommand = (program: Command) => void
@@ -56,6 +57,11 @@ export const option = {
   steps: (of: string): Option => new Option('--steps <n>', of).argParser(wholeNumber(1)),
   device: (): Option =>
     new Option('--device <device>', 'where to run').choices(['cpu', 'webgpu', 'cuda']).default('cpu'),
+  threads: (): Option =>
+    new Option(
+      '--threads <n>',
+      'threads of an operation on the CPU (default: all, or the share of one process of several)',
+    ).argParser(wholeNumber(1)),
   compute: (): Option =>
     new Option('--compute <type>', 'how products are computed; float16 on webgpu and cuda')
       .choices(['float32', 'float16'])
@@ -75,20 +81,21 @@ export const withSteps = <Sampler extends { readonly steps: number }>(
   return { ...sampler, steps: steps ?? sampler.steps }
 }
 
-/** What `--device` and `--compute` say. */
+/** What `--device`, `--compute` and `--threads` say. */
 export interface DeviceFlags {
   readonly device: Device
   readonly compute: Compute
+  readonly threads?: number
 }
 
 /** What runs programs there. @throws ConfigError when the device has no such arithmetic. */
-export const runtimeOf = ({ device, compute }: DeviceFlags): Runtime => {
+export const runtimeOf = ({ device, compute, threads = ownThreads() }: DeviceFlags): Runtime => {
   if (device === 'cpu' && compute === 'float16') {
     throw new ConfigError(
       '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',
     )
   }
-  const runtime = new NodeRuntime({ device, compute })
+  const runtime = new NodeRuntime({ device, compute, threads })
   if (compute === 'float16' && runtime.limits?.float16 === false) {
     throw new ConfigError(
       `--compute float16: ${showDevice(runtime.limits)} has no half precision arithmetic (shader-f16); leave --compute at float32`,

@@ -62,8 +62,16 @@ export const leaveTerminal = (): void => {
   terminals = []
 }
 
+let isMuted = false
+
+/** Whether nothing is written from now on: a process that is one of several says only what nobody else can. */
+export const mute = (isSo: boolean): void => {
+  isMuted = isSo
+}
+
 /** Writes text as it is. */
 export const print = (stream: StreamName, text: string): void => {
+  if (isMuted) return
   try {
     process[stream].write(text)
   } catch (error) {

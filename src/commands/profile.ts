@@ -57,6 +57,7 @@ export const profileCommand: AddCommand = (program) => {
     .addOption(option.set())
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul profile quickstart --stage 2'))
     .action((source, flags) => untilInterrupted((signal) => run(source, flags, signal)))

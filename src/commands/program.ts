@@ -12,6 +12,8 @@ import { featuresCommand } from './features.ts'
 import { infoCommand } from './info.ts'
 import { type AddCommand, example } from './options.ts'
 import { planCommand } from './plan.ts'
+import { print } from './print.ts'
+import { expectShared, muteFollower } from './processes.ts'
 import { profileCommand } from './profile.ts'
 import { reconstructCommand } from './reconstruct.ts'
 import { reportCommand } from './report.ts'
@@ -49,6 +51,7 @@ const commands: readonly AddCommand[] = [
  * @returns the exit code
  */
 export const runCommandLine = (args: readonly string[]): Promise<number> => {
+  muteFollower()
   const program = new Command('ul')
     .description('Unified Latents: train, measure and use image latents with a known bitrate.')
     .version('0.1.0')
@@ -58,6 +61,11 @@ export const runCommandLine = (args: readonly string[]): Promise<number> => {
       example('ul train quickstart --smoke --out runs/smoke   (a minute; then open runs/smoke/report.html)'),
     )
     .exitOverride()
+    .configureOutput({
+      writeOut: (text) => print('stdout', text),
+      writeErr: (text) => print('stderr', text),
+    })
+    .hook('preAction', (_, command) => expectShared(command.name()))
   for (const add of commands) add(program)
   return exitCodeOf(() => program.parseAsync(args, { from: 'user' }))
 }

@@ -112,6 +112,7 @@ export const reconstructCommand: AddCommand = (program) => {
     .option('--maps <file>', 'PNG that also shows where the bits are: by latent position and by channel')
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul reconstruct runs/quickstart photos/ --out pairs.png'))
     .action((dir, paths, flags) => untilInterrupted((signal) => run(dir, paths, flags, signal)))

@@ -215,6 +215,7 @@ export const sampleCommand: AddCommand = (program) => {
     )
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
     .action((dir, flags) => untilInterrupted((signal) => run(dir, flags, signal)))

@@ -1,9 +1,11 @@
 /** @file `ul sweep`: a grid of runs, or the arms of an experiment, trained and measured. */
 import { basename, extname, join } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
+import { ConfigError } from '../config/load.ts'
 import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import { gridArms, type Sweep } from '../config/sweepFile.ts'
+import type { Collective } from '../distributed/collective.ts'
 import { describeFeatures } from '../measure/measureRun.ts'
 import { onceEach } from '../runs/events.ts'
 import { expectRunnable } from '../stages/possible.ts'
@@ -20,6 +22,7 @@ import {
 } from './options.ts'
 import { expectFolder } from './output.ts'
 import { answer, warn } from './print.ts'
+import { inAllProcesses } from './processes.ts'
 import { terminalListener } from './progress.ts'
 import { loadConfig, readSweep } from './sources.ts'
 
@@ -41,6 +44,14 @@ const parseShard = (text: string): Shard => {
   if (part === undefined || of === undefined || part < 1 || part > of)
     throw new InvalidArgumentError('expected i/n with i from 1 to n, as in 1/2.')
   return { part, of }
+}
+
+/** The part of a sweep that a process of a job does. @throws ConfigError when a part was asked for, too */
+const sharedShard = ({ rank, size }: Collective, asked: Shard | undefined): Shard | undefined => {
+  if (size === 1) return asked
+  if (asked !== undefined)
+    throw new ConfigError(`--shard: ${size} processes share the sweep already; leave it out`)
+  return { part: rank + 1, of: size }
 }
 
 /** A sweep from a preset and a grid. */
@@ -90,11 +101,17 @@ const run = async (source: string, flags: SweepFlags): Promise<void> => {
     config,
     dir,
     features: flags.features,
-    shard: flags.shard,
     runtime: runtimeOf(flags),
     listen: terminalListener(flags.json === true),
   }
-  await untilInterrupted((signal) => runSweep({ ...request, signal }))
+  await inAllProcesses(async (together) => {
+    const shard = sharedShard(together, flags.shard)
+    await untilInterrupted(async (signal) => {
+      const isDone = await runSweep({ ...request, shard, signal })
+      await together.meet() // who has come to its end, or has saved, waits for the others to
+      return isDone
+    })
+  })
 }
 
 /** Adds `ul sweep`. */
@@ -119,6 +136,7 @@ export const sweepCommand: AddCommand = (program) => {
     .option('--dry-run', 'list the runs and which of them are done, and stop')
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .addOption(option.json())
     .addHelpText(
       'after',

@@ -12,6 +12,7 @@ import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { expectFolder, runFolder } from './output.ts'
 import { print } from './print.ts'
+import { inAllProcesses } from './processes.ts'
 import { terminalListener } from './progress.ts'
 import { loadConfig } from './sources.ts'
 
@@ -65,7 +66,9 @@ const run = async (source: string, flags: TrainFlags): Promise<void> => {
     runtime: runtimeOf(flags),
     listen: terminalListener(flags.json === true),
   }
-  await untilInterrupted(async (signal) => (await train({ ...request, signal })).finished)
+  await inAllProcesses((together) =>
+    untilInterrupted(async (signal) => (await train({ ...request, together, signal })).finished),
+  )
 }
 
 /** Adds `ul train`. */
@@ -80,6 +83,7 @@ export const trainCommand: AddCommand = (program) => {
     .addOption(option.set())
     .addOption(option.device())
     .addOption(option.compute())
+    .addOption(option.threads())
     .addOption(new Option('--seed <n>', 'seed of weights, order and noise').argParser(wholeNumber(0)))
     .option('--stage1-from <run>', "use that run's stage 1 instead of training one")
     .option('--smoke', 'the same job shrunk to about a minute')

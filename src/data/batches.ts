@@ -5,7 +5,7 @@
  */
 
 import { standing } from '../engine/host/clips.ts'
-import { type Part, wholeBatch } from '../engine/host/part.ts'
+import type { Part } from '../engine/host/part.ts'
 import { randomUniform, randomWord, streamKey } from '../engine/host/random.ts'
 import { float32, type HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSource } from './images/source.ts'
@@ -156,8 +156,8 @@ export const plannedExamples = (
 export interface BatchReaderOptions {
   readonly source: ImageSource
   readonly plan: BatchPlan
-  /** Images per step. */
-  readonly batch: number
+  /** Which images of a step's batch. */
+  readonly part: Part
   /** Batches kept under way beyond the step asked for. Default 3. */
   readonly ahead?: number
 }
@@ -165,7 +165,7 @@ export interface BatchReaderOptions {
 /** Delivers the batch of any step; asking for consecutive steps is what it is fast at. */
 export interface BatchReader {
   /**
-   * The images of a step, [B, 3, size, size], −1..1; clips [B, 3, frames, size, size]. Rejects when reading them failed, which affects no other step;
+   * The part's images of a step, [B, 3, size, size], −1..1; clips [B, 3, frames, size, size]. Rejects when reading them failed, which affects no other step;
    * asking again reads again.
    */
   next(step: number): Promise<HostTensor>
@@ -228,13 +228,13 @@ export const readExamples = async (
 }
 
 /** Starts a reader; nothing is read before the first `next`. */
-export const openBatchReader = ({ source, plan, batch, ahead = 3 }: BatchReaderOptions): BatchReader => {
+export const openBatchReader = ({ source, plan, part, ahead = 3 }: BatchReaderOptions): BatchReader => {
   const underWay = new Map<number, Promise<HostTensor>>()
   const reading = new Set<Promise<unknown>>()
   let closed = false
 
   const readStep = (step: number): Promise<HostTensor> =>
-    readExamples(source, plannedExamples(plan, step, wholeBatch(batch)))
+    readExamples(source, plannedExamples(plan, step, part))
 
   const start = (step: number): void => {
     if (underWay.has(step)) return

@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { libraryPath } from '../engine/runtime/node/capi.ts'
+import { loadedLibrary } from '../native/library.ts'
 import type { Check, Finding } from './check.ts'
 import { neededLibraries } from './elf.ts'
-import { loadedLibrary } from './nativeLibrary.ts'
 import { firstLineOf } from './program.ts'
 
 /** The provider's files, which lie beside ONNX Runtime's own. */

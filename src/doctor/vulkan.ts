@@ -1,8 +1,8 @@
 /** @file What WebGPU stands on under Linux: the Vulkan loader and a driver. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { loadedLibrary } from '../native/library.ts'
 import type { Check } from './check.ts'
-import { loadedLibrary } from './nativeLibrary.ts'
 
 const driverFolders = ['/etc/vulkan/icd.d', '/usr/share/vulkan/icd.d', '/usr/local/share/vulkan/icd.d']
 

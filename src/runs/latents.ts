@@ -5,6 +5,7 @@
  */
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { alone, type Collective, ownShare } from '../distributed/collective.ts'
 import { float32, type HostTensor, type Shape, sameShape, showShape, sizeOf } from '../engine/host/tensor.ts'
 import { removeAbandoned } from '../files/atomic.ts'
 import { readPieces } from '../files/pieces.ts'
@@ -21,6 +22,8 @@ export interface LatentsRequest {
   readonly shape: Shape
   /** Whether mirror images are kept, too. */
   readonly mirrored: boolean
+  /** The processes that share the work; one when absent. */
+  readonly together?: Collective
   /** Encodes images `first` to `first + n − 1`, mirrored or not: [n, …shape]. */
   encode(first: number, n: number, mirrored: boolean): Promise<HostTensor>
   /** Called with the images that are on disk so far. */
@@ -94,13 +97,21 @@ const writeShard = async ({ path, first, length }: Shard, request: LatentsReques
  * @throws when a shard cannot be written or read.
  */
 export const openLatents = async (request: LatentsRequest): Promise<Latents> => {
-  const { dir, shape } = request
+  const { dir, shape, together = alone } = request
   mkdirSync(dir, { recursive: true })
   removeAbandoned(dir) // several runs may write here, so that no lock says whose a temporary file is
   const shards = shardsOf(request)
-  for (const shard of shards) {
+  for (const i of ownShare(together, shards.length)) {
+    const shard = shards[i]
     if (!isValid(shard, request)) await writeShard(shard, request)
     request.onProgress?.(shard.first + shard.length)
+  }
+  await together.meet()
+  const missing = shards.find((shard) => !isValid(shard, request))
+  if (missing !== undefined) {
+    throw new Error(
+      `${missing.path}: another process encoded it, but it is not here; give all processes one file system`,
+    )
   }
   const [each, most] = [sizeOf(shape), shardLength(request)]
   const open = shards.map(({ path }) => {

@@ -42,7 +42,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   const image = imageOf(model)
   return {
     feeds: async (step, part) => {
-      const x = examplesOf(await images.read(step), part.first, part.count)
+      const x = await images.read(step, part)
       const draw = { seed: config.seed, purpose: 'training', step, part } as const
       return autoencoderFeeds(model, x, draw, encoderShareAt(stage1, step))
     },

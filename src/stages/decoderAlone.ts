@@ -81,7 +81,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
     trainedOn: encoderKey(run),
     start: networkWeights(run.autoencoder(), 'decoder'),
     feeds: async (step, part: Part) => {
-      const x = examplesOf(await images.read(step), part.first, part.count)
+      const x = await images.read(step, part)
       const z = await codec.encode(x, config.seed, step * batch + part.first)
       return feedsOf(model, x, z, { seed: config.seed, purpose: 'training', step, part })
     },

@@ -2,7 +2,8 @@
 
 import { join } from 'node:path'
 import { type BatchPlan, batchPlan, openBatchReader } from '../data/batches.ts'
-import { countOf, type HostTensor } from '../engine/host/tensor.ts'
+import { type Part, partsOf } from '../engine/host/part.ts'
+import { countOf, examplesOf, type HostTensor } from '../engine/host/tensor.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { createCodec } from '../method/codec.ts'
 import { imageOf } from '../method/config.ts'
@@ -41,24 +42,26 @@ export const reconstructShown = async (
   return meanPsnr
 }
 
-/** Images [B, 3, H, W], or clips [B, 3, T, H, W], of steps. */
+/** Images [B, 3, H, W], or clips [B, 3, T, H, W], of parts of steps. */
 export interface StepImages {
-  read(step: number): Promise<HostTensor>
+  read(step: number, part: Part): Promise<HostTensor>
   close(): Promise<void>
 }
 
-/** The images of a step, read once for all its parts. @param seed of their order; the run's when absent */
+/** The images of a step that this process works through, read once for all their parts. @param seed of their order; the run's when absent */
 export const stepImages = (
-  context: Pick<StageContext, 'config' | 'source'>,
+  context: Pick<StageContext, 'config' | 'source' | 'together'>,
   batch: number,
   seed: number = context.config.seed,
 ): StepImages => {
-  const reader = openBatchReader({ source: context.source, plan: trainingPlan(context, seed), batch })
+  const { source, together } = context
+  const own = partsOf(batch, together.size)[together.rank]
+  const reader = openBatchReader({ source, plan: trainingPlan(context, seed), part: own })
   let last: { readonly step: number; readonly images: Promise<HostTensor> } | undefined
   return {
-    read: (step: number): Promise<HostTensor> => {
+    read: async (step, { first, count }) => {
       if (last?.step !== step) last = { step, images: reader.next(step) }
-      return last.images
+      return examplesOf(await last.images, first - own.first, count)
     },
     close: () => reader.close(),
   }

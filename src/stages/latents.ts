@@ -21,7 +21,7 @@ import type { StageContext } from './stage.ts'
 const readAtOnce = 64
 
 /** What of a run's data and configuration its latents depend on, and where they are kept. */
-export type LatentsContext = Pick<StageContext, 'config' | 'model' | 'dir' | 'source' | 'listen'>
+export type LatentsContext = Pick<StageContext, 'config' | 'model' | 'dir' | 'source' | 'listen' | 'together'>
 
 /** How many frames are given of clips whose latents are kept: always as many of one, and as many of its mirror image. */
 export const keptGivenCounts = (
@@ -97,7 +97,7 @@ export const trainingLatents = (
   run: OpenedRun,
   codec: Codec,
 ): Promise<Latents> => {
-  const { config, model, dir, source, listen } = context
+  const { config, model, dir, source, listen, together } = context
   const isExported = existsSync(join(run.stage1Directory, weightsFile))
   const { count } = source
   const what = source.frames === undefined ? 'images' : 'clips'
@@ -113,6 +113,7 @@ export const trainingLatents = (
     count,
     shape: keptShape(model),
     mirrored: config.data.flip,
+    together,
     encode: (first, n, mirrored) => {
       if (!encoded) listen({ event: 'note', text: `${stage}: encoding ${count} ${what}` })
       encoded = true

@@ -16,8 +16,16 @@ interface Excess {
   readonly value: Value
 }
 
-const excessOf = (config: Config, stage: Stage, classes: number, limits: DeviceLimits): Excess | null => {
-  const { step } = stageStep(config, modelConfig(config, classes), stage)
+/** How a stage is trained. */
+interface How {
+  readonly classes: number
+  /** Among how many processes its batch is shared; 1 when absent. */
+  readonly processes?: number
+  readonly limits: DeviceLimits
+}
+
+const excessOf = (config: Config, stage: Stage, { classes, processes, limits }: How): Excess | null => {
+  const { step } = stageStep(config, modelConfig(config, classes), stage, processes)
   const value = tooLarge(
     programsOf(step).map(({ program }) => program),
     limits,
@@ -35,24 +43,16 @@ const ownName = ({ step, value }: Excess): string => {
   return `${largest.path} [${largest.shape}]`
 }
 
-/** The fewest parts of a stage's batch with which it fits; none where none does. */
-const fittingParts = (
-  config: Config,
-  stage: Stage,
-  {
-    bytes,
-    classes,
-    limits,
-  }: { readonly bytes: number; readonly classes: number; readonly limits: DeviceLimits },
-): number | undefined => {
+/** The fewest parts of a stage's batch with which it fits; none where none does. @param bytes of its largest tensor now */
+const fittingParts = (config: Config, stage: Stage, how: How, bytes: number): number | undefined => {
   const { batch } = stage.settings(config)
   const now = config.train.accumulate ?? 1
   // What has the batch as an axis falls as parts rise; nothing falls faster.
-  const least = Math.ceil((now * bytes) / limits.tensorBytes)
+  const least = Math.ceil((now * bytes) / how.limits.tensorBytes)
   for (let parts = Math.max(now + 1, least); parts <= batch; parts++) {
-    if (batch % parts !== 0) continue
+    if (batch % (parts * (how.processes ?? 1)) !== 0) continue
     const inParts = { ...config, train: { ...config.train, accumulate: parts } }
-    if (excessOf(inParts, stage, classes, limits) === null) return parts
+    if (excessOf(inParts, stage, how) === null) return parts
   }
   return undefined
 }
@@ -67,14 +67,15 @@ const fittingParts = (
 export const limitWarnings = (
   config: Config,
   stages: readonly Stage[],
-  { classes, limits }: { readonly classes: number; readonly limits: DeviceLimits | null },
+  { limits, ...shared }: Omit<How, 'limits'> & { readonly limits: DeviceLimits | null },
 ): string[] => {
   if (limits === null) return []
+  const how = { ...shared, limits }
   return stages.flatMap((stage) => {
-    const excess = excessOf(config, stage, classes, limits)
+    const excess = excessOf(config, stage, how)
     if (excess === null) return []
     const bytes = bytesOf(excess.value)
-    const parts = fittingParts(config, stage, { bytes, classes, limits })
+    const parts = fittingParts(config, stage, how, bytes)
     const cure =
       parts === undefined
         ? 'narrower networks or smaller images'

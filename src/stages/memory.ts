@@ -29,13 +29,13 @@ const withTrain = (config: Config, change: Partial<Config['train']>): Config => 
 const fittingParts = (
   config: Config,
   stage: Stage,
-  { classes, room, from }: Readonly<Record<'classes' | 'room' | 'from', number>>,
+  { classes, room, from, processes }: Readonly<Record<'classes' | 'room' | 'from' | 'processes', number>>,
   batches: readonly number[],
 ): { readonly parts: number; readonly bytes: number } | undefined => {
   const most = Math.min(...batches)
   for (let parts = from; parts <= most; parts++) {
-    if (batches.some((batch) => batch % parts !== 0)) continue
-    const bytes = bytesOf(withTrain(config, { accumulate: parts }), stage, classes)
+    if (batches.some((batch) => batch % (parts * processes) !== 0)) continue
+    const bytes = bytesOf(withTrain(config, { accumulate: parts * processes }), stage, classes)
     if (bytes <= room) return { parts, bytes }
   }
   return undefined
@@ -43,26 +43,31 @@ const fittingParts = (
 
 /**
  * One sentence for each stage whose peak is predicted to exceed the memory there is, with what to set; none on a GPU, whose
- * memory is not known.
+ * memory is not known. Of several processes each takes that much.
  * @param stages those that will be trained
  * @param room bytes that may still be taken
  */
 export const memoryWarnings = (
   config: Config,
   stages: readonly Stage[],
-  { classes, device }: { readonly classes: number; readonly device: Device },
+  {
+    classes,
+    device,
+    processes = 1,
+  }: { readonly classes: number; readonly device: Device; readonly processes?: number },
   room: number = memoryLeft(),
 ): string[] => {
   if (device !== 'cpu') return []
   const batches = stages.map((stage) => stage.settings(config).batch)
   return stages.flatMap((stage) => {
-    const bytes = bytesOf(config, stage, classes)
-    if (bytes <= room) return []
     const now = config.train.accumulate ?? 1
+    const shared = withTrain(config, { accumulate: now * processes })
+    const bytes = bytesOf(shared, stage, classes)
+    if (bytes <= room) return []
     // Intermediate tensors, nearly all of it, fall as parts rise.
     const from = Math.max(now + 1, Math.floor((now * bytes) / Math.max(1, room)))
-    const parts = fittingParts(config, stage, { classes, room, from }, batches)
-    const recomputed = bytesOf(withTrain(config, { recompute: true }), stage, classes)
+    const parts = fittingParts(config, stage, { classes, room, from, processes }, batches)
+    const recomputed = bytesOf(withTrain(shared, { recompute: true }), stage, classes)
     const ways = [
       ...(parts === undefined ? [] : [`train.accumulate=${parts.parts} (${gibibytes(parts.bytes)})`]),
       ...(recomputed <= room && !config.train.recompute

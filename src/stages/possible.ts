@@ -141,12 +141,12 @@ const expectVideo = ({ name, data, video, variant, student, train }: Config): vo
     throw new ConfigError(`${name}: ${forImages[0]} works for images only so far; leave it or video out`)
 }
 
-/** @throws ConfigError for what cannot train, whatever the data. */
-export const expectTrainable = (config: Config): void => {
+/** @throws ConfigError for what cannot train in so many processes, whatever the data. */
+export const expectTrainable = (config: Config, processes: number = 1): void => {
   const { latent, variant, sampler } = config
   expectStages(config)
   expectStudent(config)
-  for (const stage of stagesOf(config)) partsPerBatch(config, stage)
+  for (const stage of stagesOf(config)) partsPerBatch(config, stage, processes)
   expectVideo(config)
   const { isLearned } = partsOfVariant(variant).space
   const perBlock = patchChannels(imageChannels, latent.downsample)

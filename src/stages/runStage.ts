@@ -2,25 +2,19 @@
 
 import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
-import { isFiniteTensor } from '../engine/host/tensor.ts'
+import { gathered, isSoForAny, leaderOnly, leads } from '../distributed/collective.ts'
 import { initialParams } from '../engine/nn/params.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
 import { wasStopped } from '../engine/runtime/stoppable.ts'
-import { type LoadedCheckpoint, loadNewest, saveCheckpoint } from '../runs/checkpoint.ts'
+import { type LoadedCheckpoint, loadNewest } from '../runs/checkpoint.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
 import { openMetrics } from '../runs/metrics.ts'
-import { otherConfiguration, stageHash } from '../runs/runDirectory.ts'
+import { otherConfiguration } from '../runs/runDirectory.ts'
 import { dropDamagedEvents, openEvents } from '../runs/tensorboard.ts'
 import { DivergedError, type StepReport, trainLoop } from '../train/loop.ts'
-import {
-  initialState,
-  type Layout,
-  packState,
-  readAverages,
-  readState,
-  type SlabTensors,
-} from '../train/state.ts'
+import { initialState, type Layout, packState, readAverages, type SlabTensors } from '../train/state.ts'
 import { compileStep, placeState } from '../train/trainStep.ts'
+import { openCheckpoints } from './checkpoints.ts'
 import { divergence } from './divergence.ts'
 import type { OpenStage, Stage, StageContext } from './stage.ts'
 import { type StageStep, stageStep } from './stageStep.ts'
@@ -43,8 +37,18 @@ const averager = () => {
   }
 }
 
+/** Where metrics of a stage's steps are written. */
+interface StepLog {
+  sync(): void
+  record(step: number, values: Readonly<Record<string, number>>): void
+  close(): void
+}
+
+/** Of a process that does not lead. */
+const noLog: StepLog = { sync: () => undefined, record: () => undefined, close: () => undefined }
+
 /** Writes the metrics of a stage's steps to the run's log and to TensorBoard's. */
-const openLog = ({ dir, warn }: StageContext, stage: string, from: number) => {
+const openLog = ({ dir, warn }: StageContext, stage: string, from: number): StepLog => {
   const metrics = openMetrics(join(dir, runFiles.metrics), { stage, step: from }, warn)
   // A directory for each stage: a resume of one makes TensorBoard forget steps of everything in its directory.
   const directory = join(dir, runFolders.tensorboard, stage)
@@ -145,51 +149,21 @@ const found = (
   return checkpoint
 }
 
-/** Inspections, of which one is left when training is to stop; it is then due at the next start. */
-const leftWhenStopped = (signal: AbortSignal, inspect: (step: number) => Promise<void>) => {
+/** Inspections, which the leader makes, and of which one is left when training is to stop; it is then due at the next start. */
+const leftWhenStopped = ({ signal, together }: StageContext, inspect: (step: number) => Promise<void>) => {
   let due = false
+  const inspectOrLeave = async (step: number): Promise<void> => {
+    try {
+      await inspect(step)
+    } catch (error) {
+      if (!wasStopped(error, signal)) throw error
+      due = true
+    }
+  }
   return {
     isDue: (): boolean => due,
-    make: async (step: number): Promise<void> => {
-      try {
-        await inspect(step)
-      } catch (error) {
-        if (!wasStopped(error, signal)) throw error
-        due = true
-      }
-    },
+    make: (step: number): Promise<void> => leaderOnly(together, () => inspectOrLeave(step)),
   }
-}
-
-/**
- * When to save: at intervals and at the end, and never while updates are skipped, as what is then saved may be what they fail
- * on, and would take the place of an older state that is sound. What was due meanwhile is made up for by the next update.
- * @param from the step that is saved
- */
-const checkpointsDue = (from: number, every: number) => {
-  let [saved, isDue, isSkipping] = [from, false, false]
-  return {
-    /** Whether to save after a step. */
-    after: ({ step, skippedInARow }: StepReport, last: boolean): boolean => {
-      isSkipping = skippedInARow > 0
-      isDue ||= step % every === 0 || last
-      return isDue && !isSkipping
-    },
-    isSkipping: () => isSkipping,
-    /** The last step that was saved. */
-    saved: () => saved,
-    done: (step: number): void => {
-      saved = step
-      isDue = false
-    },
-  }
-}
-
-/** @throws DivergedError naming the first tensor of a state that is not finite */
-const expectFinite = (tensors: SlabTensors, step: number): void => {
-  const broken = Object.keys(tensors).find((name) => !isFiniteTensor(tensors[name]))
-  if (broken !== undefined)
-    throw new DivergedError(`after step ${step} '${broken}' holds numbers that are not finite`)
 }
 
 /** Where a stage starts. */
@@ -209,9 +183,16 @@ const start = async (
   opened: OpenStage,
   { step, spec }: StageStep,
 ): Promise<Started | null> => {
-  const { config, runtime } = context
+  const { config, runtime, together } = context
   const checkpoint = found(context, stage.name, step.layout, opened.trainedOn)
   const from = checkpoint?.step ?? 0
+  const steps = await gathered(together, [from])
+  const other = steps.findIndex(([theirs]) => theirs !== steps[0][0])
+  if (other >= 0) {
+    throw new Error(
+      `${stage.name}: process ${other} found step ${steps[other][0]} in ${context.dir}, process 0 step ${steps[0][0]}; give all processes one file system`,
+    )
+  }
   if (from >= stage.settings(config).steps) return null
   const tensors =
     checkpoint?.value ?? initialState(step.layout, opened.start ?? initialParams(spec, config.seed))
@@ -220,39 +201,28 @@ const start = async (
 }
 
 const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage): Promise<boolean> => {
-  const { config, model, runtime, dir, listen, warn, signal } = context
+  const { config, model, runtime, listen, warn, signal, together } = context
   const { steps, batch, lr, emaDecay } = stage.settings(config)
   const { name } = stage
-  const own = stageStep(config, model, stage)
+  const own = stageStep(config, model, stage, together.size)
   const started = await start(context, stage, opened, own)
   if (started === null) return true
   const { from, state, isUninspected } = started
   const { layout } = own.step
   listen({ event: 'note', text: from === 0 ? `${name}: starting` : `${name}: resuming after step ${from}` })
-  const trainStep = await compileStep(runtime, own.step)
-  const log = openLog(context, name, from)
+  const trainStep = await compileStep(runtime, own.step, { together })
+  const log = leads(together) ? openLog(context, name, from) : noLog
   const line = progress(context, { stage: name, steps, batch, flopsPerStep: own.step.flops })
-  const { logEvery, sampleEvery, checkpointEvery, keepCheckpoints, warmupSteps, finalLrFraction } =
-    config.train
-  const due = checkpointsDue(from, checkpointEvery)
-  const inspection = leftWhenStopped(signal, async (step) =>
+  const { logEvery, sampleEvery, warmupSteps, finalLrFraction } = config.train
+  const inspection = leftWhenStopped(context, async (step) =>
     log.record(step, await opened.inspect(await readAverages(layout, state), step)),
   )
-  const save = async (step: number): Promise<void> => {
-    const tensors = await readState(layout, state)
-    expectFinite(tensors, step)
-    const { trainedOn } = opened
-    const meta = {
-      images: step * batch,
-      configHash: stageHash(config, name),
-      ...(trainedOn === undefined ? {} : { trainedOn }),
-      ...(inspection.isDue() ? { uninspected: true } : {}),
-    }
-    context.writer.expectHeld() // a removed directory is not made again with half of what it held
-    log.sync() // what was logged before a checkpoint is not lost when it is resumed from
-    saveCheckpoint(dir, { stage: name, step, tensors, meta }, keepCheckpoints)
-    due.done(step)
-  }
+  const checkpoints = openCheckpoints(context, {
+    ...{ stage: name, batch, layout, state, from },
+    trainedOn: opened.trainedOn,
+    isUninspected: inspection.isDue,
+    beforeSaving: log.sync, // what was logged before a checkpoint is not lost when it is resumed from
+  })
   const tell = (report: StepReport): void => {
     const metrics = line.tell(report)
     log.record(report.step, metrics)
@@ -270,7 +240,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
       rate: { lr, warmupSteps, finalFraction: finalLrFraction },
       emaDecay,
       feeds: opened.feeds,
-      shouldStop: () => signal.aborted,
+      shouldStop: () => isSoForAny(together, signal.aborted),
       onStep: async (report) => {
         const { step, loss, gradNorm } = report
         line.add({ loss, gradNorm, ...opened.metrics(report.outputs) })
@@ -279,17 +249,17 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
         if (step % sampleEvery === 0 && !last) {
           await line.aside(() => inspection.make(step))
         }
-        if (due.after(report, last)) await save(step)
+        await checkpoints.after(report, last)
       },
     })
     if (done === steps) return true
-    if (due.isSkipping())
-      warn(`${name}: the last updates were skipped, so that no step after ${due.saved()} is saved`)
-    else if (done > due.saved()) await save(done)
-    listen({ event: 'stopped', stage: name, step: due.saved() })
+    if (checkpoints.isSkipping())
+      warn(`${name}: the last updates were skipped, so that no step after ${checkpoints.saved()} is saved`)
+    else await checkpoints.save(done)
+    listen({ event: 'stopped', stage: name, step: checkpoints.saved() })
     return false
   } catch (error) {
-    throw error instanceof DivergedError ? divergence(context, stage, error, due.saved()) : error
+    throw error instanceof DivergedError ? divergence(context, stage, error, checkpoints.saved()) : error
   } finally {
     log.close()
     await trainStep.dispose()

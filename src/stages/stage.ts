@@ -1,6 +1,7 @@
 /** @file What a stage of training is: everything that tells one from another, as a value. */
 import type { Config } from '../config/schema.ts'
 import type { ImageSource } from '../data/images/source.ts'
+import type { Collective } from '../distributed/collective.ts'
 import type { Part } from '../engine/host/part.ts'
 import { floats, type HostTensor } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
@@ -28,6 +29,8 @@ export interface StageContext {
   readonly source: ImageSource
   readonly shown: HostTensor
   readonly listen: Listener
+  /** The processes that train together: all take the steps, the leader alone writes. */
+  readonly together: Collective
   /** Tells of damage that is passed over, of each only once. */
   readonly warn: (text: string) => void
   readonly signal: AbortSignal

@@ -38,8 +38,11 @@ export const updateRuleOf = (config: Config): UpdateRule => {
   return { optimizer: optimizers[optimizer](config), clipNorm }
 }
 
-/** In how many parts a stage's batch comes. @throws ConfigError when they do not divide it */
-export const partsPerBatch = (config: Config, stage: Stage): number => {
+/**
+ * In how many parts a stage's batch comes, of all processes together.
+ * @throws ConfigError when they do not divide it
+ */
+export const partsPerBatch = (config: Config, stage: Stage, processes: number = 1): number => {
   const { accumulate = 1 } = config.train
   const { batch } = stage.settings(config)
   if (batch % accumulate !== 0) {
@@ -47,7 +50,13 @@ export const partsPerBatch = (config: Config, stage: Stage): number => {
       `train.accumulate is ${accumulate}, but the batch of ${stage.name} is ${batch}; set a divisor of every stage's batch`,
     )
   }
-  return accumulate
+  if (batch % (accumulate * processes) !== 0) {
+    const each = accumulate === 1 ? '' : ` with train.accumulate ${accumulate} each`
+    throw new ConfigError(
+      `the batch of ${stage.name} is ${batch}, which ${processes} processes${each} do not share evenly; start another number of them, or set another batch`,
+    )
+  }
+  return accumulate * processes
 }
 
 /** A stage's training step, and the parameters that it trains. */
@@ -56,9 +65,14 @@ export interface StageStep {
   readonly spec: Spec
 }
 
-/** Traces the training step of a stage. @throws ConfigError when its batch does not come in equal parts */
-export const stageStep = (config: Config, model: ModelConfig, stage: Stage): StageStep => {
-  const parts = partsPerBatch(config, stage)
+/** Traces the training step of a stage, in one process or several. @throws ConfigError when its batch does not come in equal parts */
+export const stageStep = (
+  config: Config,
+  model: ModelConfig,
+  stage: Stage,
+  processes: number = 1,
+): StageStep => {
+  const parts = partsPerBatch(config, stage, processes)
   const objective = stage.objective(model, stage.settings(config).batch / parts)
   return { step: traceStep(objective, updateRuleOf(config), parts), spec: objective.spec }
 }

@@ -1,6 +1,6 @@
 /** @file The latents that stage 2 trains on, step by step: kept on disk, or of clips encoded as they come. */
 import type { PlannedExample } from '../data/batches.ts'
-import { examplesOf, float32, floats, type HostTensor, type Shape, sizeOf } from '../engine/host/tensor.ts'
+import { float32, floats, type HostTensor, type Shape, sizeOf } from '../engine/host/tensor.ts'
 import type { Codec } from '../method/codec.ts'
 import { type Draw, firstExample } from '../method/diffusion/draws.ts'
 import { drawnGivenCounts, type GivenTensors, givenLatentOf, givenMaskOf } from '../method/given.ts'
@@ -46,7 +46,7 @@ const encoded = (context: LatentsContext, codec: Codec): StepLatents => {
   const clips = stepImages(context, config.train.stage2.batch, config.seed + 1)
   return {
     read: async (draw) => {
-      const x = examplesOf(await clips.read(draw.step), draw.part.first, draw.part.count)
+      const x = await clips.read(draw.step, draw.part)
       const given = await codec.give(x, drawnGivenCounts(model, draw, config.train.stage2.givenShare))
       const z = await codec.encode(x, config.seed, firstExample(draw))
       return { z, ...givenLatentOf(given) }

@@ -142,7 +142,7 @@ const openLatents = async (context: StageContext, teacher: OpenedRun, share: num
 }
 
 const open = async (context: StageContext): Promise<OpenStage> => {
-  const { config, model, leaving, dir } = context
+  const { config, model, leaving, dir, together } = context
   const { student, train, seed } = config
   const { batch } = settingsOf(config)!
   const { steps, teacherSteps, generated: share } = student!
@@ -154,7 +154,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
   }
   const [own, teachers] = [deterministicSteps(model, steps), deterministicSteps(model, teacherSteps)]
   const latents = await openLatents(context, teacher, share)
-  const decoder = openTeacher(context, teacher, batch / partsPerBatch(config, studentDecoder))
+  const decoder = openTeacher(context, teacher, batch / partsPerBatch(config, studentDecoder, together.size))
   const pixels = batchShape(imageOf(model), 1).slice(1)
   return {
     trainedOn: encoderKey(teacher),

@@ -1,10 +1,19 @@
 /** @file The main job: a run from its configuration to its report. The same call again resumes it. */
 
+import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type Config, modelConfig } from '../config/schema.ts'
 import { readImages } from '../data/batches.ts'
 import type { DataSplit, ImageSource } from '../data/images/source.ts'
+import {
+  alone,
+  type Collective,
+  expectSame,
+  leaderFirst,
+  leaderOnly,
+  leads,
+} from '../distributed/collective.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
@@ -46,6 +55,8 @@ export interface TrainRequest {
   readonly stage: StageChoice
   readonly runtime: Runtime
   readonly listen: Listener
+  /** The processes that train together, each with a request of its own; one when absent. */
+  readonly together?: Collective
   /** Aborting saves a checkpoint and stops. */
   readonly signal: AbortSignal
 }
@@ -211,26 +222,41 @@ const warnOfSkipped = (skipped: DataSplit['skipped'], listen: Listener): void =>
 
 /** Opens the data of a run, and checks that it is what the run began with. */
 const openData = async (
-  { config, listen, signal }: TrainRequest,
+  { config, listen, signal, together = alone }: TrainRequest,
   dir: string,
   warn: (text: string) => void,
 ) => {
   const data = await openRunData(config, { listen, signal })
   const info = infoOf(data)
   expectSameData(dir, info, warn)
-  writeRunInfo(dir, info)
+  if (leads(together)) writeRunInfo(dir, info)
   warnOfSkipped(data.skipped, listen)
   return { data, info }
 }
 
-/** Trains, evaluates, samples and reports in a directory that no other process writes to. */
-const trainIn = async (dir: string, writer: Lock, request: TrainRequest): Promise<TrainResult> => {
-  const { config, stage, runtime, listen, signal } = request
+/** Hash of what the data gave. */
+const hashOf = (info: RunInfo): string => createHash('sha256').update(JSON.stringify(info)).digest('hex')
+
+/** Of a process that does not lead. */
+const writesNothing: Pick<Lock, 'expectHeld'> = { expectHeld: () => undefined }
+
+/** Trains, evaluates, samples and reports in a directory that no other job writes to. */
+const trainIn = async (
+  dir: string,
+  writer: Pick<Lock, 'expectHeld'>,
+  request: TrainRequest,
+): Promise<TrainResult> => {
+  const { config, stage, runtime, listen, signal, together = alone } = request
   const started = performance.now()
   const warn = onceEach((text) => listen({ event: 'warning', text }))
-  prepareRun(dir, config)
-  mkdirSync(join(dir, runFolders.samples), { recursive: true })
-  const { data, info } = await openData(request, dir, warn)
+  const { data, info } = await leaderFirst(together, async () => {
+    if (leads(together)) {
+      prepareRun(dir, config)
+      mkdirSync(join(dir, runFolders.samples), { recursive: true })
+    }
+    return openData(request, dir, warn)
+  })
+  await expectSame(together, `${dir}: its data`, hashOf(info))
   expectFinishedStage1(openRun(dir, runtime, warn), dir)
   const context: StageContext = {
     config,
@@ -245,6 +271,7 @@ const trainIn = async (dir: string, writer: Lock, request: TrainRequest): Promis
       evenly(shownOf(config, shownWhileTraining), data.validation.count),
     ),
     listen,
+    together,
     warn,
     signal,
   }
@@ -253,13 +280,14 @@ const trainIn = async (dir: string, writer: Lock, request: TrainRequest): Promis
     warn(`--stage ${stage}: this configuration has no such stage, nothing is trained`)
   const trained = chosen.filter((one) => one.trains(config))
   const { device, limits } = runtime
-  const classes = info.classes.length
-  for (const text of memoryWarnings(config, trained, { classes, device })) warn(text)
-  for (const text of limitWarnings(config, trained, { classes, limits })) warn(text)
+  const how = { classes: info.classes.length, processes: together.size }
+  for (const text of memoryWarnings(config, trained, { ...how, device })) warn(text)
+  for (const text of limitWarnings(config, trained, { ...how, limits })) warn(text)
   for (const one of trained) {
     if (!(await runStage(context, one))) return { finished: false, evaluation: null }
   }
-  const evaluation = await finish(context, data, info, generates(context, chosen))
+  const evaluation =
+    (await leaderOnly(together, () => finish(context, data, info, generates(context, chosen)))) ?? null
   listen({ event: 'done', run: dir, seconds: (performance.now() - started) / 1000, validation: evaluation })
   return { finished: true, evaluation }
 }
@@ -270,11 +298,12 @@ const trainIn = async (dir: string, writer: Lock, request: TrainRequest): Promis
  * another process trains there.
  */
 export const train = async (request: TrainRequest): Promise<TrainResult> => {
-  const { config, signal, listen } = request
-  expectTrainable(config)
+  const { config, signal, listen, together = alone } = request
+  expectTrainable(config, together.size)
   expectData(config.data)
   const dir = resolve(request.dir)
   try {
+    if (!leads(together)) return await trainIn(dir, writesNothing, request)
     return await whileWriting(dir, (writer) => trainIn(dir, writer, request))
   } catch (error) {
     if (!wasStopped(error, signal)) throw error

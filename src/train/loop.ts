@@ -27,7 +27,7 @@ export interface StepReport {
 export interface LoopOptions extends StepSchedule {
   readonly trainStep: TrainStep
   readonly state: DeviceState
-  /** Examples of a step, which `trainStep` takes in as many parts as it was traced for. */
+  /** Examples of a step in all processes, which `trainStep` takes in as many parts as it was traced for. */
   readonly batch: number
   /** Steps already done. */
   readonly from: number
@@ -35,8 +35,8 @@ export interface LoopOptions extends StepSchedule {
   feeds(step: number, part: Part): Promise<Readonly<Record<string, HostTensor>>>
   /** Called after every step; awaited, so that it may evaluate, sample and save. */
   onStep(report: StepReport): Promise<void>
-  /** Whether to stop before the next step. */
-  shouldStop(): boolean
+  /** Whether to stop before the next step; the same in every process. */
+  shouldStop(): boolean | Promise<boolean>
 }
 
 /** Updates are skipped, twenty in a row or at the end; says what was found, not what to do. */
@@ -54,7 +54,7 @@ export const trainLoop = async (options: LoopOptions): Promise<number> => {
   let skipped = 0
   let skippedInARow = 0
   for (let step = from; step < steps; step++) {
-    if (options.shouldStop()) return step
+    if (await options.shouldStop()) return step
     const scalars = stepFeeds(trainStep.optimizer, options, step)
     const { loss, gradNorm, ...outputs } = await trainStep.run(
       (part) => options.feeds(step, parts[part]),

@@ -208,7 +208,7 @@ describe('openBatchReader', () => {
       await wait(30 - 5 * (call++ % 6))
       return source.read(indices)
     })
-    const reader = openBatchReader({ source: slow, plan, batch: 3 })
+    const reader = openBatchReader({ source: slow, plan, part: wholeBatch(3) })
     for (const step of [0, 1, 2, 3, 4, 9, 10, 2, 3]) {
       expect(await reader.next(step)).toEqual(await imagesOf(step))
     }
@@ -221,7 +221,7 @@ describe('openBatchReader', () => {
       asked.push(String(indices))
       return source.read(indices)
     })
-    const reader = openBatchReader({ source: counting, plan, batch: 2, ahead: 2 })
+    const reader = openBatchReader({ source: counting, plan, part: wholeBatch(2), ahead: 2 })
     const steps = (...list: number[]): string[] => list.map((step) => String(indicesOf(plan, step, 2)))
     await reader.next(0)
     expect(asked).toEqual(steps(0, 1, 2))
@@ -237,7 +237,7 @@ describe('openBatchReader', () => {
       if (broken && String(indices) === bad) throw new Error('disk gone')
       return source.read(indices)
     })
-    const reader = openBatchReader({ source: failing, plan, batch: 3 })
+    const reader = openBatchReader({ source: failing, plan, part: wholeBatch(3) })
     await reader.next(0)
     await wait(5) // step 2 has failed ahead of time by now
     await reader.next(1)
@@ -256,7 +256,7 @@ describe('openBatchReader', () => {
       open--
       return source.read(indices)
     })
-    const reader = openBatchReader({ source: slow, plan, batch: 3 })
+    const reader = openBatchReader({ source: slow, plan, part: wholeBatch(3) })
     const first = reader.next(0)
     await reader.close()
     expect(open).toBe(0)

@@ -77,6 +77,8 @@ interface Limited {
   /** How a program of a larger tensor, and one in half precision, fail. */
   readonly refusal: string
   readonly half: string
+  /** An element of a product of ones, on the CPU after all this. */
+  readonly onCpu: number
 }
 
 describe('WebGPU', () => {
@@ -112,7 +114,7 @@ describe('WebGPU', () => {
 
   it('tells what the adapter takes: a larger tensor is refused, and half precision fails as it says', async (context) => {
     if (swiftShaderLack !== null) skip(context, swiftShaderLack)
-    const { limits, refusal, half } = await runChild<Limited>(['limits'], swiftShader)
+    const { limits, refusal, half, onCpu } = await runChild<Limited>(['limits'], swiftShader)
     expect(limits).toEqual({
       ...{ adapter: expect.stringMatching(/^SwiftShader/), tensorBytes: 2 ** 30, float16: false },
       isSoftware: true,
@@ -120,6 +122,7 @@ describe('WebGPU', () => {
     expect(refusal).toMatch(
       /^program large: its largest tensor, concat \(.*\), takes 1152 MiB, but the adapter 'SwiftShader.*' takes 1024 MiB at most; /,
     )
+    expect(onCpu).toBe(64)
     // As it is without the check, which the limit is thus true to.
     expect(half).toMatch(/^program product: this GPU or its driver has no half precision arithmetic/)
   })

@@ -567,6 +567,7 @@ const knowing = (x: Float32Array): Runtime => {
     names: ['xT', 'before'],
     read: async () => Object.fromEntries(held),
     write: async () => undefined,
+    change: async () => undefined,
     dispose: async () => undefined,
   }
   const executable: Executable = {

@@ -5,6 +5,7 @@ import sharp from 'sharp'
 import { beforeAll, expect, it } from 'vitest'
 import type { Config } from '../../src/config/schema.ts'
 import { plannedExample, readExamples } from '../../src/data/batches.ts'
+import { alone } from '../../src/distributed/collective.ts'
 import { framesFrom, framesOf, framesUntil, inTime } from '../../src/engine/host/clips.ts'
 import { wholeBatch } from '../../src/engine/host/part.ts'
 import { examplesOf, float32, floats, type HostTensor } from '../../src/engine/host/tensor.ts'
@@ -126,7 +127,7 @@ it('keeps latents of clips and of what is given of them, each as by hand, and tr
   const run = openRun(runDir('kept'), runtime)
   const { config, model } = run
   const { train: source } = await openRunData(config)
-  const context = { config, model, source, dir: runDir('kept'), listen: () => {} }
+  const context = { config, model, source, dir: runDir('kept'), listen: () => {}, together: alone }
   const plan = trainingPlan(context, config.seed)
   const codec = run.codec(4)
   const examples = [0, 7, 13, 19].map((index, i) => ({ index, mirrored: i % 2 === 1 }))

@@ -23,6 +23,7 @@ const noState: DeviceState = {
   names: [],
   read: async () => ({}),
   write: async () => undefined,
+  change: async () => undefined,
   dispose: async () => undefined,
 }
 

@@ -1,4 +1,5 @@
 /** @file What tests of training steps share: a traced step compiled, with its state in place. */
+import { alone, type Collective } from '../../src/distributed/collective.ts'
 import type { HostTensor } from '../../src/engine/host/tensor.ts'
 import type { DeviceState, Runtime } from '../../src/engine/runtime/runtime.ts'
 import type { Weights } from '../../src/train/frozen.ts'
@@ -12,18 +13,19 @@ export interface Prepared {
   readonly state: DeviceState
 }
 
-/** Compiles a step and places its state: that of a checkpoint, or the initial one of parameters. */
+/** Compiles a step and places its state: that of a checkpoint, or the initial one of parameters. @param together the processes that share it */
 export const prepareStep = async (
   runtime: Runtime,
   traced: TracedStep,
   params: Weights,
   checkpoint?: Readonly<Record<string, HostTensor>>,
+  together: Collective = alone,
 ): Promise<Prepared> => {
   const { layout } = traced
   const tensors = checkpoint === undefined ? initialState(layout, params) : packState(layout, checkpoint)
   return {
     traced,
-    trainStep: await compileStep(runtime, traced),
+    trainStep: await compileStep(runtime, traced, { together }),
     state: await placeState(runtime, traced, tensors),
   }
 }

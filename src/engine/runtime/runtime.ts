@@ -14,6 +14,8 @@ export interface DeviceState {
   read(names?: readonly string[]): Promise<Record<string, HostTensor>>
   /** Replaces tensors of the same names and shapes. @throws when a name is unknown or a shape differs. */
   write(tensors: Readonly<Record<string, HostTensor>>): Promise<void>
+  /** Changes tensors in place. @param work gets them in host memory, on the CPU where they lie; no run may be under way */
+  change(names: readonly string[], work: (tensors: readonly HostTensor[]) => Promise<void>): Promise<void>
   /** Frees the device memory. */
   dispose(): Promise<void>
 }

@@ -6,8 +6,8 @@
 import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import koffi from 'koffi'
 import './telemetry.ts'
+import { koffi } from '../../../native/library.ts'
 import { type HostTensor, onnxElementType } from '../../host/tensor.ts'
 
 /** A pointer of the library's. */
@@ -79,7 +79,6 @@ export const libraryPath = (): string => {
 
 /** Loads the library and its function table once. */
 const openApi = () => {
-  koffi.config({ ...koffi.config(), sync_stack_size: 8 << 20 }) // ORT's kernels run on the calling thread, too
   const getBase = koffi.load(libraryPath()).func('const void *OrtGetApiBase()')
   const base = koffi.decode(
     getBase(),

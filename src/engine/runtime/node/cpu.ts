@@ -60,6 +60,13 @@ export class CpuState implements DeviceState {
     }
   }
 
+  async change(
+    names: readonly string[],
+    work: (tensors: readonly HostTensor[]) => Promise<void>,
+  ): Promise<void> {
+    await work(names.map((name) => this.#require(name).host))
+  }
+
   async dispose(): Promise<void> {
     for (const tensor of [...this.#current.values(), ...this.#spare.values()]) tensor.release()
     this.#current.clear()

@@ -2,7 +2,7 @@
  * @file What the Vulkan driver says of its devices, asked through its loader. WebGPU stands on Vulkan under Linux, and
  * onnxruntime-node tells nothing of the adapter that it takes.
  */
-import koffi, { type LibraryHandle } from 'koffi'
+import { koffi, type LibraryHandle, loadedLibrary } from '../../../native/library.ts'
 
 /** A device of Vulkan's. */
 export interface VulkanDevice {
@@ -92,14 +92,9 @@ const createInstance = (library: LibraryHandle): bigint | null => {
 
 /** All devices in the loader's order; null where there is no loader, or it has no driver. */
 export const vulkanDevices = (): readonly VulkanDevice[] | null => {
-  let library: LibraryHandle
-  try {
-    library = koffi.load('libvulkan.so.1')
-  } catch {
-    return null
-  }
-  const instance = createInstance(library)
-  if (instance === null) return null
+  const library = loadedLibrary('libvulkan.so.1')
+  const instance = library && createInstance(library)
+  if (library === null || instance === null) return null
   try {
     const enumerate = library.func('vkEnumeratePhysicalDevices', 'int', ['uintptr_t', 'void *', 'void *'])
     const count = new Uint32Array(1)

@@ -117,6 +117,15 @@ export class GpuState implements DeviceState {
     })
   }
 
+  async change(
+    names: readonly string[],
+    work: (tensors: readonly HostTensor[]) => Promise<void>,
+  ): Promise<void> {
+    const tensors = await this.read(names)
+    await work(names.map((name) => tensors[name]))
+    await this.write(tensors)
+  }
+
   /** Writes the first values: all tensors. */
   fill(tensors: Readonly<Record<string, HostTensor>>): Promise<void> {
     return this.#enqueue(() => this.#writeNow(tensors))

@@ -1,0 +1,152 @@
+/** @file Processes that talk through MPI, called in the library of the system that started them. */
+import type { LibraryHandle } from '../../native/library.ts'
+import type { Collective } from '../collective.ts'
+import { abis, type MpiAbi, type MpiConstants } from './abi.ts'
+import { type Launch, launchIn } from './launch.ts'
+import { type FoundLibrary, foundLibrary, libraryNames } from './libraries.ts'
+
+/** A job that MPI holds together; to be ended, or aborted where it failed. */
+export interface MpiJob extends Collective {
+  /** Ends this process's part. All processes have to, or the launcher takes the job for failed. */
+  end(): void
+  /** Ends all processes at once. @param code the job's exit status */
+  abort(code: number): void
+}
+
+type NativeFunction = ReturnType<LibraryHandle['func']>
+
+/** Names the library to use: a file's name or path. */
+const libraryVariable = 'UL_MPI'
+
+/** Only one thread calls MPI at a time, but not always the same: MPI_THREAD_SERIALIZED of every interface. */
+const serialized = 2
+/** Elements that one call adds: counts are 32-bit integers, and a call is not interrupted. */
+const mostElements = 2 ** 26
+/** Milliseconds from one look at whether the others have come to the next. */
+const patience = 5
+/** Enough for MPI_Status and MPI_Request of every interface. */
+const statusBytes = 64
+
+/** The library that a launcher's processes talk through. @throws in one sentence when there is none, or an unknown one */
+const libraryFor = ({ launcher }: Launch): FoundLibrary & { readonly abi: MpiAbi } => {
+  const asked = process.env[libraryVariable]
+  const found = (asked === undefined ? libraryNames : [asked]).flatMap((name) => foundLibrary(name) ?? [])
+  const known = found.flatMap((one) => {
+    const abi = abis.find(({ isOf }) => isOf(one.version, one.name))
+    return abi === undefined ? [] : [{ ...one, abi }]
+  })
+  const fitting = known.find(({ abi }) => abi.name === launcher) ?? known[0]
+  if (fitting !== undefined) return fitting
+  const what =
+    found[0] === undefined
+      ? `none of ${asked ?? libraryNames.join(', ')} can be loaded`
+      : `${found[0].name} calls itself "${found[0].version}", which is none of ${abis.map(({ name }) => name).join(', ')}`
+  throw new Error(
+    `mpi: ${launcher} started this process, but ${what}; install its MPI library, or name another in ${libraryVariable}`,
+  )
+}
+
+/** The functions of a library that are called. */
+const functionsOf = ({ library, abi: { handle } }: FoundLibrary & { readonly abi: MpiAbi }) => ({
+  start: library.func('int MPI_Init_thread(void *, void *, int required, _Out_ int *provided)'),
+  rank: library.func(`int MPI_Comm_rank(${handle} world, _Out_ int *rank)`),
+  size: library.func(`int MPI_Comm_size(${handle} world, _Out_ int *size)`),
+  add: library.func(
+    `int MPI_Allreduce(intptr_t send, void *numbers, int count, ${handle} type, ${handle} operation, ${handle} world)`,
+  ),
+  arrive: library.func(`int MPI_Ibarrier(${handle} world, void *request)`),
+  test: library.func('int MPI_Test(void *request, _Out_ int *done, void *status)'),
+  end: library.func('int MPI_Finalize()'),
+  abort: library.func(`int MPI_Abort(${handle} world, int code)`),
+})
+
+/** @throws in one sentence when a function of MPI's gives an error, which most libraries do not let happen */
+const expectSuccess = (name: string, code: unknown): void => {
+  if (code !== 0) throw new Error(`mpi: ${name} failed with code ${code}; see what the other processes say`)
+}
+
+/** Calls a function on another thread, so that this one stays free to read and decode. */
+const callAside = (name: string, call: NativeFunction, ...args: readonly unknown[]): Promise<void> =>
+  new Promise((resolve, reject) => {
+    call.async(...args, (error: Error | null, code: number) => {
+      if (error !== null) return reject(error)
+      try {
+        expectSuccess(name, code)
+        resolve()
+      } catch (failure) {
+        reject(failure)
+      }
+    })
+  })
+
+/** One call after the other: collectives that overlap get mixed up. */
+const oneByOne = () => {
+  let last: Promise<unknown> = Promise.resolve()
+  return <T>(work: () => Promise<T>): Promise<T> => {
+    const next = last.then(work)
+    last = next.catch(() => undefined)
+    return next
+  }
+}
+
+const numberFrom = (name: string, call: NativeFunction, ...args: readonly unknown[]): number => {
+  const given: [number] = [0]
+  expectSuccess(name, call(...args, given))
+  return given[0]
+}
+
+/** The job's collective operations. */
+const collectiveOf = (functions: ReturnType<typeof functionsOf>, constants: MpiConstants): Collective => {
+  const { world, float32, float64, sum, inPlace } = constants
+  const inTurn = oneByOne()
+  const add = async (numbers: Float32Array | Float64Array): Promise<void> => {
+    const type = numbers instanceof Float32Array ? float32 : float64
+    for (let from = 0; from < numbers.length; from += mostElements) {
+      const part = numbers.subarray(from, from + mostElements)
+      await callAside('MPI_Allreduce', functions.add, inPlace, part, part.length, type, sum, world)
+    }
+  }
+  const meet = async (): Promise<void> => {
+    const [request, status] = [new Uint8Array(statusBytes), new Uint8Array(statusBytes)]
+    expectSuccess('MPI_Ibarrier', functions.arrive(world, request))
+    const done: [number] = [0]
+    for (;;) {
+      expectSuccess('MPI_Test', functions.test(request, done, status))
+      if (done[0] !== 0) return
+      await new Promise((resolve) => setTimeout(resolve, patience))
+    }
+  }
+  return {
+    rank: numberFrom('MPI_Comm_rank', functions.rank, world),
+    size: numberFrom('MPI_Comm_size', functions.size, world),
+    sum: (numbers) => inTurn(() => add(numbers)),
+    meet: () => inTurn(meet),
+  }
+}
+
+/**
+ * Joins the job of the launcher that started this process; null where none did, or it alone.
+ * @throws in one sentence when the library is missing, unknown, or another than the launcher's
+ */
+export const joinMpiJob = (): MpiJob | null => {
+  const launch = launchIn(process.env)
+  if (launch === null) return null
+  const found = libraryFor(launch)
+  const functions = functionsOf(found)
+  const provided = numberFrom('MPI_Init_thread', functions.start, null, null, serialized)
+  const constants = found.abi.constants(found.library)
+  const collective = collectiveOf(functions, constants)
+  const end = (): void => expectSuccess('MPI_Finalize', functions.end())
+  if (collective.size !== launch.size || provided < serialized) {
+    end()
+    const what =
+      provided < serialized
+        ? 'lets only its first thread call it'
+        : `finds ${collective.size} process${collective.size === 1 ? '' : 'es'}`
+    throw new Error(
+      `mpi: ${launch.launcher} started ${launch.size} processes, but ${found.name} (${found.version}) ${what}; ` +
+        `use launcher and library of one MPI, or name the library in ${libraryVariable}`,
+    )
+  }
+  return { ...collective, end, abort: (code) => void functions.abort(constants.world, code) }
+}
