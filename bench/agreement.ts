@@ -45,10 +45,16 @@ const kernelsOf = async (runtime: Runtime, config: Config, stage: Stage): Promis
   return kernels
 }
 
+/** How many kernels each provider ran, and which operators those were that are not the busiest one's. */
 const byProvider = (kernels: readonly KernelTime[]): string => {
-  const counts = new Map<string, number>()
-  for (const { provider } of kernels) counts.set(provider, (counts.get(provider) ?? 0) + 1)
-  return [...counts].map(([provider, count]) => `${count} on ${provider}`).join(', ')
+  const operators = new Map<string, string[]>()
+  for (const { provider, operator } of kernels)
+    operators.set(provider, [...(operators.get(provider) ?? []), operator])
+  const [busiest, ...others] = [...operators].sort(([, a], [, b]) => b.length - a.length)
+  const rest = others.map(
+    ([provider, own]) => `${own.length} on ${provider} (${[...new Set(own)].join(', ')})`,
+  )
+  return [`${busiest[1].length} on ${busiest[0]}`, ...rest].join(', ')
 }
 
 const compareStage = async (target: Target, config: Config, stage: Stage, count: number): Promise<string> => {
@@ -70,21 +76,24 @@ const compareStage = async (target: Target, config: Config, stage: Stage, count:
   const [first, ...others] = found.seconds
   return [
     `${config.name} ${stage.name}, batch ${step.batch}, ${target.device} ${target.precision}: over ${count} steps losses and gradient norms`,
-    `differ from the CPU's by ${largestDifference(found.numbers, expected.numbers).toExponential(1)} at most (the loss moved from ${expected.numbers[0].toPrecision(5)} to ${expected.numbers.at(-2)!.toPrecision(5)});`,
+    `differ from the CPU's by ${largestDifference(found.numbers, expected.numbers).toExponential(1)} at most (the loss went from ${expected.numbers[0].toPrecision(5)} to ${expected.numbers.at(-2)!.toPrecision(5)});`,
     `a step sends ${asFloat(toDevice)} and brings back ${asFloat(toHost)}, with ${copies} copies of the runtime's own; kernels: ${byProvider(kernels)};`,
     `first step ${first.toFixed(2)} s, then ${(others.length > 0 ? Math.min(...others) : first).toFixed(3)} s`,
   ].join(' ')
 }
 
 /**
- * Takes the same steps of every stage of a configuration on a device and on the CPU, and tells of each.
+ * Takes the same steps of stages of a configuration on a device and on the CPU, and tells of each.
+ * @param flags of the stages
+ * @param count of steps
  * @throws one sentence when the device is not there
  */
 export const agreement = async (
   target: Target,
   config: Config,
-  count: number,
+  { flags, count }: { readonly flags: readonly string[]; readonly count: number },
   tell: (line: string) => void,
 ): Promise<void> => {
-  for (const stage of stagesOf(config)) tell(await compareStage(target, config, stage, count))
+  for (const stage of stagesOf(config))
+    if (flags.includes(stage.flag)) tell(await compareStage(target, config, stage, count))
 }

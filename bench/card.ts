@@ -39,9 +39,9 @@ const runPart = (
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       complaints = (complaints + text).slice(-4000)
     })
-    child.once('error', (error) => {
+    child.once('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer)
-      resolve(`not run: ${error.message}`)
+      resolve(error.code === 'ENOENT' ? `${command} is not found` : `not run: ${error.message}`)
     })
     child.once('close', (code, signal) => {
       clearTimeout(timer)
@@ -112,11 +112,12 @@ const listOfDevices = (text: string): Device[] =>
     return found
   })
 
-const [serving, device, precision, steps, config] = process.argv.slice(2)
+const [serving, device, precision, config, flags, steps] = process.argv.slice(2)
 if (serving === '--agreement') {
   const target = { device: device as Device, precision: precision as Precision }
   try {
-    await agreement(target, configByName(config), Number(steps), (line) => process.stdout.write(`${line}\n`))
+    const what = { flags: flags.split(','), count: Number(steps) }
+    await agreement(target, configByName(config), what, (line) => process.stdout.write(`${line}\n`))
   } catch (error) {
     process.stderr.write(`card: ${(error as Error).message}\n`)
     process.exitCode = 1

@@ -49,17 +49,23 @@ const versions = (python: string): CardPart[] => [
   },
 ]
 
-/** The parts that a device has: whether it is right, then how fast it is, beside PyTorch where that runs there. */
-const partsOf = (device: Device, { short, slow }: CardPlan): CardPart[] => {
-  const [rounds, steps] = short ? ['1', '2'] : ['3', '5']
+/**
+ * The parts that a device has: whether it is right, then how fast it is, beside PyTorch where that runs there. First in the
+ * precision that matters most.
+ */
+const partsOf = (
+  device: Device,
+  { short, slow }: CardPlan,
+): Readonly<Record<'first' | 'later', readonly CardPart[]>> => {
+  const [rounds, steps, flags] = short ? ['1', '2', '2'] : ['3', '5', '1,2']
   const tiny = short || slow.has(device)
-  const cases = tiny ? ['--tiny'] : ['--cases', 'product,emoji64']
+  const cases = tiny ? ['--tiny', ...(short ? ['--cases', 'stage2'] : [])] : ['--cases', 'product,emoji64']
   const agreement = (precision: Precision): CardPart =>
     node(
       `${device} ${precision}: agreement with the CPU`,
       60,
       'card.mjs',
-      ...['--agreement', device, precision, steps, tiny ? 'tiny' : 'narrow32'],
+      ...['--agreement', device, precision, tiny ? 'tiny' : 'narrow32', flags, steps],
     )
   const bench = (precision: Precision, what: string, limit: number, peers: string): CardPart =>
     node(
@@ -69,19 +75,26 @@ const partsOf = (device: Device, { short, slow }: CardPlan): CardPart[] => {
       ...['--device', device, '--compute', precision, ...cases, '--rounds', rounds, '--peers', peers],
       ...['--out', `runs/card/${device}-${precision}-${peers}`],
     )
-  const [usual, ...others] = precisionsOf[device]
-  const beside = 'product, emoji64 steps, PyTorch'
-  return [
-    agreement(usual),
-    bench(usual, beside, 120, 'pytorch'),
-    ...others.flatMap((precision) => [agreement(precision), bench(precision, beside, 90, 'pytorch')]),
-    ...(device === 'webgpu' ? [] : [bench(usual, 'through torch.compile', 120, 'pytorch-compiled')]),
+  const [usual, ...others] = short ? precisionsOf[device].slice(0, 1) : precisionsOf[device]
+  const beside = `steps of ${tiny ? 'the smallest networks' : 'emoji64'}${device === 'webgpu' ? '' : ' beside PyTorch'}`
+  const both = (precision: Precision, limit: number): CardPart[] => [
+    agreement(precision),
+    bench(precision, beside, limit, 'pytorch'),
   ]
+  const compiled = device === 'webgpu' ? [] : [bench(usual, 'through torch.compile', 120, 'pytorch-compiled')]
+  return {
+    first: both(usual, 120),
+    later: [...compiled, ...others.flatMap((precision) => both(precision, 90))],
+  }
 }
 
 /** All parts in order. @param python that has PyTorch, or is to say that it has none */
-export const cardParts = (plan: CardPlan, python: string): CardPart[] => [
-  ...versions(python),
-  ...plan.devices.flatMap((device) => partsOf(device, plan)),
-  ...(plan.short ? [] : [node('ul doctor', 90, 'commands/main.mjs', 'doctor')]),
-]
+export const cardParts = (plan: CardPlan, python: string): CardPart[] => {
+  const parts = plan.devices.map((device) => partsOf(device, plan))
+  return [
+    ...versions(python),
+    ...parts.flatMap(({ first }) => first),
+    ...parts.flatMap(({ later }) => later),
+    ...(plan.short ? [] : [node('ul doctor', 90, 'commands/main.mjs', 'doctor')]),
+  ]
+}
