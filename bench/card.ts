@@ -45,7 +45,10 @@ const runPart = (
     })
     child.once('close', (code, signal) => {
       clearTimeout(timer)
-      const said = complaints.trim().split('\n').at(-1) ?? ''
+      // Node ends what it says of a crash with its version.
+      const said = complaints
+        .split('\n')
+        .findLast((line) => /\S/.test(line) && !/^Node\.js v|^ +at /.test(line))
       if (isLate) resolve(`left after ${took()}`)
       else if (code === 0) resolve(`done in ${took()}`)
       else resolve(`failed after ${took()}: ${said || `ended with ${signal ?? `status ${code}`}`}`)

@@ -59,11 +59,12 @@ const partsOf = (
 ): Readonly<Record<'first' | 'later', readonly CardPart[]>> => {
   const [rounds, steps, flags] = short ? ['1', '2', '2'] : ['3', '5', '1,2']
   const tiny = short || slow.has(device)
-  const cases = tiny ? ['--tiny', ...(short ? ['--cases', 'stage2'] : [])] : ['--cases', 'product,emoji64']
+  const product = device === 'cpu' ? 'matmul' : 'product'
+  const cases = tiny ? ['--tiny', ...(short ? ['--cases', 'stage2'] : [])] : ['--cases', `${product},emoji64`]
   const agreement = (precision: Precision): CardPart =>
     node(
       `${device} ${precision}: agreement with the CPU`,
-      60,
+      90,
       'card.mjs',
       ...['--agreement', device, precision, tiny ? 'tiny' : 'narrow32', flags, steps],
     )

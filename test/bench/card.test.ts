@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { cardParts } from '../../bench/cardParts.ts'
+import { casesOn } from '../../bench/cases.ts'
 import { temporaryFolder } from '../data/temporary.ts'
 import { driverVariables, swiftShader, swiftShaderLack } from '../engine/swiftShader.ts'
 
@@ -89,5 +90,16 @@ it('begins with what is there, then for each device whether it is right and how 
     ...['cuda float16: agreement with the CPU', 'cuda float16: steps of emoji64 beside PyTorch'],
     'ul doctor',
   ])
+  const chosen = (device: 'cpu' | 'cuda'): string[] =>
+    cardParts({ devices: [device], short: false, slow: new Set() }, 'python3').flatMap(({ args }) =>
+      args.includes('--cases') ? args[args.indexOf('--cases') + 1].split(',') : [],
+    )
+  // A part of a name of every case that is asked for is one of the device's.
+  for (const device of ['cpu', 'cuda'] as const)
+    for (const name of chosen(device))
+      expect(
+        casesOn(device, false).flatMap((own) => own.name.split('/')),
+        device,
+      ).toContain(name)
   for (const { limit, title } of parts) expect(limit, title).toBeLessThanOrEqual(120)
 })

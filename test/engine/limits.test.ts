@@ -1,4 +1,5 @@
 /** @file What a program's tensors are compared with, on planted devices: none of them is asked. */
+import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
 import { float32 } from '../../src/engine/host/tensor.ts'
 import { largestValue } from '../../src/engine/ir/cost.ts'
@@ -53,10 +54,10 @@ describe('an executable on a device that takes less', () => {
       started++
       return Promise.reject(new Error('started'))
     }
-    const on = {
-      ...{ ort: { InferenceSession: { create } }, device: 'webgpu', providers: ['webgpu'] },
-      ...{ location: 'gpu-buffer', limits: smaller, advice: '' },
-    } as unknown as OrtDevice
+    const on: OrtDevice = {
+      ort: { InferenceSession: { create }, Tensor: ort.Tensor },
+      ...{ device: 'webgpu', providers: ['webgpu'], location: 'gpu-buffer', limits: smaller, advice: '' },
+    }
     const enqueue = serialQueue()
     const options = { updates: {}, profiling: null, enqueue }
     await expect(GpuExecutable.compile(on, outer, serialize(outer), options)).rejects.toThrow(
