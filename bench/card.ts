@@ -7,11 +7,12 @@ import { spawn, spawnSync } from 'node:child_process'
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Precision } from '../src/engine/runtime/node/precision.ts'
 import type { Device } from '../src/engine/runtime/runtime.ts'
 import { agreement } from './agreement.ts'
 import { type CardPart, cardParts } from './cardParts.ts'
 import { configByName } from './cases.ts'
-import { devices, isSoftware, type Precision, runtimeOn } from './target.ts'
+import { devices, isSoftware, runtimeOn } from './target.ts'
 
 /** Seconds that all parts take together at most. */
 const mostSeconds = 570

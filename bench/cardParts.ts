@@ -1,7 +1,7 @@
 /** @file The parts of a check on a card's machine, most valuable first: each is a process with a time limit of its own. */
 import { fileURLToPath } from 'node:url'
+import type { Precision } from '../src/engine/runtime/node/precision.ts'
 import type { Device } from '../src/engine/runtime/runtime.ts'
-import type { Precision } from './target.ts'
 
 /** One part. */
 export interface CardPart {

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { type Precision, precisions } from '../src/engine/runtime/node/precision.ts'
 import type { Device } from '../src/engine/runtime/runtime.ts'
 import type { Case } from './case.ts'
 import { casesOn } from './cases.ts'
@@ -11,7 +12,7 @@ import { type Peer, peersOn } from './peers.ts'
 import { row, tableHead, writeReport } from './report.ts'
 import type { CaseResult } from './result.ts'
 import { serveAs } from './serving.ts'
-import { devices, isSoftware, type Precision, runtimeOn, type Target, usualPrecisions } from './target.ts'
+import { devices, isSoftware, runtimeOn, type Target, usualPrecisions } from './target.ts'
 
 interface Options {
   readonly device: Device
@@ -135,7 +136,7 @@ if (serving === '--serve') {
       new Option(
         '--compute <types>',
         'float32, tf32 (cuda), float16 (webgpu, cuda; PyTorch takes bfloat16); default float32, on cuda all three',
-      ).argParser(listOf(['float32', 'tf32', 'float16'])),
+      ).argParser(listOf(precisions)),
     )
     .addOption(new Option('--cases <names>', 'names or their parts (default: all)').argParser(listOf(null)))
     .addOption(

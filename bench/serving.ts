@@ -1,4 +1,5 @@
 /** @file This program as a participant: our side of a case, or a peer that is written in TypeScript. */
+import type { Precision } from '../src/engine/runtime/node/precision.ts'
 import { writeSafetensors } from '../src/files/safetensors.ts'
 import type { Case, Tensors } from './case.ts'
 import { caseByName } from './cases.ts'
@@ -6,7 +7,7 @@ import { type Launch, type Served, serve } from './peer.ts'
 import { serveJax } from './peers/jax.ts'
 import { serveTfjs } from './peers/tfjs.ts'
 import { ownLaunch } from './peers.ts'
-import { describeRuntime, type Precision, runtimeOn, type Target } from './target.ts'
+import { describeRuntime, runtimeOn, type Target } from './target.ts'
 
 /** Prepares one of our works and writes what peers need to a file. */
 const prepareOurs =

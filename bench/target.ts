@@ -1,13 +1,12 @@
 /** @file What is measured: a device, and how products are computed on it. */
-import { NodeRuntime, type NodeRuntimeOptions } from '../src/engine/runtime/node/runtime.ts'
+import type { Precision } from '../src/engine/runtime/node/precision.ts'
+import { NodeRuntime } from '../src/engine/runtime/node/runtime.ts'
 import type { Device } from '../src/engine/runtime/runtime.ts'
-
-/** As our runtime names them. PyTorch takes bfloat16 where we take float16, as its scripts do. */
-export type Precision = 'float32' | 'tf32' | 'float16'
 
 /** Where a case runs. */
 export interface Target {
   readonly device: Device
+  /** PyTorch takes bfloat16 where we take float16, as its scripts do. */
   readonly precision: Precision
 }
 
@@ -25,7 +24,7 @@ export const tolerances: Readonly<Record<Precision, number>> = { float32: 1e-3, 
 
 /** Our runtime there. @throws one sentence when there is no such device or arithmetic */
 export const runtimeOn = ({ device, precision }: Target): NodeRuntime =>
-  new NodeRuntime({ device, compute: precision as NonNullable<NodeRuntimeOptions['compute']> })
+  new NodeRuntime({ device, compute: precision })
 
 /** Whether the device is the CPU under another name, so that its times say nothing of a card. */
 export const isSoftware = ({ limits }: NodeRuntime): boolean => limits?.isSoftware === true

@@ -13,6 +13,8 @@ export {
   renderFrame,
   type Sprite,
 } from './data/open.ts'
+export type { CudaOptions } from './engine/runtime/node/devices.ts'
+export type { Precision } from './engine/runtime/node/precision.ts'
 export { NodeRuntime, type NodeRuntimeOptions } from './engine/runtime/node/runtime.ts'
 export { type ClipModel, type HubOptions, openClip, openHubNetwork } from './features/hub.ts'
 export { buildMixed5, defaultFeatureFile } from './features/mixed5.ts'

@@ -88,6 +88,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/objective',
   ],
   method: [
+    'distributed',
     'engine/host',
     'engine/ir',
     'engine/nn',
@@ -118,6 +119,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'data/clips',
     'data/formats',
     'data/images',
+    'distributed',
     'engine/host',
     'engine/runtime',
     'files',
@@ -132,6 +134,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   measure: [
     'data',
     'data/images',
+    'distributed',
     'engine/host',
     'engine/runtime',
     'features',
@@ -197,7 +200,6 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'distributed/mpi',
     'doctor',
     'engine/host',
-    'engine/ir',
     'engine/runtime',
     'engine/runtime/node',
     'features',

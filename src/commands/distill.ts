@@ -8,7 +8,6 @@ import { expectTrainable } from '../stages/possible.ts'
 import { lrShare, studentConfig, usualShare } from '../stages/student.ts'
 import { train } from '../stages/train.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
-import { untilInterrupted } from './exit.ts'
 import {
   type AddCommand,
   type DeviceFlags,
@@ -21,8 +20,8 @@ import {
 } from './options.ts'
 import { expectFolder, runFolder } from './output.ts'
 import { print, warn } from './print.ts'
-import { inAllProcesses } from './processes.ts'
 import { terminalListener } from './progress.ts'
+import { whileShared } from './shared.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 interface DistillFlags extends DeviceFlags {
@@ -60,9 +59,7 @@ const run = async (given: string, flags: DistillFlags): Promise<void> => {
   expectFolder('--out', dir)
   const listen = terminalListener(flags.json === true)
   const request = { config, dir, stage: 'all', runtime, listen } as const
-  await inAllProcesses((together) =>
-    untilInterrupted(async (signal) => (await train({ ...request, together, signal })).finished),
-  )
+  await whileShared(async (shared) => (await train({ ...request, ...shared })).finished)
 }
 
 /** Adds `ul distill`. */

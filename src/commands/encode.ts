@@ -1,12 +1,13 @@
 /** @file `ul encode`: latents of images, in a file. */
+import { leads } from '../distributed/collective.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import { openExamples } from '../use/images.ts'
 import { encodeToFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
-import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf } from './options.ts'
 import { expectFile, makeFolderOf } from './output.ts'
 import { answer, tellSkipped, warn } from './print.ts'
+import { type Shared, whileShared } from './shared.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 interface EncodeFlags extends DeviceFlags {
@@ -19,14 +20,14 @@ const run = async (
   dir: string,
   paths: string[],
   { json, seed, out, ...where }: EncodeFlags,
-  signal: AbortSignal,
+  { together, signal }: Shared,
 ): Promise<void> => {
   const opened = openRun(runDirectory(dir), stoppable(runtimeOf(where), signal), warn)
   expectFile('--out', out)
-  const images = await openExamples(opened.config, paths, signal)
+  const images = await openExamples(opened.config, paths, signal, together)
   tellSkipped(json, images)
-  makeFolderOf(out)
-  await encodeToFile(opened, images, seed, out)
+  if (leads(together)) makeFolderOf(out)
+  await encodeToFile(opened, images, seed, out, together)
   const { count } = images
   answer(json, { event: 'done', count, out }, `${count} latents: ${out}`)
 }
@@ -45,5 +46,5 @@ export const encodeCommand: AddCommand = (program) => {
     .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul encode runs/quickstart photos/ --out z.safetensors'))
-    .action((dir, paths, flags) => untilInterrupted((signal) => run(dir, paths, flags, signal)))
+    .action((dir, paths, flags) => whileShared((shared) => run(dir, paths, flags, shared)))
 }

@@ -1,6 +1,7 @@
 /** @file `ul evaluate`: figures of a trained run on held-out images, and by features of what it makes. */
 import { Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
+import { leads } from '../distributed/collective.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import { measureRun } from '../measure/measureRun.ts'
 import { evaluate } from '../measure/reconstruct.ts'
@@ -18,10 +19,10 @@ import { onceEach } from '../runs/events.ts'
 import { writeQuality } from '../runs/results.ts'
 import { whileWriting } from '../runs/writer.ts'
 import { openRun } from '../use/openRun.ts'
-import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { answer, warn } from './print.ts'
 import { clipLines, terminalListener } from './progress.ts'
+import { type Shared, whileShared } from './shared.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 const comparisonLine = (name: string, c: FeatureComparison): string =>
@@ -72,7 +73,7 @@ interface EvaluateFlags extends DeviceFlags {
   readonly json?: boolean
 }
 
-const run = async (dir: string, flags: EvaluateFlags, signal: AbortSignal): Promise<void> => {
+const run = async (dir: string, flags: EvaluateFlags, { together, signal }: Shared): Promise<void> => {
   const { samples, features, clip, guidance, bias: fitBias, seed } = flags
   if (clip !== undefined && samples === undefined)
     throw new ConfigError('--clip needs --samples N: so many images are reconstructed and generated for it')
@@ -82,9 +83,9 @@ const run = async (dir: string, flags: EvaluateFlags, signal: AbortSignal): Prom
   const opened = openRun(directory, runtime, tell)
   const listen = terminalListener(flags.json === true)
   const measured = async (samples: number): Promise<Quality> => {
-    const options = { samples, seed, fitBias, features, clip, guidance, signal, listen, warn: tell }
+    const options = { samples, seed, fitBias, features, clip, guidance, together, signal, listen, warn: tell }
     // A model that comes with the package is left as it is.
-    if (directory !== dir) return measureRun(directory, runtime, options)
+    if (directory !== dir || !leads(together)) return measureRun(directory, runtime, options)
     return whileWriting(dir, async () => {
       const quality = await measureRun(directory, runtime, options)
       writeQuality(dir, quality, runtime.device, tell)
@@ -99,7 +100,7 @@ const run = async (dir: string, flags: EvaluateFlags, signal: AbortSignal): Prom
     !isLearned && quality !== null
       ? null
       : await evaluate(directory, opened, runtime, {
-          ...{ count: flags.count, seed, signal },
+          ...{ count: flags.count, seed, together, signal },
           // what the data holds is said once
           ...(quality === null ? { listen } : {}),
         })
@@ -136,5 +137,5 @@ export const evaluateCommand: AddCommand = (program) => {
     .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul evaluate runs/quickstart --json'))
-    .action((dir, flags) => untilInterrupted((signal) => run(dir, flags, signal)))
+    .action((dir, flags) => whileShared((shared) => run(dir, flags, shared)))
 }

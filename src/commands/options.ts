@@ -1,11 +1,11 @@
 /** @file What the files of commands share: options, how their values are read, and how help ends. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
-import type { Compute } from '../engine/ir/graph.ts'
 import { showDevice } from '../engine/runtime/limits.ts'
+import { type Precision, precisionRefusal, precisions } from '../engine/runtime/node/precision.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
 import type { Device, Runtime } from '../engine/runtime/runtime.ts'
-import { ownThreads } from './processes.ts'
+import { ownCard, ownThreads } from './processes.ts'
 
 /** What a command's file exports: adds the command with its arguments, options, example and action. */
 export type AddCommand = (program: Command) => void
@@ -63,8 +63,8 @@ export const option = {
       'threads of an operation on the CPU (default: all, or the share of one process of several)',
     ).argParser(wholeNumber(1)),
   compute: (): Option =>
-    new Option('--compute <type>', 'how products are computed; float16 on webgpu and cuda')
-      .choices(['float32', 'float16'])
+    new Option('--compute <type>', 'how products are computed; tf32 on cuda, float16 on webgpu and cuda')
+      .choices([...precisions])
       .default('float32'),
 } as const
 
@@ -84,18 +84,21 @@ export const withSteps = <Sampler extends { readonly steps: number }>(
 /** What `--device`, `--compute` and `--threads` say. */
 export interface DeviceFlags {
   readonly device: Device
-  readonly compute: Compute
+  readonly compute: Precision
   readonly threads?: number
 }
 
 /** What runs programs there. @throws ConfigError when the device has no such arithmetic. */
 export const runtimeOf = ({ device, compute, threads = ownThreads() }: DeviceFlags): Runtime => {
-  if (device === 'cpu' && compute === 'float16') {
-    throw new ConfigError(
-      '--compute float16: the CPU multiplies in float32 only; add --device webgpu or cuda',
-    )
-  }
-  const runtime = new NodeRuntime({ device, compute, threads })
+  const refusal = precisionRefusal(device, compute)
+  if (refusal !== null)
+    throw new ConfigError(`--compute ${compute}: ${refusal.reason}; add ${refusal.instead}`)
+  const runtime = new NodeRuntime({
+    device,
+    compute,
+    threads,
+    ...(device === 'cuda' && { cuda: { card: ownCard() } }),
+  })
   if (compute === 'float16' && runtime.limits?.float16 === false) {
     throw new ConfigError(
       `--compute float16: ${showDevice(runtime.limits)} has no half precision arithmetic (shader-f16); leave --compute at float32`,

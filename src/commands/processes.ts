@@ -12,7 +12,7 @@ const leadersFirst = 3000
 const untilSaved = 60_000
 
 /** Commands whose work is shared; of another there can be only one process. */
-const shared: ReadonlySet<string> = new Set(['train', 'distill', 'sweep'])
+const shared: ReadonlySet<string> = new Set(['train', 'distill', 'sweep', 'encode', 'sample', 'evaluate'])
 
 let joined: MpiJob | null = null
 
@@ -61,3 +61,6 @@ export const ownThreads = (): number => {
   const [all, own] = [cpus().length, availableParallelism()]
   return launch === null || own < all ? own : Math.max(1, Math.floor(own / launch.localSize))
 }
+
+/** Number of the card that a process uses: each of those on one machine its own. */
+export const ownCard = (): number => launchIn(process.env)?.localRank ?? 0

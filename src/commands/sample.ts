@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
+import { leaderOnly } from '../distributed/collective.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import type { Facts } from '../method/conditions/condition.ts'
@@ -13,7 +14,6 @@ import { readGiven } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { type SampleRequest, sample, sampleParts } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
-import { untilInterrupted } from './exit.ts'
 import {
   type AddCommand,
   type DeviceFlags,
@@ -25,6 +25,7 @@ import {
 } from './options.ts'
 import { expectFile, expectFolder, makeFolderOf, writeExample, writeOutput } from './output.ts'
 import { answer, warn } from './print.ts'
+import { type Shared, whileShared } from './shared.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 interface SampleFlags extends DeviceFlags {
@@ -145,7 +146,7 @@ const windowsOf = (
   return { frames: length, overlap: shared }
 }
 
-const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promise<void> => {
+const run = async (dir: string, flags: SampleFlags, { together, signal }: Shared): Promise<void> => {
   const opened = openRun(runDirectory(dir), stoppable(runtimeOf(flags), signal), warn)
   const { config } = opened
   const inFiles = isFolder(flags.out)
@@ -165,8 +166,9 @@ const run = async (dir: string, flags: SampleFlags, signal: AbortSignal): Promis
     windows,
   }
   const start = performance.now()
-  if (inFiles) await writeFiles(sampleParts(opened, request), flags.out)
-  else await writeGrid(await sample(opened, request), flags.out)
+  if (inFiles) await writeFiles(sampleParts(opened, request, together), flags.out)
+  else await leaderOnly(together, async () => writeGrid(await sample(opened, request), flags.out))
+  await together.meet()
   const seconds = (performance.now() - start) / 1000
   answer(
     flags.json,
@@ -218,5 +220,5 @@ export const sampleCommand: AddCommand = (program) => {
     .addOption(option.threads())
     .addOption(option.json())
     .addHelpText('after', example('ul sample runs/quickstart -n 32 --class "Food & Drink" --out food.png'))
-    .action((dir, flags) => untilInterrupted((signal) => run(dir, flags, signal)))
+    .action((dir, flags) => whileShared((shared) => run(dir, flags, shared)))
 }

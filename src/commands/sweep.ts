@@ -10,7 +10,6 @@ import { describeFeatures } from '../measure/measureRun.ts'
 import { onceEach } from '../runs/events.ts'
 import { expectRunnable } from '../stages/possible.ts'
 import { isDone, runSweep, type Shard, shardOf, sweepFrames, sweepRuns } from '../studies/sweep.ts'
-import { untilInterrupted } from './exit.ts'
 import {
   type AddCommand,
   collect,
@@ -22,8 +21,8 @@ import {
 } from './options.ts'
 import { expectFolder } from './output.ts'
 import { answer, warn } from './print.ts'
-import { inAllProcesses } from './processes.ts'
 import { terminalListener } from './progress.ts'
+import { whileShared } from './shared.ts'
 import { loadConfig, readSweep } from './sources.ts'
 
 interface SweepFlags extends DeviceFlags {
@@ -104,13 +103,10 @@ const run = async (source: string, flags: SweepFlags): Promise<void> => {
     runtime: runtimeOf(flags),
     listen: terminalListener(flags.json === true),
   }
-  await inAllProcesses(async (together) => {
-    const shard = sharedShard(together, flags.shard)
-    await untilInterrupted(async (signal) => {
-      const isDone = await runSweep({ ...request, shard, signal })
-      await together.meet() // who has come to its end, or has saved, waits for the others to
-      return isDone
-    })
+  await whileShared(async ({ together, signal }) => {
+    const isDone = await runSweep({ ...request, shard: sharedShard(together, flags.shard), signal })
+    await together.meet() // who has come to its end, or has saved, waits for the others to
+    return isDone
   })
 }
 

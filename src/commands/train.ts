@@ -8,12 +8,11 @@ import { visible } from '../report/escape.ts'
 import { type StageChoice, stageFlags } from '../stages/list.ts'
 import { expectTrainable } from '../stages/possible.ts'
 import { train } from '../stages/train.ts'
-import { untilInterrupted } from './exit.ts'
 import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
 import { expectFolder, runFolder } from './output.ts'
 import { print } from './print.ts'
-import { inAllProcesses } from './processes.ts'
 import { terminalListener } from './progress.ts'
+import { whileShared } from './shared.ts'
 import { loadConfig } from './sources.ts'
 
 interface TrainFlags extends DeviceFlags {
@@ -66,9 +65,7 @@ const run = async (source: string, flags: TrainFlags): Promise<void> => {
     runtime: runtimeOf(flags),
     listen: terminalListener(flags.json === true),
   }
-  await inAllProcesses((together) =>
-    untilInterrupted(async (signal) => (await train({ ...request, together, signal })).finished),
-  )
+  await whileShared(async (shared) => (await train({ ...request, ...shared })).finished)
 }
 
 /** Adds `ul train`. */

@@ -40,6 +40,23 @@ export const gatheredLists = async (
   return (await gathered(together, padded)).map((list, i) => list.subarray(0, lengths[i]))
 }
 
+/**
+ * Work on items in rounds, in each of which every process takes one.
+ * @returns in every process what all items gave, in their order
+ */
+export async function* inRounds<T>(
+  together: Collective,
+  items: readonly T[],
+  work: (item: T) => Promise<ArrayLike<number>>,
+): AsyncGenerator<readonly [item: T, numbers: Float64Array]> {
+  const { rank, size } = together
+  for (let from = 0; from < items.length; from += size) {
+    const round = items.slice(from, from + size)
+    const all = await gatheredLists(together, rank < round.length ? await work(round[rank]) : [])
+    for (const [i, item] of round.entries()) yield [item, all[i]]
+  }
+}
+
 /** Whether anything is so for any process. */
 export const isSoForAny = async (together: Collective, isSo: boolean): Promise<boolean> => {
   const count = Float64Array.of(isSo ? 1 : 0)
@@ -86,6 +103,6 @@ export const expectSame = async (together: Collective, what: string, hash: strin
   )
 }
 
-/** The examples of `count` that a process is to do: every so-manieth, in order. */
+/** Which of `count` a process is to do: every so-manieth, in order. */
 export const ownShare = ({ rank, size }: Collective, count: number): number[] =>
   Array.from({ length: Math.ceil((count - rank) / size) }, (_, i) => rank + i * size)

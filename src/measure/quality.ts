@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { readImages } from '../data/batches.ts'
 import { defaultCacheDir } from '../data/images/packed.ts'
 import type { ImageSource } from '../data/images/source.ts'
+import { alone, type Collective, isSoForAny } from '../distributed/collective.ts'
 import { quantiserName } from '../engine/host/pixels.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import { hubPrefix, openHubNetwork } from '../features/hub.ts'
@@ -17,7 +18,7 @@ import { type FeatureNetwork, openFeatureNetwork } from '../features/network.ts'
 import type { ImportTransformers } from '../features/transformers.ts'
 import { imageOf } from '../method/config.ts'
 import { describeSampler, type Guidance } from '../method/diffusion/sampler.ts'
-import { batchFor } from '../method/programs.ts'
+import { batchFor, type ImageSet } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import { compareFeatureSets } from '../metrics/compareFeatures.ts'
 import { type FeatureSet, pickRows } from '../metrics/featureSet.ts'
@@ -28,6 +29,7 @@ import type { OpenedRun } from '../use/openRun.ts'
 import { decoderSampler, latentSampler } from '../use/samplers.ts'
 import { type ClipScores, openClipScores } from './clipScores.ts'
 import { forClips, type Parts, storedFeatures, withFeatures, writeFeatures } from './features.ts'
+import { sharedNetwork, sharedRead } from './shared.ts'
 
 /** What to measure and how. */
 export interface QualityOptions {
@@ -48,6 +50,8 @@ export interface QualityOptions {
   readonly fitBias: boolean
   /** Images that are in memory at a time, 256 when absent, clips of as many frames; the figures do not depend on it. */
   readonly atOnce?: number
+  /** Processes that share the work; each has all figures. */
+  readonly together?: Collective
   /** Ends the measuring once it is aborted, by throwing its reason. */
   readonly signal?: AbortSignal
 }
@@ -83,13 +87,12 @@ const sourceFeatures = async (
   network: FeatureNetwork,
   key: string,
   source: ImageSource,
-  parts: Pick<Parts, 'atOnce' | 'signal'>,
+  { together, ...parts }: Pick<Parts, 'atOnce' | 'signal'> & { readonly together: Collective },
 ): Promise<FeatureSet> => {
   const path = join(defaultCacheDir(), `features-${key}.safetensors`)
-  if (existsSync(path)) {
-    const kept = storedFeatures(path)
-    if (kept.count === source.count && kept.dimension === network.dimension) return kept
-  }
+  const kept = existsSync(path) ? storedFeatures(path) : null
+  const isKept = kept?.count === source.count && kept.dimension === network.dimension
+  if (!(await isSoForAny(together, !isKept))) return kept!
   const read = (first: number, n: number): Promise<HostTensor> =>
     readImages(
       source,
@@ -152,7 +155,7 @@ const indicesOf = (source: ImageSource, samples: number) => ({
 interface Measuring {
   readonly run: OpenedRun
   readonly source: ImageSource
-  readonly options: QualityOptions & { readonly atOnce: number }
+  readonly options: QualityOptions & { readonly atOnce: number; readonly together: Collective }
 }
 
 /** CLIP scores of what is measured, where they are asked for. */
@@ -179,7 +182,7 @@ const distances = async (
   { network, identity }: NamedNetwork,
   clip: ClipScores | null,
 ): Promise<Pick<Quality, 'reconstruction' | 'generation'>> => {
-  const { samples, seed, guidance, fitBias, reconstructs, generates, atOnce, signal } = options
+  const { samples, seed, guidance, fitBias, reconstructs, generates, atOnce, signal, together } = options
   const { positions, sampled } = indicesOf(source, samples)
   const batch = batchFor(samples, imageOf(run.model))
   const codec = run.codec(batch)
@@ -190,15 +193,16 @@ const distances = async (
     const z0 = codec.addNoise(await codec.encode(images, seed, first), seed, first)
     return codec.decode(z0, seed, decoder, first)
   }
+  const shared = (read: ImageSet['read']) => sharedRead(together, { extent: imageOf(run.model), batch }, read)
   const compare = (a: FeatureSet, b: FeatureSet) => compareFeatureSets(a, b, { seed, fitBias })
   try {
-    const real = await sourceFeatures(network, key, source, { atOnce, signal })
+    const real = await sourceFeatures(network, key, source, { atOnce, signal, together })
     const parts = { atOnce, signal }
     const reconstruction = !reconstructs
       ? null
       : await withFeatures(
           network,
-          { count: positions.length, ...parts, read: reconstruct, look: clip?.reconstructed },
+          { count: positions.length, ...parts, read: shared(reconstruct), look: clip?.reconstructed },
           (made) => compare(pickRows(real, Int32Array.from(positions)), made),
         )
     if (!generates) return { reconstruction, generation: null }
@@ -209,7 +213,7 @@ const distances = async (
       const z0 = await generator.generate({ facts: own, seed, sampler, guidance, first })
       return codec.decode(z0, seed + 1, decoder, first)
     }
-    const drawn = { count: samples, ...parts, read: generate, look: clip?.generated }
+    const drawn = { count: samples, ...parts, read: shared(generate), look: clip?.generated }
     const generation = await withFeatures(network, drawn, async (made) => {
       await generator.dispose()
       return compare(real, made)
@@ -245,9 +249,11 @@ export const measureQuality = async (
   const { isLearned } = partsOfVariant(run.model.variant).space
   const reconstructs = given.reconstructs && isLearned
   const atOnce = Math.ceil(256 / (source.frames ?? 1))
-  const measuring = { run, source, options: { atOnce, ...given, reconstructs } }
+  const { together = alone } = given
+  const measuring = { run, source, options: { atOnce, ...given, together, reconstructs } }
   const { network: opened, identity } = await openFeatures(given.features, given.importer)
-  const named = { network: forClips(opened, source.frames ?? 1), identity }
+  const network = sharedNetwork(together, forClips(opened, source.frames ?? 1))
+  const named = { network, identity }
   let clip: ClipScores | null = null
   try {
     clip = await openClip(measuring)

@@ -1,5 +1,6 @@
 /** @file What a run is worth on images: reconstructions, rates and errors of a set, of files, of the held-out part. */
 import type { ImageSource } from '../data/images/source.ts'
+import type { Collective } from '../distributed/collective.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { imageOf, latentOf } from '../method/config.ts'
@@ -12,7 +13,7 @@ import {
   ownNatsOf,
 } from '../method/evaluate.ts'
 import { bitsPerPosition, elementsOf } from '../method/networks/shapes.ts'
-import { batchFor, type ImageSet, partsOf } from '../method/programs.ts'
+import { batchFor, type ImageSet } from '../method/programs.ts'
 import { partsOfVariant } from '../method/variants.ts'
 
 import type { Evaluation } from '../metrics/figures.ts'
@@ -36,6 +37,8 @@ export const predictedAtMost = 64
 export interface MeasureOptions {
   readonly seed: number
   readonly sampler: SamplerConfig
+  /** Processes that share the images. */
+  readonly together?: Collective | undefined
 }
 
 /** Encodes, decodes and measures images, a part in memory at a time, which `look` sees as it passes. */
@@ -43,7 +46,7 @@ export const measureStage1 = async (
   run: OpenedRun,
   runtime: Runtime,
   images: ImageSet,
-  { seed, sampler }: MeasureOptions,
+  { seed, sampler, together }: MeasureOptions,
   look?: (part: MeasuredPart) => void,
 ): Promise<MeasuredStage1> => {
   const { model } = run
@@ -54,7 +57,7 @@ export const measureStage1 = async (
   }
   const batch = batchFor(images.count, imageOf(model))
   const codec = run.codec(batch)
-  const options = { draws, batch, seed, sampler }
+  const options = { draws, batch, seed, sampler, ...(together && { together }) }
   const measured = await evaluateStage1(
     runtime,
     { model, weights: run.autoencoder(), codec },
@@ -106,7 +109,7 @@ export const baseRate = async (
   run: OpenedRun,
   runtime: Runtime,
   source: ImageSource,
-  options: { readonly count: number; readonly seed: number },
+  options: { readonly count: number; readonly seed: number; readonly together?: Collective },
 ): Promise<Evaluation['baseBitsPerPixel'] | null> => {
   if (!run.hasBase) return null
   const indices = evenly(options.count, source.count)
@@ -114,12 +117,13 @@ export const baseRate = async (
   const image = imageOf(run.model)
   const batch = batchFor(indices.length, image)
   const codec = run.codec(batch)
-  const parts: HostTensor[] = []
-  for (const { first, n } of partsOf(indices.length, batch))
-    parts.push(await codec.encode(await images.read(first, n), options.seed, first))
-  await codec.dispose()
-  const examples = { z: stacked(parts), facts: indices.map((index) => factsLike(run, source, index)) }
+  const examples = {
+    facts: indices.map((index) => factsLike(run, source, index)),
+    encode: async (first: number, n: number) =>
+      codec.encode(await images.read(first, n), options.seed, first),
+  }
   const nats = await baseNatsOf(runtime, run.model, run.base(), examples, { ...options, draws, batch })
+  await codec.dispose()
   const own =
     run.config.variant.variance === 'learned'
       ? await ownNatsOf(runtime, run.model, run.autoencoder(), images, batch)
@@ -132,12 +136,13 @@ export const evaluate = async (
   dir: string,
   run: OpenedRun,
   runtime: Runtime,
-  options: Watched & { readonly count: number; readonly seed: number },
+  options: Watched & { readonly count: number; readonly seed: number; readonly together?: Collective },
 ): Promise<Evaluation> => {
   const { validation } = await openTrainedData(dir, run, options)
   const { figures } = await measureStage1(run, runtime, evenImages(validation, options.count), {
     seed: options.seed,
     sampler: decoderSampler(run.config),
+    together: options.together,
   })
   const base = await baseRate(run, runtime, validation, options)
   const predicted =

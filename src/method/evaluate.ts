@@ -1,4 +1,5 @@
 /** @file What a trained run is worth: bits and losses with their errors, reconstructions against the trivial codec. */
+import { alone, type Collective, inRounds } from '../distributed/collective.ts'
 import { type Part, wholeBatch } from '../engine/host/part.ts'
 import { countOf, floats, type HostTensor, paddedExamples } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
@@ -109,25 +110,35 @@ export const ownNatsOf = async (
 /**
  * What latents are charged for by the base model, in nats each: its unweighted ELBO from λ(0) on (Table 5). Of a learned
  * variance the latents are draws, and their rate is this and `ownNatsOf`.
- * @param z clean latents [N, c, h, w]
- * @param facts what is known of each
+ * @param facts what is known of each of all latents
+ * @param encode gives those from a number on, clean [n, c, h, w]
  */
 export const baseNatsOf = async (
   runtime: Runtime,
   model: ModelConfig,
   weights: Weights,
-  examples: { readonly z: HostTensor; readonly facts: readonly (Facts | null)[] },
-  options: Draws & { readonly batch: number },
+  examples: {
+    readonly facts: readonly (Facts | null)[]
+    readonly encode: (first: number, n: number) => Promise<HostTensor>
+  },
+  { together = alone, ...options }: Draws & { readonly batch: number; readonly together?: Collective },
 ): Promise<number[]> => {
-  const { z, facts } = examples
+  const { facts, encode } = examples
   const { batch } = options
   const program = compiledOnUse(runtime, () => tracedBaseRate(model, weights, batch))
-  const means = await meansOverDraws(wholeBatch(countOf(z)), options, (first, draw) => {
-    const own = Array.from({ length: batch }, (_, i) => facts[first + i] ?? null)
-    return program.run(measuredBaseFeeds(model, paddedExamples(z, first, batch), own, draw))
-  })
+  const nats: number[] = []
+  const measure = async ({ first, n }: { readonly first: number; readonly n: number }) => {
+    const z = await encode(first, n)
+    const part = { first, count: n, of: facts.length }
+    const means = await meansOverDraws(part, options, (from, draw) => {
+      const own = Array.from({ length: batch }, (_, i) => facts[first + from + i] ?? null)
+      return program.run(measuredBaseFeeds(model, paddedExamples(z, from, batch), own, draw))
+    })
+    return means.nats
+  }
+  for await (const [, own] of inRounds(together, partsOf(facts.length, batch), measure)) nats.push(...own)
   await program.dispose()
-  return [...means.nats]
+  return nats
 }
 
 /** Images from `first` on with what was made of them, while they are in memory. */
@@ -150,21 +161,37 @@ export interface MeasuredStage1 {
   readonly bitsPerPixel: readonly number[]
 }
 
-/** Lists of numbers by name, one for each image in the order of the images; null where images do not allow a metric. */
-const collected = () => {
-  const lists = new Map<string, number[] | null>()
+/** What is measured of images, by name: a number for each; null where images do not allow a metric. */
+type Values = Readonly<Record<string, ArrayLike<number> | null>>
+
+/**
+ * Lists of numbers by name, one for each image in the order of the images, and how a part's travel between processes: a row
+ * for each name, not a number where images do not allow a metric.
+ */
+const collected = (names: readonly string[]) => {
+  const lists = new Map(names.map((name) => [name, [] as number[]]))
+  const isMissing = (own: readonly number[]): boolean => own.some(Number.isNaN)
   return {
-    add: (values: Readonly<Record<string, Iterable<number> | null>>): void => {
-      for (const [name, own] of Object.entries(values)) {
-        lists.set(name, own === null ? null : [...(lists.get(name) ?? []), ...own])
-      }
+    rowsOf: (values: Values, n: number): number[] =>
+      names.flatMap((name) => Array.from(values[name] ?? new Array<number>(n).fill(Number.NaN))),
+    add: (rows: Float64Array, n: number): void => {
+      for (const [i, name] of names.entries()) lists.get(name)!.push(...rows.subarray(i * n, (i + 1) * n))
     },
-    of: (name: string): readonly number[] => lists.get(name) ?? [],
+    of: (name: string): readonly number[] => lists.get(name)!,
     summary: (name: string): Measured | null => {
-      const own = lists.get(name) ?? null
-      return own && meanAndError(own)
+      const own = lists.get(name)!
+      return isMissing(own) ? null : meanAndError(own)
     },
   }
+}
+
+/** The squares of each image's latent [n, …], added up. */
+const squaresOf = (z: HostTensor): number[] => {
+  const [data, n] = [floats(z), countOf(z)]
+  const each = data.length / n
+  return Array.from({ length: n }, (_, i) =>
+    data.subarray(i * each, (i + 1) * each).reduce((sum, v) => sum + v * v, 0),
+  )
 }
 
 /** Frames of a latent. */
@@ -192,11 +219,13 @@ export interface MeasuringOptions extends Draws {
   readonly sampler: SamplerConfig
   /** Images in memory at a time; the metrics do not depend on it. */
   readonly atOnce?: number
+  /** Processes that share the images; each has all figures. */
+  readonly together?: Collective
 }
 
 /**
  * Measures stage 1 on images, of which a part is in memory at a time.
- * @param look sees every part as it passes
+ * @param look sees every part that this process works on, as it passes
  */
 export const evaluateStage1 = async (
   runtime: Runtime,
@@ -210,36 +239,45 @@ export const evaluateStage1 = async (
   look: (part: MeasuredPart) => void = () => undefined,
 ): Promise<MeasuredStage1> => {
   const { count } = set
-  const { batch, seed, sampler } = options
+  const { batch, seed, sampler, together = alone } = options
   const image = imageOf(model)
   const reference = (images: HostTensor): HostTensor =>
     latentGridReference(images, model.latent.downsample, model.video?.downsample)
   const estimator = createTermsEstimator(runtime, model, weights, batch)
   const bitsOf = (nats: Readonly<Record<'priorNats' | 'terminalNats', ArrayLike<number>>>): number[] =>
     Array.from(nats.priorNats, (own, i) => bitsPerPosition(image, own + nats.terminalNats[i]))
-  const measured = collected()
+  const measured = collected([
+    ...['priorNats', 'terminalNats', 'decoderNats', 'gridPsnr', 'squares'],
+    ...reconstructionMetrics.map(({ key }) => key),
+    ...(model.video === undefined ? [] : Array.from({ length: latentFrames(model) }, (_, t) => frameRate(t))),
+  ])
   const coded = async (images: HostTensor, first: number, steps: SamplerConfig) => {
     const z = await codec.encode(images, seed, first)
     return { z, reconstructions: await codec.decode(codec.addNoise(z, seed, first), seed, steps, first) }
   }
   // Compiles encoder and decoder, which is no part of the time that an image takes.
   await coded(await set.read(0, Math.min(batch, count)), 0, { ...sampler, steps: 1 })
-  let [squares, seconds] = [0, 0]
-  for (const { first, n } of partsOf(count, batch, options.atOnce)) {
+  const measure = async ({ first, n }: { readonly first: number; readonly n: number }): Promise<number[]> => {
     const images = await set.read(first, n)
     const start = performance.now()
     const { z, reconstructions } = await coded(images, first, sampler)
-    seconds += (performance.now() - start) / 1000
-    squares = floats(z).reduce((sum, v) => sum + v * v, squares)
+    const seconds = (performance.now() - start) / 1000
     const { rateElements, ...terms } = await estimator.terms(images, { first, count: n, of: count }, options)
-    if (model.video !== undefined) measured.add(ratesByFrame(model, rateElements))
-    measured.add({ ...terms, gridPsnr: psnr(images, reference(images)) })
-    for (const { key, of } of reconstructionMetrics) measured.add({ [key]: of(images, reconstructions) })
-    look({
-      ...{ first, images, reconstructions, rateElements },
-      psnrs: measured.of('psnr').slice(first),
-      bitsPerPixel: bitsOf(terms),
-    })
+    const psnrs = psnr(images, reconstructions)
+    look({ ...{ first, images, reconstructions, rateElements, psnrs }, bitsPerPixel: bitsOf(terms) })
+    const values = {
+      ...terms,
+      ...(model.video && ratesByFrame(model, rateElements)),
+      ...Object.fromEntries(reconstructionMetrics.map(({ key, of }) => [key, of(images, reconstructions)])),
+      gridPsnr: psnr(images, reference(images)),
+      squares: squaresOf(z),
+    }
+    return [seconds, ...measured.rowsOf(values, n)]
+  }
+  let seconds = 0
+  for await (const [{ n }, numbers] of inRounds(together, partsOf(count, batch, options.atOnce), measure)) {
+    seconds += numbers[0] / together.size
+    measured.add(numbers.subarray(1), n)
   }
   await estimator.dispose()
   const [priorNats, terminalNats] = [measured.of('priorNats'), measured.of('terminalNats')]
@@ -262,7 +300,7 @@ export const evaluateStage1 = async (
     priorNats: meanAndError(priorNats),
     terminalNats: meanAndError(terminalNats),
     decoderNats: meanAndError(measured.of('decoderNats')),
-    latentRms: Math.sqrt(squares / (count * elements)),
+    latentRms: Math.sqrt(measured.of('squares').reduce((a, b) => a + b) / (count * elements)),
     imagesPerSecond: count / seconds,
   }
   return { figures, psnrs, bitsPerPixel }

@@ -10,6 +10,7 @@ import { listClips } from '../data/formats/clips.ts'
 import { decodeImage, isUndecodable, type Undecodable } from '../data/images/decode.ts'
 import { countedKinds, IMAGE_FORMATS, type OtherFile, scanFolder, someOf } from '../data/images/scan.ts'
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
+import { alone, type Collective, inRounds } from '../distributed/collective.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSet } from '../method/programs.ts'
 
@@ -103,23 +104,39 @@ const decodedAgain = async (file: string, { decode }: FileKind): Promise<Uint8Ar
   )
 }
 
-/** Opens files and folders: every file is decoded once to see whether it can be. */
+/** Opens files and folders: every file is decoded once, by one of the processes, to see whether it can be. */
 const openAs = async (
   kind: FileKind,
   paths: readonly string[],
   signal: AbortSignal | undefined,
+  together: Collective = alone,
 ): Promise<FileImages> => {
   const [files, skipped]: [string[], SkippedFile[]] = [[], []]
-  const kept: Uint8Array[] = []
+  const kept = new Map<string, Uint8Array>()
+  const reasons = new Map<string, string>()
   const expanded = await Promise.all(paths.map((given) => expandPath(given, kind)))
   const all = expanded.flatMap((given) => given.files)
-  for (let from = 0; from < all.length; from += decodedAtOnce) {
+  const parts = Array.from({ length: Math.ceil(all.length / decodedAtOnce) }, (_, i) =>
+    all.slice(i * decodedAtOnce, (i + 1) * decodedAtOnce),
+  )
+  let bytes = 0
+  const look = async (part: readonly string[]): Promise<number[]> => {
     signal?.throwIfAborted()
-    const here = all.slice(from, from + decodedAtOnce)
-    const decoded = await Promise.all(here.map((file) => kind.decode(file)))
-    for (const [i, image] of decoded.entries()) {
-      if (isUndecodable(image)) skipped.push({ file: here[i], reason: image.reason })
-      else if (files.push(here[i]) * image.length <= keptBytes) kept.push(image)
+    const decoded = await Promise.all(part.map((file) => kind.decode(file)))
+    return decoded.map((image, i) => {
+      if (isUndecodable(image)) {
+        reasons.set(part[i], image.reason)
+        return 0
+      }
+      bytes += image.length
+      if (bytes <= keptBytes) kept.set(part[i], image)
+      return 1
+    })
+  }
+  for await (const [part, isWhole] of inRounds(together, parts, look)) {
+    for (const [i, file] of part.entries()) {
+      if (isWhole[i] === 1) files.push(file)
+      else skipped.push({ file, reason: reasons.get(file) ?? 'another process could not decode it' })
     }
   }
   if (files.length === 0) {
@@ -127,7 +144,8 @@ const openAs = async (
       skipped[0] === undefined ? `no ${kind.thing} files` : `${skipped[0].file}: ${skipped[0].reason}`
     throw new Error(`${someOf(paths)}: nothing could be read (${reason}); give ${kind.formats} files`)
   }
-  const pixels = (i: number): Promise<Uint8Array> | Uint8Array => kept[i] ?? decodedAgain(files[i], kind)
+  const pixels = (i: number): Promise<Uint8Array> | Uint8Array =>
+    kept.get(files[i]) ?? decodedAgain(files[i], kind)
   return {
     files,
     skipped,
@@ -156,7 +174,9 @@ export const openExamples = (
   { data, video }: Pick<Config, 'data' | 'video'>,
   paths: readonly string[],
   signal?: AbortSignal,
-): Promise<FileImages> => openAs(video === undefined ? asImages(data.size) : asClips(data), paths, signal)
+  together?: Collective,
+): Promise<FileImages> =>
+  openAs(video === undefined ? asImages(data.size) : asClips(data), paths, signal, together)
 
 /**
  * The first `count` frames of a clip, as a whole clip [1, 3, frames, size, size] of which the others are not to be read.

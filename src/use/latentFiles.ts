@@ -1,5 +1,6 @@
 /** @file Latents in files: images encoded to one, and decoded from one, a part in memory at a time. */
-import { floats, type HostTensor, sameShape } from '../engine/host/tensor.ts'
+import { alone, type Collective, inRounds, leads } from '../distributed/collective.ts'
+import { float32, floats, type HostTensor, sameShape } from '../engine/host/tensor.ts'
 import { inspectSafetensors, readRows, writeSafetensorsRows } from '../files/safetensors.ts'
 import { imageOf, latentInUse, latentOf } from '../method/config.ts'
 import type { SamplerConfig } from '../method/diffusion/sampler.ts'
@@ -8,26 +9,34 @@ import { batchFor, partsOf } from '../method/programs.ts'
 import type { FileImages } from './images.ts'
 import type { OpenedRun } from './openRun.ts'
 
-/** Encodes images and writes `z` (clean latents), `z0` (with the encoder's fixed noise) and the file names. */
+/**
+ * Encodes images and writes `z` (clean latents), `z0` (with the encoder's fixed noise) and the file names.
+ * @param together processes that share the work; the leader writes
+ */
 export const encodeToFile = async (
   run: OpenedRun,
   images: Pick<FileImages, 'files' | 'count' | 'read'>,
   seed: number,
   out: string,
+  together: Collective = alone,
 ): Promise<void> => {
   const { count } = images
   const batch = batchFor(count, imageOf(run.model))
   const codec = run.codec(batch)
   const latents = { dtype: 'float32', shape: batchShape(latentOf(run.model), count) } as const
   const metadata = { files: JSON.stringify(images.files), logSnr0: String(latentInUse(run.model).logSnr0) }
+  const encode = async ({ first, n }: { readonly first: number; readonly n: number }) =>
+    floats(await codec.encode(await images.read(first, n), seed, first))
+  const encodeAll = async (write: (name: 'z' | 'z0', first: number, rows: HostTensor) => void) => {
+    for await (const [{ first, n }, numbers] of inRounds(together, partsOf(count, batch), encode)) {
+      const z = float32(batchShape(latentOf(run.model), n), Float32Array.from(numbers))
+      write('z', first, z)
+      write('z0', first, codec.addNoise(z, seed, first))
+    }
+  }
   try {
-    await writeSafetensorsRows(out, { z: latents, z0: latents }, metadata, async (write) => {
-      for (const { first, n } of partsOf(count, batch)) {
-        const z = await codec.encode(await images.read(first, n), seed, first)
-        write('z', first, z)
-        write('z0', first, codec.addNoise(z, seed, first))
-      }
-    })
+    if (leads(together)) await writeSafetensorsRows(out, { z: latents, z0: latents }, metadata, encodeAll)
+    else await encodeAll(() => undefined)
   } finally {
     await codec.dispose()
   }

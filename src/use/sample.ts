@@ -1,4 +1,5 @@
 /** @file Generating images with a trained run. */
+import { alone, type Collective, ownShare } from '../distributed/collective.ts'
 import { framesFrom, framesUntil, inTime } from '../engine/host/clips.ts'
 import { countOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { imageOf } from '../method/config.ts'
@@ -39,34 +40,42 @@ const endOf = (clips: HostTensor, overlap: number): [clips: HostTensor, counts: 
  * Generates one image for each of the request's facts, a part in memory at a time: the number of its first and
  * [n, 3, H, W], or clips [n, 3, T, H, W], in [−1, 1]. Noise is drawn by (seed, number), that of further windows by numbers
  * after those of all samples.
+ * @param together processes that share the parts: each yields its own
  */
 export async function* sampleParts(
   run: OpenedRun,
   { facts, decoder, from, windows, ...request }: SampleRequest,
+  together: Collective = alone,
 ): AsyncGenerator<{ readonly first: number; readonly images: HostTensor }> {
   const batch = batchFor(facts.length, imageOf(run.model))
   const [generator, codec] = [run.generator(batch), run.codec(batch)]
   let held: readonly { dispose(): Promise<void> }[] = [generator, codec]
   const further = furtherWindows(run, windows)
   try {
-    for (const { first, n } of partsOf(facts.length, batch)) {
-      const own = facts.slice(first, first + n)
-      const parts: HostTensor[] = []
+    const parts = partsOf(facts.length, batch)
+    const own = ownShare(together, parts.length).map((i) => parts[i])
+    for (const { first, n } of own) {
+      const made: HostTensor[] = []
       let given =
         from && (await codec.give(await from.clips.read(first, n), from.counts.slice(first, first + n)))
       for (let window = 0; window <= further; window++) {
         const number = window * facts.length + first
-        const z0 = await generator.generate({ ...request, facts: own, first: number, given })
-        if (first + n === facts.length && window === further) {
+        const z0 = await generator.generate({
+          ...request,
+          facts: facts.slice(first, first + n),
+          first: number,
+          given,
+        })
+        if (first === own.at(-1)?.first && window === further) {
           // Where one part is all, the two networks are not in memory together.
           held = [codec]
           await generator.dispose()
         }
-        const made = await codec.decode(z0, request.seed, decoder, number, given)
-        parts.push(window === 0 ? made : framesFrom(made, windows!.overlap))
-        if (window < further) given = await codec.give(...endOf(made, windows!.overlap))
+        const decoded = await codec.decode(z0, request.seed, decoder, number, given)
+        made.push(window === 0 ? decoded : framesFrom(decoded, windows!.overlap))
+        if (window < further) given = await codec.give(...endOf(decoded, windows!.overlap))
       }
-      yield { first, images: windows === undefined ? parts[0] : framesUntil(inTime(parts), windows.frames) }
+      yield { first, images: windows === undefined ? made[0] : framesUntil(inTime(made), windows.frames) }
     }
   } finally {
     for (const network of held) await network.dispose()

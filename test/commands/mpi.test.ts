@@ -12,6 +12,7 @@ import {
   differingTensors,
   type Finished,
   inWork,
+  type JsonLine,
   jsonLines,
   makeImages,
   metricsOf,
@@ -128,6 +129,71 @@ describe.each(
       if (typeof loss === 'number') expect(loss / Number(one[i].loss)).toBeCloseTo(1, 4)
     }
     expect(existsSync(inWork(name, 'report.html'))).toBe(true)
+  })
+})
+
+describe.skipIf(!isThere(openMpi))('three processes', () => {
+  const command = async (size: number, ...args: readonly string[]): Promise<JsonLine> => {
+    const all = [...args, ...onOneThread]
+    const finished = size === 1 ? await ul(all) : await launch(openMpi, size, all)
+    expect(finished).toMatchObject({ code: 0 })
+    const done = jsonLines(finished).filter(({ event }) => event === 'done')
+    expect(done).toHaveLength(1)
+    return done[0]
+  }
+  const bytesIn = (file: string): Buffer => readFileSync(inWork(file))
+
+  it('encode to the same bytes', async () => {
+    for (const size of [1, 3])
+      expect(
+        await command(size, 'encode', inWork('one'), images, '--out', inWork(`${size}.safetensors`)),
+      ).toMatchObject({
+        count: 24,
+      })
+    expect(bytesIn('3.safetensors').equals(bytesIn('1.safetensors'))).toBe(true)
+  })
+
+  it('sample the same files, and the same grid', async () => {
+    for (const size of [1, 3]) {
+      await command(size, 'sample', inWork('one'), '-n', '70', '--out', `${inWork(`samples-${size}`)}/`)
+      await command(size, 'sample', inWork('one'), '-n', '5', '--out', inWork(`grid-${size}.png`))
+    }
+    const names = readdirSync(inWork('samples-1'))
+    expect(names).toHaveLength(70)
+    expect(readdirSync(inWork('samples-3'))).toEqual(names)
+    for (const name of names)
+      expect(bytesIn(`samples-3/${name}`).equals(bytesIn(`samples-1/${name}`)), name).toBe(true)
+    expect(bytesIn('grid-3.png').equals(bytesIn('grid-1.png'))).toBe(true)
+  })
+
+  it('measure the same figures', async () => {
+    const measure = (size: number) => command(size, 'evaluate', inWork('one'), '--samples', '40', '--no-bias')
+    const [one, three] = [await measure(1), await measure(3)]
+    const { imagesPerSecond: _, ...expected } = one
+    const { imagesPerSecond: __, ...found } = three
+    expect(found).toEqual(expected)
+    expect(Number(one.imagesPerSecond)).toBeGreaterThan(0)
+  })
+
+  it('share the runs of a sweep, and each is what it would be alone', async () => {
+    const [, preset, ...rest] = tinyTraining(images, 'unused').slice(0, -2)
+    const settings = rest.filter((arg, i) => arg === '--set' || rest[i - 1] === '--set')
+    const short = ['train.stage1.steps=4', 'train.stage2.steps=4'].flatMap((text) => ['--set', text])
+    const sweep = (size: number) =>
+      command(
+        ...([size, 'sweep', preset, '--grid', 'decoder.lossFactor=2,4', '--samples', '16'] as const),
+        ...[...settings, ...short, '--out', inWork(`sweep-${size}`)],
+      ).catch(() => null)
+    await sweep(1)
+    await sweep(2)
+    const runs = readdirSync(inWork('sweep-1')).sort()
+    expect(runs).toHaveLength(2)
+    expect(readdirSync(inWork('sweep-2')).sort()).toEqual(runs)
+    for (const run of runs) {
+      const figures = (size: number): unknown =>
+        JSON.parse(bytesIn(`sweep-${size}/${run}/seed-0/quality.json`).toString('utf8'))
+      expect(figures(2)).toMatchObject({ generation: (figures(1) as { generation: object }).generation })
+    }
   })
 })
 

@@ -130,6 +130,10 @@ describe('exit code 2: what was asked for is not possible', () => {
       /data\.size 30 is not a multiple of latent\.downsample 4/,
     ],
     [
+      ['profile', 'study', '--compute', 'tf32'],
+      /^--compute tf32: TF32 is arithmetic of NVIDIA's tensor cores; add --device cuda/,
+    ],
+    [
       ['profile', 'study', '--compute', 'float16'],
       /^--compute float16: the CPU multiplies in float32 only; /,
     ],

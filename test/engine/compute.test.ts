@@ -11,7 +11,9 @@ import { attention } from '../../src/engine/ops/attention.ts'
 import { conv2d } from '../../src/engine/ops/conv.ts'
 import { mul, reduceSum } from '../../src/engine/ops/core.ts'
 import { linear } from '../../src/engine/ops/matmul.ts'
-import { CpuExecutable } from '../../src/engine/runtime/node/cpu.ts'
+import { cudaDevice } from '../../src/engine/runtime/node/devices.ts'
+import { NativeExecutable } from '../../src/engine/runtime/node/executable.ts'
+import { hostMemory } from '../../src/engine/runtime/node/hostMemory.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { serialQueue } from '../../src/engine/runtime/ort/queue.ts'
 
@@ -24,8 +26,11 @@ const numbers = (shape: readonly number[], salt: number): HostTensor =>
 
 /** Runs on the CPU; on x86 its provider takes conversions to float16 and back out again and multiplies in float32. */
 const run = async (program: Program, feeds: Record<string, HostTensor>, compute: Compute) => {
-  const options = { threads: 1, updates: {}, profile: false, enqueue: serialQueue() }
-  const executable = new CpuExecutable(program, serialize(program, { target: 'cpu', compute }), options)
+  const options = {
+    ...{ memory: hostMemory, threads: 1, cuda: null, graph: false },
+    ...{ updates: {}, profile: false, enqueue: serialQueue() },
+  }
+  const executable = new NativeExecutable(program, serialize(program, { target: 'cpu', compute }), options)
   const outputs = await executable.run(feeds)
   await executable.dispose()
   return outputs
@@ -92,7 +97,19 @@ describe('float16 products', () => {
 
   it('are refused on the CPU in one sentence', () => {
     expect(() => new NodeRuntime({ compute: 'float16' })).toThrow(
-      /^compute float16: .* use --device webgpu or cuda$/,
+      'compute float16: the CPU multiplies in float32 only; use --device webgpu or cuda',
     )
+  })
+})
+
+describe('TF32', () => {
+  it('is a setting of CUDA alone, and off unless it is asked for', () => {
+    expect(cudaDevice(true).provider).toMatchObject({ use_tf32: '1' })
+    expect(cudaDevice(false).provider).toMatchObject({ use_tf32: '0' })
+    expect(new NodeRuntime({ device: 'cuda', compute: 'tf32' }).compute).toBe('tf32')
+    for (const device of ['cpu', 'webgpu'] as const)
+      expect(() => new NodeRuntime({ device, compute: 'tf32' })).toThrow(
+        "compute tf32: TF32 is arithmetic of NVIDIA's tensor cores; use --device cuda",
+      )
   })
 })

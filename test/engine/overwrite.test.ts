@@ -34,8 +34,8 @@ import {
 import { matmul } from '../../src/engine/ops/matmul.ts'
 import { softmax } from '../../src/engine/ops/norm.ts'
 import { concat, pad, slice, split } from '../../src/engine/ops/slice.ts'
-import type { CpuState } from '../../src/engine/runtime/node/cpu.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
+import type { NativeState } from '../../src/engine/runtime/node/state.ts'
 import { updatedInPlace } from '../../src/engine/runtime/overwrite.ts'
 import { autoencoderObjective } from '../../src/method/autoencoder.ts'
 import { adamW } from '../../src/train/adamw.ts'
@@ -44,6 +44,12 @@ import { programsOf, traceStep } from '../../src/train/trainStep.ts'
 import { normal } from '../method/support.ts'
 
 const runtime = new NodeRuntime({ threads: 2 })
+/** State in the host's arrays, in memory of the runtime's own, and there with runs captured. */
+const holders = [
+  runtime,
+  new NodeRuntime({ threads: 2, ownMemory: true }),
+  new NodeRuntime({ threads: 2, ownMemory: true, cuda: { graph: true } }),
+]
 
 type Tensors = Record<string, HostTensor>
 type Updates = Readonly<Record<string, string>>
@@ -57,10 +63,15 @@ interface Trajectory {
 }
 
 /** Two steps with the state in the runtime, updated in place where it may be. */
-const held = async (program: Program, updates: Updates, initial: Tensors): Promise<Trajectory> => {
+const held = async (
+  holder: NodeRuntime,
+  program: Program,
+  updates: Updates,
+  initial: Tensors,
+): Promise<Trajectory> => {
   const copies = Object.entries(initial).map(([name, t]) => [name, { ...t, data: t.data.slice() }] as const)
-  const state = await runtime.place(Object.fromEntries(copies))
-  const executable = await runtime.compile(program, { updates })
+  const state = await holder.place(Object.fromEntries(copies))
+  const executable = await holder.compile(program, { updates })
   const returned: Tensors[] = []
   for (let i = 0; i < steps; i++) returned.push(await executable.run({}, state))
   const end = await state.read()
@@ -99,8 +110,9 @@ const expectSame = async (program: Program, updates: Updates): Promise<void> => 
   const initial = Object.fromEntries(
     Object.entries(program.inputs).map(([name, v]) => [name, normal(name, v.shape)]),
   )
-  const [mine, plain] = [await held(program, updates, initial), await swapped(program, updates, initial)]
-  expect(bytesOf(mine).equals(bytesOf(plain))).toBe(true)
+  const plain = bytesOf(await swapped(program, updates, initial))
+  for (const holder of holders)
+    expect(bytesOf(await held(holder, program, updates, initial)).equals(plain)).toBe(true)
 }
 
 type Body = (inputs: Readonly<Record<'w' | 'x', Value>>) => Readonly<Record<string, Value>>
@@ -237,16 +249,19 @@ describe('updatedInPlace', () => {
 })
 
 describe('state on the CPU', () => {
-  it('keeps its memory where it is updated in place, and takes turns between two where it is not', async () => {
+  it.each([
+    ["the host's memory", runtime],
+    ["memory of the runtime's own", holders[1]],
+  ])('in %s stays where it is updated in place, and else takes turns between two', async (_, holder) => {
     for (const [body, inPlace] of [
       [({ w, x }) => ({ next: add(w, x) }), true],
       [({ w }) => ({ next: matmul(w, w) }), false],
     ] as readonly (readonly [Body, boolean])[]) {
-      const executable = await runtime.compile(squareProgram(body), { updates })
-      const state = (await runtime.place({
+      const executable = await holder.compile(squareProgram(body), { updates })
+      const state = (await holder.place({
         w: normal('w', [300, 300]),
         x: normal('x', [300, 300]),
-      })) as CpuState
+      })) as NativeState
       const seen = new Set([state.tensor('w')])
       for (let i = 0; i < 4; i++) {
         await executable.run({}, state)

@@ -59,7 +59,7 @@ describe('baseNatsOf', () => {
       tinyConfig,
       weights,
       {
-        z: float32(latentShape(tinyConfig, count), new Float32Array(count * elements).fill(z)),
+        encode: async (_, n) => float32(latentShape(tinyConfig, n), new Float32Array(n * elements).fill(z)),
         facts: Array.from({ length: count }, (_, i) => ({ label: (i % 4) - 1 })),
       },
       { draws, batch, seed: 3 },

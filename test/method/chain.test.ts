@@ -4,7 +4,7 @@ import { float32, floats, type HostTensor, zeros } from '../../src/engine/host/t
 import { trace } from '../../src/engine/ir/program.ts'
 import { add, constant, mul, square } from '../../src/engine/ops/core.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
-import type { Runtime } from '../../src/engine/runtime/runtime.ts'
+import type { Runtime, Traffic } from '../../src/engine/runtime/runtime.ts'
 import {
   type Chain,
   predicted,
@@ -58,7 +58,9 @@ const watch = (): Watched => {
       compile: async (program, options) => {
         const executable = await runtime.compile(program, options)
         return {
-          traffic: executable.traffic,
+          get traffic() {
+            return executable.traffic
+          },
           profile: () => executable.profile(),
           dispose: () => executable.dispose(),
           run: async (feeds, state) => {
@@ -140,15 +142,19 @@ describe('runChain', () => {
   })
   const heldTensor = (): HostTensor => normal('held', shape)
 
-  const run = async (chain: Chain): Promise<HostTensor> => {
-    const compiled = await runtime.compile(program, { updates: stepUpdates })
-    const end = await runChain(runtime, chain, { held: heldTensor() }, () => ({
+  const runOn = async (
+    where: Runtime,
+    chain: Chain,
+  ): Promise<{ readonly end: HostTensor; readonly traffic: Traffic }> => {
+    const compiled = await where.compile(program, { updates: stepUpdates })
+    const end = await runChain(where, chain, { held: heldTensor() }, () => ({
       program: compiled,
       feeds: {},
     }))
     await compiled.dispose()
-    return end
+    return { end, traffic: compiled.traffic }
   }
+  const run = async (chain: Chain): Promise<HostTensor> => (await runOn(runtime, chain)).end
 
   /** The same in float64. */
   const expected = (start: HostTensor): number[] => {
@@ -170,6 +176,18 @@ describe('runChain', () => {
     const forgetful = steps.map((step) => ({ ...step, past: 0 }))
     expect(relativeError(await run({ ...chain, steps: forgetful }), expected(noise))).toBeGreaterThan(1e-3)
   })
+
+  it.each([false, true])(
+    'brings nothing home between steps in memory of its own, captured: %s',
+    async (graph) => {
+      const own = new NodeRuntime({ threads: 1, ownMemory: true, cuda: { graph } })
+      const { end, traffic } = await runOn(own, chain)
+      expect(end).toEqual(await run(chain))
+      // Noise of the shape and four coefficients; this step does not read its noise level.
+      const fed = 4 * (shape[0] * shape[1] + 4)
+      expect(traffic).toEqual({ toDevice: steps.length * fed, toHost: 0 })
+    },
+  )
 
   it('begins where it is told, and leaves that as it was', async () => {
     const start = normal('start', shape)

@@ -1,25 +1,22 @@
 /**
- * @file ONNX Runtime's C API, for the CPU. onnxruntime-node copies every output into fresh memory, preallocated or not:
- * a fifth of a training step of 5 million parameters goes into copying its own state, and three generations of copies
- * wait for the garbage collector. The C API of the very library that it brings writes outputs where they belong.
+ * @file ONNX Runtime's C API, for the CPU and CUDA. onnxruntime-node copies every output into fresh memory, preallocated
+ * or not: a fifth of a training step of 5 million parameters goes into copying its own state, and three generations of
+ * copies wait for the garbage collector; of CUDA's memory it knows nothing. The C API of the very library that it brings
+ * writes outputs where they belong.
  */
 import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import './telemetry.ts'
 import { koffi } from '../../../native/library.ts'
-import { type HostTensor, onnxElementType } from '../../host/tensor.ts'
 
-/** A pointer of the library's. */
-type Handle = unknown
+/** A pointer of the library's, or to memory of a device. */
+export type Handle = bigint | null
 
 /** Version of the function table asked for: from 1.22 on; later libraries serve it unchanged. */
 const apiVersion = 22
 /** Only errors concern the user: ORT warns about every initializer that no node reads after constant folding. */
-const logErrors = 3
-const optimizeAll = 99
-const arenaAllocator = 1
-const defaultMemory = 0
+export const logErrors: number = 3
 
 /** Where each function stands in the table `OrtApi` of onnxruntime_c_api.h; entries are only ever appended. */
 const signatures = {
@@ -33,34 +30,49 @@ const signatures = {
   Run: [
     9,
     'void *',
-    'void *session, void *options, const char **inputNames, void **inputs, size_t inputCount, ' +
-      'const char **outputNames, size_t outputCount, _Inout_ void **outputs',
+    'void *session, void *options, const char **inputNames, void **inputs, size_t inputCount, const char **outputNames, size_t outputCount, _Inout_ void **outputs',
   ],
   CreateSessionOptions: [10, 'void *', '_Out_ void **options'],
-  EnableProfiling: [
-    14,
-    'void *',
-    `void *options, const ${process.platform === 'win32' ? 'str16' : 'str'} prefix`,
-  ],
+  EnableProfiling: [14, 'void *', 'void *options, OrtPath prefix'],
   DisableMemPattern: [17, 'void *', 'void *options'],
   SetSessionLogSeverityLevel: [22, 'void *', 'void *options, int level'],
   SetSessionGraphOptimizationLevel: [23, 'void *', 'void *options, int level'],
   SetIntraOpNumThreads: [24, 'void *', 'void *options, int threads'],
   SetInterOpNumThreads: [25, 'void *', 'void *options, int threads'],
+  CreateRunOptions: [39, 'void *', '_Out_ void **options'],
   CreateTensorWithDataAsOrtValue: [
     49,
     'void *',
     'void *memory, void *data, size_t bytes, const int64_t *shape, size_t rank, int type, _Out_ void **value',
   ],
-  CreateCpuMemoryInfo: [69, 'void *', 'int allocator, int kind, _Out_ void **memory'],
+  CreateMemoryInfo: [
+    68,
+    'void *',
+    'const char *name, int allocator, int device, int kind, _Out_ void **memory',
+  ],
+  AllocatorAlloc: [75, 'void *', 'void *allocator, size_t bytes, _Out_ void **data'],
+  AllocatorFree: [76, 'void *', 'void *allocator, void *data'],
   GetAllocatorWithDefaultOptions: [78, 'void *', '_Out_ void **allocator'],
   ReleaseStatus: [93, 'void', 'void *status'],
+  ReleaseMemoryInfo: [94, 'void', 'void *memory'],
   ReleaseSession: [95, 'void', 'void *session'],
   ReleaseValue: [96, 'void', 'void *value'],
+  ReleaseRunOptions: [97, 'void', 'void *options'],
   ReleaseSessionOptions: [100, 'void', 'void *options'],
   SessionEndProfiling: [110, 'void *', 'void *session, void *allocator, _Out_ void **file'],
   AddSessionConfigEntry: [130, 'void *', 'void *options, const char *key, const char *value'],
-} as const satisfies Readonly<Record<string, readonly [number, string, string]>>
+  CreateAllocator: [131, 'void *', 'void *session, void *memory, _Out_ void **allocator'],
+  ReleaseAllocator: [132, 'void', 'void *allocator'],
+  AddRunConfigEntry: [165, 'void *', 'void *options, const char *key, const char *value'],
+  SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 'void *', 'void *options, void *provider'],
+  CreateCUDAProviderOptions: [205, 'void *', '_Out_ void **provider'],
+  UpdateCUDAProviderOptions: [
+    206,
+    'void *',
+    'void *provider, const char **keys, const char **values, size_t count',
+  ],
+  ReleaseCUDAProviderOptions: [208, 'void', 'void *provider'],
+} as const
 
 type FunctionName = keyof typeof signatures
 
@@ -77,8 +89,20 @@ export const libraryPath = (): string => {
   return join(folder, files[0])
 }
 
+/** The library's functions. */
+interface Api {
+  /** Calls a function that returns a status. @throws the library's message. */
+  call(name: FunctionName, ...args: readonly unknown[]): void
+  /** Calls a function whose last parameter is what it makes. @throws the library's message. */
+  make(name: FunctionName, ...args: readonly unknown[]): Handle
+  /** Calls a function that cannot fail. */
+  release(name: FunctionName, handle: Handle): void
+  readonly env: Handle
+}
+
 /** Loads the library and its function table once. */
-const openApi = () => {
+const openApi = (): Api => {
+  koffi.alias('OrtPath', process.platform === 'win32' ? 'str16' : 'str')
   const getBase = koffi.load(libraryPath()).func('const void *OrtGetApiBase()')
   const base = koffi.decode(
     getBase(),
@@ -94,7 +118,6 @@ const openApi = () => {
     ]),
   ) as Readonly<Record<FunctionName, (...args: readonly unknown[]) => Handle>>
 
-  /** Calls a function that returns a status. @throws the library's message. */
   const call = (name: FunctionName, ...args: readonly unknown[]): void => {
     const status = functions[name](...args)
     if (status === null) return
@@ -102,7 +125,6 @@ const openApi = () => {
     functions.ReleaseStatus(status)
     throw new Error(message)
   }
-  /** Calls a function whose last parameter is what it makes. */
   const make = (name: FunctionName, ...args: readonly unknown[]): Handle => {
     const made: [Handle] = [null]
     call(name, ...args, made)
@@ -113,89 +135,13 @@ const openApi = () => {
     make,
     release: (name: FunctionName, handle: Handle): void => void functions[name](handle),
     env: make('CreateEnv', logErrors, 'unified-latents'),
-    memory: make('CreateCpuMemoryInfo', arenaAllocator, defaultMemory),
   }
 }
 
-let opened: ReturnType<typeof openApi> | undefined
-const api = (): ReturnType<typeof openApi> => {
+let opened: Api | undefined
+
+/** The library's functions, loaded on first use. */
+export const api = (): Api => {
   opened ??= openApi()
   return opened
-}
-
-/** A tensor whose memory is a host tensor's, which it keeps alive. */
-export class NativeTensor {
-  readonly host: HostTensor
-  readonly handle: Handle
-
-  constructor(host: HostTensor) {
-    const { data, shape, dtype } = host
-    // Small typed arrays lie in the moving heap until their buffer is asked for.
-    void data.buffer
-    this.host = host
-    this.handle = api().make(
-      'CreateTensorWithDataAsOrtValue',
-      api().memory,
-      data,
-      data.byteLength,
-      shape.map((d) => BigInt(d)),
-      shape.length,
-      onnxElementType[dtype],
-    )
-  }
-
-  release(): void {
-    api().release('ReleaseValue', this.handle)
-  }
-}
-
-/** A compiled model on the CPU. */
-export class NativeSession {
-  readonly #handle: Handle
-
-  /** @param profilePrefix where to write a profile; null for none @throws the library's message. */
-  constructor(model: Uint8Array, threads: number, profilePrefix: string | null) {
-    const { call, make, release, env } = api()
-    const options = make('CreateSessionOptions')
-    call('SetSessionLogSeverityLevel', options, logErrors)
-    call('SetSessionGraphOptimizationLevel', options, optimizeAll)
-    call('SetIntraOpNumThreads', options, threads)
-    call('SetInterOpNumThreads', options, 1)
-    // The pattern's one large block comes on top of what the arena holds from the first run: 3.9 instead of 2.4 GiB for
-    // a 384-wide step, and no faster.
-    call('DisableMemPattern', options)
-    // Denormals appear in Adam's second moments and slow element-wise passes tenfold.
-    call('AddSessionConfigEntry', options, 'session.set_denormal_as_zero', '1')
-    if (profilePrefix !== null) call('EnableProfiling', options, profilePrefix)
-    try {
-      this.#handle = make('CreateSessionFromArray', env, model, model.byteLength, options)
-    } finally {
-      release('ReleaseSessionOptions', options)
-    }
-  }
-
-  /** Runs on the calling thread and its pool, writing every output to its tensor. @throws the library's message. */
-  run(inputs: ReadonlyMap<string, NativeTensor>, outputs: ReadonlyMap<string, NativeTensor>): void {
-    const handles = (tensors: ReadonlyMap<string, NativeTensor>) => [...tensors.values()].map((t) => t.handle)
-    api().call(
-      'Run',
-      this.#handle,
-      null,
-      [...inputs.keys()],
-      handles(inputs),
-      inputs.size,
-      [...outputs.keys()],
-      outputs.size,
-      handles(outputs),
-    )
-  }
-
-  /** Writes the profile. */
-  endProfiling(): void {
-    api().make('SessionEndProfiling', this.#handle, api().make('GetAllocatorWithDefaultOptions'))
-  }
-
-  release(): void {
-    api().release('ReleaseSession', this.#handle)
-  }
 }

@@ -31,15 +31,17 @@ const kernelTime = ({ name, dur, args = {} }: TraceEvent, model: OnnxModel): Ker
 /** Makes the folder that a session's profile goes to. */
 export const startProfiling = (): Profiling => {
   const folder = mkdtempSync(join(tmpdir(), 'unified-latents-profile-'))
+  const discard = (): void => rmSync(folder, { recursive: true, force: true })
   return {
     prefix: join(folder, 'ort'),
     read: (model) => {
       const [file] = readdirSync(folder)
       const events = JSON.parse(readFileSync(join(folder, file), 'utf8')) as readonly TraceEvent[]
-      rmSync(folder, { recursive: true, force: true })
+      discard()
       return events
         .filter(({ cat, name }) => cat === 'Node' && name.endsWith(kernelSuffix))
         .map((event) => kernelTime(event, model))
     },
+    discard,
   }
 }

@@ -1,7 +1,7 @@
 /** @file Runs programs in Node: on the CPU, or on a GPU by WebGPU or CUDA. */
 import { availableParallelism } from 'node:os'
 import type { HostTensor } from '../../host/tensor.ts'
-import type { Compute, EmissionTarget } from '../../ir/graph.ts'
+import type { EmissionTarget } from '../../ir/graph.ts'
 import type { Program } from '../../ir/program.ts'
 import { serialize } from '../../onnx/serialize.ts'
 import { GpuExecutable, placeOnGpu } from '../ort/gpu.ts'
@@ -9,9 +9,15 @@ import type { OrtDevice } from '../ort/library.ts'
 import { type Enqueue, serialQueue } from '../ort/queue.ts'
 import { expectUpdates } from '../overwrite.ts'
 import type { CompileOptions, Device, DeviceLimits, DeviceState, Executable, Runtime } from '../runtime.ts'
-import { CpuExecutable, CpuState } from './cpu.ts'
-import { nodeGpu } from './gpu.ts'
+import { deviceMemory } from './deviceMemory.ts'
+import { type CudaOptions, cpuDevice, cudaDevice, type NativeDevice, programProvider } from './devices.ts'
+import { NativeExecutable } from './executable.ts'
+import { hostMemory } from './hostMemory.ts'
+import type { Memory } from './memory.ts'
+import { emittedCompute, type Precision, precisionRefusal } from './precision.ts'
 import { startProfiling } from './profiling.ts'
+import { NativeState } from './state.ts'
+import { nodeWebGpu } from './webgpu.ts'
 
 /** Settings of the Node runtime. */
 export interface NodeRuntimeOptions {
@@ -20,21 +26,29 @@ export interface NodeRuntimeOptions {
   readonly threads?: number
   /** For whom programs are emitted: by default `cpu` on the CPU, else `any`. */
   readonly target?: EmissionTarget
+  /** How matrix products and convolutions are computed; float32 when absent. */
+  readonly compute?: Precision
+  readonly cuda?: CudaOptions
   /**
-   * How matrix products and convolutions are computed. `float16` halves what they read and write; parameters, moments,
-   * everything between products and all losses stay float32. Not on the CPU, whose provider would convert back.
+   * Whether the CPU keeps state as CUDA does, in memory of ONNX Runtime's own, so that what serves CUDA is tested where
+   * there is no card.
    */
-  readonly compute?: Compute
+  readonly ownMemory?: boolean
+}
+
+/** The C API's sessions, for the CPU and CUDA. */
+interface Native {
+  readonly device: NativeDevice
+  readonly memory: Memory
 }
 
 /** The Node adapter of the runtime contract. */
 export class NodeRuntime implements Runtime {
   readonly device: Device
   readonly threads: number
-  readonly compute: Compute
+  readonly compute: Precision
   readonly #target: EmissionTarget
-  /** Null on the CPU. */
-  readonly #gpu: OrtDevice | null
+  readonly #by: Native | OrtDevice
   readonly #enqueue: Enqueue = serialQueue()
 
   /** @throws when this build of ONNX Runtime has no provider for the device, or the device no such arithmetic. */
@@ -43,21 +57,25 @@ export class NodeRuntime implements Runtime {
     threads = availableParallelism(),
     target = device === 'cpu' ? 'cpu' : 'any',
     compute = 'float32',
+    cuda,
+    ownMemory = false,
   }: NodeRuntimeOptions = {}) {
-    this.#gpu = device === 'cpu' ? null : nodeGpu(device)
-    if (device === 'cpu' && compute === 'float16') {
-      throw new Error(
-        `compute float16: ONNX Runtime's CPU provider multiplies in float32 only; use --device webgpu or cuda`,
-      )
-    }
+    const refusal = precisionRefusal(device, compute)
+    if (refusal !== null) throw new Error(`compute ${compute}: ${refusal.reason}; use ${refusal.instead}`)
     this.device = device
     this.threads = threads
     this.compute = compute
     this.#target = target
+    if (device === 'webgpu') this.#by = nodeWebGpu()
+    else {
+      const native = device === 'cpu' ? cpuDevice(cuda) : cudaDevice(compute === 'tf32', cuda)
+      const own = device === 'cuda' || ownMemory
+      this.#by = { device: native, memory: own ? deviceMemory(native) : hostMemory }
+    }
   }
 
   get limits(): DeviceLimits | null {
-    return this.#gpu?.limits ?? null
+    return 'memory' in this.#by ? null : this.#by.limits
   }
 
   async compile(
@@ -65,16 +83,27 @@ export class NodeRuntime implements Runtime {
     { updates = {}, profile = false }: CompileOptions = {},
   ): Promise<Executable> {
     expectUpdates(program, updates)
-    const model = serialize(program, { target: this.#target, compute: this.compute })
+    const model = serialize(program, { target: this.#target, compute: emittedCompute(this.compute) })
     const enqueue = this.#enqueue
-    if (this.#gpu === null) {
-      return new CpuExecutable(program, model, { threads: this.threads, updates, profile, enqueue })
+    if ('memory' in this.#by) {
+      const { device, memory } = this.#by
+      const own = { memory, cuda: programProvider(device), graph: device.graph }
+      return new NativeExecutable(program, model, {
+        ...{ ...own, threads: this.threads, updates, profile, enqueue },
+      })
     }
     const profiling = profile ? startProfiling() : null
-    return GpuExecutable.compile(this.#gpu, program, model, { updates, profiling, enqueue })
+    return GpuExecutable.compile(this.#by, program, model, { updates, profiling, enqueue }).catch(
+      (cause: Error) => {
+        profiling?.discard()
+        throw cause
+      },
+    )
   }
 
   async place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState> {
-    return this.#gpu === null ? new CpuState(tensors) : placeOnGpu(this.#gpu, tensors, this.#enqueue)
+    return 'memory' in this.#by
+      ? new NativeState(this.#by.memory, tensors, this.#enqueue)
+      : placeOnGpu(this.#by, tensors, this.#enqueue)
   }
 }

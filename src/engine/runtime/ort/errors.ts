@@ -5,6 +5,21 @@ import type { OnnxModel } from '../../onnx/serialize.ts'
 import { showMebibytes, waysToFit } from '../limits.ts'
 import type { OrtDevice } from './library.ts'
 
+/**
+ * The error to show when memory has run out, of the host or a device; null when something else failed.
+ * @param owner the program or state that wanted it
+ */
+export const explainMemoryError = (owner: string, cause: Error): Error | null => {
+  const known = /requested buffer of size (\d+)|smaller than requested bytes of (\d+)/.exec(cause.message)
+  const bytes = known?.[1] ?? known?.[2]
+  if (bytes === undefined && !/bad_?alloc|CUDA failure 2:/.test(cause.message)) return null
+  const wanted = bytes === undefined ? 'more' : `another ${(Number(bytes) / 2 ** 20).toFixed(0)} MiB`
+  return new Error(
+    `${owner}: there is no memory for ${wanted}; use smaller batches, or free some ('ul info' says how much training takes)`,
+    { cause },
+  )
+}
+
 /** The error to show for a failed session creation or run. */
 export const explainRunError = (program: Program, model: OnnxModel, cause: Error): Error => {
   if (/requires f16/.test(cause.message)) {
@@ -20,14 +35,8 @@ export const explainRunError = (program: Program, model: OnnxModel, cause: Error
       { cause },
     )
   }
-  const [, bytes] = /Failed to allocate memory for requested buffer of size (\d+)/.exec(cause.message) ?? []
-  if (bytes !== undefined || /bad_?alloc/.test(cause.message)) {
-    const wanted = bytes === undefined ? 'more' : `another ${(Number(bytes) / 2 ** 20).toFixed(0)} MiB`
-    return new Error(
-      `program ${program.name}: there is no memory for ${wanted}; use smaller batches, or free some ('ul info' says how much training takes)`,
-      { cause },
-    )
-  }
+  const memory = explainMemoryError(`program ${program.name}`, cause)
+  if (memory !== null) return memory
   const named = [...cause.message.matchAll(/[Nn]ame:\s*'([^']+)'|[Nn]ode\s*\(([^)]+)\)/g)]
   for (const [, quoted, bracketed] of named) {
     const node = model.origin.get(quoted ?? bracketed ?? '')
@@ -43,9 +52,12 @@ export const explainRunError = (program: Program, model: OnnxModel, cause: Error
 }
 
 /** The error to show when a device's provider does not start. */
-export const explainDeviceError = ({ device, advice }: OrtDevice, cause: Error): Error => {
-  // ONNX Runtime puts its source file and the failed assertion in front of the reason.
-  const reason = cause.message.replace(/^\/.* was false\. /s, '').trim()
+export const explainDeviceError = (
+  { device, advice }: Pick<OrtDevice, 'device' | 'advice'>,
+  cause: Error,
+): Error => {
+  // ONNX Runtime puts its source file and the failed assertion, or the number of its status, in front of the reason.
+  const reason = cause.message.replace(/^\/.*( was false\. |\[ONNXRuntimeError\] : \d+ : \w+ : )/s, '').trim()
   return new Error(`device ${device}: ONNX Runtime could not start it (${reason.slice(0, 300)}); ${advice}`, {
     cause,
   })

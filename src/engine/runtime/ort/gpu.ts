@@ -8,7 +8,7 @@ import { type OnnxModel, serialize } from '../../onnx/serialize.ts'
 import { expectFits } from '../limits.ts'
 import type { DeviceState, Executable, KernelTime, Traffic } from '../runtime.ts'
 import { explainDeviceError, explainRunError } from './errors.ts'
-import { expectHeld, expectTensor, gatherInputs, unknownName } from './inputs.ts'
+import { expectHeld, expectTensor, gatherInputs, unknownName, usedFeeds } from './inputs.ts'
 import type { OrtDevice, OrtLibrary, OrtSession, OrtTensor } from './library.ts'
 import { type Profiling, readProfile } from './profiling.ts'
 import type { Enqueue } from './queue.ts'
@@ -237,13 +237,12 @@ export class GpuExecutable implements Executable {
     feeds: Readonly<Record<string, HostTensor>>,
     state: GpuState | undefined,
   ): Promise<Record<string, HostTensor>> {
-    expectHeld(this.#program, this.#updates, (name) => state?.tensor(name))
-    const inputs = gatherInputs(
-      this.#program,
-      this.#model,
-      feeds,
-      (name) => state?.tensor(name),
-      wrapFor(this.#ort),
+    const held = (name: string): OrtTensor | undefined => state?.tensor(name)
+    expectHeld(this.#program, this.#updates, held)
+    const fed = usedFeeds(this.#program, this.#model, feeds, held)
+    const wrap = wrapFor(this.#ort)
+    const inputs = gatherInputs(this.#program, this.#model, (name) =>
+      fed[name] === undefined ? held(name) : wrap(fed[name]),
     )
     const fetches = Object.values(this.#model.outputs)
     let results: Readonly<Record<string, OrtTensor>>
@@ -260,9 +259,8 @@ export class GpuExecutable implements Executable {
         .filter((output) => !updated.has(output))
         .map((output) => [output, fromOrt(resultOf(output))]),
     )
-    const fed = Object.entries(feeds).filter(([name]) => inputs.has(name))
     this.#traffic = {
-      toDevice: this.#traffic.toDevice + bytesIn(fed.map(([, tensor]) => tensor)),
+      toDevice: this.#traffic.toDevice + bytesIn(Object.values(fed)),
       toHost: this.#traffic.toHost + bytesIn(Object.values(returned)),
     }
     return returned

@@ -20,29 +20,40 @@ export const unknownName = (name: string, names: readonly string[]): Error =>
   )
 
 /**
- * The model's inputs by name: from the feeds, else from what is held.
- * @throws when one is missing or of another type.
+ * What a run takes of its feeds: what the model reads.
+ * @throws when an input is neither fed nor held, or of another type
  */
-export const gatherInputs = <T>(
+export const usedFeeds = (
   program: Program,
   model: OnnxModel,
   feeds: Readonly<Record<string, HostTensor>>,
-  held: (name: string) => T | undefined,
-  wrap: (tensor: HostTensor) => T,
-): Map<string, T> => {
-  const inputs = new Map<string, T>()
+  held: (name: string) => unknown,
+): Record<string, HostTensor> => {
+  const used: Record<string, HostTensor> = {}
   for (const [name, v] of Object.entries(program.inputs)) {
     if (model.unused.has(name)) continue
     const fed = feeds[name]
-    if (fed !== undefined) expectTensor(fed, v, name, `program ${program.name}`)
-    const tensor = fed === undefined ? held(name) : wrap(fed)
-    if (tensor === undefined) {
+    if (fed !== undefined) {
+      expectTensor(fed, v, name, `program ${program.name}`)
+      used[name] = fed
+    } else if (held(name) === undefined) {
       throw new Error(`program ${program.name}: input '${name}' is missing; feed it or hold it in the state`)
     }
-    inputs.set(name, tensor)
   }
-  return inputs
+  return used
 }
+
+/** The model's inputs by name, each from where it is. @param find what is fed, else what is held */
+export const gatherInputs = <T>(
+  program: Program,
+  model: OnnxModel,
+  find: (name: string) => T | undefined,
+): Map<string, T> =>
+  new Map(
+    Object.keys(program.inputs)
+      .filter((name) => !model.unused.has(name))
+      .map((name) => [name, find(name)!]),
+  )
 
 /** Throws unless every tensor that a run updates is held. */
 export const expectHeld = (

@@ -9,6 +9,8 @@ export interface Profiling {
   readonly prefix: string
   /** Reads the finished profile and removes the folder. */
   read(model: OnnxModel): readonly KernelTime[]
+  /** Removes the folder, where it was not read. */
+  discard(): void
 }
 
 /** Ends a session's profile and reads it. @throws when the program was compiled without profiling. */
