@@ -11,6 +11,7 @@ export default defineConfig([
       ops: 'src/ops.ts',
       'commands/main': 'src/commands/main.ts',
       bench: 'bench/main.ts',
+      card: 'bench/card.ts',
     },
     dts: true,
   },

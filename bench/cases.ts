@@ -1,12 +1,13 @@
 /** @file All cases: which networks, and in which order they are measured. */
 import { presetByName } from '../src/config/load.ts'
+import { smokeForm } from '../src/config/presets.ts'
 import type { Config } from '../src/config/schema.ts'
-import { trace } from '../src/engine/ir/program.ts'
-import { matmul } from '../src/engine/ops/matmul.ts'
+import type { Device } from '../src/engine/runtime/runtime.ts'
 import { stages } from '../src/stages/list.ts'
 import { attentionBlock, blockCase, residualBlock } from './blocks.ts'
-import { type Case, gflopsOf, normal, type Tensors } from './case.ts'
+import type { Case } from './case.ts'
 import { codecCase } from './codec.ts'
+import { matmulCase, productCase } from './product.ts'
 import { trainingCase } from './training.ts'
 
 /** Small networks on images of 32 pixels. */
@@ -37,32 +38,36 @@ const wide128 = (): Config => {
   }
 }
 
-const configs = (): Config[] => [narrow32(), presetByName('emoji64'), wide128()]
-
-const side = 1024
-
-/** The matrix product that rates are compared with. */
-export const matmulCase: Case = {
-  name: 'matmul',
-  title: `${side}³ matrix product`,
-  prepare: async (runtime, handOver) => {
-    const inputs = { a: normal([side, side], 'a'), b: normal([side, side], 'b') }
-    const program = trace('matmul', inputs, ({ a, b }) => ({ output: matmul(a, b) }))
-    const executable = await runtime.compile(program)
-    const run = (): Promise<Tensors> => executable.run(inputs)
-    handOver({ params: {}, inputs, expected: await run(), info: { kind: 'matmul' } })
-    return { gflops: gflopsOf(program.outputs), run }
-  },
+/** As small as networks get, for devices that are too slow for any other: software adapters. */
+const tiny = (): Config => {
+  const small = smokeForm(presetByName('study'))
+  return {
+    ...small,
+    name: 'tiny',
+    decoder: { ...small.decoder, dropout: 0 },
+    base: { ...small.base, dropout: 0 },
+    train: { ...small.train, batch: 2, stage2: { ...small.train.stage2, batch: 2 } },
+  }
 }
 
-/** All cases in the order of the table. */
-export const allCases = (): Case[] => [
+const configs = (): Config[] => [narrow32(), presetByName('emoji64'), wide128()]
+
+/** A configuration of the benchmark without dropout, whose masks are drawn by rounding. @throws when there is none of that name */
+export const configByName = (name: string): Config => {
+  const found = [tiny(), ...configs()].find((config) => config.name === name)
+  if (found === undefined) throw new Error(`there is no configuration '${name}'`)
+  const { decoder, base } = found
+  return { ...found, decoder: { ...decoder, dropout: 0 }, base: { ...base, dropout: 0 } }
+}
+
+const trainingCases = (of: readonly Config[]): Case[] =>
+  stages.flatMap((stage) =>
+    of.filter((config) => stage.applies(config)).map((config) => trainingCase(stage, config)),
+  )
+
+const onCpu = (): Case[] => [
   matmulCase,
-  ...stages.flatMap((stage) =>
-    configs()
-      .filter((config) => stage.applies(config))
-      .map((config) => trainingCase(stage, config)),
-  ),
+  ...trainingCases(configs()),
   ...(['decode', 'reconstruct', 'encode'] as const).flatMap((kind) =>
     configs().map((config) => codecCase(kind, config)),
   ),
@@ -73,3 +78,25 @@ export const allCases = (): Case[] => [
   blockCase(residualBlock(64, 32, 16)),
   blockCase(residualBlock(128, 32, 16)),
 ]
+
+/** Sides of the products on a card, which a smaller one does not fill, and on a software adapter. */
+const [sideOnCard, sideInSoftware] = [4096, 256]
+
+/**
+ * The cases of a device in the order of the table, the first of which is the product that rates are compared with. Off the CPU
+ * they are training steps: of all else what is measured would be how tensors cross the bus.
+ * @param small whether there shall be the smallest networks alone
+ */
+export const casesOn = (device: Device, small: boolean): Case[] => {
+  if (small) return [productCase(sideInSoftware), ...trainingCases([tiny()])]
+  return device === 'cpu' ? onCpu() : [productCase(sideOnCard), ...trainingCases(configs())]
+}
+
+/** Every case of any device by its name. @throws when there is none of that name */
+export const caseByName = (name: string): Case => {
+  const all = [...onCpu(), ...casesOn('webgpu', true), ...casesOn('webgpu', false)]
+  const found = all.find((own) => own.name === name)
+  if (found === undefined)
+    throw new Error(`there is no case '${name}'; the cases are ${all.map((own) => own.name)}`)
+  return found
+}

@@ -16,6 +16,7 @@ const density = 144
 /** Colour and full name by peer. */
 const styles: Readonly<Record<string, { readonly colour: string; readonly title: string }>> = {
   pytorch: { colour: '#d9622b', title: 'PyTorch, tuned' },
+  'pytorch-compiled': { colour: '#8e4585', title: 'PyTorch, torch.compile' },
   'pytorch-usual': { colour: '#e8a27c', title: 'PyTorch, as usually written' },
   tfjs: { colour: '#e3b23c', title: 'TensorFlow.js (wasm)' },
   jax: { colour: '#3b7dd8', title: 'jax-js (wasm)' },

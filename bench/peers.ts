@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Launch } from './peer.ts'
+import type { Target } from './target.ts'
 
 /** One way of running a peer; the fastest is the one that counts. */
 export interface Variant {
@@ -62,25 +63,37 @@ const usualPytorchEnv = (): NodeJS.ProcessEnv => ({
   OMP_WAIT_POLICY: 'PASSIVE',
 })
 
-const pytorchPeer = (name: string, env: () => NodeJS.ProcessEnv, settings: object): Peer => {
+/** Settings of pytorch.py besides those of a target. */
+interface PyTorchSettings {
+  readonly usual?: boolean
+  readonly compiled?: boolean
+}
+
+const pytorchPeer = (name: string, settings: PyTorchSettings, { device, precision }: Target): Peer => {
+  const env = settings.usual === true ? usualPytorchEnv : pytorchEnv
   const variant = (variantName: string, own: object): Variant => {
-    const args = [pytorchFile, JSON.stringify({ ...settings, ...own })]
+    const args = [pytorchFile, JSON.stringify({ ...settings, ...own, device, precision })]
     return { name: variantName, launch: { command: python, args, env: env() } }
   }
   return {
     name,
     install: 'apt-get install python3-torch python3-numpy libopenblas0-pthread',
     isInstalled: () => spawnSync(python, ['-c', 'import torch, numpy']).status === 0,
-    variants: (caseName) =>
-      /^(block|matmul|stage2)/.test(caseName)
+    variants: (caseName) => {
+      if (settings.compiled === true && !/^stage/.test(caseName)) return []
+      return /^(block|matmul|product|stage2)/.test(caseName)
         ? [variant('', {})]
-        : [variant('channels first', {}), variant('channels last', { channels_last: true })],
+        : [variant('channels first', {}), variant('channels last', { channels_last: true })]
+    },
   }
 }
 
-const pytorch = pytorchPeer('pytorch', pytorchEnv, {})
-/** As most training scripts have it: the library's own optimiser and a norm of plain operators. */
-const usualPytorch = pytorchPeer('pytorch-usual', usualPytorchEnv, { usual: true })
+/** On the CPU or a card, in the precision of ours: tuned, through torch.compile, and as most training scripts have it. */
+const pytorchOn = (target: Target): Peer[] => [
+  pytorchPeer('pytorch', {}, target),
+  pytorchPeer('pytorch-compiled', { compiled: true }, target),
+  pytorchPeer('pytorch-usual', { usual: true }, target),
+]
 
 // ---- JavaScript -------------------------------------------------------------------------------------------------
 
@@ -122,12 +135,13 @@ const javascript = (
   },
 })
 
-/** Everyone, in the order of the table. */
-export const peers: readonly Peer[] = [
-  pytorch,
-  usualPytorch,
+const javascriptPeers: readonly Peer[] = [
   javascript('tfjs', ['@tensorflow/tfjs@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0'], {
     resblock: 'not supported: the wasm backend has no kernel for Conv2DBackpropFilter',
   }),
   javascript('jax', ['@jax-js/jax@0.1.25'], {}),
 ]
+
+/** Everyone who runs on a device, in the order of the table. */
+export const peersOn = (target: Target): readonly Peer[] =>
+  ({ cpu: [...pytorchOn(target), ...javascriptPeers], webgpu: [], cuda: pytorchOn(target) })[target.device]

@@ -19,6 +19,8 @@ const showSeconds = (s: number): string =>
   s < 1 ? `${(s * 1000).toPrecision(3)} ms` : `${s.toPrecision(3)} s`
 const showBytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`
 
+const showRate = (gflops: number): string => (gflops < 1 ? gflops.toPrecision(2) : gflops.toFixed(0))
+
 const showPeer = ({ name, ratio, peakBytes }: PeerResult): string => {
   const [median, min, max] = [ratio.median, ratio.min, ratio.max].map((r) => r.toFixed(2))
   return `${name} ${median} (${min}–${max}, ${showBytes(peakBytes)})`
@@ -38,7 +40,7 @@ export const row = (result: CaseResult): string => {
     [
       title,
       showSeconds(seconds.median),
-      (gflopsPerRun / seconds.median).toFixed(0),
+      showRate(gflopsPerRun / seconds.median),
       `${Math.round(100 * shareOfMatmul.median)} %`,
       showBytes(peakBytes),
     ],

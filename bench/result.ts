@@ -1,5 +1,6 @@
 /** @file What a case of the benchmark gives. */
 import type { Spread } from './measure.ts'
+import type { Target } from './target.ts'
 
 /** A peer's part of a case. */
 export interface PeerResult {
@@ -17,11 +18,16 @@ export interface PeerResult {
 export interface CaseResult {
   readonly name: string
   readonly title: string
+  readonly target: Target
+  /** Of our side. */
+  readonly settings: string
   readonly gflopsPerRun: number
   readonly seconds: Spread
   /** Our rate over the rate of the matrix product in the same rounds. */
   readonly shareOfMatmul: Spread
   readonly peakBytes: number
+  /** What the bytes are of, ours and the peers': the processes, or what they took of the card. */
+  readonly memory: 'resident' | 'card'
   /** Share of the machine that other programs took meanwhile. */
   readonly disturbance: number
   readonly peers: readonly PeerResult[]

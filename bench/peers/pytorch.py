@@ -2,13 +2,17 @@
 
 {"prepare": path} loads a case (safetensors, its description under `case` in the metadata), does it once and answers
 with the relative errors against the expected values in the file; {"run": n} answers with the seconds of n runs.
-Settings come as JSON in argv[1]: channels_last, the memory format of maps and kernels; usual, whether norm and optimiser
-are PyTorch's own, as in most training scripts, instead of the fewest passes that it allows.
+Settings come as JSON in argv[1]: device, cpu or cuda; precision, float32, tf32 or float16, for which PyTorch takes
+bfloat16 by autocast; channels_last, the memory format of maps and kernels; usual, whether norm and optimiser are PyTorch's
+own, as in most training scripts, instead of the fewest passes that it allows; compiled, whether the loss goes through
+torch.compile.
 """
 
 import ctypes
 import json
 import math
+import os
+import shutil
 import struct
 import sys
 import time
@@ -92,15 +96,33 @@ class UsualOptimizer:
                 ema.lerp_(p, 1 - self.ema_decay)
 
 
-class Case:
-    """A case's tensors; `work` does it once."""
+class CardOptimizer:
+    """The same on a card: PyTorch's fused AdamW and one launch for many averages."""
 
-    def __init__(self, path, channels_last, usual):
+    def __init__(self, params, beta1, beta2, epsilon, weightDecay, clipNorm, lr, emaDecay):
+        self.params, self.clip_norm, self.ema_decay = params, clipNorm, emaDecay
+        settings = {"lr": lr, "betas": (beta1, beta2), "eps": epsilon, "weight_decay": weightDecay}
+        self.adamw = torch.optim.AdamW(params, fused=True, **settings)
+        self.averages = [p.detach().clone() for p in params]
+
+    @torch.no_grad()
+    def step(self):
+        torch.nn.utils.clip_grad_norm_(self.params, self.clip_norm, foreach=True)
+        self.adamw.step()
+        torch._foreach_lerp_(self.averages, self.params, 1 - self.ema_decay)
+
+
+class Case:
+    """A case's tensors on the device; `work` does it once."""
+
+    def __init__(self, path, settings):
         tensors, self.info = read_safetensors(path)
+        self.settings = settings
+        tensors = {name: value.to(settings["device"]) for name, value in tensors.items()}
         self.given, self.expected = under(tensors, "input"), under(tensors, "expected")
         if "labels" in self.given:
             self.given["labels"] = self.given["labels"].long()
-        self.channels_last, self.usual = channels_last, usual
+        self.channels_last = channels_last = settings.get("channels_last", False)
         self.params = {}
         for name, value in under(tensors, "param").items():
             value = n.lay_out(name, value)
@@ -122,6 +144,27 @@ class Case:
             if name.endswith("Eps"):
                 value.normal_()
 
+    def autocast(self):
+        """The arithmetic of products."""
+        half = self.settings["precision"] == "float16"
+        return torch.autocast(self.settings["device"], torch.bfloat16, enabled=half)
+
+    def optimizer(self):
+        on_card = self.settings["device"] == "cuda"
+        kind = UsualOptimizer if self.settings.get("usual") else CardOptimizer if on_card else Optimizer
+        return kind(list(self.params.values()), **self.info["optimizer"])
+
+
+def compiled(loss_of):
+    """The loss through torch.compile. Raises a sentence where that cannot be."""
+    if not hasattr(torch, "compile"):
+        raise RuntimeError(f"PyTorch {torch.__version__.split('a')[0]} has no torch.compile; 2.0 or newer has it")
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise RuntimeError("torch.compile needs a C++ compiler, and there is no g++; install one, or set CXX")
+    with torch.no_grad():
+        loss_of(False)  # fills the tables that a compiled function should find made
+    return torch.compile(loss_of)
+
 
 def training(case):
     case.train()
@@ -131,13 +174,15 @@ def training(case):
     else:
         net = case.net("base")
         loss_of = lambda train: n.stage2_loss(net, case.given, train)  # noqa: E731
-    kind = UsualOptimizer if case.usual else Optimizer
-    optimizer = kind(list(case.params.values()), **case.info["optimizer"])
+    if case.settings.get("compiled"):
+        loss_of = compiled(loss_of)
+    optimizer = case.optimizer()
 
     def step(train):
         for p in optimizer.params:
             p.grad = None
-        loss = loss_of(train)
+        with case.autocast():
+            loss = loss_of(train)
         loss.backward()
         optimizer.step()
         return float(loss)
@@ -159,11 +204,12 @@ def gradients(case):
     def run():
         for leaf in [x, *case.params.values()]:
             leaf.grad = None
-        if x.dim() == 4:
-            y = n.res_block(net, "block", x, given.get("embedding"))
-        else:
-            y = n.block(net, "block", x, given["embedding"], info["headWidth"])
-        loss = y.square().sum()
+        with case.autocast():
+            if x.dim() == 4:
+                y = n.res_block(net, "block", x, given.get("embedding"))
+            else:
+                y = n.block(net, "block", x, given["embedding"], info["headWidth"])
+        loss = y.float().square().sum()
         loss.backward()
         return loss.detach()
 
@@ -197,6 +243,8 @@ def inference(case):
 
 def matmul(case):
     a, b = case.given["a"], case.given["b"]
+    if case.settings["precision"] == "float16":
+        a, b = a.bfloat16(), b.bfloat16()
     return lambda: a @ b, {"output": a @ b}
 
 
@@ -204,19 +252,40 @@ WORKS = {"matmul": matmul, "stage1": training, "stage2": training, "gradients": 
 
 
 def relative_error(found, expected):
-    found, expected = found.detach().double().flatten(), expected.double().flatten()
+    found, expected = found.detach().cpu().double().flatten(), expected.cpu().double().flatten()
     return float((found - expected).norm() / expected.norm())
 
 
+def set_up(settings):
+    """Makes the device and its arithmetic PyTorch's default."""
+    torch.set_flush_denormal(True)
+    if settings.get("usual") or settings.get("compiled") or settings["precision"] == "float16":
+        n.rms_norm = n.usual_rms_norm  # a compiler fuses it, and autocast knows it
+    if settings["device"] == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise RuntimeError(f"this PyTorch {torch.__version__} finds no card")
+    torch.set_default_device(settings["device"])
+    n.FREQUENCIES = n.FREQUENCIES.to(settings["device"])
+    is_tf32 = settings["precision"] != "float32"
+    torch.backends.cuda.matmul.allow_tf32 = is_tf32
+    torch.backends.cudnn.allow_tf32 = is_tf32
+    torch.backends.cudnn.benchmark = True
+
+
 def prepare(path, settings):
-    usual = settings.get("usual", False)
-    if usual:
-        n.rms_norm = n.usual_rms_norm
-    case = Case(path, settings.get("channels_last", False), usual)
+    set_up(settings)
+    case = Case(path, settings)
     run, found = WORKS.get(case.info["kind"], inference)(case)
     errors = {name: relative_error(found[name], value) for name, value in case.expected.items()}
     case.expected.clear()
     return run, errors
+
+
+def wait(settings):
+    """Until the device has done what it was given."""
+    if settings["device"] != "cpu":
+        torch.cuda.synchronize()
 
 
 def peak_bytes():
@@ -224,31 +293,48 @@ def peak_bytes():
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
-def describe():
-    blas = ctypes.CDLL("libblas.so.3")
+def blas_name():
     try:
+        blas = ctypes.CDLL("libblas.so.3")
         blas.openblas_get_corename.restype = ctypes.c_char_p
-        kernel = f"OpenBLAS {blas.openblas_get_corename().decode()}"
-    except AttributeError:
-        kernel = "BLAS without a name"
-    return f"PyTorch {torch.__version__.split('a')[0]}, {kernel}, {torch.get_num_threads()} threads"
+        return f"OpenBLAS {blas.openblas_get_corename().decode()}"
+    except (AttributeError, OSError):
+        return "BLAS without a name"
+
+
+def describe(settings):
+    parts = [f"PyTorch {torch.__version__.split('a')[0]}"]
+    if settings["device"] == "cpu":
+        parts += [blas_name(), f"{torch.get_num_threads()} threads"]
+    else:
+        arithmetic = {"float16": "bfloat16"}.get(settings["precision"], settings["precision"])
+        parts += [f"CUDA {torch.version.cuda}", torch.cuda.get_device_name(), arithmetic]
+    return ", ".join([*parts, *(["torch.compile"] if settings.get("compiled") else [])])
+
+
+def timed(run, count, settings):
+    seconds, cpu = [], time.process_time()
+    for _ in range(count):
+        start = time.perf_counter()
+        run()
+        wait(settings)
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": seconds, "cpu": time.process_time() - cpu, "peakBytes": peak_bytes()}
 
 
 def main():
-    torch.set_flush_denormal(True)
     settings, run = json.loads(sys.argv[1]), None
     for line in sys.stdin:
         command = json.loads(line)
-        if "prepare" in command:
-            run, errors = prepare(command["prepare"], settings)
-            answer = {"errors": errors, "description": describe()}
-        else:
-            seconds, cpu = [], time.process_time()
-            for _ in range(command["run"]):
-                start = time.perf_counter()
-                run()
-                seconds.append(time.perf_counter() - start)
-            answer = {"seconds": seconds, "cpu": time.process_time() - cpu, "peakBytes": peak_bytes()}
+        try:
+            if "prepare" in command:
+                run, errors = prepare(command["prepare"], settings)
+                answer = {"errors": errors, "description": describe(settings)}
+            else:
+                answer = timed(run, command["run"], settings)
+        except Exception as error:  # said in one line of the table: a compiler's words fill pages
+            words = str(error).strip().splitlines()
+            answer = {"error": words[0] if words else type(error).__name__}
         print(json.dumps(answer), flush=True)
 
 

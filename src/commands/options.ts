@@ -1,6 +1,7 @@
 /** @file What the files of commands share: options, how their values are read, and how help ends. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
+import { showDevice } from '../engine/runtime/limits.ts'
 import { type Precision, precisionRefusal, precisions } from '../engine/runtime/node/precision.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
 import type { Device, Runtime } from '../engine/runtime/runtime.ts'
@@ -92,10 +93,16 @@ export const runtimeOf = ({ device, compute, threads = ownThreads() }: DeviceFla
   const refusal = precisionRefusal(device, compute)
   if (refusal !== null)
     throw new ConfigError(`--compute ${compute}: ${refusal.reason}; add ${refusal.instead}`)
-  return new NodeRuntime({
+  const runtime = new NodeRuntime({
     device,
     compute,
     threads,
     ...(device === 'cuda' && { cuda: { card: ownCard() } }),
   })
+  if (compute === 'float16' && runtime.limits?.float16 === false) {
+    throw new ConfigError(
+      `--compute float16: ${showDevice(runtime.limits)} has no half precision arithmetic (shader-f16); leave --compute at float32`,
+    )
+  }
+  return runtime
 }

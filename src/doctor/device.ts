@@ -6,7 +6,7 @@ import { trace } from '../engine/ir/program.ts'
 import { matmul } from '../engine/ops/matmul.ts'
 import { slice } from '../engine/ops/slice.ts'
 import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
-import type { Device, Runtime } from '../engine/runtime/runtime.ts'
+import type { Device, DeviceLimits, Runtime } from '../engine/runtime/runtime.ts'
 import { stages } from '../stages/list.ts'
 import { singleStep } from '../stages/singleStep.ts'
 
@@ -20,6 +20,7 @@ export interface DeviceReport {
   /** Kernels of that step, and of them those that another provider ran, by operator. */
   readonly kernels: number
   readonly elsewhere: Readonly<Record<string, number>>
+  readonly limits: DeviceLimits | null
 }
 
 const [warmUps, rounds] = [2, 5]
@@ -84,5 +85,6 @@ export const probeDevice = async (device: Device): Promise<DeviceReport> => {
     stepGflopsPerSecond: step.gflops / (stepMilliseconds / 1000),
     kernels: kernels.length,
     elsewhere,
+    limits: runtime.limits,
   }
 }

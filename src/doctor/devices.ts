@@ -1,5 +1,6 @@
 /** @file Every device, tried in a process of its own: a driver that crashes ends that and not this one. */
 import { spawn } from 'node:child_process'
+import { showMebibytes } from '../engine/runtime/limits.ts'
 import type { Device } from '../engine/runtime/runtime.ts'
 import type { Check, Finding } from './check.ts'
 import type { DeviceReport } from './device.ts'
@@ -32,6 +33,16 @@ const started = (args: readonly string[]): Promise<Ended> =>
     child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }))
   })
 
+const limitsText = (limits: DeviceReport['limits']): string => {
+  if (limits === null) return ''
+  const { adapter, tensorBytes, isSoftware, float16 } = limits
+  const largest = showMebibytes(tensorBytes)
+  if (adapter === null)
+    return `, an adapter that cannot be asked for its limits (tensors of ${largest} are sure to fit)`
+  const software = isSoftware === true ? ', a software adapter' : ''
+  return `, ${adapter}${software} (tensors up to ${largest}, ${float16 === true ? '' : 'no '}half precision)`
+}
+
 const ofReport = (device: Device, report: DeviceReport): Finding => {
   const elsewhere = Object.entries(report.elsewhere)
   const fallen =
@@ -41,7 +52,7 @@ const ofReport = (device: Device, report: DeviceReport): Finding => {
   return {
     about: device,
     state: 'ok',
-    text: `product of 1024×1024 at ${report.productGflopsPerSecond.toFixed(0)} GFLOP/s, small training step in ${report.stepMilliseconds.toFixed(1)} ms (${report.stepGflopsPerSecond.toFixed(0)} GFLOP/s), ${fallen}`,
+    text: `product of 1024×1024 at ${report.productGflopsPerSecond.toFixed(0)} GFLOP/s, small training step in ${report.stepMilliseconds.toFixed(1)} ms (${report.stepGflopsPerSecond.toFixed(0)} GFLOP/s), ${fallen}${limitsText(report.limits)}`,
     facts: { ...report },
   }
 }

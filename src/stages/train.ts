@@ -40,6 +40,7 @@ import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '..
 import { infoOf, openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
+import { limitWarnings } from './limits.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
 import { memoryWarnings } from './memory.ts'
 import { expectData, expectTrainable } from './possible.ts'
@@ -278,13 +279,10 @@ const trainIn = async (
   if (chosen.length === 1 && !chosen[0].applies(config))
     warn(`--stage ${stage}: this configuration has no such stage, nothing is trained`)
   const trained = chosen.filter((one) => one.trains(config))
-  const { device } = runtime
-  for (const text of memoryWarnings(config, trained, {
-    classes: info.classes.length,
-    device,
-    processes: together.size,
-  }))
-    warn(text)
+  const { device, limits } = runtime
+  const how = { classes: info.classes.length, processes: together.size }
+  for (const text of memoryWarnings(config, trained, { ...how, device })) warn(text)
+  for (const text of limitWarnings(config, trained, { ...how, limits })) warn(text)
   for (const one of trained) {
     if (!(await runStage(context, one))) return { finished: false, evaluation: null }
   }

@@ -21,6 +21,9 @@ const peer = (name: string, median: number, min = median, max = median): PeerRes
 const result = (changes: Partial<CaseResult> = {}): CaseResult => ({
   name: 'step',
   title: 'a training step',
+  target: { device: 'cpu', precision: 'float32' },
+  settings: '',
+  memory: 'resident',
   gflopsPerRun: 12,
   seconds: spread(0.25),
   shareOfMatmul: spread(0.805),
@@ -61,6 +64,7 @@ describe('row', () => {
       'pytorch 1.50 (1.25–2.00, 300 MiB)',
     ])
     expect(cells(row(result({ seconds: spread(2.5) }))).slice(1, 3)).toEqual(['2.50 s', '5'])
+    expect(cells(row(result({ gflopsPerRun: 0.123 })))[2]).toBe('0.49')
     const end = (line: string, cell: string): number => line.indexOf(cell) + cell.length
     expect(end(row(result()), '200 MiB')).toBe(end(tableHead, 'memory'))
     expect(end(row(result()), '250 ms')).toBe(end(tableHead, 'time'))

@@ -6,6 +6,7 @@ import { deviceFinding } from '../../src/doctor/devices.ts'
 const report: DeviceReport = {
   ...{ productGflopsPerSecond: 98.7, stepMilliseconds: 12.34, stepGflopsPerSecond: 45.6, kernels: 900 },
   elsewhere: {},
+  limits: null,
 }
 const ended = { code: 0, signal: null, stdout: `${JSON.stringify(report)}\n`, stderr: '' }
 
@@ -17,6 +18,24 @@ it('that works: its rates, and what runs on another provider', () => {
   const elsewhere = { Gather: 2, Where: 1 }
   const fallen = deviceFinding('webgpu', { ...ended, stdout: JSON.stringify({ ...report, elsewhere }) })
   expect(fallen.text).toMatch(/2 Gather, 1 Where of 900 kernels run on another provider$/)
+})
+
+it.each([
+  [
+    { adapter: 'Card', tensorBytes: 2 ** 30, isSoftware: true, float16: false },
+    /, Card, a software adapter \(tensors up to 1024 MiB, no half precision\)$/,
+  ],
+  [
+    { adapter: 'Card', tensorBytes: 2 ** 31, isSoftware: false, float16: true },
+    /, Card \(tensors up to 2048 MiB, half precision\)$/,
+  ],
+  [
+    { adapter: null, tensorBytes: 2 ** 27, isSoftware: null, float16: null },
+    /cannot be asked .* \(tensors of 128 MiB are sure to fit\)$/,
+  ],
+])('that has limits: %o', (limits, text) => {
+  const stdout = JSON.stringify({ ...report, limits })
+  expect(deviceFinding('webgpu', { ...ended, stdout }).text).toMatch(text)
 })
 
 it.each([

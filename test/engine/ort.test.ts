@@ -58,7 +58,14 @@ class Watched implements OrtLibrary {
 const watched = (): { readonly library: Watched; readonly on: OrtDevice; readonly enqueue: Enqueue } => {
   const library = new Watched()
   const on: OrtDevice = {
-    ...{ ort: library, device: 'webgpu', providers: ['cpu'], location: 'cpu', advice: 'buy one' },
+    ...{
+      ort: library,
+      device: 'webgpu',
+      providers: ['cpu'],
+      location: 'cpu',
+      limits: null,
+      advice: 'buy one',
+    },
   }
   return { library, on, enqueue: serialQueue() }
 }
@@ -153,6 +160,17 @@ describe('an executable on an injected library', () => {
     expect(await next).toEqual(await executable.run(feeds(0), fresh))
     expect(await state.read()).toEqual(await fresh.read())
     expect(before.map(isFreed)).toEqual([true, true])
+  })
+
+  it('that meets a tensor of more than the device takes says so in one sentence', async () => {
+    const { library, on, enqueue } = watched()
+    const [executable, state] = [await compile({ on, enqueue }), await placeOnGpu(on, initial, enqueue)]
+    library.failRun = new Error(
+      'WebGPU validation failed. Buffer size (1207959552) exceeds the max buffer size limit (1073741824).\n - While calling [Device].CreateBuffer([BufferDescriptor]).',
+    )
+    await expect(executable.run(feeds(0), state)).rejects.toThrow(
+      /^program step: a tensor takes 1152 MiB, but this device takes 1024 MiB at most; use smaller batches [^\n]*$/,
+    )
   })
 
   it('refuses what is missing or of another type, and a state that lacks what it updates', async () => {

@@ -56,8 +56,8 @@ const watch = (runtime: Runtime): { readonly runtime: Runtime; readonly traffic:
       },
     }
   }
-  const { device } = runtime
-  return { traffic, runtime: { device, compile, place: (tensors) => runtime.place(tensors) } }
+  const { device, limits } = runtime
+  return { traffic, runtime: { device, limits, compile, place: (tensors) => runtime.place(tensors) } }
 }
 
 describe('a training run', () => {

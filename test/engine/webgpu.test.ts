@@ -8,21 +8,18 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, type TestContext } from 'vitest'
 import { temporaryFolder } from '../data/temporary.ts'
+import { driverVariables, swiftShader, swiftShaderLack } from './swiftShader.ts'
 
 const built = fileURLToPath(new URL('../../dist/node.mjs', import.meta.url))
 if (!existsSync(built)) throw new Error(`${built} is missing: run 'npm run build' before these tests`)
 
 const child = fileURLToPath(new URL('./webgpuChild.mjs', import.meta.url))
-const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'
 const runtimeFolder = await temporaryFolder()
 
-/** The driver of the child: SwiftShader with chromium's own Vulkan loader, or none at all. */
+/** The driver of the child: SwiftShader, or none at all. */
 const driverEnv = (icd: string): NodeJS.ProcessEnv => ({
   ...process.env,
-  XDG_RUNTIME_DIR: runtimeFolder,
-  VK_ICD_FILENAMES: icd,
-  VK_DRIVER_FILES: icd,
-  LD_LIBRARY_PATH: icd === swiftShader ? '/usr/lib/chromium' : '',
+  ...driverVariables(icd, runtimeFolder),
 })
 
 /** Runs the child and returns what it printed as JSON. Three minutes are for slow machines: seconds are usual. */
@@ -75,11 +72,18 @@ interface Comparison {
   readonly moved: Readonly<Record<string, number>>
 }
 
+interface Limited {
+  readonly limits: object
+  /** How a program of a larger tensor, and one in half precision, fail. */
+  readonly refusal: string
+  readonly half: string
+  /** An element of a product of ones, on the CPU after all this. */
+  readonly onCpu: number
+}
+
 describe('WebGPU', () => {
   const trainsAlike = async (context: TestContext, parts: number): Promise<void> => {
-    if (!existsSync(swiftShader)) {
-      skip(context, `there is no ${swiftShader}; apt-get install chromium brings it`)
-    }
+    if (swiftShaderLack !== null) skip(context, swiftShaderLack)
     const { cpu, gpu, errors, moved } = await runChild<Comparison>(['train', String(parts)], swiftShader)
     expect(cpu.locations).toEqual(['cpu'])
     expect(gpu.locations).toEqual(['gpu-buffer'])
@@ -107,6 +111,21 @@ describe('WebGPU', () => {
   it('trains stage 1 as the CPU does, with the state on the device', (context) => trainsAlike(context, 1))
 
   it('trains it in two parts, too, with the sums on the device', (context) => trainsAlike(context, 2))
+
+  it('tells what the adapter takes: a larger tensor is refused, and half precision fails as it says', async (context) => {
+    if (swiftShaderLack !== null) skip(context, swiftShaderLack)
+    const { limits, refusal, half, onCpu } = await runChild<Limited>(['limits'], swiftShader)
+    expect(limits).toEqual({
+      ...{ adapter: expect.stringMatching(/^SwiftShader/), tensorBytes: 2 ** 30, float16: false },
+      isSoftware: true,
+    })
+    expect(refusal).toMatch(
+      /^program large: its largest tensor, concat \(.*\), takes 1152 MiB, but the adapter 'SwiftShader.*' takes 1024 MiB at most; /,
+    )
+    expect(onCpu).toBe(64)
+    // As it is without the check, which the limit is thus true to.
+    expect(half).toMatch(/^program product: this GPU or its driver has no half precision arithmetic/)
+  })
 
   it('without an adapter is refused in one sentence that says what to do', async (context) => {
     const messages = await runChild<Record<string, string | null>>(['refuse', 'webgpu'], '/nonexistent.json')

@@ -1,7 +1,8 @@
 /**
  * @file Runs in a process of its own, so that an abort of the GPU driver ends this and not the tests. Prints one JSON
  * line. `refuse <device>`: the messages with which placing and compiling fail. `train <parts>`: five steps of stage 1 on
- * the CPU and on WebGPU from one state, their batch in so many parts, and how far apart they end.
+ * the CPU and on WebGPU from one state, their batch in so many parts, and how far apart they end. `limits`: what the
+ * adapter takes, and how programs that ask for more fail.
  */
 import {
   adamW,
@@ -21,6 +22,7 @@ import {
   trainLoop,
 } from '../../dist/index.mjs'
 import { NodeRuntime } from '../../dist/node.mjs'
+import { concat, matmul, reduceSum } from '../../dist/ops.mjs'
 
 const steps = 5
 const batch = 2
@@ -142,11 +144,6 @@ const compareDevices = async () => {
 
 const refusals = async (device) => {
   const runtime = new NodeRuntime({ device })
-  const messageOf = (promise) =>
-    promise.then(
-      () => null,
-      (error) => error.message,
-    )
   const copy = trace('copy', { x: { shape: [2] } }, ({ x }) => ({ y: x }))
   return {
     place: await messageOf(runtime.place({ x: float32([2], [1, 2]) })),
@@ -154,5 +151,32 @@ const refusals = async (device) => {
   }
 }
 
-const result = task === 'train' ? await compareDevices() : await refusals(option)
+const messageOf = (promise) =>
+  promise.then(
+    () => null,
+    (error) => error.message,
+  )
+
+/** What the adapter takes, and that a larger tensor and half precision fail. */
+const limited = async () => {
+  const runtime = new NodeRuntime({ device: 'webgpu' })
+  const large = trace('large', { x: { shape: [2 ** 16, 576] } }, ({ x }) => ({
+    sums: reduceSum(concat(Array(8).fill(x), 0), [1]),
+  }))
+  const square = { shape: [64, 64] }
+  const product = trace('product', { a: square, b: square }, ({ a, b }) => ({ y: matmul(a, b) }))
+  const half = await new NodeRuntime({ device: 'webgpu', compute: 'float16' }).compile(product)
+  const ones = float32(square.shape, new Float32Array(64 * 64).fill(1))
+  // The driver is asked through the library that also calls ONNX Runtime, which is set up once.
+  const { y } = await (await new NodeRuntime({ threads: 1 }).compile(product)).run({ a: ones, b: ones })
+  return {
+    onCpu: y.data[0],
+    limits: runtime.limits,
+    refusal: await messageOf(runtime.compile(large)),
+    half: await messageOf(half.run({ a: ones, b: ones })),
+  }
+}
+
+const tasks = { train: compareDevices, limits: limited, refuse: () => refusals(option) }
+const result = await tasks[task]()
 process.stdout.write(`${JSON.stringify(result)}\n`)

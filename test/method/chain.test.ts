@@ -54,6 +54,7 @@ const watch = (): Watched => {
     freed: 0,
     runtime: {
       device: runtime.device,
+      limits: runtime.limits,
       compile: async (program, options) => {
         const executable = await runtime.compile(program, options)
         return {

@@ -590,6 +590,7 @@ const knowing = (x: Float32Array): Runtime => {
   }
   return {
     device: 'cpu',
+    limits: null,
     compile: async () => executable,
     place: async (tensors) => {
       for (const [name, tensor] of Object.entries(tensors)) held.set(name, tensor)

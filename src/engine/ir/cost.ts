@@ -1,6 +1,7 @@
 /** @file What a graph costs: floating-point operations of its products and convolutions, and memory by liveness. */
 import { bytesPerElement, showShape, sizeOf } from '../host/tensor.ts'
 import { nodesOf, type Value } from './graph.ts'
+import type { Program } from './program.ts'
 
 /** FLOPs of all matrix products and convolutions that the values depend on (method.md section 6). */
 export const forwardFlops = (values: readonly Value[]): number =>
@@ -8,6 +9,15 @@ export const forwardFlops = (values: readonly Value[]): number =>
 
 /** Bytes of a value. */
 export const bytesOf = (v: Value): number => sizeOf(v.shape) * bytesPerElement[v.dtype]
+
+/** The largest tensor that a program reads or makes, the first of several; null for a program of none. */
+export const largestValue = ({ inputs, outputs }: Program): Value | null => {
+  const made = nodesOf(Object.values(outputs)).flatMap((node) => node.outputs)
+  return [...Object.values(inputs), ...made].reduce<Value | null>(
+    (largest, v) => (largest === null || bytesOf(v) > bytesOf(largest) ? v : largest),
+    null,
+  )
+}
 
 /** A piece of memory that values of one shape use in turn. */
 interface Buffer {

@@ -31,10 +31,11 @@ const scatterAddOp: Op<number> = {
     return [{ shape: [count, ...rows.shape.slice(1)], dtype: rows.dtype }]
   },
   emit: (e, [rows, indices], { inputs, outputs: [y] }) => {
-    const [wide] = e.node('Cast', [indices], { attrs: { to: { i: 7 } } })
-    const [column] = e.node('Reshape', [wide, e.constant(int64s([inputs[1].shape[0], 1]))])
+    // Reshaped as int32: ORT's WebGPU provider (1.30) takes a Reshape of int64 to the CPU and back.
+    const [column] = e.node('Reshape', [indices, e.constant(int64s([inputs[1].shape[0], 1]))])
+    const [wide] = e.node('Cast', [column], { attrs: { to: { i: 7 } } })
     const attrs = { reduction: { s: 'add' } }
-    return e.node('ScatterND', [e.constant(zeros(y.shape)), column, rows], { attrs })
+    return e.node('ScatterND', [e.constant(zeros(y.shape)), wide, rows], { attrs })
   },
   vjp: ([d], { inputs: [, indices] }) => [gather(d!, indices), null],
   samples: [{ inputs: [...f32([5, 4]), { shape: [5], dtype: 'int32' }], attrs: 3, range: [0, 2] }],

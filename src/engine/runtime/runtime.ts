@@ -64,11 +64,25 @@ export interface KernelTime {
   readonly bytes: number
 }
 
+/** What a device can neither hold nor compute. */
+export interface DeviceLimits {
+  /** What the device calls itself; null where it cannot be asked, and the least that it must have is assumed. */
+  readonly adapter: string | null
+  /** Of the largest tensor that every kernel takes. */
+  readonly tensorBytes: number
+  /** Whether it is the CPU under another name; null where that is not known. */
+  readonly isSoftware: boolean | null
+  /** Whether it computes in half precision; null where that is not known. */
+  readonly float16: boolean | null
+}
+
 /** Runs programs on one device. */
 export interface Runtime {
   readonly device: Device
   /** Whether products are computed in float16, of whose range a gradient may run out; not so when absent. */
   readonly isHalfPrecision?: boolean
+  /** Null on a device whose only limit is its memory. */
+  readonly limits: DeviceLimits | null
   /** @throws one sentence when the device refuses the program, or an update does not fit. */
   compile(program: Program, options?: CompileOptions): Promise<Executable>
   /**

@@ -19,6 +19,7 @@ const stoppableExecutable = (executable: Executable, signal: AbortSignal): Execu
  */
 export const stoppable = (runtime: Runtime, signal: AbortSignal): Runtime => ({
   device: runtime.device,
+  limits: runtime.limits,
   compile: async (program, options) => {
     signal.throwIfAborted()
     return stoppableExecutable(await runtime.compile(program, options), signal)

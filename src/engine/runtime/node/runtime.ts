@@ -8,7 +8,7 @@ import { GpuExecutable, placeOnGpu } from '../ort/gpu.ts'
 import type { OrtDevice } from '../ort/library.ts'
 import { type Enqueue, serialQueue } from '../ort/queue.ts'
 import { expectUpdates } from '../overwrite.ts'
-import type { CompileOptions, Device, DeviceState, Executable, Runtime } from '../runtime.ts'
+import type { CompileOptions, Device, DeviceLimits, DeviceState, Executable, Runtime } from '../runtime.ts'
 import { deviceMemory } from './deviceMemory.ts'
 import { type CudaOptions, cpuDevice, cudaDevice, type NativeDevice, programProvider } from './devices.ts'
 import { NativeExecutable } from './executable.ts'
@@ -74,6 +74,10 @@ export class NodeRuntime implements Runtime {
       const own = device === 'cuda' || ownMemory
       this.#by = { device: native, memory: own ? deviceMemory(native) : hostMemory }
     }
+  }
+
+  get limits(): DeviceLimits | null {
+    return 'memory' in this.#by ? null : this.#by.limits
   }
 
   async compile(

@@ -2,6 +2,7 @@
 import { showShape } from '../../host/tensor.ts'
 import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
+import { showMebibytes, waysToFit } from '../limits.ts'
 import type { OrtDevice } from './library.ts'
 
 /**
@@ -24,6 +25,13 @@ export const explainRunError = (program: Program, model: OnnxModel, cause: Error
   if (/requires f16/.test(cause.message)) {
     return new Error(
       `program ${program.name}: this GPU or its driver has no half precision arithmetic (shader-f16); leave --compute at float32`,
+      { cause },
+    )
+  }
+  const [, asked, most] = /Buffer size \((\d+)\) exceeds .* limit \((\d+)\)/.exec(cause.message) ?? []
+  if (asked !== undefined) {
+    return new Error(
+      `program ${program.name}: a tensor takes ${showMebibytes(Number(asked))}, but this device takes ${showMebibytes(Number(most))} at most; ${waysToFit}`,
       { cause },
     )
   }

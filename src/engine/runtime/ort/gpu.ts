@@ -5,6 +5,7 @@
 import type { DType, HostTensor } from '../../host/tensor.ts'
 import { type Program, trace } from '../../ir/program.ts'
 import { type OnnxModel, serialize } from '../../onnx/serialize.ts'
+import { expectFits } from '../limits.ts'
 import type { DeviceState, Executable, KernelTime, Traffic } from '../runtime.ts'
 import { explainDeviceError, explainRunError } from './errors.ts'
 import { expectHeld, expectTensor, gatherInputs, unknownName, usedFeeds } from './inputs.ts'
@@ -159,6 +160,7 @@ export const placeOnGpu = async (
   const copy = trace('copy', tensors, (inputs) =>
     Object.fromEntries(Object.entries(inputs).map(([name, v]) => [`out:${name}`, v])),
   )
+  expectFits(copy, on.limits)
   const model = serialize(copy)
   const upload = await startSession(on, model, () => true)
   const download = await startSession(on, model, () => false).catch(async (cause: Error) => {
@@ -216,6 +218,7 @@ export class GpuExecutable implements Executable {
       readonly enqueue: Enqueue
     },
   ): Promise<GpuExecutable> {
+    expectFits(program, on.limits)
     const { updates, profiling, enqueue } = options
     const stays = new Set(Object.values(updates))
     const session = await startSession(on, model, (output) => stays.has(output), profiling)

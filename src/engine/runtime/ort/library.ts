@@ -3,7 +3,7 @@
  * onnxruntime-web both have it (it is onnxruntime-common's), so that one adapter serves either; none is imported here.
  */
 import type { HostTensor } from '../../host/tensor.ts'
-import type { Device } from '../runtime.ts'
+import type { Device, DeviceLimits } from '../runtime.ts'
 
 /** A tensor of the library's, in host memory or on the device. */
 export interface OrtTensor {
@@ -55,6 +55,7 @@ export interface OrtDevice {
   readonly providers: readonly string[]
   /** Where state stays between runs. */
   readonly location: OrtLocation
+  readonly limits: DeviceLimits | null
   /** What to do when the device does not start, as the end of a sentence. */
   readonly advice: string
 }
