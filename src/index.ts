@@ -3,6 +3,7 @@
 export { applySettings, ConfigError, parseConfig, presetByName, showConfig } from './config/load.ts'
 export { presets, smokeForm } from './config/presets.ts'
 export { type Config, modelConfig } from './config/schema.ts'
+export { alone, type Collective } from './distributed/collective.ts'
 export { gradient } from './engine/autodiff/gradient.ts'
 export { framesFrom, framesOf } from './engine/host/clips.ts'
 export { type Part, wholeBatch } from './engine/host/part.ts'

@@ -13,6 +13,7 @@ export {
   renderFrame,
   type Sprite,
 } from './data/open.ts'
+export { joinMpiJob, type MpiJob } from './distributed/mpi/mpi.ts'
 export type { CudaOptions } from './engine/runtime/node/devices.ts'
 export type { Precision } from './engine/runtime/node/precision.ts'
 export { NodeRuntime, type NodeRuntimeOptions } from './engine/runtime/node/runtime.ts'

@@ -216,6 +216,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   'index.ts': [
     'config',
+    'distributed',
     'engine/autodiff',
     'engine/host',
     'engine/ir',
@@ -231,6 +232,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'train',
   ],
   'node.ts': [
+    'distributed/mpi',
     'data',
     'data/images',
     'engine/runtime/node',

@@ -16,6 +16,8 @@ export interface MpiAbi {
   readonly name: string
   /** C type of handles. */
   readonly handle: 'uintptr_t' | 'int'
+  /** MPI_THREAD_MULTIPLE. */
+  readonly threadMultiple: number
   /** Whether a library that calls itself so has it. @param library the name of its file */
   isOf(version: string, library: string): boolean
   constants(library: LibraryHandle): MpiConstants
@@ -28,6 +30,7 @@ const addressOf = (library: LibraryHandle, symbol: string): bigint =>
 const standard: MpiAbi = {
   name: 'MPI-5 standard ABI',
   handle: 'uintptr_t',
+  threadMultiple: 7,
   isOf: (_, library) => library.includes('mpi_abi'),
   constants: () => ({ world: 0x101, float32: 0x210, float64: 0x214, sum: 0x21, inPlace: 1 }),
 }
@@ -36,6 +39,7 @@ const standard: MpiAbi = {
 const openMpi: MpiAbi = {
   name: 'Open MPI',
   handle: 'uintptr_t',
+  threadMultiple: 3,
   isOf: (version) => /open mpi/i.test(version),
   constants: (library) => ({
     world: addressOf(library, 'ompi_mpi_comm_world'),
@@ -50,6 +54,7 @@ const openMpi: MpiAbi = {
 const mpich: MpiAbi = {
   name: 'MPICH',
   handle: 'int',
+  threadMultiple: 3,
   isOf: (version) => /mpich|intel\(r\) mpi|mvapich|cray mpi/i.test(version),
   constants: () => ({
     world: 0x44000000,
