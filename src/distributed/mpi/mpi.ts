@@ -24,8 +24,8 @@ const libraryVariable = 'UL_MPI'
  */
 const serialized = 2
 /**
- * Set unless the user has: Open MPI and UCX put hooks into the C library's memory functions, for networks that register memory. V8
- * gives memory back from threads of its own, and processes died of it (3 of 107 short jobs of small sums, none of 74 without).
+ * Set unless the user has: Open MPI and UCX put hooks into the C library's memory functions, for networks that register memory. With
+ * them 3 of 107 short jobs died in V8's collector, without them none of 74: V8 gives memory back from threads of its own.
  */
 const withoutHooks: Readonly<Record<string, string>> = { OMPI_MCA_memory: '^patcher', UCX_MEM_EVENTS: 'no' }
 /** Elements that one call adds: counts are 32-bit integers, and a call is not interrupted. */
