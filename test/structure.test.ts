@@ -232,9 +232,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'train',
   ],
   'node.ts': [
-    'distributed/mpi',
     'data',
     'data/images',
+    'distributed/mpi',
     'engine/runtime/node',
     'features',
     'files',
