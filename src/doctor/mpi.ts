@@ -1,8 +1,10 @@
 /** @file MPI: the library that processes talk through, and the launcher that starts them. */
-import { foundLibrary, libraryNames } from '../distributed/mpi/libraries.ts'
+import { abis } from '../distributed/mpi/abi.ts'
+import { foundLibrary } from '../distributed/mpi/libraries.ts'
 import type { Check, Finding } from './check.ts'
 import { firstLineOf } from './program.ts'
 
+const libraryNames = abis.flatMap(({ libraries }) => libraries)
 const launchers = ['mpirun', 'mpiexec', 'mpiexec.mpich', 'srun']
 
 /** Libraries and launchers. */

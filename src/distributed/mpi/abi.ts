@@ -14,6 +14,8 @@ export interface MpiConstants {
 /** One of the interfaces. */
 export interface MpiAbi {
   readonly name: string
+  /** Names under which its libraries are installed. */
+  readonly libraries: readonly string[]
   /** C type of handles. */
   readonly handle: 'uintptr_t' | 'int'
   /** MPI_THREAD_MULTIPLE. */
@@ -29,6 +31,7 @@ const addressOf = (library: LibraryHandle, symbol: string): bigint =>
 /** Handles are numbers that the MPI standard 5.0 fixes (chapter "Application Binary Interface"), whoever made the library. */
 const standard: MpiAbi = {
   name: 'MPI-5 standard ABI',
+  libraries: ['libmpi_abi.so.0'],
   handle: 'uintptr_t',
   threadMultiple: 7,
   isOf: (_, library) => library.includes('mpi_abi'),
@@ -38,6 +41,7 @@ const standard: MpiAbi = {
 /** Handles are the addresses of objects in the library (its mpi.h). */
 const openMpi: MpiAbi = {
   name: 'Open MPI',
+  libraries: ['libmpi.so.40', 'libmpi.dylib'],
   handle: 'uintptr_t',
   threadMultiple: 3,
   isOf: (version) => /open mpi/i.test(version),
@@ -53,6 +57,7 @@ const openMpi: MpiAbi = {
 /** Handles are numbers of MPICH's mpi.h, which its relatives keep (the MPICH ABI Compatibility Initiative). */
 const mpich: MpiAbi = {
   name: 'MPICH',
+  libraries: ['libmpich.so.12', 'libmpi.so.12'],
   handle: 'int',
   threadMultiple: 3,
   isOf: (version) => /mpich|intel\(r\) mpi|mvapich|cray mpi/i.test(version),

@@ -1,15 +1,6 @@
 /** @file The MPI libraries of a system, and what they call themselves. */
 import { type LibraryHandle, loadedLibrary } from '../../native/library.ts'
 
-/** Names under which libraries are installed. */
-export const libraryNames: readonly string[] = [
-  'libmpi.so.40',
-  'libmpich.so.12',
-  'libmpi.so.12',
-  'libmpi_abi.so.0',
-  'libmpi.dylib',
-]
-
 /** MPI_MAX_LIBRARY_VERSION_STRING of MPICH, the longest. */
 const longestVersion = 8192
 

@@ -3,7 +3,7 @@ import type { LibraryHandle } from '../../native/library.ts'
 import type { Collective } from '../collective.ts'
 import { abis, type MpiAbi, type MpiConstants } from './abi.ts'
 import { type Launch, launchIn } from './launch.ts'
-import { type FoundLibrary, foundLibrary, libraryNames } from './libraries.ts'
+import { type FoundLibrary, foundLibrary } from './libraries.ts'
 
 /** A job that MPI holds together; to be ended, or aborted where it failed. */
 export interface MpiJob extends Collective {
@@ -35,20 +35,26 @@ const patience = 5
 /** Enough for MPI_Status and MPI_Request of every interface, and too much for V8 to move it. */
 const statusBytes = 1024
 
-/** The library that a launcher's processes talk through. @throws in one sentence when there is none, or an unknown one */
+/**
+ * The library that a launcher's processes talk through. Those of the launcher's own name are looked for first, and no more are
+ * loaded than it takes: two in one process share the names of their functions.
+ * @throws in one sentence when there is none, or an unknown one
+ */
 const libraryFor = ({ launcher }: Launch): FoundLibrary & { readonly abi: MpiAbi } => {
   const asked = process.env[libraryVariable]
-  const found = (asked === undefined ? libraryNames : [asked]).flatMap((name) => foundLibrary(name) ?? [])
-  const known = found.flatMap((one) => {
-    const abi = abis.find(({ isOf }) => isOf(one.version, one.name))
-    return abi === undefined ? [] : [{ ...one, abi }]
-  })
-  const fitting = known.find(({ abi }) => abi.name === launcher) ?? known[0]
-  if (fitting !== undefined) return fitting
+  const inOrder = [...abis].sort((a, b) => Number(b.name === launcher) - Number(a.name === launcher))
+  const names = asked === undefined ? inOrder.flatMap(({ libraries }) => libraries) : [asked]
+  let unknown: FoundLibrary | null = null
+  for (const name of names) {
+    const found = foundLibrary(name)
+    const abi = found && abis.find(({ isOf }) => isOf(found.version, found.name))
+    if (found && abi) return { ...found, abi }
+    unknown ??= found
+  }
   const what =
-    found[0] === undefined
-      ? `none of ${asked ?? libraryNames.join(', ')} can be loaded`
-      : `${found[0].name} calls itself "${found[0].version}", which is none of ${abis.map(({ name }) => name).join(', ')}`
+    unknown === null
+      ? `none of ${names.join(', ')} can be loaded`
+      : `${unknown.name} calls itself "${unknown.version}", which is none of ${abis.map(({ name }) => name).join(', ')}`
   throw new Error(
     `mpi: ${launcher} started this process, but ${what}; install its MPI library, or name another in ${libraryVariable}`,
   )
