@@ -179,11 +179,13 @@ describe.skipIf(!isThere(openMpi))('three processes', () => {
     const [, preset, ...rest] = tinyTraining(images, 'unused').slice(0, -2)
     const settings = rest.filter((arg, i) => arg === '--set' || rest[i - 1] === '--set')
     const short = ['train.stage1.steps=4', 'train.stage2.steps=4'].flatMap((text) => ['--set', text])
-    const sweep = (size: number) =>
-      command(
-        ...([size, 'sweep', preset, '--grid', 'decoder.lossFactor=2,4', '--samples', '16'] as const),
-        ...[...settings, ...short, '--out', inWork(`sweep-${size}`)],
-      ).catch(() => null)
+    const sweep = async (size: number): Promise<void> => {
+      const all = [
+        ...['sweep', preset, '--grid', 'decoder.lossFactor=2,4', '--samples', '16'],
+        ...[...settings, ...short, '--out', inWork(`sweep-${size}`), ...onOneThread],
+      ]
+      expect(size === 1 ? await ul(all) : await launch(openMpi, size, all)).toMatchObject({ code: 0 })
+    }
     await sweep(1)
     await sweep(2)
     const runs = readdirSync(inWork('sweep-1')).sort()
