@@ -1,0 +1,135 @@
+/** @file What is shown, as the page's address says it: a reload, a link and the way back lead to the same view. */
+import type { Order } from './runTable.ts'
+
+/** The views, in the order of their tabs. */
+export const views = ['runs', 'charts', 'images', 'sweep', 'plan', 'new'] as const
+export type View = (typeof views)[number]
+
+/** Steps of a stage, both ends shown. */
+export interface Zoom {
+  readonly stage: string
+  readonly from: number
+  readonly to: number
+}
+
+/** Everything that outlives a reload. */
+export interface PageState {
+  readonly view: View
+  /** The run that is looked at by itself; null while none is. */
+  readonly run: string | null
+  /** Runs that are compared in charts and images. */
+  readonly shown: readonly string[]
+  readonly order: Order
+  readonly search: string
+  readonly zoom: Zoom | null
+  /** Weight of smoothing, 0 to 0.99. */
+  readonly smooth: number
+  /** Metrics on a logarithmic axis. */
+  readonly log: readonly string[]
+  /** Kind of images and the step that is looked at; null for the last. */
+  readonly kind: string | null
+  readonly step: number | null
+  /** Folder of the sweep; empty for all runs. */
+  readonly below: string
+  /** Axes of the scatter, names of figures or `baseFlops`. */
+  readonly x: string
+  readonly y: string
+  /** The new run: its preset, what differs from it, its name. */
+  readonly preset: string
+  readonly set: readonly string[]
+  readonly as: string
+}
+
+/** The page without anything chosen. */
+export const firstState: PageState = {
+  view: 'runs',
+  run: null,
+  shown: [],
+  order: { key: 'run', isDown: false },
+  search: '',
+  zoom: null,
+  smooth: 0,
+  log: ['decoderNatsPerPixel', 'gradNorm', 'teacherError'],
+  kind: null,
+  step: null,
+  below: '',
+  x: 'bitsPerPixel',
+  y: 'psnr',
+  preset: '',
+  set: [],
+  as: '',
+}
+
+/** `stage1:100:500`. */
+const zoomText = ({ stage, from, to }: Zoom): string => `${stage}:${from}:${to}`
+
+const zoomIn = (text: string): Zoom | null => {
+  const [, stage, from, to] = /^(.+):(-?[\d.]+):(-?[\d.]+)$/.exec(text) ?? []
+  return stage !== undefined && Number(from) < Number(to)
+    ? { stage, from: Number(from), to: Number(to) }
+    : null
+}
+
+const lists = ['shown', 'log', 'set'] as const
+const texts = ['search', 'below', 'x', 'y', 'preset', 'as'] as const
+
+/** A number between bounds; what is none is `otherwise`. */
+const numberIn = <T>(
+  text: string | null,
+  [low, high]: readonly [number, number],
+  otherwise: T,
+): number | T => {
+  const value = text === null || text === '' ? Number.NaN : Number(text)
+  return value >= low && value <= high ? value : otherwise
+}
+
+/** The query of an address: only what is not as it is first. */
+export const queryOf = (state: PageState): string => {
+  const query = new URLSearchParams()
+  const put = (key: string, value: string, first: string): void => {
+    if (value !== first) query.append(key, value)
+  }
+  put('view', state.view, firstState.view)
+  if (state.run !== null) query.append('run', state.run)
+  for (const key of lists) {
+    const isFirst = JSON.stringify(state[key]) === JSON.stringify(firstState[key])
+    if (isFirst) continue
+    for (const value of state[key].length === 0 ? [''] : state[key]) query.append(key, value)
+  }
+  const sign = state.order.isDown ? '-' : ''
+  put('sort', `${sign}${state.order.key}`, firstState.order.key)
+  for (const key of texts) put(key, state[key], firstState[key])
+  if (state.zoom !== null) query.append('zoom', zoomText(state.zoom))
+  put('smooth', String(state.smooth), String(firstState.smooth))
+  if (state.kind !== null) query.append('kind', state.kind)
+  if (state.step !== null) query.append('step', String(state.step))
+  return query.toString()
+}
+
+/** What an address says; what does not read there is as it is first. */
+export const stateIn = (text: string): PageState => {
+  const query = new URLSearchParams(text)
+  const view = views.find((name) => name === query.get('view')) ?? firstState.view
+  const sort = query.get('sort') ?? firstState.order.key
+  const list = (key: (typeof lists)[number]): readonly string[] =>
+    query.has(key) ? [...new Set(query.getAll(key))].filter((value) => value !== '') : firstState[key]
+  const word = (key: (typeof texts)[number]): string => query.get(key) ?? firstState[key]
+  return {
+    view,
+    run: query.get('run') || null,
+    shown: list('shown'),
+    log: list('log'),
+    set: list('set'),
+    order: { key: sort.replace(/^-/, ''), isDown: sort.startsWith('-') },
+    search: word('search'),
+    below: word('below'),
+    x: word('x'),
+    y: word('y'),
+    preset: word('preset'),
+    as: word('as'),
+    zoom: zoomIn(query.get('zoom') ?? ''),
+    smooth: numberIn(query.get('smooth'), [0, 0.99], firstState.smooth),
+    kind: query.get('kind') || null,
+    step: numberIn(query.get('step'), [0, Number.MAX_SAFE_INTEGER], null),
+  }
+}
