@@ -87,8 +87,6 @@ export const fakeStudio = (token = 'first'): FakeStudio => {
 /** A connection whose server is the test. */
 export class FakeConnection implements EventConnection {
   readyState = 0
-  onopen: (() => void) | null = null
-  onerror: (() => void) | null = null
   readonly #listeners = new Map<string, (message: { readonly data: string }) => void>()
   addEventListener(type: string, listen: (message: { readonly data: string }) => void): void {
     this.#listeners.set(type, listen)
@@ -98,15 +96,18 @@ export class FakeConnection implements EventConnection {
   }
   opens(): void {
     this.readyState = 1
-    this.onopen?.()
+    this.#tells('open')
   }
   /** @param state 0 where the browser tries again, 2 where it gave up */
   breaks(state: 0 | 2): void {
     this.readyState = state
-    this.onerror?.()
+    this.#tells('error')
   }
   sends(event: StudioEvent): void {
-    this.#listeners.get(event.event)?.({ data: JSON.stringify(event) })
+    this.#tells('message', JSON.stringify(event))
+  }
+  #tells(type: string, data = ''): void {
+    this.#listeners.get(type)?.({ data })
   }
 }
 

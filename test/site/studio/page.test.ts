@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { colourCount, openLooks } from '../../../site/src/studio/data/colours.ts'
 import { finishedStep, imageAt, stepsOf } from '../../../site/src/studio/data/images.ts'
-import { inOrder, metricLabel, numberText } from '../../../site/src/studio/data/metricNames.ts'
+import { inOrder, metricLabel } from '../../../site/src/studio/data/metricNames.ts'
 import {
   changed,
   changesIn,
@@ -15,10 +15,12 @@ import {
 import {
   firstState,
   type PageState,
+  parts,
   queryOf,
   stateIn,
   views,
 } from '../../../site/src/studio/data/pageState.ts'
+import { placeOf, rateAt, ratesAround } from '../../../site/src/studio/data/rates.ts'
 import { axesOf, foldersOf, marksOf, nearest } from '../../../site/src/studio/data/scatter.ts'
 import { isWhole, moved, zoomed } from '../../../site/src/studio/data/zoom.ts'
 import type { FormField, RunImage, ScatterPoint } from '../../../src/studio/api.ts'
@@ -62,6 +64,7 @@ describe("the page's address", () => {
   const state: fc.Arbitrary<PageState> = fc.record({
     view: fc.constantFrom(...views),
     run: fc.option(word),
+    part: fc.constantFrom(...parts),
     shown: fc.uniqueArray(word),
     order: fc.record({ key: word.filter((key) => !key.startsWith('-')), isDown: fc.boolean() }),
     search: fc.string(),
@@ -79,6 +82,8 @@ describe("the page's address", () => {
     below: fc.string(),
     x: fc.string(),
     y: fc.string(),
+    rate: fc.option(fc.constantFrom(0.25, 1e-3, 7)),
+    budget: fc.string(),
     preset: fc.string(),
     set: fc.uniqueArray(word),
     as: fc.string(),
@@ -251,17 +256,31 @@ describe('the scatter', () => {
   })
 })
 
-describe('names and numbers', () => {
+describe('the slider of the planner', () => {
+  const rated = (bitsPerPixel: number): ScatterPoint => ({
+    ...{ run: '', settings: {}, baseFlops: null },
+    figures: { bitsPerPixel },
+  })
+
+  it('reaches a quarter beyond what was measured, evenly in factors', () => {
+    const rates = ratesAround([rated(0.2), rated(0.8), { ...rated(0), figures: {} }])
+    expect(rates).toEqual([0.16, 1])
+    expect(rates && [0, 0.5, 1].map((place) => rateAt(rates, place))).toEqual([0.16, 0.4, 1])
+    expect(rates && placeOf(rates, 0.4)).toBeCloseTo(0.5, 12)
+    expect(rates && [placeOf(rates, 0.01), placeOf(rates, 9)]).toEqual([0, 1])
+  })
+
+  it('is not there without a measured rate', () => {
+    expect(ratesAround([{ ...rated(0), figures: { psnr: 20 } }])).toBeNull()
+  })
+})
+
+describe('names of metrics', () => {
   it('have their unit, and are spelled out where they are not known', () => {
     expect(metricLabel('bitsPerPixel')).toBe('Latent rate, bits/pixel')
     expect(metricLabel('encoderGradNorm')).toBe('encoder grad norm')
     expect(inOrder(['zeta', 'lr', 'psnr', 'alpha', 'bitsPerPixel', 'psnr'])).toEqual([
       ...['bitsPerPixel', 'psnr', 'lr', 'alpha', 'zeta'],
     ])
-  })
-
-  it('have four digits that count', () => {
-    const texts = [0, 0.20548399, -26.9211, 1234.56, 2600, 1e-5, 3.2e15, Number.NaN].map(numberText)
-    expect(texts).toEqual(['0', '0.2055', '−26.92', '1,235', '2,600', '1.00e−5', '3.20e+15', '–'])
   })
 })

@@ -5,9 +5,8 @@ import type { StudioEvent } from '../../../../src/studio/api.ts'
 export interface EventConnection {
   /** 0 connecting, 1 open, 2 closed for good. */
   readonly readyState: number
-  onopen: (() => void) | null
-  onerror: (() => void) | null
-  addEventListener(type: string, listen: (message: { readonly data: string }) => void): void
+  addEventListener(type: 'open' | 'error', listen: () => void): void
+  addEventListener(type: 'message', listen: (message: { readonly data: string }) => void): void
   close(): void
 }
 
@@ -24,7 +23,6 @@ export interface StreamParts {
   readonly after: (milliseconds: number, then: () => void) => () => void
 }
 
-const names: readonly StudioEvent['event'][] = ['runs', 'gone', 'lines', 'resync']
 const closed = 2
 /** Waiting before a connection that was closed for good is opened again, doubled each time. */
 const [firstWait, longestWait] = [500, 8000]
@@ -41,25 +39,21 @@ export const openEventStream = (parts: StreamParts): { close(): void } => {
 
   const connect = (): void => {
     connection = parts.open()
-    connection.onopen = () => {
+    connection.addEventListener('open', () => {
       wait = firstWait
       parts.onState('open')
       if (isAnew) parts.onEvent({ event: 'resync' })
       isAnew = false
-    }
-    connection.onerror = () => {
+    })
+    connection.addEventListener('error', () => {
       parts.onState('lost')
       if (connection.readyState !== closed) return // the browser tries again
       connection.close()
       isAnew = true
       callOff = parts.after(wait, connect)
       wait = Math.min(2 * wait, longestWait)
-    }
-    for (const name of names)
-      connection.addEventListener(name, ({ data }) => {
-        const told = { ...(JSON.parse(data || '{}') as object), event: name } as StudioEvent
-        parts.onEvent(told)
-      })
+    })
+    connection.addEventListener('message', ({ data }) => parts.onEvent(JSON.parse(data) as StudioEvent))
   }
 
   parts.onState('connecting')

@@ -1,5 +1,6 @@
 /** @file Image grids of a run over its training. */
 import type { RunImage } from '../../../../src/studio/api.ts'
+import { countText } from './runTable.ts'
 
 /** Kinds of a run's images, in the order in which they come. */
 export const kindsOf = (images: readonly RunImage[]): string[] => [...new Set(images.map(({ kind }) => kind))]
@@ -26,4 +27,4 @@ export const imageAt = (images: readonly RunImage[], kind: string, step: number)
 
 /** What is written below an image: after which step it was made. */
 export const stepText = (step: number | null): string =>
-  step === null || step === finishedStep ? 'finished' : `step ${step.toLocaleString('en-US')}`
+  step === null || step === finishedStep ? 'finished' : `step ${countText(step)}`

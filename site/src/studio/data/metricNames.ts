@@ -48,14 +48,3 @@ const place = (metric: string): number => {
 /** Metrics, what matters most first. */
 export const inOrder = (metrics: Iterable<string>): string[] =>
   [...new Set(metrics)].sort((a, b) => place(a) - place(b) || a.localeCompare(b))
-
-/** Four significant digits, a true minus, thousands apart. */
-export const numberText = (value: number): string => {
-  if (!Number.isFinite(value)) return '–'
-  const size = Math.abs(value)
-  const isFar = size !== 0 && (size < 1e-3 || size >= 1e7)
-  const text = isFar
-    ? value.toExponential(2)
-    : value.toLocaleString('en-US', Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 })
-  return text.replaceAll('-', '−')
-}

@@ -5,6 +5,10 @@ import type { Order } from './runTable.ts'
 export const views = ['runs', 'charts', 'images', 'sweep', 'plan', 'new'] as const
 export type View = (typeof views)[number]
 
+/** Parts of one run's page. */
+export const parts = ['charts', 'images', 'output', 'config'] as const
+export type Part = (typeof parts)[number]
+
 /** Steps of a stage, both ends shown. */
 export interface Zoom {
   readonly stage: string
@@ -17,6 +21,7 @@ export interface PageState {
   readonly view: View
   /** The run that is looked at by itself; null while none is. */
   readonly run: string | null
+  readonly part: Part
   /** Runs that are compared in charts and images. */
   readonly shown: readonly string[]
   readonly order: Order
@@ -34,6 +39,9 @@ export interface PageState {
   /** Axes of the scatter, names of figures or `baseFlops`. */
   readonly x: string
   readonly y: string
+  /** The planner: the wanted rate in bits per pixel, null where none is chosen, and the budget as it was typed. */
+  readonly rate: number | null
+  readonly budget: string
   /** The new run: its preset, what differs from it, its name. */
   readonly preset: string
   readonly set: readonly string[]
@@ -44,6 +52,7 @@ export interface PageState {
 export const firstState: PageState = {
   view: 'runs',
   run: null,
+  part: 'charts',
   shown: [],
   order: { key: 'run', isDown: false },
   search: '',
@@ -55,6 +64,8 @@ export const firstState: PageState = {
   below: '',
   x: 'bitsPerPixel',
   y: 'psnr',
+  rate: null,
+  budget: '',
   preset: '',
   set: [],
   as: '',
@@ -71,7 +82,7 @@ const zoomIn = (text: string): Zoom | null => {
 }
 
 const lists = ['shown', 'log', 'set'] as const
-const texts = ['search', 'below', 'x', 'y', 'preset', 'as'] as const
+const texts = ['search', 'below', 'x', 'y', 'budget', 'preset', 'as'] as const
 
 /** A number between bounds; what is none is `otherwise`. */
 const numberIn = <T>(
@@ -91,6 +102,7 @@ export const queryOf = (state: PageState): string => {
   }
   put('view', state.view, firstState.view)
   if (state.run !== null) query.append('run', state.run)
+  put('part', state.part, firstState.part)
   for (const key of lists) {
     const isFirst = JSON.stringify(state[key]) === JSON.stringify(firstState[key])
     if (isFirst) continue
@@ -103,6 +115,7 @@ export const queryOf = (state: PageState): string => {
   put('smooth', String(state.smooth), String(firstState.smooth))
   if (state.kind !== null) query.append('kind', state.kind)
   if (state.step !== null) query.append('step', String(state.step))
+  if (state.rate !== null) query.append('rate', String(state.rate))
   return query.toString()
 }
 
@@ -117,6 +130,7 @@ export const stateIn = (text: string): PageState => {
   return {
     view,
     run: query.get('run') || null,
+    part: parts.find((name) => name === query.get('part')) ?? firstState.part,
     shown: list('shown'),
     log: list('log'),
     set: list('set'),
@@ -125,11 +139,13 @@ export const stateIn = (text: string): PageState => {
     below: word('below'),
     x: word('x'),
     y: word('y'),
+    budget: word('budget'),
     preset: word('preset'),
     as: word('as'),
     zoom: zoomIn(query.get('zoom') ?? ''),
     smooth: numberIn(query.get('smooth'), [0, 0.99], firstState.smooth),
     kind: query.get('kind') || null,
+    rate: numberIn(query.get('rate'), [Number.MIN_VALUE, Number.MAX_VALUE], null),
     step: numberIn(query.get('step'), [0, Number.MAX_SAFE_INTEGER], null),
   }
 }

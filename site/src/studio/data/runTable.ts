@@ -1,6 +1,8 @@
 /** @file The table of runs: its columns, the search and the order of its rows. */
+
+import { formatNumber } from '../../../../src/report/ticks.ts'
 import type { RunList, RunRow } from '../../../../src/studio/api.ts'
-import { inOrder, metricLabel, numberText } from './metricNames.ts'
+import { inOrder, metricLabel } from './metricNames.ts'
 
 /** A column: what a row shows there, and what it is sorted by. */
 export interface Column {
@@ -26,6 +28,9 @@ const statusOrder: Readonly<Record<RunRow['status'], number>> = {
   broken: 3,
 }
 
+/** `2,600`. */
+export const countText = (count: number): string => count.toLocaleString('en-US')
+
 /** Share of the stage that is done; null without a log. */
 export const shareDone = ({ progress }: RunRow): number | null =>
   progress === null || progress.steps <= 0 ? null : Math.min(progress.step / progress.steps, 1)
@@ -46,7 +51,7 @@ const fixed: readonly Column[] = [
     text: ({ progress }) =>
       progress === null
         ? ''
-        : `${progress.stage} ${numberText(progress.step)} of ${numberText(progress.steps)}`,
+        : `${progress.stage} ${countText(progress.step)} of ${countText(progress.steps)}`,
     value: (row) =>
       row.progress === null ? null : `${row.progress.stage} ${(shareDone(row) ?? 0).toFixed(6)}`,
   },
@@ -57,7 +62,7 @@ const figureColumn = (figure: string): Column => ({
   key: `figure:${figure}`,
   title: metricLabel(figure),
   kind: 'number',
-  text: ({ figures }) => (figure in figures ? numberText(figures[figure]) : ''),
+  text: ({ figures }) => (figure in figures ? formatNumber(figures[figure]) : ''),
   value: ({ figures }) => figures[figure] ?? null,
 })
 

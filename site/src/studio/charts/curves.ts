@@ -1,0 +1,84 @@
+/** @file From runs' series to what uPlot draws: aligned columns, a line and a band for each run. */
+import uPlot from 'uplot'
+import type { Series } from '../../../../src/studio/api.ts'
+import { drawable } from '../data/series.ts'
+import { smooth } from '../data/smooth.ts'
+
+/** One run's curve. */
+export interface Curve {
+  readonly run: string
+  readonly series: Series
+}
+
+/** How curves are drawn. */
+export interface CurveStyle {
+  readonly log: boolean
+  /** Weight of smoothing; 0 for none. */
+  readonly weight: number
+}
+
+/** Columns of a run: the line, what it was before smoothing, the least and the greatest of each part. */
+export const columnsPerRun = 4
+
+/** Steps of all runs, and each run's columns over them; what a run lacks there is bridged, a gap of its own stays. */
+export const columnsOf = (curves: readonly Curve[], { log, weight }: CurveStyle): uPlot.AlignedData => {
+  if (curves.length === 0) return [[]]
+  const tables = curves.map(({ series }): uPlot.AlignedData => {
+    const raw = drawable(series.mean, log)
+    const line = weight === 0 ? raw : smooth(raw, weight)
+    return [[...series.step], line, raw, drawable(series.min, log), drawable(series.max, log)]
+  })
+  return tables.length === 1 ? tables[0] : uPlot.join(tables)
+}
+
+/** A colour of the design, which a canvas must have as a value. */
+const colourOf = (element: Element, name: string): string =>
+  getComputedStyle(element).getPropertyValue(name).trim()
+
+/** How one run looks. */
+export interface RunLook {
+  readonly colour: number
+  readonly round: number
+}
+
+const runSeries = (colour: string, { round }: RunLook, isSmooth: boolean): uPlot.Series[] => {
+  const none: uPlot.Series = { points: { show: false }, width: 0, stroke: 'transparent' }
+  const dash = round === 0 ? {} : { dash: [6 / round, 3] }
+  const isSingle = (u: uPlot, i: number): boolean => (u.data[i]?.length ?? 0) < 40
+  return [
+    { stroke: colour, width: 2, ...dash, points: { show: isSingle, size: 5, fill: colour } },
+    isSmooth ? { stroke: `${colour}55`, width: 1, points: { show: false } } : none,
+    none,
+    none,
+  ]
+}
+
+/** The look of a chart that does not change with its data. */
+export const chartOptions = (
+  element: HTMLElement,
+  looks: readonly RunLook[],
+  { log, weight }: CurveStyle,
+): Pick<uPlot.Options, 'axes' | 'series' | 'bands' | 'legend' | 'padding'> => {
+  const [ink, line] = ['--ink-soft', '--line'].map((name) => colourOf(element, name))
+  const colours = looks.map(({ colour }) => colourOf(element, `--series-${colour}`))
+  const axis: uPlot.Axis = {
+    stroke: ink,
+    grid: { stroke: line, width: 1 },
+    ticks: { show: false },
+    font: `12px ${getComputedStyle(element).fontFamily}`,
+    gap: 6,
+  }
+  return {
+    legend: { show: false },
+    padding: [8, 12, 0, 0],
+    axes: [
+      { ...axis, grid: { show: false }, size: 30 },
+      { ...axis, size: 56, space: log ? 24 : 36 },
+    ],
+    series: [{}, ...looks.flatMap((look, i) => runSeries(colours[i], look, weight > 0))],
+    bands: looks.map((_, i) => {
+      const first = i * columnsPerRun
+      return { series: [first + 4, first + 3] as uPlot.Band.Bounds, fill: `${colours[i]}26` }
+    }),
+  }
+}
