@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { openClient } from '../../../site/src/studio/data/client.ts'
-import { drawable, extended, isOutgrown, noSeries, valueAt } from '../../../site/src/studio/data/series.ts'
+import {
+  drawable,
+  extended,
+  isOutgrown,
+  noSeries,
+  valueAt,
+  withDetail,
+} from '../../../site/src/studio/data/series.ts'
 import { openSeriesFeed } from '../../../site/src/studio/data/seriesFeed.ts'
 import { smooth } from '../../../site/src/studio/data/smooth.ts'
 import type { Series } from '../../../src/studio/api.ts'
@@ -13,7 +20,9 @@ const seriesOf = (lines: Lines): Series => {
 }
 
 describe('smooth', () => {
-  it('is the weighted mean of a value and those before it', () => {
+  const one = (values: readonly unknown[]): number[] => values.map(() => 1)
+
+  it('is the weighted mean of a line and those before it', () => {
     const weight = 0.75
     const values = [3, -1, 4, 1, -5, 9]
     const expected = values.map((_, i) => {
@@ -21,17 +30,29 @@ describe('smooth', () => {
       const total = weights.reduce((sum, w) => sum + w, 0)
       return weights.reduce((sum, w, j) => sum + w * values[j], 0) / total
     })
-    const found = smooth(values, weight)
+    const found = smooth(values, one(values), weight)
     for (const [i, value] of expected.entries()) expect(found[i]).toBeCloseTo(value, 12)
   })
 
+  it('takes a value of several lines as so many equal ones', () => {
+    const [values, lines] = [
+      [3, -1, 4],
+      [2, 5, 3],
+    ]
+    const apart = values.flatMap((value, i) => Array<number>(lines[i]).fill(value))
+    const all = smooth(apart, one(apart), 0.9)
+    const found = smooth(values, lines, 0.9)
+    for (const [i, last] of [1, 6, 9].entries()) expect(found[i]).toBeCloseTo(all[last] ?? Number.NaN, 12)
+  })
+
   it('changes nothing at weight 0, nor a constant at any', () => {
-    expect(smooth([1, null, 5], 0)).toEqual([1, null, 5])
-    for (const value of smooth(Array(500).fill(2.5), 0.99)) expect(value).toBeCloseTo(2.5, 12)
+    expect(smooth([1, null, 5], [1, 1, 4], 0)).toEqual([1, null, 5])
+    const constant = Array<number>(500).fill(2.5)
+    for (const value of smooth(constant, constant, 0.99)) expect(value).toBeCloseTo(2.5, 12)
   })
 
   it('keeps gaps and goes on behind them', () => {
-    expect(smooth([4, null, 8], 0.5)).toEqual([4, null, (8 + 0.5 * 4) / 1.5])
+    expect(smooth([4, null, 8], [1, 1, 1], 0.5)).toEqual([4, null, (8 + 0.5 * 4) / 1.5])
   })
 })
 
@@ -57,6 +78,38 @@ describe('a series', () => {
   it('is outgrown beyond twice its parts', () => {
     const parts = (count: number): Series => seriesOf(Array.from({ length: count }, (_, i) => [i, 0]))
     expect([isOutgrown(parts(8), 4), isOutgrown(parts(9), 4)]).toEqual([false, true])
+  })
+
+  it('has more detail where it was zoomed into, and the rest as it was', () => {
+    const series = {
+      ...seriesOf([
+        [10, 1],
+        [20, 2],
+        [30, 3],
+        [40, 4],
+      ]),
+      count: 40,
+    } // ten lines a part
+    const detail = seriesOf([
+      [12, 5],
+      [14, 6],
+      [20, 7],
+    ])
+    const { step, mean, lines } = withDetail(series, detail)
+    expect(step).toEqual([10, 12, 14, 20, 30, 40])
+    expect(mean).toEqual([1, 5, 6, 7, 3, 4])
+    expect(lines).toEqual([10, 1, 1, 1, 10, 10])
+    expect(withDetail(series, noSeries)).toEqual({ ...series, lines: [10, 10, 10, 10] })
+    expect(
+      withDetail(
+        series,
+        seriesOf([
+          [35, 1],
+          [45, 2],
+        ]),
+      ).step,
+    ).toEqual([10, 20, 30, 35, 45])
+    expect(withDetail(noSeries, detail).step).toEqual([12, 14, 20])
   })
 
   it('has gaps where a logarithm has no place', () => {

@@ -1,13 +1,15 @@
 /** @file From runs' series to what uPlot draws: aligned columns, a line and a band for each run. */
 import uPlot from 'uplot'
+import { formatNumber, logTicks } from '../../../../src/report/ticks.ts'
 import type { Series } from '../../../../src/studio/api.ts'
-import { drawable } from '../data/series.ts'
+import { drawable, withDetail } from '../data/series.ts'
 import { smooth } from '../data/smooth.ts'
 
-/** One run's curve. */
+/** One run's curve: the whole, and what is zoomed into with more detail; nothing of it where the whole has all. */
 export interface Curve {
   readonly run: string
   readonly series: Series
+  readonly detail: Series
 }
 
 /** How curves are drawn. */
@@ -23,10 +25,11 @@ export const columnsPerRun = 4
 /** Steps of all runs, and each run's columns over them; what a run lacks there is bridged, a gap of its own stays. */
 export const columnsOf = (curves: readonly Curve[], { log, weight }: CurveStyle): uPlot.AlignedData => {
   if (curves.length === 0) return [[]]
-  const tables = curves.map(({ series }): uPlot.AlignedData => {
-    const raw = drawable(series.mean, log)
-    const line = weight === 0 ? raw : smooth(raw, weight)
-    return [[...series.step], line, raw, drawable(series.min, log), drawable(series.max, log)]
+  const tables = curves.map(({ series, detail }): uPlot.AlignedData => {
+    const { step, mean, min, max, lines } = withDetail(series, detail)
+    const raw = drawable(mean, log)
+    const line = weight === 0 ? raw : smooth(raw, lines, weight)
+    return [[...step], line, raw, drawable(min, log), drawable(max, log)]
   })
   return tables.length === 1 ? tables[0] : uPlot.join(tables)
 }
@@ -67,13 +70,18 @@ export const chartOptions = (
     ticks: { show: false },
     font: `12px ${getComputedStyle(element).fontFamily}`,
     gap: 6,
+    values: (_, ticks) => ticks.map((tick) => formatNumber(tick)),
+  }
+  const logAxis: uPlot.Axis = {
+    splits: (_u, _axis, low, high) => logTicks(low, high, 5),
+    filter: (_, ticks) => ticks,
   }
   return {
     legend: { show: false },
-    padding: [8, 12, 0, 0],
+    padding: [8, 20, 0, 0],
     axes: [
       { ...axis, grid: { show: false }, size: 30 },
-      { ...axis, size: 56, space: log ? 24 : 36 },
+      { ...axis, size: 52, space: 36, ...(log ? logAxis : {}) },
     ],
     series: [{}, ...looks.flatMap((look, i) => runSeries(colours[i], look, weight > 0))],
     bands: looks.map((_, i) => {

@@ -30,6 +30,33 @@ export const extended = (series: Series, tail: Series): Series => {
 /** Whether so much was added in small parts that the series has grown out of what is drawn, `points` parts. */
 export const isOutgrown = ({ step }: Series, points: number): boolean => step.length > 2 * points
 
+/** How many lines of the log each part stands for, on average. */
+export const linesPerPart = ({ step, count }: Series): number[] =>
+  step.map(() => Math.max(count / step.length, 1))
+
+/** A series with more detail in some of its steps: the parts before them, those of the detail, the parts behind. */
+export const withDetail = (
+  series: Series,
+  detail: Series,
+): Series & { readonly lines: readonly number[] } => {
+  const [first, last] = [detail.step[0] ?? Number.POSITIVE_INFINITY, lastStep(detail)]
+  const before = series.step.filter((step) => step < first).length
+  const behind = series.step.findIndex((step) => step > last)
+  const put = (own: readonly number[], inner: readonly number[]): number[] => [
+    ...own.slice(0, before),
+    ...inner,
+    ...(behind < before ? [] : own.slice(behind)),
+  ]
+  return {
+    step: put(series.step, detail.step),
+    min: put(series.min, detail.min),
+    max: put(series.max, detail.max),
+    mean: put(series.mean, detail.mean),
+    count: series.count,
+    lines: put(linesPerPart(series), linesPerPart(detail)),
+  }
+}
+
 /** Values as they can be drawn: on a logarithmic axis there is no place for zero and below, and the line has a gap. */
 export const drawable = (values: readonly number[], log: boolean): (number | null)[] =>
   values.map((value) => (Number.isFinite(value) && (!log || value > 0) ? value : null))
