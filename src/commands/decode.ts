@@ -7,9 +7,10 @@ import { decodeFile } from '../use/latentFiles.ts'
 import { openRun } from '../use/openRun.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import { messageOf, untilInterrupted } from './exit.ts'
-import { type AddCommand, type DeviceFlags, example, option, runtimeOf, withSteps } from './options.ts'
+import { type AddCommand, example, option, withSteps } from './options.ts'
 import { expectFolder, writeExample } from './output.ts'
 import { answer, warn } from './print.ts'
+import { type DeviceFlags, runtimeOf } from './runtime.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 interface DecodeFlags extends DeviceFlags {

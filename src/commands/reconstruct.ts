@@ -12,9 +12,10 @@ import { type FileImages, openExamples } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { decoderSampler } from '../use/samplers.ts'
 import { untilInterrupted } from './exit.ts'
-import { type AddCommand, type DeviceFlags, example, option, runtimeOf, withSteps } from './options.ts'
+import { type AddCommand, example, option, withSteps } from './options.ts'
 import { expectFile, writeOutput } from './output.ts'
 import { answer, tellSkipped, warn } from './print.ts'
+import { type DeviceFlags, runtimeOf } from './runtime.ts'
 import { runArgument, runDirectory } from './sources.ts'
 
 interface ReconstructFlags extends DeviceFlags {

@@ -14,17 +14,10 @@ import { readGiven } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { type SampleRequest, sample, sampleParts } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
-import {
-  type AddCommand,
-  type DeviceFlags,
-  example,
-  option,
-  runtimeOf,
-  wholeNumber,
-  withSteps,
-} from './options.ts'
+import { type AddCommand, example, option, wholeNumber, withSteps } from './options.ts'
 import { expectFile, expectFolder, makeFolderOf, writeExample, writeOutput } from './output.ts'
 import { answer, warn } from './print.ts'
+import { type DeviceFlags, runtimeOf } from './runtime.ts'
 import { type Shared, whileShared } from './shared.ts'
 import { runArgument, runDirectory } from './sources.ts'
 

@@ -29,7 +29,7 @@ const isRecord = (x: unknown): x is MetricRecord => {
 }
 
 /** The record of a line, or null where there is none in it. */
-const recordIn = (line: string): MetricRecord | null => {
+export const recordIn = (line: string): MetricRecord | null => {
   try {
     const record: unknown = JSON.parse(line)
     return isRecord(record) ? record : null
