@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { columnsOf, found, sorted, updated } from '../../../site/src/studio/data/runTable.ts'
+import { columnsOf, found, sorted, tellingColumns, updated } from '../../../site/src/studio/data/runTable.ts'
 import { rowOf } from './fakeStudio.ts'
 
 const rows = [
   rowOf('sweep/c_lf-16', {
     status: 'training',
-    figures: { bitsPerPixel: 0.5, psnr: 30 },
+    figures: { bitsPerPixel: 0.5, psnr: 30, ssim: 0.9 },
     progress: { stage: 'stage1', step: 90, steps: 100 },
   }),
   rowOf('sweep/c_lf-8', {
@@ -31,8 +31,23 @@ describe('the table of runs', () => {
   it('has what every run has, the figures that one has, and the settings that differ', () => {
     expect(columns.map(({ key }) => key)).toEqual([
       ...['run', 'status', 'progress', 'name'],
-      ...['figure:bitsPerPixel', 'figure:psnr', 'figure:rFD', 'set:decoder.lossFactor'],
+      ...['figure:bitsPerPixel', 'figure:psnr', 'figure:rFD', 'set:decoder.lossFactor', 'figure:ssim'],
     ])
+  })
+
+  it('shows of some rows what tells them apart, and no empty column', () => {
+    const keys = (runs: readonly number[]): string[] =>
+      tellingColumns(
+        columns,
+        runs.map((i) => rows[i]),
+      ).map(({ key }) => key)
+    const always = ['run', 'status', 'progress', 'name']
+    expect(keys([1])).toEqual([...always, 'figure:bitsPerPixel'])
+    expect(keys([0, 1])).toEqual([
+      ...always,
+      ...['figure:bitsPerPixel', 'figure:psnr', 'set:decoder.lossFactor', 'figure:ssim'],
+    ])
+    expect(keys([2])).toEqual(always)
   })
 
   it('sorts numbers as numbers, also those in names and settings', () => {

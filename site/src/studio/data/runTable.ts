@@ -80,12 +80,27 @@ const settingColumn = (key: string, values: Readonly<Record<string, string>>): C
   value: ({ run }) => settingValue(values[run]),
 })
 
+/** Figures that tell runs apart at a glance; what else was measured stands behind the settings. */
+const headline: ReadonlySet<string> = new Set(['bitsPerPixel', 'psnr', 'rFD', 'gFD'])
+
 /** The columns that a list fills: what every run has, measured figures, the settings in which the runs differ. */
-export const columnsOf = ({ runs, differing }: Pick<RunList, 'runs' | 'differing'>): Column[] => [
-  ...fixed,
-  ...inOrder(runs.flatMap(({ figures }) => Object.keys(figures))).map(figureColumn),
-  ...Object.entries(differing).map(([key, values]) => settingColumn(key, values)),
-]
+export const columnsOf = ({ runs, differing }: Pick<RunList, 'runs' | 'differing'>): Column[] => {
+  const figures = inOrder(runs.flatMap((row) => Object.keys(row.figures)))
+  return [
+    ...fixed,
+    ...figures.filter((figure) => headline.has(figure)).map(figureColumn),
+    ...Object.entries(differing).map(([key, values]) => settingColumn(key, values)),
+    ...figures.filter((figure) => !headline.has(figure)).map(figureColumn),
+  ]
+}
+
+/** The columns that say something of these rows: no figures that none has, no settings that are the same in all. */
+export const tellingColumns = (columns: readonly Column[], rows: readonly RunRow[]): Column[] =>
+  columns.filter(({ key, text }) => {
+    const texts = new Set(rows.map(text))
+    if (key.startsWith('set:')) return texts.size > 1
+    return !key.startsWith('figure:') || texts.size > 1 || !texts.has('')
+  })
 
 /** Rows in which every word of the search occurs, in whatever column. */
 export const found = (
