@@ -1,6 +1,7 @@
 /** @file A metric of several runs, followed by the studio's events. */
 import type { Series } from '../../../../src/studio/api.ts'
 import type { StudioContext } from '../context.ts'
+import { StudioError } from '../data/client.ts'
 import { openSeriesFeed } from '../data/seriesFeed.ts'
 import type { Range } from '../data/zoom.ts'
 
@@ -21,6 +22,10 @@ export interface FollowParts extends Pick<StudioContext, 'client' | 'live'> {
 /** Parts of a series that are asked for: about one for each pixel. */
 const points = 800
 
+/** The page says once, not in every chart, that there is no server or no such run any more. */
+const isSaidElsewhere = (fault: unknown): boolean =>
+  fault instanceof StudioError && (fault.status === null || fault.status === 404)
+
 /** Follows them until what is returned is called. */
 export const followSeries = ({ runs, stage, metric, range }: Followed, parts: FollowParts): (() => void) => {
   const { client, live, onSeries, onFault } = parts
@@ -31,7 +36,9 @@ export const followSeries = ({ runs, stage, metric, range }: Followed, parts: Fo
         client,
         query: { run, stage, metric, points },
         onSeries: (series) => onSeries(run, series),
-        onFault: (fault) => onFault(run, fault instanceof Error ? fault.message : String(fault)),
+        onFault: (fault) => {
+          if (!isSaidElsewhere(fault)) onFault(run, fault instanceof Error ? fault.message : String(fault))
+        },
       }),
     ]),
   )
