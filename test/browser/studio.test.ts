@@ -305,8 +305,14 @@ describe.skipIf(lack !== null)('charts', () => {
     const { port } = studio
     await studio.end('SIGKILL')
     await lost.waitFor()
+    cpSync(inRuns('sweep/b'), inRuns('meanwhile'), { recursive: true })
     studio = await startStudio(runs, port)
     await lost.waitFor({ state: 'detached', timeout: 60_000 })
+    // What happened meanwhile was not told by any event.
+    await page.getByRole('link', { name: 'Runs' }).click()
+    await page.getByRole('link', { name: 'meanwhile' }).waitFor()
+    rmSync(inRuns('meanwhile'), { recursive: true })
+    await page.getByRole('link', { name: 'meanwhile' }).waitFor({ state: 'detached' })
     await page.getByRole('link', { name: 'New run' }).click()
     // With the token of the new start.
     await page.getByText('Checked: it can be started').waitFor({ timeout: 60_000 })

@@ -59,8 +59,8 @@ describe('the client', () => {
 
   it('writes with the token of a server that was started anew, and asks for a new one once alone', async () => {
     const studio = fakeStudio('second')
-    await clientOf(studio, 'first').stop('a')
-    await expect(refusal(openStale(studio).stop('a'))).resolves.toMatchObject({ status: 403 })
+    await clientOf(studio, 'first').stop({ run: 'a' })
+    await expect(refusal(openStale(studio).stop({ run: 'a' }))).resolves.toMatchObject({ status: 403 })
     expect(studio.asked.map(({ token }) => token)).toEqual(['first', 'second', 'stale'])
     expect(studio.asked[1]).toMatchObject({ method: 'POST', path: '/api/stop', body: { run: 'a' } })
   })

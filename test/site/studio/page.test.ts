@@ -13,6 +13,7 @@ import {
   setOf,
 } from '../../../site/src/studio/data/newRun.ts'
 import {
+  devices,
   firstState,
   type PageState,
   parts,
@@ -65,6 +66,7 @@ describe("the page's address", () => {
     view: fc.constantFrom(...views),
     run: fc.option(word),
     part: fc.constantFrom(...parts),
+    device: fc.constantFrom(...devices),
     shown: fc.uniqueArray(word),
     order: fc.record({ key: word.filter((key) => !key.startsWith('-')), isDown: fc.boolean() }),
     search: fc.string(),
@@ -183,6 +185,14 @@ describe('the form of a new run', () => {
   it('proposes a name that is free', () => {
     expect(freeName('study', new Set())).toBe('study')
     expect(freeName('study', new Set(['study', 'study-2']))).toBe('study-3')
+  })
+
+  it('names the device where it is not the usual one', () => {
+    const request = { preset: 'study', set: [], run: 'a' }
+    expect(commandOf({ ...request, device: 'cuda' }, 'runs')).toBe(
+      'ul train study --device cuda --out runs/a',
+    )
+    expect(commandOf({ ...request, device: 'cpu' }, 'runs')).toBe('ul train study --out runs/a')
   })
 
   it('is a command that a shell reads as it was meant', () => {

@@ -6,6 +6,7 @@ import type {
   Refusal,
   RunDetail,
   RunList,
+  RunRequest,
   ScatterPoint,
   Series,
   StartRequest,
@@ -21,8 +22,8 @@ export interface StudioClient {
   form(signal?: AbortSignal): Promise<Form>
   check(request: StartRequest, signal?: AbortSignal): Promise<CheckAnswer>
   start(request: StartRequest): Promise<void>
-  stop(run: string): Promise<void>
-  resume(run: string): Promise<void>
+  stop(request: RunRequest): Promise<void>
+  resume(request: RunRequest): Promise<void>
 }
 
 /** Which part of a metric, in how many parts at most; both ends of the steps are within. */
@@ -146,8 +147,8 @@ export const openClient = (parts: ClientParts): StudioClient => {
     form: (signal) => get('form', {}, signal),
     check: (request, signal) => post('check', request, signal),
     start: (request) => post('start', request),
-    stop: (run) => post('stop', { run }),
-    resume: (run) => post('resume', { run }),
+    stop: (request) => post('stop', request),
+    resume: (request) => post('resume', request),
   }
 }
 

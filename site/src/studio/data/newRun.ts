@@ -65,10 +65,11 @@ const quoted = (text: string): string =>
   /^[\w./=,:+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 
 /** The same as a command. */
-export const commandOf = ({ preset, set, run }: StartRequest, folder: string): string =>
+export const commandOf = ({ preset, set, run, device = 'cpu' }: StartRequest, folder: string): string =>
   [
     'ul train',
     preset,
     ...set.map((text) => `--set ${quoted(text)}`),
+    ...(device === 'cpu' ? [] : [`--device ${device}`]),
     `--out ${quoted(`${folder.replace(/\/$/, '')}/${run}`)}`,
   ].join(' ')

@@ -1,4 +1,5 @@
 /** @file What is shown, as the page's address says it: a reload, a link and the way back lead to the same view. */
+import type { StartRequest } from '../../../../src/studio/api.ts'
 import type { Order } from './runTable.ts'
 
 /** The views, in the order of their tabs. */
@@ -8,6 +9,10 @@ export type View = (typeof views)[number]
 /** Parts of one run's page. */
 export const parts = ['charts', 'images', 'output', 'config'] as const
 export type Part = (typeof parts)[number]
+
+/** Where a run trains. */
+export type Device = NonNullable<StartRequest['device']>
+export const devices: readonly Device[] = ['cpu', 'webgpu', 'cuda']
 
 /** Steps of a stage, both ends shown. */
 export interface Zoom {
@@ -46,6 +51,7 @@ export interface PageState {
   readonly preset: string
   readonly set: readonly string[]
   readonly as: string
+  readonly device: Device
 }
 
 /** The page without anything chosen. */
@@ -69,6 +75,7 @@ export const firstState: PageState = {
   preset: '',
   set: [],
   as: '',
+  device: 'cpu',
 }
 
 /** `stage1:100:500`. */
@@ -103,6 +110,7 @@ export const queryOf = (state: PageState): string => {
   put('view', state.view, firstState.view)
   if (state.run !== null) query.append('run', state.run)
   put('part', state.part, firstState.part)
+  put('device', state.device, firstState.device)
   for (const key of lists) {
     const isFirst = JSON.stringify(state[key]) === JSON.stringify(firstState[key])
     if (isFirst) continue
@@ -122,15 +130,18 @@ export const queryOf = (state: PageState): string => {
 /** What an address says; what does not read there is as it is first. */
 export const stateIn = (text: string): PageState => {
   const query = new URLSearchParams(text)
-  const view = views.find((name) => name === query.get('view')) ?? firstState.view
+  /** The word of a key, where it is one of those known. */
+  const among = <T extends string>(key: string, known: readonly T[], first: T): T =>
+    known.find((name) => name === query.get(key)) ?? first
   const sort = query.get('sort') ?? firstState.order.key
   const list = (key: (typeof lists)[number]): readonly string[] =>
     query.has(key) ? [...new Set(query.getAll(key))].filter((value) => value !== '') : firstState[key]
   const word = (key: (typeof texts)[number]): string => query.get(key) ?? firstState[key]
   return {
-    view,
+    view: among('view', views, firstState.view),
+    device: among('device', devices, firstState.device),
     run: query.get('run') || null,
-    part: parts.find((name) => name === query.get('part')) ?? firstState.part,
+    part: among('part', parts, firstState.part),
     shown: list('shown'),
     log: list('log'),
     set: list('set'),
