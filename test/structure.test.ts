@@ -5,7 +5,7 @@
 import { builtinModules } from 'node:module'
 import { posix } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Imports, importsBelow, reachedFrom, sourceOf } from './sources.ts'
+import { type Imports, importsBelow, loadedWith, reachedFrom, sourceOf } from './sources.ts'
 import { slowTests, training } from './tiers.ts'
 
 const everything = importsBelow('src', 'bench', 'examples', 'test')
@@ -193,6 +193,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'native',
     'stages',
   ],
+  studio: ['config', 'files', 'metrics', 'report', 'runs', 'studies'],
   commands: [
     'config',
     'data',
@@ -212,6 +213,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'runs',
     'stages',
     'studies',
+    'studio',
     'use',
   ],
   'index.ts': [
@@ -263,7 +265,7 @@ const nodeOnly: ReadonlySet<string> = new Set([
     'report',
     'runs',
   ],
-  ...['use', 'measure', 'stages', 'studies', 'doctor', 'commands', 'node.ts'],
+  ...['use', 'measure', 'stages', 'studies', 'studio', 'doctor', 'commands', 'node.ts'],
 ])
 
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
@@ -401,6 +403,39 @@ describe('packages', () => {
 
   it('node: modules are imported in Node-only folders alone', () => {
     expect(filesThatImport(isNode).filter((file) => !nodeOnly.has(folderOf(file)))).toEqual([])
+  })
+})
+
+describe("the studio's process", () => {
+  /** What trains, measures or uses models, and what runs them. */
+  const leftOut = /^src\/(train|stages|measure|use|features|native|engine\/(autodiff|onnx|runtime\/ort))\//
+  const nativePackages = [
+    'onnxruntime-node',
+    'onnxruntime-web',
+    'onnxruntime-common',
+    'sharp',
+    'koffi',
+    'onnx-buf',
+  ]
+
+  it.each(['src/commands/main.ts', 'src/commands/studioLine.ts', 'src/studio/server.ts'])(
+    '%s loads nothing that trains, and no native library',
+    (start) => {
+      const loaded = [...loadedWith(start)]
+      expect(loaded.length).toBeGreaterThan(10)
+      expect(loaded.filter((name) => leftOut.test(name) || nativePackages.includes(name))).toEqual([])
+    },
+  )
+
+  it('would be caught if it did: the other commands load all of that', () => {
+    const loaded = [...loadedWith('src/commands/program.ts')]
+    expect(nativePackages.filter((name) => loaded.includes(name))).toEqual([
+      'onnxruntime-node',
+      'sharp',
+      'koffi',
+      'onnx-buf',
+    ])
+    expect(loaded.filter((name) => leftOut.test(name)).length).toBeGreaterThan(50)
   })
 })
 

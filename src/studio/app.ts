@@ -13,6 +13,7 @@ import type { RunsFolder } from './folder.ts'
 import { checkRequest, runForm, schemaErrors } from './form.ts'
 import type { Guard } from './guard.ts'
 import type { Logs } from './logs.ts'
+import type { Outputs } from './outputs.ts'
 import { picture, picturesOf } from './pictures.ts'
 import type { Planner } from './planner.ts'
 import { Refused } from './refused.ts'
@@ -29,6 +30,7 @@ export interface Parts {
   readonly events: EventLog
   readonly logs: Logs
   readonly commands: Commands
+  readonly outputs: Outputs
   readonly trainers: Trainers
   readonly planner: Planner
   readonly site: Site
@@ -100,7 +102,7 @@ const partsOfPath = (path: string): string[] =>
 const word = (text: string): string =>
   /^[\w./@:+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
 
-const detailOf = async ({ folder, watch, logs, trainers }: Parts, run: string): Promise<RunDetail> => {
+const detailOf = async ({ folder, watch, logs, outputs }: Parts, run: string): Promise<RunDetail> => {
   const dir = folder.directoryOf(run)
   await watch.look()
   const row = watch.row(run)
@@ -113,7 +115,7 @@ const detailOf = async ({ folder, watch, logs, trainers }: Parts, run: string): 
     command: `ul train ${word(join(folder.given, run, runFiles.config))} --out ${word(join(folder.given, run))}`,
     metrics: log?.metrics() ?? {},
     images: picturesOf(folder, run),
-    output: trainers.output(run),
+    output: outputs.end(run),
     damagedLines: log?.damaged ?? 0,
   }
 }

@@ -46,6 +46,32 @@ const halved = (array: Float64Array, join: (a: number, b: number) => number): Fl
   return half
 }
 
+/** Columns with room for so many rows. */
+const withRoom = (columns: readonly Column[], room: number, isThinned: boolean): Column[] =>
+  columns.map(({ min, max, mean }) => {
+    const wider = grown(mean, room)
+    return isThinned
+      ? { min: grown(min, room), max: grown(max, room), mean: wider }
+      : { min: wider, max: wider, mean: wider }
+  })
+
+/** Joins a number to a row whose mean is of so many lines. */
+const joinTo = ({ min, max, mean }: Column, row: number, value: number, lines: number): void => {
+  if (Number.isNaN(value)) return
+  const before = mean[row]
+  min[row] = lesser(min[row], value)
+  max[row] = greater(max[row], value)
+  mean[row] = Number.isNaN(before) ? value : before + (value - before) / (lines + 1)
+}
+
+/** Full columns of half as many rows. */
+const thinned = (columns: readonly Column[]): Column[] =>
+  columns.map(({ min, max, mean }) => ({
+    min: halved(min, lesser),
+    max: halved(max, greater),
+    mean: halved(mean, meanOf),
+  }))
+
 /**
  * An empty block.
  * @param names of the numbers of a line, `step` among them
@@ -67,19 +93,10 @@ export const createBlock = (names: readonly string[], expected: number): Block =
     if (rows < room) return
     if (room < mostRows) {
       room = Math.min(mostRows, room * 2)
-      columns = columns.map(({ min, max, mean }) => {
-        const wider = grown(mean, room)
-        return linesPerRow === 1
-          ? { min: wider, max: wider, mean: wider }
-          : { min: grown(min, room), max: grown(max, room), mean: wider }
-      })
+      columns = withRoom(columns, room, linesPerRow > 1)
       return
     }
-    columns = columns.map(({ min, max, mean }) => ({
-      min: halved(min, lesser),
-      max: halved(max, greater),
-      mean: halved(mean, meanOf),
-    }))
+    columns = thinned(columns)
     rows = room >> 1
     linesPerRow *= 2
   }
@@ -97,14 +114,7 @@ export const createBlock = (names: readonly string[], expected: number): Block =
   /** Joins a line to the last row, whose mean is of `pending` lines. */
   const join = (numbers: Float64Array): void => {
     const row = rows - 1
-    columns.forEach(({ min, max, mean }, i) => {
-      const value = numbers[i]
-      if (Number.isNaN(value)) return
-      const before = mean[row]
-      min[row] = lesser(min[row], value)
-      max[row] = greater(max[row], value)
-      mean[row] = Number.isNaN(before) ? value : before + (value - before) / (pending + 1)
-    })
+    for (const [i, column] of columns.entries()) joinTo(column, row, numbers[i], pending)
     pending = (pending + 1) % linesPerRow
   }
 

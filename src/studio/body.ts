@@ -25,10 +25,14 @@ const bytesOf = async (request: Request): Promise<Uint8Array> => {
   if (Number(request.headers.get('content-length') ?? 0) > longestBody) throw tooLong()
   const pieces: Uint8Array[] = []
   let length = 0
-  for await (const piece of request.body ?? []) {
-    length += piece.length
-    if (length > longestBody) throw tooLong()
-    pieces.push(piece)
+  try {
+    for await (const piece of request.body ?? []) {
+      length += piece.length
+      if (length > longestBody) throw tooLong()
+      pieces.push(piece)
+    }
+  } catch (cause) {
+    throw cause instanceof Refused ? cause : new Refused(400, 'the body broke off; send it again', { cause })
   }
   return Buffer.concat(pieces)
 }

@@ -10,9 +10,6 @@ import { Refused } from './refused.ts'
 const deepest = 16
 const longest = 1000
 
-/** Folder of the studio's own files within that of the runs. */
-export const ownFolder = '.studio'
-
 /** What no part of a name may be or hold: ways up, separators of other systems, characters that nobody types. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const isUsable = (part: string): boolean => !/^\.{0,2}$|[/\\:\u0000-\u001f\u007f]/.test(part)
@@ -78,7 +75,7 @@ export const openFolder = (given: string): RunsFolder => {
       )
     const place = join(root, ...parts)
     let there = place
-    while (inside(there) === null && there !== root) there = dirname(there)
+    while (lstatSync(there, { throwIfNoEntry: false }) === undefined) there = dirname(there)
     // A link on the way would lead elsewhere.
     if (inside(there) !== there)
       throw new Refused(422, `${shown(run)}: a link leads out of the folder of runs; give another name`)

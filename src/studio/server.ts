@@ -1,5 +1,5 @@
 /** @file The studio as a server: a folder of runs, watched, over HTTP. */
-import { once } from 'node:events'
+import { once, setMaxListeners } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
@@ -9,6 +9,7 @@ import { createEvents } from './events.ts'
 import { openFolder } from './folder.ts'
 import { createGuard } from './guard.ts'
 import { createLogs } from './logs.ts'
+import { openOutputs } from './outputs.ts'
 import { createPlanner } from './planner.ts'
 import { openSite } from './site.ts'
 import { createTrainers } from './trainers.ts'
@@ -64,13 +65,15 @@ export const openStudio = async (options: StudioOptions): Promise<Studio> => {
   const { host, warn } = options
   const folder = openFolder(options.runs)
   const closing = new AbortController()
+  setMaxListeners(0, closing.signal) // one for each stream
   const events = createEvents()
   const watch = watchRuns(folder, events)
   const commands = createCommands(options.start)
-  const trainers = createTrainers(folder, commands)
+  const outputs = openOutputs(folder)
+  const trainers = createTrainers(folder, outputs, commands)
   const guard = createGuard(host, options.token)
   const app = createApp({
-    ...{ folder, watch, events, commands, trainers, guard, warn },
+    ...{ folder, watch, events, commands, outputs, trainers, guard, warn },
     logs: createLogs(),
     planner: createPlanner(folder, watch, commands),
     site: openSite(options.site, guard.token),
@@ -86,7 +89,7 @@ export const openStudio = async (options: StudioOptions): Promise<Studio> => {
   // The first look takes longest: it is over, or under way, when the list is asked for.
   watch.look().catch((error: Error) => warn(error.message))
   const stopLooking = watch.keepLooking(() => events.listeners > 0)
-  const trimming = setInterval(() => trainers.trim(), trimEvery)
+  const trimming = setInterval(() => outputs.trim(), trimEvery)
   trimming.unref()
   const named = host.includes(':') ? `[${host}]` : host
   return {

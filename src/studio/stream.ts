@@ -12,7 +12,7 @@ const encoder = new TextEncoder()
 /**
  * A stream that goes on after the event that was received last.
  * @param lastId header `Last-Event-ID`; null of a new stream
- * @param closing ends all streams
+ * @param closing ends all streams; it has as many listeners as there are
  * @throws Refused when there are too many
  */
 export const eventStream = (events: EventLog, lastId: string | null, closing: AbortSignal): Response => {

@@ -3,26 +3,14 @@
  * run is told by the run's lock alone, so that those are known, too, that were started elsewhere or by an earlier studio.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { textChecksum } from '../files/checksums.ts'
 import { writerOf } from '../files/lock.ts'
 import { runFiles } from '../runs/files.ts'
 import { type Commands, sentenceIn } from './children.ts'
-import { ownFolder, type RunsFolder } from './folder.ts'
+import type { RunsFolder } from './folder.ts'
+import type { Outputs } from './outputs.ts'
 import { Refused } from './refused.ts'
 
 /** Devices that training may be asked for on. */
@@ -37,18 +25,12 @@ export interface Trainers {
   resume(run: string, device: TrainingDevice): Promise<void>
   /** Asks a run's trainer to save and end; `now`: ends it as it is. @throws Refused when none is to be ended from here */
   stop(run: string, now: boolean): void
-  /** The end of what the last start of a run's trainer printed; empty where this studio did not start it. */
-  output(run: string): string
-  /** Cuts what trainers have printed, where that is long. */
-  trim(): void
 }
 
 /** Trainers that were started here and still run, at most. */
 const mostTrainers = 8
 /** Milliseconds that a start is waited for, and between looks. */
-const [patience, every] = [30_000, 100]
-/** Bytes of output that are shown, and above which it is cut to these. */
-const [shownBytes, mostBytes] = [2 ** 14, 2 ** 20]
+const [patience, every] = [20_000, 100]
 
 /** The arguments of a process; empty where it is gone or not told of. */
 const argumentsOf = (pid: number): string[] => {
@@ -69,37 +51,8 @@ const isTrainer = (pid: number): boolean => {
   return at >= 0 && args[at + 1] === 'train'
 }
 
-/** The end of a file. */
-const endOf = (path: string, most: number): string => {
-  const file = openSync(path, 'r')
-  try {
-    const { size } = fstatSync(file)
-    const bytes = Buffer.alloc(Math.min(most, size))
-    return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, size - bytes.length))
-  } finally {
-    closeSync(file)
-  }
-}
-
-/** Cuts a file to its end, in place: the process that writes to it appends wherever that is. */
-const cut = (path: string): void => {
-  if (statSync(path).size <= mostBytes) return
-  const end = Buffer.from(endOf(path, shownBytes))
-  const file = openSync(path, 'a')
-  try {
-    ftruncateSync(file, 0)
-    writeSync(file, end)
-  } finally {
-    closeSync(file)
-  }
-}
-
-export const createTrainers = (folder: RunsFolder, { start }: Commands): Trainers => {
-  const own = join(folder.root, ownFolder)
-  const outputOf = (run: string): string =>
-    join(own, `${run.replaceAll('/', '~').slice(-80)}-${textChecksum(run).slice(0, 8)}.log`)
-  /** Whether a file is there, and not a link to another. */
-  const isThere = (path: string): boolean => folder.inside(path) === path
+/** @param outputs where they print to */
+export const createTrainers = (folder: RunsFolder, outputs: Outputs, { start }: Commands): Trainers => {
   const running = new Set<string>()
 
   /** Starts a trainer, and waits until it holds the run's lock or has ended. */
@@ -109,10 +62,7 @@ export const createTrainers = (folder: RunsFolder, { start }: Commands): Trainer
         429,
         `${mostTrainers} trainers that were started here still run; stop one of them first`,
       )
-    mkdirSync(own, { recursive: true })
-    if (!isThere(own)) throw new Refused(422, `${own}: this is a link; remove it`)
-    rmSync(outputOf(run), { force: true })
-    const appended = openSync(outputOf(run), 'ax')
+    const appended = outputs.open(run)
     const [program, ...before] = start
     const child = spawn(program, [...before, 'train', ...args, '--out', dir], {
       detached: true,
@@ -136,8 +86,7 @@ export const createTrainers = (folder: RunsFolder, { start }: Commands): Trainer
       await setTimeout(every)
     }
     const how: string | null = ended
-    if (how !== null && how !== '')
-      throw new Refused(422, sentenceIn(endOf(outputOf(run), shownBytes)) || `${run}: ${how}`)
+    if (how !== null && how !== '') throw new Refused(422, sentenceIn(outputs.end(run)) || `${run}: ${how}`)
   }
 
   const sourced = (source: string, set: readonly string[], device: TrainingDevice): string[] => [
@@ -167,12 +116,6 @@ export const createTrainers = (folder: RunsFolder, { start }: Commands): Trainer
           `${run}: process ${writer.pid} writes there, which is no 'ul train'; stop it where it was started`,
         )
       process.kill(writer.pid, now ? 'SIGKILL' : 'SIGINT')
-    },
-    output: (run) => (isThere(outputOf(run)) ? endOf(outputOf(run), shownBytes) : ''),
-    trim: () => {
-      if (!isThere(own)) return
-      const paths = readdirSync(own).map((name) => join(own, name))
-      for (const path of paths) if (path.endsWith('.log') && isThere(path)) cut(path)
     },
   }
 }
