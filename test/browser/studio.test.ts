@@ -298,6 +298,28 @@ describe.skipIf(lack !== null)('charts', () => {
     await until('smooth', async () => page.url().includes('smooth=0.9'))
   })
 
+  it('show of a long log every line of the steps that are zoomed into', async () => {
+    cpSync(inRuns('sweep/a'), inRuns('long'), { recursive: true })
+    const line = (step: number): string =>
+      JSON.stringify({ stage: 'stage1', step, loss: step === 2503 ? 9 : 1 + step / 1e6 })
+    const log = Array.from({ length: 5000 }, (_, i) => `${line(i + 1)}\n`).join('')
+    writeFileSync(inRuns('long', 'metrics.jsonl'), log)
+    const { page, errors } = await open(`?view=charts&${shown('long')}&zoom=stage1:2500:2520`)
+    const chart = page.locator('figure').filter({ hasText: 'Loss' })
+    const read = (): Promise<string> => chart.locator('.values').innerText()
+    await until('detail', async () => {
+      await chart.getByRole('application').press('ArrowLeft')
+      return (await read()).includes('step 2,503')
+    })
+    expect(await read()).toMatch(/9$/)
+    await chart.getByRole('application').press('ArrowLeft')
+    expect(await read()).toMatch(/step 2,502\s+1\.003$/)
+    await page.keyboard.press('0')
+    await until('whole', async () => !page.url().includes('zoom='))
+    expect(errors).toEqual([])
+    rmSync(inRuns('long'), { recursive: true })
+  })
+
   it('say so when the server is killed, and go on once it is back', async () => {
     const { page } = await open(`?view=charts&${shown('sweep/a')}`)
     const lost = page.getByText('The studio does not answer')

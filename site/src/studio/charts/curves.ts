@@ -1,32 +1,34 @@
 /** @file From runs' series to what uPlot draws: aligned columns, a line and a band for each run. */
 import uPlot from 'uplot'
 import { formatNumber, logTicks } from '../../../../src/report/ticks.ts'
-import type { Series } from '../../../../src/studio/api.ts'
-import { drawable, withDetail } from '../data/series.ts'
+import { type DetailedSeries, drawable } from '../data/series.ts'
 import { smooth } from '../data/smooth.ts'
 
-/** One run's curve: the whole, and what is zoomed into with more detail; nothing of it where the whole has all. */
+/** One run's curve. */
 export interface Curve {
   readonly run: string
-  readonly series: Series
-  readonly detail: Series
+  readonly series: DetailedSeries
 }
 
 /** How curves are drawn. */
 export interface CurveStyle {
   readonly log: boolean
-  /** Weight of smoothing; 0 for none. */
-  readonly weight: number
+  /** Whether a smooth line is drawn over the values. */
+  readonly isSmooth: boolean
 }
 
 /** Columns of a run: the line, what it was before smoothing, the least and the greatest of each part. */
 export const columnsPerRun = 4
 
-/** Steps of all runs, and each run's columns over them; what a run lacks there is bridged, a gap of its own stays. */
-export const columnsOf = (curves: readonly Curve[], { log, weight }: CurveStyle): uPlot.AlignedData => {
+/**
+ * Steps of all runs, and each run's columns over them; what a run lacks there is bridged, a gap of its own stays.
+ * @param log whether there is no place for values up to zero
+ * @param weight of smoothing; 0 for none
+ */
+export const columnsOf = (curves: readonly Curve[], log: boolean, weight: number): uPlot.AlignedData => {
   if (curves.length === 0) return [[]]
-  const tables = curves.map(({ series, detail }): uPlot.AlignedData => {
-    const { step, mean, min, max, lines } = withDetail(series, detail)
+  const tables = curves.map(({ series }): uPlot.AlignedData => {
+    const { step, mean, min, max, lines } = series
     const raw = drawable(mean, log)
     const line = weight === 0 ? raw : smooth(raw, lines, weight)
     return [[...step], line, raw, drawable(min, log), drawable(max, log)]
@@ -60,7 +62,7 @@ const runSeries = (colour: string, { round }: RunLook, isSmooth: boolean): uPlot
 export const chartOptions = (
   element: HTMLElement,
   looks: readonly RunLook[],
-  { log, weight }: CurveStyle,
+  { log, isSmooth }: CurveStyle,
 ): Pick<uPlot.Options, 'axes' | 'series' | 'bands' | 'legend' | 'padding'> => {
   const [ink, line] = ['--ink-soft', '--line'].map((name) => colourOf(element, name))
   const colours = looks.map(({ colour }) => colourOf(element, `--series-${colour}`))
@@ -83,7 +85,7 @@ export const chartOptions = (
       { ...axis, grid: { show: false }, size: 30 },
       { ...axis, size: 52, space: 36, ...(log ? logAxis : {}) },
     ],
-    series: [{}, ...looks.flatMap((look, i) => runSeries(colours[i], look, weight > 0))],
+    series: [{}, ...looks.flatMap((look, i) => runSeries(colours[i], look, isSmooth))],
     bands: looks.map((_, i) => {
       const first = i * columnsPerRun
       return { series: [first + 4, first + 3] as uPlot.Band.Bounds, fill: `${colours[i]}26` }

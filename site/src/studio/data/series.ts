@@ -34,6 +34,11 @@ export const isOutgrown = ({ step }: Series, points: number): boolean => step.le
 export const linesPerPart = ({ step, count }: Series): number[] =>
   step.map(() => Math.max(count / step.length, 1))
 
+/** A series whose parts stand for more or fewer lines of the log. */
+export interface DetailedSeries extends Series {
+  readonly lines: readonly number[]
+}
+
 /** A series with more detail in some of its steps: the parts before them, those of the detail, the parts behind. */
 export const withDetail = (
   series: Series,
