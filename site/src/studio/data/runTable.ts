@@ -2,13 +2,15 @@
 
 import { formatNumber } from '../../../../src/report/ticks.ts'
 import type { RunList, RunRow } from '../../../../src/studio/api.ts'
-import { inOrder, metricLabel } from './metricNames.ts'
+import { inOrder, metricName } from './metricNames.ts'
 
 /** A column: what a row shows there, and what it is sorted by. */
 export interface Column {
   /** `run`, `status`, `figure:psnr`, `set:decoder.lossFactor` …, as in the page's address. */
   readonly key: string
   readonly title: string
+  /** Empty where it has none. */
+  readonly unit: string
   readonly kind: 'text' | 'number'
   readonly text: (row: RunRow) => string
   /** Null sorts last, whichever the direction. */
@@ -36,10 +38,11 @@ export const shareDone = ({ progress }: RunRow): number | null =>
   progress === null || progress.steps <= 0 ? null : Math.min(progress.step / progress.steps, 1)
 
 const fixed: readonly Column[] = [
-  { key: 'run', title: 'Run', kind: 'text', text: ({ run }) => run, value: ({ run }) => run },
+  { key: 'run', title: 'Run', unit: '', kind: 'text', text: ({ run }) => run, value: ({ run }) => run },
   {
     key: 'status',
     title: 'Status',
+    unit: '',
     kind: 'text',
     text: ({ status }) => status,
     value: ({ status }) => statusOrder[status],
@@ -47,6 +50,7 @@ const fixed: readonly Column[] = [
   {
     key: 'progress',
     title: 'Progress',
+    unit: '',
     kind: 'text',
     text: ({ progress }) =>
       progress === null
@@ -55,12 +59,19 @@ const fixed: readonly Column[] = [
     value: (row) =>
       row.progress === null ? null : `${row.progress.stage} ${(shareDone(row) ?? 0).toFixed(6)}`,
   },
-  { key: 'name', title: 'Preset', kind: 'text', text: ({ name }) => name, value: ({ name }) => name || null },
+  {
+    key: 'name',
+    title: 'Preset',
+    unit: '',
+    kind: 'text',
+    text: ({ name }) => name,
+    value: ({ name }) => name || null,
+  },
 ]
 
 const figureColumn = (figure: string): Column => ({
   key: `figure:${figure}`,
-  title: metricLabel(figure),
+  ...metricName(figure),
   kind: 'number',
   text: ({ figures }) => (figure in figures ? formatNumber(figures[figure]) : ''),
   value: ({ figures }) => figures[figure] ?? null,
@@ -75,13 +86,14 @@ const settingValue = (text: string | undefined): string | number | null => {
 const settingColumn = (key: string, values: Readonly<Record<string, string>>): Column => ({
   key: `set:${key}`,
   title: key,
+  unit: '',
   kind: Object.values(values).every((text) => typeof settingValue(text) === 'number') ? 'number' : 'text',
   text: ({ run }) => values[run] ?? '',
   value: ({ run }) => settingValue(values[run]),
 })
 
 /** Figures that tell runs apart at a glance; what else was measured stands behind the settings. */
-const headline: ReadonlySet<string> = new Set(['bitsPerPixel', 'psnr', 'rFD', 'gFD'])
+export const headline: ReadonlySet<string> = new Set(['bitsPerPixel', 'psnr', 'rFD', 'gFD'])
 
 /** The columns that a list fills: what every run has, measured figures, the settings in which the runs differ. */
 export const columnsOf = ({ runs, differing }: Pick<RunList, 'runs' | 'differing'>): Column[] => {
