@@ -62,7 +62,8 @@ const run = async ({ port, host, runs, json }: StudioFlags): Promise<void> => {
     }),
   )
   const { url } = studio
-  if (json === true) printJson({ event: 'listening', url, port: studio.port, token: studio.token, runs: folder })
+  if (json === true)
+    printJson({ event: 'listening', url, port: studio.port, token: studio.token, runs: folder })
   else print('stdout', `studio of ${inOneLine(folder)}: ${url}   (Ctrl-C ends it; trainers go on)\n`)
   await untilInterrupted(async (signal) => {
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))

@@ -184,13 +184,8 @@ export const yamlValues = (text: string, where: string, lines?: LineCounter): un
 /** Whether a file is a whole configuration, as runs keep theirs: nothing of it is filled in, or a preset that changes would change it. */
 const isWhole = (tree: Tree): boolean => Object.hasOwn(tree, 'version') && !Object.hasOwn(tree, 'preset')
 
-/**
- * Reads YAML text. A key `preset` names the preset that the rest changes (quickstart when absent). What has a `version` and names
- * no preset is whole: a key that it lacks is an error, unless it is younger than the file may be.
- * @param name the file's name, for error messages
- * @throws ConfigError with file, line and column.
- */
-export const parseConfig = (text: string, name: string): Config => {
+/** The configuration of YAML text, and whether the text is whole. @throws see parseConfig */
+const parseWhole = (text: string, name: string): { readonly config: Config; readonly isWhole: boolean } => {
   const lines = new LineCounter()
   const { document, tree } = readYaml(text, name, lines)
   const place = (path: readonly PropertyKey[]): string => {
@@ -222,10 +217,19 @@ export const parseConfig = (text: string, name: string): Config => {
     throw new ConfigError(`${name}: this is a sweep, with arms; give it to 'ul sweep', without --grid`)
   }
   checkVersion(tree, name)
-  if (isWhole(tree)) return validate(tree, place)
+  if (isWhole(tree)) return { config: validate(tree, place), isWhole: true }
   const { preset: presetName = 'quickstart', ...changes } = tree
-  return validate(merge({ ...presetByName(String(presetName)) }, changes), place)
+  const config = validate(merge({ ...presetByName(String(presetName)) }, changes), place)
+  return { config, isWhole: false }
 }
+
+/**
+ * Reads YAML text. A key `preset` names the preset that the rest changes (quickstart when absent). What has a `version` and names
+ * no preset is whole: a key that it lacks is an error, unless it is younger than the file may be.
+ * @param name the file's name, for error messages
+ * @throws ConfigError with file, line and column.
+ */
+export const parseConfig = (text: string, name: string): Config => parseWhole(text, name).config
 
 /**
  * Reads the configuration that a run keeps. It was written whole, so that nothing is ever filled in.
@@ -238,10 +242,8 @@ export const parseRunConfig = (text: string, name: string): Config => {
     )
   // What is cut within the last line may still be YAML: 'steps: 2300' as 'steps: 23'.
   if (!text.endsWith('\n')) throw wrong('it is cut short, its last line has no end')
-  const config = parseConfig(text, name)
-  const tree = yamlValues(text, name)
-  if (!isTree(tree) || !isWhole(tree))
-    throw wrong("it lacks 'version', with which a run's configuration begins")
+  const { config, isWhole } = parseWhole(text, name)
+  if (!isWhole) throw wrong("it lacks 'version', with which a run's configuration begins")
   return config
 }
 
