@@ -1,8 +1,9 @@
 /** @file How well a run predicts clips from their first frames, against what needs no model. */
-import { toNchw } from '../data/batches.ts'
+
 import type { ImageSource } from '../data/images/source.ts'
 import { isMovingSource, type MovingScene, placesAt, renderFrame } from '../data/open.ts'
 import { framesFrom, framesOf } from '../engine/host/clips.ts'
+import { toNchw } from '../engine/host/pixels.ts'
 import { countOf, examplesOf, floats, type HostTensor } from '../engine/host/tensor.ts'
 import { givenClips } from '../method/given.ts'
 import { imageSetOf } from '../method/programs.ts'
