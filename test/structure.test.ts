@@ -108,7 +108,18 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   stored: ['engine/host'],
   files: ['engine/host', 'stored'],
   config: ['method', 'method/conditions', 'method/diffusion'],
-  model: ['config', 'engine/host', 'engine/ir', 'engine/nn', 'engine/runtime', 'method', 'stored', 'train'],
+  model: [
+    'config',
+    'engine/host',
+    'engine/ir',
+    'engine/nn',
+    'engine/runtime',
+    'method',
+    'method/conditions',
+    'method/diffusion',
+    'stored',
+    'train',
+  ],
   'data/images': ['engine/host'],
   'data/clips': ['data/images', 'engine/host', 'files'],
   'data/formats': ['data/clips', 'data/images', 'engine/host'],
@@ -147,6 +158,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/diffusion',
     'method/networks',
     'metrics',
+    'model',
     'runs',
     'use',
   ],
@@ -185,7 +197,6 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'runs',
     'stages',
     'studies/law',
-    'use',
   ],
   doctor: [
     'config',
@@ -214,6 +225,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method',
     'method/conditions',
     'metrics',
+    'model',
     'report',
     'runs',
     'stages',
@@ -252,7 +264,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'use',
   ],
   'ops.ts': ['engine/ops'],
-  'web.ts': ['engine/runtime', 'engine/runtime/web', 'model', 'stored'],
+  'web.ts': ['engine/runtime', 'engine/runtime/web', 'method/conditions', 'model', 'stored'],
 }
 
 /** Folders that run in Node only. */

@@ -12,11 +12,11 @@ import type { Measured, Prediction } from '../metrics/figures.ts'
 import { mean, meanAndError } from '../metrics/mean.ts'
 import { type Position, positionErrors } from '../metrics/position.ts'
 import { psnr } from '../metrics/psnr.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../model/samplers.ts'
 import { factsLike } from '../use/facts.ts'
 import { evenImages, evenly } from '../use/images.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { sample } from '../use/sample.ts'
-import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 
 /** Which clips are predicted, and from how many frames. */
 export interface PredictOptions {
