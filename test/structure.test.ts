@@ -47,6 +47,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'engine/runtime/ort',
     'native',
   ],
+  'engine/runtime/web': ['engine/host', 'engine/runtime', 'engine/runtime/ort'],
   metrics: ['engine/host'],
   train: [
     'distributed',
@@ -104,15 +105,28 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'metrics',
     'train',
   ],
-  files: ['engine/host'],
+  stored: ['engine/host'],
+  files: ['engine/host', 'stored'],
   config: ['method', 'method/conditions', 'method/diffusion'],
-  'data/images': [],
-  'data/clips': ['data/images', 'files'],
+  model: [
+    'config',
+    'engine/host',
+    'engine/ir',
+    'engine/nn',
+    'engine/runtime',
+    'method',
+    'method/conditions',
+    'method/diffusion',
+    'stored',
+    'train',
+  ],
+  'data/images': ['engine/host'],
+  'data/clips': ['data/images', 'engine/host', 'files'],
   'data/formats': ['data/clips', 'data/images', 'engine/host'],
   data: ['data/formats', 'data/images', 'engine/host'],
   features: ['data/images', 'engine/host', 'engine/onnx', 'engine/runtime/node', 'files'],
-  report: ['engine/host', 'files'],
-  runs: ['config', 'distributed', 'engine/host', 'files', 'metrics'],
+  report: ['engine/host', 'files', 'metrics'],
+  runs: ['config', 'distributed', 'engine/host', 'files', 'metrics', 'model', 'stored'],
   use: [
     'config',
     'data',
@@ -127,6 +141,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/conditions',
     'method/diffusion',
     'method/networks',
+    'model',
     'report',
     'runs',
     'train',
@@ -143,6 +158,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/diffusion',
     'method/networks',
     'metrics',
+    'model',
     'runs',
     'use',
   ],
@@ -163,6 +179,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/networks',
     'method/objective',
     'metrics',
+    'model',
     'report',
     'runs',
     'train',
@@ -175,11 +192,11 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'measure',
     'method',
     'metrics',
+    'model',
     'report',
     'runs',
     'stages',
     'studies/law',
-    'use',
   ],
   doctor: [
     'config',
@@ -209,6 +226,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method',
     'method/conditions',
     'metrics',
+    'model',
     'report',
     'runs',
     'stages',
@@ -248,6 +266,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'use',
   ],
   'ops.ts': ['engine/ops'],
+  'web.ts': ['engine/runtime', 'engine/runtime/web', 'method/conditions', 'model', 'stored'],
 }
 
 /** Folders that run in Node only. */
@@ -271,7 +290,8 @@ const nodeOnly: ReadonlySet<string> = new Set([
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
   [...from].filter((file) => imports.get(file)!.packages.some(matches))
 
-const isNative = (name: string): boolean => name.startsWith('onnxruntime-')
+const isWeb = (name: string): boolean => /^onnxruntime-web($|\/)/.test(name)
+const isNative = (name: string): boolean => name.startsWith('onnxruntime-') && !isWeb(name)
 const isProtobuf = (name: string): boolean => name === 'onnx-buf' || name.startsWith('@bufbuild/')
 const isNode = (name: string): boolean => name.startsWith('node:')
 
@@ -388,9 +408,15 @@ describe('output', () => {
 })
 
 describe('packages', () => {
-  it('ONNX Runtime is imported in engine/runtime/node alone', () => {
-    const found = filesThatImport(isNative)
-    expect(new Set(found.map(folderOf))).toEqual(new Set(['engine/runtime/node']))
+  it("ONNX Runtime is imported in its adapters' folders alone, each its own package, and of the web's only on demand", () => {
+    const foldersThatImport = (matches: (name: string) => boolean): Set<string> =>
+      new Set(filesThatImport(matches).map(folderOf))
+    expect(foldersThatImport(isNative)).toEqual(new Set(['engine/runtime/node']))
+    expect(foldersThatImport(isWeb)).toEqual(new Set(['engine/runtime/web']))
+    for (const file of filesThatImport(isWeb))
+      expect(sourceOf(`src/${file}`).replaceAll(/\bimport\('onnxruntime-web/g, '')).not.toContain(
+        "'onnxruntime-web",
+      )
   })
 
   it('protobuf is imported in engine/onnx alone', () => {
@@ -439,16 +465,19 @@ describe("the studio's process", () => {
   })
 })
 
-describe('src/index.ts and src/ops.ts', () => {
+describe('src/index.ts, src/ops.ts and src/web.ts', () => {
   it.each([
     ['index.ts', 20],
     ['ops.ts', 10],
+    ['web.ts', 50],
   ])('%s reaches nothing that needs Node', (entry, least) => {
     const reached = reachedFrom(imports, [entry])
     expect(reached.size).toBeGreaterThan(least)
     const native = (name: string): boolean => isNode(name) || isNative(name) || name === 'sharp'
     expect(filesThatImport(native, reached)).toEqual([])
     expect([...reached].filter((file) => nodeOnly.has(folderOf(file)))).toEqual([])
+    const globals = /\bBuffer\.[a-z]|\bprocess\.(?:env|argv|cwd|platform|pid|std|emit)/
+    expect([...reached].filter((file) => globals.test(sourceOf(`src/${file}`)))).toEqual([])
   })
 
   it('would be caught if it did: src/node.ts reaches all three', () => {

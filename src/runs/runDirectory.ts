@@ -5,13 +5,14 @@ import { join, resolve } from 'node:path'
 import { ConfigError, parseRunConfig, showConfig } from '../config/load.ts'
 import { type Config, checkConfig } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
-import { infoSchema, orWarn, readChecked } from './checked.ts'
+import { infoSchema, type RunInfo } from '../model/info.ts'
+import { orWarn, readChecked } from './checked.ts'
 import { checkpointStages, type FoundCheckpoint } from './checkpoint.ts'
 import { runFiles, runFolders } from './files.ts'
-import { dataDifference, type RunInfo } from './runInfo.ts'
+import { dataDifference } from './runInfo.ts'
 import { firstDifference } from './settings.ts'
 
-export type { RunInfo } from './runInfo.ts'
+export type { RunInfo } from '../model/info.ts'
 
 /**
  * Keys of `train` that may change between two invocations of the same run: they affect what is shown and how much memory is used,

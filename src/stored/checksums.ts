@@ -2,9 +2,9 @@
  * @file Checksums of tensors and of small records, so that what was saved is known again. SHA-256 because every machine has
  * it in hardware or near to it (1.8 GB/s on one core, as fast as the file is read), and anybody can compute it.
  */
-import { createHash } from 'node:crypto'
 import { type HostTensor, showShape } from '../engine/host/tensor.ts'
 import { bytesOf, dtypeNames } from './safetensorsHeader.ts'
+import { sha256 } from './sha256.ts'
 
 /** Checksums by the names of tensors. */
 export type Checksums = Readonly<Record<string, string>>
@@ -12,11 +12,7 @@ export type Checksums = Readonly<Record<string, string>>
 /** 64 bits: chance, not an opponent, is what changes a file. */
 const digits = 16
 
-const checksumOf = (...parts: readonly (string | Uint8Array)[]): string => {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return hash.digest('hex').slice(0, digits)
-}
+const checksumOf = (...parts: readonly (string | Uint8Array)[]): string => sha256(...parts).slice(0, digits)
 
 /** Checksum of a text. */
 export const textChecksum = (text: string): string => checksumOf(text)
