@@ -106,7 +106,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   files: ['engine/host'],
   config: ['method', 'method/conditions', 'method/diffusion'],
-  'data/images': [],
+  'data/images': ['engine/host'],
   'data/clips': ['data/images', 'files'],
   'data/formats': ['data/clips', 'data/images', 'engine/host'],
   data: ['data/formats', 'data/images', 'engine/host'],

@@ -1,11 +1,9 @@
 /** @file The JSON files of a run, checked as they are read. */
-import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { textChecksum } from '../files/checksums.ts'
 import type { FeatureComparison } from '../metrics/compareFeatures.ts'
 import type { ClipFigures, Evaluation, Prediction, Quality } from '../metrics/figures.ts'
-import type { Provenance, Provenances } from './provenance.ts'
-import type { RunInfo } from './runInfo.ts'
+import type { Provenance, Provenances } from './provenanceRecord.ts'
 
 // Objects are loose: what a newer version measures besides is kept.
 const measured = z.looseObject({ mean: z.number(), error: z.number() })
@@ -89,16 +87,6 @@ export const qualitySchema: z.ZodType<Quality> = z.looseObject({
   clip: clip.exactOptional(),
 })
 
-/** run.json */
-export const infoSchema: z.ZodType<RunInfo> = z.looseObject({
-  version: z.literal(1),
-  classes: z.array(z.string()),
-  trainCount: z.number(),
-  validationCount: z.number(),
-  pictures: z.string().exactOptional(),
-  skipped: z.array(z.string()),
-})
-
 const provenance: z.ZodType<Provenance> = z.looseObject({
   commit: z.string().nullable(),
   version: z.string().nullable(),
@@ -166,10 +154,6 @@ export const parseChecked = <T>(schema: z.ZodType<T>, text: string, place: strin
   return checked(schema, tree, place, remedy)
 }
 
-/** The same of a file. */
-export const readChecked = <T>(schema: z.ZodType<T>, file: string, remedy: string): T =>
-  parseChecked(schema, readFileSync(file, 'utf8'), file, remedy)
-
 /** What `read` gives, or null and a warning where it throws: of files that are made again, and stop nothing. */
 export const orWarn = <T>(read: () => T, warn: (text: string) => void): T | null => {
   try {
@@ -179,6 +163,3 @@ export const orWarn = <T>(read: () => T, warn: (text: string) => void): T | null
     return null
   }
 }
-
-/** For programs that do not say whom to warn: damage is never passed over in silence. */
-export const warnInProcess = (text: string): void => process.emitWarning(text)

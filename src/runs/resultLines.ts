@@ -11,15 +11,9 @@ import { parseConfig } from '../config/load.ts'
 import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import type { Sweep } from '../config/sweepFile.ts'
-import {
-  checked,
-  evaluationSchema,
-  infoSchema,
-  parseChecked,
-  provenancesSchema,
-  qualitySchema,
-} from './checked.ts'
+import { checked, evaluationSchema, parseChecked, provenancesSchema, qualitySchema } from './checked.ts'
 import type { Run } from './run.ts'
+import { infoSchema } from './runInfo.ts'
 import { changesFrom, type Tree, withChanges } from './settings.ts'
 import { sweepNames } from './sweepNames.ts'
 

@@ -4,7 +4,7 @@
  */
 import type { Config } from '../config/schema.ts'
 import type { Evaluation, Quality } from '../metrics/figures.ts'
-import type { Provenances } from './provenance.ts'
+import type { Provenances } from './provenanceRecord.ts'
 import { evaluationIn, provenanceIn, qualityIn } from './results.ts'
 import { readRunConfig, readRunInfo, type Stage1, stage1Of } from './runDirectory.ts'
 import type { RunInfo } from './runInfo.ts'

@@ -1,4 +1,5 @@
 /** @file What the data gave to a run: run.json. */
+import { z } from 'zod'
 
 /** What a run knows besides its configuration. */
 export interface RunInfo {
@@ -12,6 +13,19 @@ export interface RunInfo {
   /** Files that could not be used, with the reason. */
   readonly skipped: readonly string[]
 }
+
+/** run.json; what a newer version keeps besides stays. */
+export const infoSchema: z.ZodType<RunInfo> = z.looseObject({
+  version: z.literal(1),
+  classes: z.array(z.string()),
+  trainCount: z.number(),
+  validationCount: z.number(),
+  pictures: z.string().exactOptional(),
+  skipped: z.array(z.string()),
+})
+
+/** run.json as text. */
+export const showRunInfo = (info: RunInfo): string => `${JSON.stringify(info, null, 2)}\n`
 
 /** Names in a message at most. */
 const namesSaid = 5

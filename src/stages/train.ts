@@ -40,6 +40,7 @@ import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '..
 import { infoOf, openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
+import { directoryStore } from './directoryStore.ts'
 import { limitWarnings } from './limits.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
 import { memoryWarnings } from './memory.ts'
@@ -264,7 +265,7 @@ const trainIn = async (
     runtime,
     leaving: stoppable(runtime, signal),
     dir,
-    writer,
+    store: directoryStore(dir, writer, warn),
     source: data.train,
     shown: await readImages(
       data.validation,

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { halved, widened } from '../engine/host/float16.ts'
 import { type HostTensor, isFiniteTensor } from '../engine/host/tensor.ts'
 import { type Checksums, checksumsOf, expectNames, expectUnchanged } from '../files/checksums.ts'
+import { nativeSha256 } from '../files/nativeHash.ts'
 import { inspectSafetensors, readSafetensors, writeSafetensors } from '../files/safetensors.ts'
 import { parseChecked } from '../runs/checked.ts'
 import type { Weights } from '../train/frozen.ts'
@@ -29,7 +30,10 @@ export const halvedWeights = (dir: string, weights: Weights): Readonly<Record<st
 
 /** Writes weights in half precision, and their checksums. */
 export const writeExportedWeights = (path: string, halves: Readonly<Record<string, HostTensor>>): void =>
-  writeSafetensors(path, halves, { format: withChecksums, checksums: JSON.stringify(checksumsOf(halves)) })
+  writeSafetensors(path, halves, {
+    format: withChecksums,
+    checksums: JSON.stringify(checksumsOf(halves, nativeSha256)),
+  })
 
 /** The checksums in a file; null in one of an older version. @throws when it is neither */
 const checksumsIn = (
@@ -54,7 +58,7 @@ export const readExportedWeights = (path: string, wanted: (name: string) => bool
   const checksums = checksumsIn(path, metadata)
   if (checksums !== null) expectNames(path, entries.keys(), checksums)
   const { tensors } = readSafetensors(path, wanted)
-  if (checksums !== null) expectUnchanged(path, tensors, checksums)
+  if (checksums !== null) expectUnchanged(path, tensors, checksums, nativeSha256)
   return Object.fromEntries(
     Object.entries(tensors).map(([name, tensor]) => {
       if (isFiniteTensor(tensor)) return [name, widened(tensor)]

@@ -1,6 +1,6 @@
 /** @file What the trainer knows of a data set: a numbered list of square 8-bit images or clips with labels and captions. */
 
-import { createHash } from 'node:crypto'
+import { sha256 } from '../../engine/host/sha256.ts'
 
 /** An image that could not be used, with the reason in words. */
 export interface SkippedFile {
@@ -59,7 +59,7 @@ export interface DataSplit {
 
 /** Hash of names and labels of all images in their order: the same wherever the files lie, unlike the fingerprint. */
 export const imagesHash = (source: Pick<ImageSource, 'count' | 'id' | 'label'>): string => {
-  const hash = createHash('sha256')
+  const hash = sha256()
   for (let i = 0; i < source.count; i++) hash.update(`\0${source.id(i)}\0${source.label(i)}`)
   return hash.digest('hex').slice(0, 16)
 }
@@ -71,7 +71,7 @@ export const sourceFingerprint = (
   size: number,
   images: readonly { readonly id: string; readonly label: number }[],
 ): string => {
-  const hash = createHash('sha256').update(JSON.stringify([name, files, size]))
+  const hash = sha256().update(JSON.stringify([name, files, size]))
   for (const { id, label } of images) hash.update(`\0${id}\0${label}`)
   return hash.digest('hex')
 }
