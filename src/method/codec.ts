@@ -17,7 +17,15 @@ import { constant } from '../engine/ops/core.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { encoderNetwork } from './autoencoder.ts'
-import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
+import {
+  predicted,
+  runChain,
+  type StepInputs,
+  stepInputs,
+  stepUpdates,
+  takeStep,
+  type Watch,
+} from './chain.ts'
 import { imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { numberedNoise } from './diffusion/draws.ts'
 import { type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
@@ -41,6 +49,7 @@ export interface Codec {
    * Noisy latents z_0 [N, c, h, w] → images in [−1, 1], noise from (seed, example). Latents that are pixels come as
    * they are, and a decoder that predicts at once takes one step (`variant`).
    * @param given what is given of clips, which comes back as it is; nothing when absent
+   * @param watch sees every step
    */
   decode(
     z0: HostTensor,
@@ -48,6 +57,7 @@ export interface Codec {
     sampler: SamplerConfig,
     first?: number,
     given?: GivenTensors,
+    watch?: Watch,
   ): Promise<HostTensor>
   /** What the frames that are given of clips [N, 3, T, H, W], as many as `counts` says of each, are to base and decoder. */
   give(clips: HostTensor, counts: readonly number[]): Promise<GivenTensors>
@@ -170,7 +180,7 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
     },
     addNoise: (z, seed, first = 0) =>
       noisyLatent(z, numberedNoise(z.shape, seed, 'z0', first), latentInUse(model).logSnr0),
-    decode: (z0, seed, sampler, first = 0, given) =>
+    decode: (z0, seed, sampler, first = 0, given, watch) =>
       inBatches(countOf(z0), B, async (from) => {
         const own = batchOfGiven(model, given, from, B)
         const made = await runChain(
@@ -186,6 +196,7 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
             name: 'decode',
             first: first + from,
             start: isOneStep ? zeros(images) : undefined,
+            watch,
           },
           { z0: paddedExamples(z0, from, B), ...own },
           () => ({ program: decoder, feeds: {} }),

@@ -1,16 +1,27 @@
 /** @file A model of latents in use: what is asked for to noisy latents, by steps that stop at λ(0). */
-import { type HostTensor, scalar } from '../engine/host/tensor.ts'
+import { type HostTensor, paddedExamples, type Shape, scalar } from '../engine/host/tensor.ts'
 import type { Value } from '../engine/ir/graph.ts'
 import { add, mul, sub } from '../engine/ops/core.ts'
 import { concat, slice } from '../engine/ops/slice.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { traceFrozen, type Weights } from '../train/frozen.ts'
 import { conditionedBase, conditionFeeds, conditionInputs } from './baseModel.ts'
-import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
+import {
+  type Chain,
+  predicted,
+  runChain,
+  type StepInputs,
+  stepInputs,
+  stepUpdates,
+  takeStep,
+  type Watch,
+} from './chain.ts'
 import type { Facts } from './conditions/condition.ts'
 import { latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
+import type { Schedule } from './diffusion/schedule.ts'
 import { batchOfGiven, type GivenTensors, givenInputs, givenLatentAmong, givenLatentOf } from './given.ts'
+import type { Kept } from './kept.ts'
 import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
 import { batchShape } from './networks/shapes.ts'
@@ -32,6 +43,9 @@ export interface GenerationRequest {
   readonly first?: number
   /** What is given of each clip; nothing when absent. */
   readonly given?: GivenTensors | undefined
+  /** Positions of each sample that are kept as they are in `z0`; none when absent. */
+  readonly kept?: Kept | undefined
+  readonly watch?: Watch | undefined
 }
 
 /** A model of latents ready to run. */
@@ -40,6 +54,25 @@ export interface Generator {
   generate(request: GenerationRequest): Promise<HostTensor>
   dispose(): Promise<void>
 }
+
+/** The chain of the batch from a sample on. @param end how it ends, see samplerSteps */
+const chainOf = (
+  { seed, sampler, first = 0, kept, watch }: GenerationRequest,
+  schedule: Schedule,
+  { shape, end, from }: { readonly shape: Shape; readonly end: 'noisy' | 'clean'; readonly from: number },
+): Chain => ({
+  steps: samplerSteps(schedule, sampler, end),
+  shape,
+  seed,
+  name: 'generate',
+  first: first + from,
+  kept: kept && {
+    z0: paddedExamples(kept.z0, from, shape[0]),
+    mask: paddedExamples(kept.mask, from, shape[0]),
+    end: end === 'noisy' ? schedule.logSnr(0) : Number.POSITIVE_INFINITY,
+  },
+  watch,
+})
 
 /** The stage-1 prior as a generator: what generates where there is no base model (Appendix B). */
 const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
@@ -55,10 +88,9 @@ const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, 
     stepUpdates,
   )
   return {
-    generate: ({ facts, seed, sampler, first = 0 }) =>
-      inBatches(facts.length, B, (from) => {
-        const steps = samplerSteps(latentSchedule(latentInUse(model)), sampler, 'noisy')
-        const chain = { steps, shape, seed, name: 'generate', first: first + from }
+    generate: (request) =>
+      inBatches(request.facts.length, B, (from) => {
+        const chain = chainOf(request, latentSchedule(latentInUse(model)), { shape, end: 'noisy', from })
         return runChain(runtime, chain, {}, () => ({ program, feeds: {} }))
       }),
     dispose: () => program.dispose(),
@@ -140,8 +172,9 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
   const plain = compiledOnUse(runtime, traced.plain, stepUpdates)
   const guided = compiledOnUse(runtime, traced.guided, stepUpdates)
   return {
-    generate: ({ facts, seed, sampler, guidance, first = 0, given }) =>
-      inBatches(facts.length, B, (from) => {
+    generate: (request) =>
+      inBatches(request.facts.length, B, (from) => {
+        const { facts, guidance, given } = request
         const own = Array.from({ length: B }, (_, i) => facts[from + i] ?? null)
         const held = {
           ...givenLatentOf(batchOfGiven(model, given, from, B)),
@@ -154,8 +187,7 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
           ),
         }
         const grid = baseGrid({ ...model, latent: latentInUse(model) })
-        const steps = samplerSteps(grid, sampler, chainEnd)
-        const chain = { steps, shape, seed, name: 'generate', first: first + from }
+        const chain = chainOf(request, grid, { shape, end: chainEnd, from })
         return runChain(runtime, chain, held, ({ logSnr }) => {
           // Guidance is by class: without classes there is nothing to guide to.
           const scale = model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)

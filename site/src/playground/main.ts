@@ -1,0 +1,5 @@
+/** @file The entry of the page index.html. */
+import { mountPage } from '../shell/mountPage.ts'
+import Playground from './Playground.svelte'
+
+mountPage(Playground)

@@ -1,0 +1,5 @@
+/** @file The entry of the page studio.html. */
+import { mountPage } from '../shell/mountPage.ts'
+import Studio from './Studio.svelte'
+
+mountPage(Studio)
