@@ -18,8 +18,8 @@ import { partsOfVariant } from '../method/variants.ts'
 
 import type { Evaluation } from '../metrics/figures.ts'
 import { meanAndError } from '../metrics/mean.ts'
+import { evenImages, evenly } from '../use/evenly.ts'
 import { factsLike } from '../use/facts.ts'
-import { evenImages, evenly } from '../use/images.ts'
 
 import type { OpenedRun } from '../use/openRun.ts'
 import { openTrainedData, type Watched } from '../use/runData.ts'

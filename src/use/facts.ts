@@ -6,7 +6,7 @@ import type { Condition, Facts } from '../method/conditions/condition.ts'
 import { conditionsOf } from '../method/conditions/list.ts'
 import type { ModelConfig } from '../method/config.ts'
 import type { RunInfo } from '../runs/runDirectory.ts'
-import { evenly } from './images.ts'
+import { evenly } from './evenly.ts'
 
 /** What a run generates by. */
 export interface Conditioned {
