@@ -20,6 +20,9 @@ export const trainingPlan = (
   return batchPlan(source, { seed, balance, flip, imageShare: config.video?.imageShare })
 }
 
+/** Held-out images that are reconstructed at intervals, at most. */
+export const shownWhileTraining = 32
+
 /** Reconstructs the shown images, draws them below the originals and returns their PSNR. @param at stage, step, and the name of the drawing */
 export const reconstructShown = async (
   { config, model, leaving, store, shown, listen }: StageContext,

@@ -48,6 +48,7 @@ import { memoryWarnings } from './memory.ts'
 import { expectData, expectTrainable } from './possible.ts'
 import { writeReport } from './report.ts'
 import { runStage } from './runStage.ts'
+import { shownWhileTraining } from './images.ts'
 import type { Stage, StageContext } from './stage.ts'
 
 /** What to train, where, and whom to tell. */
@@ -70,8 +71,7 @@ export interface TrainResult {
   readonly evaluation: Evaluation | null
 }
 
-/** Images shown in grids during training, and in the report. */
-const shownWhileTraining = 32
+/** Images shown in the report. */
 const shownInReport = 40
 /** Validation images, and clips, measured at most. */
 const measuredAtMost = 1024
