@@ -9,6 +9,7 @@ export default defineConfig([
       index: 'src/index.ts',
       node: 'src/node.ts',
       ops: 'src/ops.ts',
+      web: 'src/web.ts',
       'commands/main': 'src/commands/main.ts',
       bench: 'bench/main.ts',
       card: 'bench/card.ts',

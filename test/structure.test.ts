@@ -47,6 +47,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'engine/runtime/ort',
     'native',
   ],
+  'engine/runtime/web': ['engine/host', 'engine/runtime', 'engine/runtime/ort'],
   metrics: ['engine/host'],
   train: [
     'distributed',
@@ -104,15 +105,17 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'metrics',
     'train',
   ],
-  files: ['engine/host'],
+  stored: ['engine/host'],
+  files: ['engine/host', 'stored'],
   config: ['method', 'method/conditions', 'method/diffusion'],
-  'data/images': ['engine/host'],
+  model: ['config', 'engine/host', 'engine/ir', 'engine/nn', 'engine/runtime', 'method', 'stored', 'train'],
+  'data/images': ['stored'],
   'data/clips': ['data/images', 'files'],
   'data/formats': ['data/clips', 'data/images', 'engine/host'],
   data: ['data/formats', 'data/images', 'engine/host'],
   features: ['data/images', 'engine/host', 'engine/onnx', 'engine/runtime/node', 'files'],
   report: ['engine/host', 'files'],
-  runs: ['config', 'distributed', 'engine/host', 'files', 'metrics'],
+  runs: ['config', 'distributed', 'engine/host', 'files', 'metrics', 'model', 'stored'],
   use: [
     'config',
     'data',
@@ -127,6 +130,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/conditions',
     'method/diffusion',
     'method/networks',
+    'model',
     'report',
     'runs',
     'train',
@@ -163,6 +167,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/networks',
     'method/objective',
     'metrics',
+    'model',
     'report',
     'runs',
     'train',
@@ -175,6 +180,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'measure',
     'method',
     'metrics',
+    'model',
     'report',
     'runs',
     'stages',
@@ -246,6 +252,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'use',
   ],
   'ops.ts': ['engine/ops'],
+  'web.ts': ['engine/runtime', 'engine/runtime/web', 'model', 'stored'],
 }
 
 /** Folders that run in Node only. */
@@ -269,7 +276,8 @@ const nodeOnly: ReadonlySet<string> = new Set([
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
   [...from].filter((file) => imports.get(file)!.packages.some(matches))
 
-const isNative = (name: string): boolean => name.startsWith('onnxruntime-')
+const isWeb = (name: string): boolean => /^onnxruntime-web($|\/)/.test(name)
+const isNative = (name: string): boolean => name.startsWith('onnxruntime-') && !isWeb(name)
 const isProtobuf = (name: string): boolean => name === 'onnx-buf' || name.startsWith('@bufbuild/')
 const isNode = (name: string): boolean => name.startsWith('node:')
 
@@ -386,9 +394,15 @@ describe('output', () => {
 })
 
 describe('packages', () => {
-  it('ONNX Runtime is imported in engine/runtime/node alone', () => {
-    const found = filesThatImport(isNative)
-    expect(new Set(found.map(folderOf))).toEqual(new Set(['engine/runtime/node']))
+  it("ONNX Runtime is imported in its adapters' folders alone, each its own package, and of the web's only on demand", () => {
+    const foldersThatImport = (matches: (name: string) => boolean): Set<string> =>
+      new Set(filesThatImport(matches).map(folderOf))
+    expect(foldersThatImport(isNative)).toEqual(new Set(['engine/runtime/node']))
+    expect(foldersThatImport(isWeb)).toEqual(new Set(['engine/runtime/web']))
+    for (const file of filesThatImport(isWeb))
+      expect(sourceOf(`src/${file}`).replaceAll(/\bimport\('onnxruntime-web/g, '')).not.toContain(
+        "'onnxruntime-web",
+      )
   })
 
   it('protobuf is imported in engine/onnx alone', () => {
@@ -404,16 +418,19 @@ describe('packages', () => {
   })
 })
 
-describe('src/index.ts and src/ops.ts', () => {
+describe('src/index.ts, src/ops.ts and src/web.ts', () => {
   it.each([
     ['index.ts', 20],
     ['ops.ts', 10],
+    ['web.ts', 50],
   ])('%s reaches nothing that needs Node', (entry, least) => {
     const reached = reachedFrom(imports, [entry])
     expect(reached.size).toBeGreaterThan(least)
     const native = (name: string): boolean => isNode(name) || isNative(name) || name === 'sharp'
     expect(filesThatImport(native, reached)).toEqual([])
     expect([...reached].filter((file) => nodeOnly.has(folderOf(file)))).toEqual([])
+    const globals = /\bBuffer\.[a-z]|\bprocess\.(?:env|argv|cwd|platform|pid|std|emit)/
+    expect([...reached].filter((file) => globals.test(sourceOf(`src/${file}`)))).toEqual([])
   })
 
   it('would be caught if it did: src/node.ts reaches all three', () => {

@@ -1,9 +1,8 @@
 /** @file Measures a finished run by features, taking over what the run that trained its stage 1 already knows. */
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import type { Quality } from '../metrics/figures.ts'
-import { orWarn } from '../runs/checked.ts'
+import { orWarn, warnInProcess } from '../runs/checked.ts'
 import type { Listener } from '../runs/events.ts'
-import { warnInProcess } from '../runs/readChecked.ts'
 import { qualityIn } from '../runs/results.ts'
 import { openRun, sharesFigures } from '../use/openRun.ts'
 import { openTrainedData } from '../use/runData.ts'

@@ -4,7 +4,7 @@ import type { Value } from '../engine/ir/graph.ts'
 import { add, mul, sub } from '../engine/ops/core.ts'
 import { concat, slice } from '../engine/ops/slice.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import { traceFrozen, type Weights } from '../train/frozen.ts'
+import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { conditionedBase, conditionFeeds, conditionInputs } from './baseModel.ts'
 import {
   type Chain,
@@ -74,19 +74,29 @@ const chainOf = (
   watch,
 })
 
+/** What a step gives: the next point of the chain and the prediction. */
+type StepOutput = keyof ReturnType<typeof takeStep>
+
+/** A step of the prior as a program, for batches of B. */
+export const tracedPriorStep = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+): FrozenProgram<keyof StepInputs, StepOutput> =>
+  traceFrozen(
+    'generate',
+    {
+      weights,
+      networks: { prior: priorNetwork(partConfig(model).prior) },
+      inputs: stepInputs(batchShape(latentOf(model), B)),
+    },
+    ({ prior }, step) => takeStep(step, predicted(step, prior(step.xT, step.logSnr))),
+  )
+
 /** The stage-1 prior as a generator: what generates where there is no base model (Appendix B). */
 const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
   const shape = batchShape(latentOf(model), B)
-  const program = compiledOnUse(
-    runtime,
-    () =>
-      traceFrozen(
-        'generate',
-        { weights, networks: { prior: priorNetwork(partConfig(model).prior) }, inputs: stepInputs(shape) },
-        ({ prior }, step) => takeStep(step, predicted(step, prior(step.xT, step.logSnr))),
-      ),
-    stepUpdates,
-  )
+  const program = compiledOnUse(runtime, () => tracedPriorStep(model, weights, B), stepUpdates)
   return {
     generate: (request) =>
       inBatches(request.facts.length, B, (from) => {
@@ -141,8 +151,12 @@ export const guidedStep = (
   return takeStep(inputs, bound(xGuided))
 }
 
-/** The two steps as programs for batches of B. */
-const tracedSteps = (model: ModelConfig, weights: Weights, B: number) => {
+/** The two steps of the base model as programs, for batches of B. */
+export const tracedBaseSteps = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+): Readonly<Record<'plain' | 'guided', () => FrozenProgram<string, StepOutput>>> => {
   const networks = { base: conditionedBase(model) }
   const conditions = conditionInputs(model, B)
   const inputs = {
@@ -168,7 +182,7 @@ const tracedSteps = (model: ModelConfig, weights: Weights, B: number) => {
 const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
   const shape = batchShape(latentOf(model), B)
   const { chainEnd } = partsOfVariant(model.variant).space
-  const traced = tracedSteps(model, weights, B)
+  const traced = tracedBaseSteps(model, weights, B)
   const plain = compiledOnUse(runtime, traced.plain, stepUpdates)
   const guided = compiledOnUse(runtime, traced.guided, stepUpdates)
   return {

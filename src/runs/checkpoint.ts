@@ -3,9 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { dirname, join } from 'node:path'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import { syncDirectory, temporarySibling, writeFileAtomic } from '../files/atomic.ts'
-import { expectNames, expectUnchanged } from '../files/checksums.ts'
-import { nativeSha256 } from '../files/nativeHash.ts'
 import { inspectSafetensors, readSafetensors, writeSafetensors } from '../files/safetensors.ts'
+import { expectNames, expectUnchanged } from '../stored/checksums.ts'
 import {
   type Checkpoint,
   type CheckpointRecord,
@@ -71,7 +70,7 @@ export const saveCheckpoint = (runDir: string, checkpoint: Checkpoint, keepLast:
   try {
     mkdirSync(temporary)
     writeSafetensors(tensorsFile(temporary), tensors)
-    writeFileAtomic(recordFile(temporary), showRecord(checkpoint, nativeSha256))
+    writeFileAtomic(recordFile(temporary), showRecord(checkpoint))
     const same = listed(runDir).some((found) => compareProgress(found, checkpoint) === 0)
     if (same) discard(path) // a rename cannot replace a directory that has files
     renameSync(temporary, path)
@@ -107,7 +106,7 @@ export const loadCheckpoint = (
 ): Pick<FoundCheckpoint, 'state' | 'hasChecksums'> & { readonly tensors: Record<string, HostTensor> } => {
   const { state, checksums } = inspected(path)
   const { tensors } = readSafetensors(tensorsFile(path), wanted)
-  if (checksums !== null) expectUnchanged(tensorsFile(path), tensors, checksums, nativeSha256)
+  if (checksums !== null) expectUnchanged(tensorsFile(path), tensors, checksums)
   expectFinite(tensorsFile(path), tensors)
   return { state, hasChecksums: checksums !== null, tensors }
 }

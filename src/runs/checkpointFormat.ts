@@ -4,8 +4,8 @@
  */
 import { z } from 'zod'
 import { type HostTensor, isFiniteTensor } from '../engine/host/tensor.ts'
-import { type Checksums, checksumsOf, type NewHash } from '../files/checksums.ts'
-import { parseChecked, sealed, withSeal } from './checked.ts'
+import { parseChecked, sealed, withSeal } from '../stored/checkedJson.ts'
+import { type Checksums, checksumsOf } from '../stored/checksums.ts'
 import { compareProgress, type Progress } from './progress.ts'
 
 /** What JSON can hold. */
@@ -104,8 +104,8 @@ export const expectSavable = ({ stage, step }: Progress, keepLast: number): void
 }
 
 /** The text of state.json. */
-export const showRecord = ({ stage, step, tensors, meta }: Checkpoint, newHash?: NewHash): string => {
-  const state = withSeal({ ...meta, version: 1, stage, step, tensors: checksumsOf(tensors, newHash) })
+export const showRecord = ({ stage, step, tensors, meta }: Checkpoint): string => {
+  const state = withSeal({ ...meta, version: 1, stage, step, tensors: checksumsOf(tensors) })
   return `${JSON.stringify(state, null, 2)}\n`
 }
 

@@ -1,6 +1,6 @@
 /** @file What of a configuration is trained, and its hash: the same wherever a run is trained. */
 import { type Config, checkConfig } from '../config/schema.ts'
-import { sha256 } from '../engine/host/sha256.ts'
+import { sha256 } from '../stored/sha256.ts'
 import type { FoundCheckpoint } from './checkpointFormat.ts'
 import { runFiles } from './files.ts'
 
@@ -28,7 +28,7 @@ export const trainedPart = (config: Config): string => {
 
 /** Hash of everything that affects the trained weights. */
 export const configHash = (config: Config): string =>
-  sha256().update(trainedPart(config)).digest('hex').slice(0, 16)
+  sha256(trainedPart(config)).slice(0, 16)
 
 /** A configuration without the further stages that have not begun: a run may still gain them, or train them otherwise. */
 export const asBegun = (config: Config, begun: readonly string[]): Config => {

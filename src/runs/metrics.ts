@@ -4,7 +4,7 @@ import { openAppender } from '../files/append.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
 import { type MetricRecord, recordsIn, resumedLog, showLine } from './metricLines.ts'
 import type { Progress } from './progress.ts'
-import { warnInProcess } from './readChecked.ts'
+import { warnInProcess } from './checked.ts'
 
 /** An open log. */
 export interface MetricsWriter {

@@ -5,7 +5,23 @@ import { cpus } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import type { Provenance } from './provenanceRecord.ts'
+
+/** Where figures come from; null where that is not known. */
+export interface Provenance {
+  /** Commit of the code, or a range of commits as git writes it. */
+  readonly commit: string | null
+  /** Version of the package. */
+  readonly version: string | null
+  /** Date and time, or an interval of dates, by ISO 8601. */
+  readonly date: string | null
+  readonly machine: { readonly cpu: string; readonly device: string } | null
+}
+
+/** By the file that it is about. */
+export interface Provenances {
+  readonly evaluation?: Provenance
+  readonly quality?: Provenance
+}
 
 const manifest = z.looseObject({ name: z.string(), version: z.string() })
 

@@ -4,11 +4,16 @@ import { join } from 'node:path'
 import type { z } from 'zod'
 import { writeFileAtomic } from '../files/atomic.ts'
 import type { Evaluation, Quality } from '../metrics/figures.ts'
-import { evaluationSchema, orWarn, provenancesSchema, qualitySchema } from './checked.ts'
+import {
+  evaluationSchema,
+  orWarn,
+  provenancesSchema,
+  qualitySchema,
+  readChecked,
+  warnInProcess,
+} from './checked.ts'
 import { runFiles } from './files.ts'
-import { provenanceNow } from './provenance.ts'
-import type { Provenances } from './provenanceRecord.ts'
-import { readChecked, warnInProcess } from './readChecked.ts'
+import { type Provenances, provenanceNow } from './provenance.ts'
 
 /** What to do about figures that do not read. */
 const trainAgain = "measure the run again with 'ul train' (its command again), or remove the file"

@@ -4,15 +4,15 @@ import { join, resolve } from 'node:path'
 import { ConfigError, parseRunConfig, showConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
-import { orWarn } from './checked.ts'
+import { infoSchema, type RunInfo, showRunInfo } from '../model/info.ts'
+import { orWarn, readChecked } from './checked.ts'
 import { checkpointStages } from './checkpoint.ts'
 import { asBegun, trainedPart } from './configHash.ts'
 import { runFiles, runFolders } from './files.ts'
-import { readChecked } from './readChecked.ts'
-import { dataDifference, infoSchema, type RunInfo, showRunInfo } from './runInfo.ts'
+import { dataDifference } from './runInfo.ts'
 import { firstDifference } from './settings.ts'
 
-export type { RunInfo } from './runInfo.ts'
+export type { RunInfo } from '../model/info.ts'
 
 const configFile = (dir: string): string => join(dir, runFiles.config)
 

@@ -2,9 +2,10 @@
 import { expectSame, leaderOnly } from '../distributed/collective.ts'
 import { isFiniteTensor } from '../engine/host/tensor.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
-import type { NewHash } from '../files/checksums.ts'
 import type { Json } from '../runs/checkpointFormat.ts'
 import { stageHash } from '../runs/configHash.ts'
+import { bytesOf } from '../stored/safetensorsHeader.ts'
+import { sha256 } from '../stored/sha256.ts'
 import { DivergedError, type StepReport } from '../train/loop.ts'
 import { type Layout, readState, type SlabTensors } from '../train/state.ts'
 import type { StageContext } from './stage.ts'
@@ -41,13 +42,8 @@ const expectFinite = (tensors: SlabTensors, step: number): void => {
 }
 
 /** Hash of what a state holds, name by name. */
-const hashOf = (tensors: SlabTensors, newHash: NewHash): string => {
-  const hash = newHash()
-  for (const [name, { data }] of Object.entries(tensors)) {
-    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-  }
-  return hash.digest('hex')
-}
+const hashOf = (tensors: SlabTensors): string =>
+  sha256(...Object.entries(tensors).flatMap(([name, tensor]) => [name, bytesOf(tensor)]))
 
 /** The state that is saved. */
 export interface Saved {
@@ -87,7 +83,7 @@ export const openCheckpoints = (context: StageContext, of: Saved): Checkpoints =
     const tensors = await readState(layout, state)
     expectFinite(tensors, step)
     if (together.size > 1)
-      await expectSame(together, `${stage}: the state after step ${step}`, hashOf(tensors, store.newHash))
+      await expectSame(together, `${stage}: the state after step ${step}`, hashOf(tensors))
     const meta = {
       images: step * of.batch,
       configHash: stageHash(config, stage),

@@ -2,7 +2,6 @@
 import { join } from 'node:path'
 import { writeFileAtomic } from '../files/atomic.ts'
 import type { Lock } from '../files/lock.ts'
-import { nativeSha256 } from '../files/nativeHash.ts'
 import { pairGrid } from '../report/grid.ts'
 import { loadNewest, saveCheckpoint } from '../runs/checkpoint.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
@@ -45,7 +44,6 @@ export const directoryStore = (
   writer: Pick<Lock, 'expectHeld'>,
   warn: (text: string) => void,
 ): RunStore => ({
-  newHash: nativeSha256,
   newest: async (stage, take) => loadNewest(dir, stage, { take }),
   save: async (checkpoint, keepLast) => {
     writer.expectHeld() // a removed directory is not made again with half of what it held

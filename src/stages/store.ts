@@ -1,6 +1,5 @@
 /** @file Where a run keeps what its stages leave: a directory on the disk (directoryStore.ts), or a browser's own files (tab/). */
 import type { HostTensor } from '../engine/host/tensor.ts'
-import type { NewHash } from '../files/checksums.ts'
 import type { Checkpoint, LoadedCheckpoint } from '../runs/checkpointFormat.ts'
 import type { Progress } from '../runs/progress.ts'
 
@@ -21,8 +20,6 @@ export const noLog: StepLog = {
 
 /** What a run keeps. One job writes there at a time. */
 export interface RunStore {
-  /** Begins a hash of what is as large as a state. */
-  readonly newHash: NewHash
   /**
    * The newest checkpoint of a stage that is whole, values included; null where there is none.
    * @param take what is made of its tensors; one that it throws on is passed over

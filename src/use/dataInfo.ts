@@ -1,6 +1,6 @@
 /** @file What a run keeps of its data. */
 import { type DataSplit, imagesHash } from '../data/images/source.ts'
-import type { RunInfo } from '../runs/runInfo.ts'
+import type { RunInfo } from '../model/info.ts'
 
 /** What a run keeps of its data. */
 export const infoOf = ({ train, validation, skipped }: DataSplit): RunInfo => ({

@@ -1,10 +1,10 @@
 /**
  * @file Checksums of tensors and of small records, so that what was saved is known again. SHA-256 because every machine has
- * it in hardware or near to it (Node's: 1.8 GB/s on one core, as fast as the file is read), and anybody can compute it.
+ * it in hardware or near to it (1.8 GB/s on one core, as fast as the file is read), and anybody can compute it.
  */
-import { type Hash, sha256 } from '../engine/host/sha256.ts'
 import { type HostTensor, showShape } from '../engine/host/tensor.ts'
 import { bytesOf, dtypeNames } from './safetensorsHeader.ts'
+import { sha256 } from './sha256.ts'
 
 /** Checksums by the names of tensors. */
 export type Checksums = Readonly<Record<string, string>>
@@ -12,27 +12,17 @@ export type Checksums = Readonly<Record<string, string>>
 /** 64 bits: chance, not an opponent, is what changes a file. */
 const digits = 16
 
-/** Begins a SHA-256: Node's own (nativeSha256) where there is Node. */
-export type NewHash = () => Hash
-
-const checksumOf = (newHash: NewHash, ...parts: readonly (string | Uint8Array)[]): string => {
-  const hash = newHash()
-  for (const part of parts) hash.update(part)
-  return hash.digest('hex').slice(0, digits)
-}
+const checksumOf = (...parts: readonly (string | Uint8Array)[]): string => sha256(...parts).slice(0, digits)
 
 /** Checksum of a text. */
-export const textChecksum = (text: string): string => checksumOf(sha256, text)
+export const textChecksum = (text: string): string => checksumOf(text)
 
-const tensorChecksum = (newHash: NewHash, tensor: HostTensor): string =>
-  checksumOf(newHash, `${dtypeNames[tensor.dtype]}${showShape(tensor.shape)}`, bytesOf(tensor))
+const tensorChecksum = (tensor: HostTensor): string =>
+  checksumOf(`${dtypeNames[tensor.dtype]}${showShape(tensor.shape)}`, bytesOf(tensor))
 
 /** Checksums of type, shape and values. */
-export const checksumsOf = (
-  tensors: Readonly<Record<string, HostTensor>>,
-  newHash: NewHash = sha256,
-): Checksums =>
-  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tensorChecksum(newHash, tensor)]))
+export const checksumsOf = (tensors: Readonly<Record<string, HostTensor>>): Checksums =>
+  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, tensorChecksum(tensor)]))
 
 /** @throws naming the file and the first tensor that has no checksum, or is missing where there is one. */
 export const expectNames = (path: string, names: Iterable<string>, checksums: Checksums): void => {
@@ -49,10 +39,9 @@ export const expectUnchanged = (
   path: string,
   tensors: Readonly<Record<string, HostTensor>>,
   checksums: Checksums,
-  newHash: NewHash = sha256,
 ): void => {
   for (const [name, tensor] of Object.entries(tensors)) {
-    if (tensorChecksum(newHash, tensor) === checksums[name]) continue
+    if (tensorChecksum(tensor) === checksums[name]) continue
     throw new Error(
       `${path}: tensor "${name}" is not what was saved (its checksum differs); the file is damaged`,
     )

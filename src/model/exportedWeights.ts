@@ -5,10 +5,9 @@
 import { z } from 'zod'
 import { halved, widened } from '../engine/host/float16.ts'
 import { type HostTensor, isFiniteTensor } from '../engine/host/tensor.ts'
-import { type Checksums, checksumsOf, expectNames, expectUnchanged } from '../files/checksums.ts'
-import { nativeSha256 } from '../files/nativeHash.ts'
-import { inspectSafetensors, readSafetensors, writeSafetensors } from '../files/safetensors.ts'
-import { parseChecked } from '../runs/checked.ts'
+import { parseChecked } from '../stored/checkedJson.ts'
+import { type Checksums, checksumsOf, expectNames, expectUnchanged } from '../stored/checksums.ts'
+import { type ByteSource, encodeSafetensors, headerIn, tensorsIn } from '../stored/safetensors.ts'
 import type { Weights } from '../train/frozen.ts'
 
 /** What `format` says in files with checksums, and in those of older versions. */
@@ -28,12 +27,9 @@ export const halvedWeights = (dir: string, weights: Weights): Readonly<Record<st
     }),
   )
 
-/** Writes weights in half precision, and their checksums. */
-export const writeExportedWeights = (path: string, halves: Readonly<Record<string, HostTensor>>): void =>
-  writeSafetensors(path, halves, {
-    format: withChecksums,
-    checksums: JSON.stringify(checksumsOf(halves, nativeSha256)),
-  })
+/** The bytes of a file of weights in half precision with their checksums, in pieces. @param name the file's, for messages */
+export const encodeWeights = (name: string, halves: Readonly<Record<string, HostTensor>>): Uint8Array[] =>
+  encodeSafetensors(name, halves, { format: withChecksums, checksums: JSON.stringify(checksumsOf(halves)) })
 
 /** The checksums in a file; null in one of an older version. @throws when it is neither */
 const checksumsIn = (
@@ -49,20 +45,25 @@ const checksumsIn = (
 }
 
 /**
- * Reads exported weights in float32.
- * @param wanted which, by name
+ * Exported weights in float32.
+ * @param name the file's, for messages
+ * @param wanted which, by path; all when absent
  * @throws when one is not what was exported, or holds numbers that are not finite.
  */
-export const readExportedWeights = (path: string, wanted: (name: string) => boolean): Weights => {
-  const { entries, metadata } = inspectSafetensors(path)
-  const checksums = checksumsIn(path, metadata)
-  if (checksums !== null) expectNames(path, entries.keys(), checksums)
-  const { tensors } = readSafetensors(path, wanted)
-  if (checksums !== null) expectUnchanged(path, tensors, checksums, nativeSha256)
+export const decodeWeights = (
+  name: string,
+  source: ByteSource,
+  wanted: (path: string) => boolean = () => true,
+): Weights => {
+  const { entries, metadata } = headerIn(name, source)
+  const checksums = checksumsIn(name, metadata)
+  if (checksums !== null) expectNames(name, entries.keys(), checksums)
+  const { tensors } = tensorsIn(name, source, wanted)
+  if (checksums !== null) expectUnchanged(name, tensors, checksums)
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, tensor]) => {
-      if (isFiniteTensor(tensor)) return [name, widened(tensor)]
-      throw new Error(`${path}: tensor "${name}" holds numbers that are not finite; ${remedy}`)
+    Object.entries(tensors).map(([path, tensor]) => {
+      if (isFiniteTensor(tensor)) return [path, widened(tensor)]
+      throw new Error(`${name}: tensor "${path}" holds numbers that are not finite; ${remedy}`)
     }),
   )
 }
