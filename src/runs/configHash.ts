@@ -27,8 +27,7 @@ export const trainedPart = (config: Config): string => {
 }
 
 /** Hash of everything that affects the trained weights. */
-export const configHash = (config: Config): string =>
-  sha256(trainedPart(config)).slice(0, 16)
+export const configHash = (config: Config): string => sha256(trainedPart(config)).slice(0, 16)
 
 /** A configuration without the further stages that have not begun: a run may still gain them, or train them otherwise. */
 export const asBegun = (config: Config, begun: readonly string[]): Config => {

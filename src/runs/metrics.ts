@@ -2,9 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { openAppender } from '../files/append.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
+import { warnInProcess } from './checked.ts'
 import { type MetricRecord, recordsIn, resumedLog, showLine } from './metricLines.ts'
 import type { Progress } from './progress.ts'
-import { warnInProcess } from './checked.ts'
 
 /** An open log. */
 export interface MetricsWriter {

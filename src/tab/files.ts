@@ -36,8 +36,7 @@ export const memoryFiles = (files: Map<string, Uint8Array> = new Map()): RunFile
   write: async (path, chunks) => void files.set(path, joined(chunks)),
   append: async (path, bytes) => void files.set(path, joined([files.get(path) ?? new Uint8Array(), bytes])),
   remove: async (path) => {
-    for (const name of [...files.keys()])
-      if (name === path || name.startsWith(`${path}/`)) files.delete(name)
+    for (const name of [...files.keys()]) if (name === path || name.startsWith(`${path}/`)) files.delete(name)
   },
 })
 

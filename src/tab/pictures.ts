@@ -53,7 +53,9 @@ export const pictureSplit = ({ list, pixels }: Pictures): DataSplit => {
   const { name, size, classes, train, validation, skipped } = list
   const [found, expected] = [pixels.length, (train.length + validation.length) * size * size * 3]
   if (found !== expected)
-    throw new Error(`${name}: its pictures have ${found} bytes, not the ${expected} of its list; add them again`)
+    throw new Error(
+      `${name}: its pictures have ${found} bytes, not the ${expected} of its list; add them again`,
+    )
   const half = (side: string, members: readonly Listed[], from: number): ImageSource =>
     packedSource({
       name: `${name} (${side})`,
@@ -72,7 +74,10 @@ export const pictureSplit = ({ list, pixels }: Pictures): DataSplit => {
 }
 
 /** The pictures of a data set. */
-export const picturesOf = async (name: string, { train, validation, skipped }: DataSplit): Promise<Pictures> => {
+export const picturesOf = async (
+  name: string,
+  { train, validation, skipped }: DataSplit,
+): Promise<Pictures> => {
   const numbers = ({ count }: ImageSource): number[] => Array.from({ length: count }, (_, i) => i)
   const listOf = (source: ImageSource): Listed[] =>
     numbers(source).map((i) => ({ id: source.id(i), caption: source.caption(i), label: source.label(i) }))

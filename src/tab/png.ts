@@ -25,7 +25,10 @@ const chunk = (type: string, content: Uint8Array): Uint8Array => {
 }
 
 /** The pieces of a PNG file. @param rgb [height, width, 3] */
-export const pngOf = (rgb: Uint8Array, { width, height }: Readonly<Record<'width' | 'height', number>>): Uint8Array[] => {
+export const pngOf = (
+  rgb: Uint8Array,
+  { width, height }: Readonly<Record<'width' | 'height', number>>,
+): Uint8Array[] => {
   const head = new Uint8Array(13)
   const view = new DataView(head.buffer)
   view.setUint32(0, width)

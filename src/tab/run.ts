@@ -6,13 +6,13 @@ import type { DataSplit } from '../data/images/source.ts'
 import { alone } from '../distributed/collective.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
+import { infoSchema, showRunInfo } from '../model/info.ts'
 import { type Listener, onceEach } from '../runs/events.ts'
 import { runFiles } from '../runs/files.ts'
 import { dataDifference } from '../runs/runInfo.ts'
 import { autoencoder } from '../stages/autoencoder.ts'
 import { shownWhileTraining } from '../stages/images.ts'
 import { runStage } from '../stages/runStage.ts'
-import { infoSchema, showRunInfo } from '../model/info.ts'
 import { parseChecked } from '../stored/checkedJson.ts'
 import { infoOf } from '../use/dataInfo.ts'
 import { evenly } from '../use/evenly.ts'
@@ -28,7 +28,8 @@ export const beginRun = async (files: RunFiles, config: Config, data: DataSplit)
 /** The configuration of a run. @throws when there is none, or it does not read */
 export const readConfig = async (files: RunFiles): Promise<Config> => {
   const text = await readText(files, runFiles.config)
-  if (text === null) throw new Error(`${runFiles.config}: there is none, so nothing was begun; delete this run`)
+  if (text === null)
+    throw new Error(`${runFiles.config}: there is none, so nothing was begun; delete this run`)
   return parseRunConfig(text, runFiles.config)
 }
 
@@ -56,7 +57,14 @@ export interface TabRequest extends Pick<TabStoreOptions, 'saveEvery' | 'now' | 
  * @returns whether it got to the last step; false when it was stopped, its state is then saved.
  * @throws DivergedError, and one sentence when the run does not read or its pictures are others
  */
-export const trainRun = async ({ files, data, runtime, listen, signal, ...keeping }: TabRequest): Promise<boolean> => {
+export const trainRun = async ({
+  files,
+  data,
+  runtime,
+  listen,
+  signal,
+  ...keeping
+}: TabRequest): Promise<boolean> => {
   const config = await readConfig(files)
   await expectSameData(files, data)
   const { train, validation } = data

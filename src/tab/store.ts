@@ -18,9 +18,9 @@ import { runFiles, runFolders } from '../runs/files.ts'
 import { recordsIn, resumedLog, showLine } from '../runs/metricLines.ts'
 import type { Progress } from '../runs/progress.ts'
 import type { RunStore, StepLog } from '../stages/store.ts'
-import { encodeSafetensors, headerIn, sourceOf, tensorsIn } from '../stored/safetensors.ts'
 import { expectNames, expectUnchanged } from '../stored/checksums.ts'
-import { type RunFiles, readText, writeText } from './files.ts'
+import { encodeSafetensors, headerIn, sourceOf, tensorsIn } from '../stored/safetensors.ts'
+import { joined, type RunFiles, readText, writeText } from './files.ts'
 import { pngOf } from './png.ts'
 
 const folderOf = (name: string): string => `${runFolders.checkpoints}/${name}`
@@ -112,10 +112,7 @@ export interface TabStoreOptions {
 }
 
 /** The store of a run's files. */
-export const tabStore = (
-  files: RunFiles,
-  { warn, saveEvery, now, onDrawn }: TabStoreOptions,
-): RunStore => {
+export const tabStore = (files: RunFiles, { warn, saveEvery, now, onDrawn }: TabStoreOptions): RunStore => {
   let saved = now()
   return {
     newest: (stage, take) => newest(files, stage, take),
@@ -130,7 +127,7 @@ export const tabStore = (
       const canvas = drawnRows(rows, size, { scale: 2 })
       const png = pngOf(canvas.rgb, canvas)
       await files.write(`${runFolders.samples}/${name}.png`, png)
-      onDrawn(new Uint8Array(await new Blob(png as BlobPart[]).arrayBuffer()))
+      onDrawn(joined(png))
     },
   }
 }

@@ -63,7 +63,10 @@ const listed = (images: readonly { readonly id: string; readonly label: number }
 
 /** Hash of names and labels of all images in their order: the same wherever the files lie, unlike the fingerprint. */
 export const imagesHash = (source: Pick<ImageSource, 'count' | 'id' | 'label'>): string => {
-  const images = Array.from({ length: source.count }, (_, i) => ({ id: source.id(i), label: source.label(i) }))
+  const images = Array.from({ length: source.count }, (_, i) => ({
+    id: source.id(i),
+    label: source.label(i),
+  }))
   return sha256(listed(images)).slice(0, 16)
 }
 
