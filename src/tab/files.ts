@@ -49,12 +49,3 @@ export const readText = async (files: RunFiles, path: string): Promise<string | 
 /** Writes a text. */
 export const writeText = (files: RunFiles, path: string, text: string): Promise<void> =>
   files.write(path, [new TextEncoder().encode(text)])
-
-/** Every file of a run, by its path, sorted. */
-export const allFiles = async (files: RunFiles, folders: readonly string[]): Promise<string[]> => {
-  const top = (await files.list('')).filter((name) => !folders.includes(name))
-  const below = await Promise.all(
-    folders.map(async (folder) => (await files.list(folder)).map((name) => `${folder}/${name}`)),
-  )
-  return [...top, ...below.flat()]
-}

@@ -5,7 +5,8 @@
 import { z } from 'zod'
 import { packedSource } from '../data/images/packedSource.ts'
 import type { DataSplit, ImageSource, SkippedFile } from '../data/images/source.ts'
-import { joined } from './files.ts'
+import { parseChecked } from '../stored/checkedJson.ts'
+import { joined, type RunFiles, readText, writeText } from './files.ts'
 
 /** A picture of a list. */
 interface Listed {
@@ -38,7 +39,7 @@ export interface Pictures {
 const listed = z.array(z.object({ id: z.string(), caption: z.string(), label: z.int() }))
 
 /** Of a list as JSON. */
-export const pictureListSchema: z.ZodType<PictureList> = z.object({
+const listSchema: z.ZodType<PictureList> = z.object({
   version: z.literal(1),
   name: z.string(),
   size: z.int().positive(),
@@ -141,4 +142,23 @@ export const ownPictures = (
     },
     pixels: joined([...train.pixels, ...validation.pixels]),
   }
+}
+
+const [listFile, pixelsFile] = ['pictures.json', 'pictures.rgb']
+
+/** The list of a text. @param file its name, for messages */
+export const parseList = (text: string, file: string): PictureList =>
+  parseChecked(listSchema, text, file, 'add the pictures again')
+
+/** Keeps pictures beside a run, the list last. */
+export const keepPictures = async (files: RunFiles, { list, pixels }: Pictures): Promise<void> => {
+  await files.write(pixelsFile, [pixels])
+  await writeText(files, listFile, JSON.stringify(list))
+}
+
+/** The pictures that are kept beside a run; null where there are none. @throws when they do not read */
+export const keptPictures = async (files: RunFiles): Promise<Pictures | null> => {
+  const text = await readText(files, listFile)
+  const pixels = await files.read(pixelsFile)
+  return text === null || pixels === null ? null : { list: parseList(text, listFile), pixels }
 }
