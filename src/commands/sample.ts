@@ -7,13 +7,14 @@ import { leaderOnly } from '../distributed/collective.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import type { Facts } from '../method/conditions/condition.ts'
+import { choicesOf, ofNoClass } from '../model/choices.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../model/samplers.ts'
 import { expectClipFile, writeClip } from '../report/clip.ts'
 import { gridPng, visibleScale, visibleSize } from '../report/grid.ts'
-import { choicesOf, factsNamed, ofNoClass } from '../use/facts.ts'
+import { factsNamed } from '../use/facts.ts'
 import { readGiven } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { type SampleRequest, sample, sampleParts } from '../use/sample.ts'
-import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 import {
   type AddCommand,
   type DeviceFlags,

@@ -7,8 +7,8 @@ import { imageOf } from '../method/config.ts'
 import { batchFor } from '../method/programs.ts'
 import { mean } from '../metrics/mean.ts'
 import { psnr } from '../metrics/psnr.ts'
+import { decoderSampler } from '../model/samplers.ts'
 import type { Weights } from '../train/frozen.ts'
-import { decoderSampler } from '../use/samplers.ts'
 import type { StageContext } from './stage.ts'
 
 /** The order in which a run trains on its images or clips, and how it shows them. @param seed of the order */

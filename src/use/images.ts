@@ -2,7 +2,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
-import { toNchw } from '../data/batches.ts'
 import { readWindow } from '../data/clips/clip.ts'
 import { inNumberedOrder } from '../data/clips/numbered.ts'
 import { CLIP_FORMATS } from '../data/formats/clipRecords.ts'
@@ -11,6 +10,7 @@ import { decodeImage, isUndecodable, type Undecodable } from '../data/images/dec
 import { countedKinds, IMAGE_FORMATS, type OtherFile, scanFolder, someOf } from '../data/images/scan.ts'
 import type { SkippedFile } from '../data/images/source.ts'
 import { alone, type Collective, inRounds } from '../distributed/collective.ts'
+import { toNchw } from '../engine/host/pixels.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSet } from '../method/programs.ts'
 

@@ -7,6 +7,29 @@ export interface RgbImage {
   readonly pixels: Uint8Array
 }
 
+/** Pixels as some formats store them: [height, width, channels] row-major, 0..255; grey, RGB or RGB with alpha. */
+export interface RawImage {
+  readonly width: number
+  readonly height: number
+  readonly channels: 1 | 3 | 4
+  readonly pixels: Uint8Array
+}
+
+/** Grey and alpha to RGB as libvips does it: a grey value three times, alpha on white, rounded down. */
+export const rawToRgb = ({ width, height, channels, pixels }: RawImage): RgbImage => {
+  if (channels === 3) return { width, height, pixels }
+  const out = new Uint8Array(width * height * 3)
+  for (let i = 0; i < out.length; i++) {
+    const at = Math.floor(i / 3) * channels
+    if (channels === 1) out[i] = pixels[at]
+    else {
+      const alpha = pixels[at + 3]
+      out[i] = Math.floor((pixels[at + (i % 3)] * alpha + 255 * (255 - alpha)) / 255)
+    }
+  }
+  return { width, height, pixels: out }
+}
+
 /** The largest centred square of an image; an odd pixel over is left at the right or bottom. [side, side, 3] */
 export const cropToSquare = (image: RgbImage): RgbImage => {
   const { width, height, pixels } = image
