@@ -13,8 +13,8 @@ declare const SITE_FILES: SiteFiles
 const files = SITE_FILES
 const cacheName = 'unified-latents'
 
-/** What is fetched only once a page asks for it: models and what runs them. */
-const isLarge = (path: string): boolean => /\.(wasm|safetensors)$/.test(path)
+/** What is fetched only once a page asks for it: models, what runs them, and pictures. */
+const isLarge = (path: string): boolean => /\.(wasm|safetensors|pixels)$/.test(path)
 
 const urlOf = (path: string): string => new URL(path, self.registration.scope).href
 /** What a file is kept under. */
