@@ -1,0 +1,11 @@
+/** @file What was drawn last: samples, a strip between two images, a repainted image. It outlives the tabs. */
+
+/** [size, size, 3] each, but `painted` [h·w]. */
+export const drawn: {
+  samples: Uint8Array[]
+  /** What each sample was asked for by. */
+  names: readonly string[]
+  /** Painted positions of the latent. */
+  painted: Uint8Array
+  repainted: Uint8Array | null
+} = $state({ samples: [], names: [], painted: new Uint8Array(0), repainted: null })
