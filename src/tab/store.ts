@@ -53,7 +53,8 @@ const loaded = (name: string, { record, tensors: bytes }: Kept) => {
   return { path, state, hasChecksums: checksums !== null, tensors }
 }
 
-const newest = async <T>(
+/** The newest checkpoint of a stage that is whole (RunStore). */
+export const newestCheckpoint = async <T>(
   files: RunFiles,
   stage: string,
   take: (tensors: Record<string, HostTensor>) => T,
@@ -115,7 +116,7 @@ export interface TabStoreOptions {
 export const tabStore = (files: RunFiles, { warn, saveEvery, now, onDrawn }: TabStoreOptions): RunStore => {
   let saved = now()
   return {
-    newest: (stage, take) => newest(files, stage, take),
+    newest: (stage, take) => newestCheckpoint(files, stage, take),
     save: async (checkpoint, keepLast) => {
       await save(files, checkpoint, keepLast)
       saved = now()

@@ -32,6 +32,8 @@ export type Command =
   | { readonly do: 'train'; readonly name: string; readonly device: DeviceChoice }
   | { readonly do: 'pause' }
   | { readonly do: 'download'; readonly name: string }
+  /** Makes a model of what is learned, for the playground. */
+  | { readonly do: 'model'; readonly name: string }
   | { readonly do: 'delete'; readonly name: string }
 
 /** From the worker. */
@@ -60,5 +62,6 @@ export type Said =
   /** Training ended: at the last step, or after a pause. */
   | { readonly said: 'ended'; readonly isFinished: boolean; readonly run: StoredRun }
   | { readonly said: 'zip'; readonly name: string; readonly zip: Blob }
+  | { readonly said: 'model'; readonly name: string }
   | { readonly said: 'deleted'; readonly name: string }
   | { readonly said: 'failed'; readonly text: string }

@@ -81,7 +81,7 @@ const heard: { readonly [K in Said['said']]: (said: Extract<Said, { said: K }>) 
     training.underWay = { what, share }
   },
   'left out': ({ files }) => {
-    const named = files.slice(0, namedAtMost).map(({ file, reason }) => `${file} ${reason}`)
+    const named = files.slice(0, namedAtMost).map(({ file, reason }) => `${file}: ${reason}`)
     const more = files.length - named.length
     training.leftOut = more > 0 ? [...named, `and ${more} more`] : named
   },
@@ -116,6 +116,9 @@ const heard: { readonly [K in Said['said']]: (said: Extract<Said, { said: K }>) 
     training.doing = 'nothing'
     training.underWay = null
     save(`${name}.zip`, zip)
+  },
+  model: ({ name }) => {
+    location.assign(`./index.html?kept=${encodeURIComponent(name)}`)
   },
   deleted: ({ name }) => {
     note(`${name} is deleted.`)

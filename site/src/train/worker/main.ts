@@ -2,6 +2,7 @@
 import type { JobEvent } from '../../../../src/runs/events.ts'
 import { runFiles } from '../../../../src/runs/files.ts'
 import { downloadOf, runFolder } from '../../../../src/tab/download.ts'
+import { writeModel } from '../../../../src/tab/model.ts'
 import {
   keepPictures,
   keptPictures,
@@ -94,6 +95,11 @@ const download = async (name: string): Promise<void> => {
   say({ said: 'zip', name, zip })
 }
 
+const model = async (name: string): Promise<void> => {
+  await writeModel(await filesOf(name))
+  say({ said: 'model', name })
+}
+
 const remove = async (name: string): Promise<void> => {
   // Without its configuration a run is none, should the rest be interrupted.
   await (await filesOf(name)).remove(runFiles.config)
@@ -105,6 +111,7 @@ const obey = async (command: Exclude<Command, { do: 'pause' }>): Promise<void> =
   if (command.do === 'list') return say({ said: 'runs', runs: await storedRuns(warn) })
   if (command.do === 'show') return show(command.name)
   if (command.do === 'download') return whileHeld(command.name, () => download(command.name))
+  if (command.do === 'model') return whileHeld(command.name, () => model(command.name))
   if (command.do === 'delete') return whileHeld(command.name, () => remove(command.name))
   pausing = new AbortController()
   if (command.do === 'train') return whileHeld(command.name, () => train(command.name, command.device))
