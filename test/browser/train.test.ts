@@ -216,7 +216,7 @@ describe.skipIf(chromiumLack !== null)(
       await tabTo('Delete it')
       await page.keyboard.press('Enter')
       await page.getByText('tab is deleted.').waitFor()
-      await expect.poll(() => page.getByRole('button', { name: /^Open / }).allInnerTexts()).toEqual(['Open'])
+      await expect.poll(() => page.getByRole('button', { name: 'Open tab' }).count()).toBe(0)
       expect(errors).toEqual([])
     }, 600_000)
 
@@ -240,6 +240,48 @@ describe.skipIf(chromiumLack !== null)(
         .waitFor()
       await expect.poll(() => page.getByRole('button', { name: 'Open few' }).count()).toBe(0)
     }, 120_000)
+
+    it('says when the browser has no room, and goes on from what was saved once it has', async () => {
+      const { page } = await openTrain()
+      const devtools = await person.newCDPSession(page)
+      const quota = (quotaSize?: number) =>
+        devtools.send('Storage.overrideQuotaForOrigin', {
+          origin: new URL(server.url).origin,
+          ...(quotaSize !== undefined && { quotaSize }),
+        })
+      await page.getByLabel('Pictures of mine').check()
+      await page.locator('input[type=file]').setInputFiles(await pictures(3))
+      await start(page, 'short', 9)
+      const saved = await pauseAfter(page, 5)
+      await quota(1000)
+      await page.getByRole('button', { name: 'Resume' }).click()
+      await page
+        .getByText(/^the browser has no room left for this run \(\d+ MB of \d+ MB are used\); delete/)
+        .waitFor({
+          timeout: 120_000,
+        })
+      expect(await savedStep(page)).toBe(saved)
+      await quota()
+      await page.getByRole('button', { name: 'Resume' }).click()
+      await page.getByText('Trained: 9 steps').waitFor({ timeout: 120_000 })
+    }, 400_000)
+
+    it('names a run that does not read, and deletes it when asked to', async () => {
+      const { page } = await openTrain()
+      await page.evaluate(`(async () => {
+      const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs')
+      const folder = await runs.getDirectoryHandle('torn', { create: true })
+      const file = await (await folder.getFileHandle('config.yaml', { create: true })).createWritable()
+      await file.write('name: [torn')
+      await file.close()
+    })()`)
+      await page.reload()
+      await page.getByText(/^it does not read: config\.yaml: it is cut short/).waitFor()
+      await page.getByRole('button', { name: 'Delete', exact: true }).click()
+      await page.getByRole('button', { name: 'Delete it' }).click()
+      await page.getByText('torn is deleted.').waitFor()
+      await expect.poll(() => page.getByText(/does not read/).count()).toBe(0)
+    })
 
     it.each([390, 820, 1280])(
       'fits a window of %i pixels, and axe finds nothing serious',

@@ -7,6 +7,13 @@ import type { Choices } from '../../../src/tab/settings.ts'
 /** Where it shall compute. */
 export type DeviceChoice = 'auto' | 'webgpu' | 'wasm'
 
+/** A run that this browser keeps and that does not read; it can only be deleted. */
+export interface BrokenRun {
+  readonly name: string
+  /** One sentence. */
+  readonly fault: string
+}
+
 /** A run that this browser keeps. */
 export interface StoredRun {
   readonly name: string
@@ -38,7 +45,7 @@ export type Command =
 
 /** From the worker. */
 export type Said =
-  | { readonly said: 'runs'; readonly runs: readonly StoredRun[] }
+  | { readonly said: 'runs'; readonly runs: readonly (StoredRun | BrokenRun)[] }
   /** How far something long is, from 0 to 1. */
   | { readonly said: 'under way'; readonly what: string; readonly share?: number }
   /** Files that were left out, each with the reason. */

@@ -3,7 +3,7 @@
 import type { StepEvent } from '../../../src/runs/events.ts'
 import type { MetricRecord } from '../../../src/runs/metricLines.ts'
 import { complain, note } from '../design/toasts.svelte.ts'
-import type { Command, Said, StoredRun } from './messages.ts'
+import type { BrokenRun, Command, Said, StoredRun } from './messages.ts'
 
 /** What is being done. */
 export type Doing = 'nothing' | 'preparing' | 'training' | 'pausing' | 'packing'
@@ -14,7 +14,7 @@ const namedAtMost = 20
 /** The page's state. */
 class Training {
   /** Runs that this browser keeps; null until they are known. */
-  runs: readonly StoredRun[] | null = $state(null)
+  runs: readonly (StoredRun | BrokenRun)[] | null = $state(null)
   /** The one that is shown. */
   run: StoredRun | null = $state(null)
   log: readonly MetricRecord[] = $state.raw([])

@@ -12,6 +12,7 @@ import {
 } from '../../../../src/tab/pictures.ts'
 import { beginRun, trainRun } from '../../../../src/tab/run.ts'
 import { type Choices, configOf, pictureSize } from '../../../../src/tab/settings.ts'
+import { DivergedError } from '../../../../src/train/loop.ts'
 import { openWebRuntime } from '../../../../src/web.ts'
 import type { Command, DeviceChoice, Said } from '../messages.ts'
 import { addPictures } from './addPictures.ts'
@@ -108,7 +109,7 @@ const remove = async (name: string): Promise<void> => {
 }
 
 const obey = async (command: Exclude<Command, { do: 'pause' }>): Promise<void> => {
-  if (command.do === 'list') return say({ said: 'runs', runs: await storedRuns(warn) })
+  if (command.do === 'list') return say({ said: 'runs', runs: await storedRuns() })
   if (command.do === 'show') return show(command.name)
   if (command.do === 'download') return whileHeld(command.name, () => download(command.name))
   if (command.do === 'model') return whileHeld(command.name, () => model(command.name))
@@ -123,6 +124,13 @@ const obey = async (command: Exclude<Command, { do: 'pause' }>): Promise<void> =
   })
 }
 
+/** What went wrong, in a sentence for who reads it in a page. */
+const sentenceOf = (error: unknown): string => {
+  if (error instanceof DivergedError && error.cause instanceof Error)
+    return `training has diverged: ${error.cause.message}; what was saved before is kept, begin a new run with another loss factor`
+  return error instanceof Error ? error.message : String(error)
+}
+
 let before: Promise<void> = Promise.resolve()
 
 addEventListener('message', ({ data }: MessageEvent<Command>) => {
@@ -132,7 +140,5 @@ addEventListener('message', ({ data }: MessageEvent<Command>) => {
   }
   before = before
     .then(() => obey(data))
-    .catch((error: unknown) =>
-      say({ said: 'failed', text: error instanceof Error ? error.message : String(error) }),
-    )
+    .catch((error: unknown) => say({ said: 'failed', text: sentenceOf(error) }))
 })

@@ -63,17 +63,35 @@ const explained = async (error: unknown): Promise<unknown> => {
   )
 }
 
-/** Writes through a handle that nobody else has meanwhile. */
+/** Does what may find the storage full. @throws what that throws, in a sentence where it is so */
+const whereRoomIs = async <T>(work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work()
+  } catch (error) {
+    throw await explained(error)
+  }
+}
+
+/** Puts a file back to its length; a full storage may refuse even that, and then it is said as what was refused first. */
+const cut = (access: Access, size: number): void => {
+  try {
+    access.truncate(size)
+  } catch {
+    // Half a line at the end of a log is left out when it is read; any other file is still under its temporary name.
+  }
+}
+
+/** Writes through a handle that nobody else has meanwhile: all, or nothing. @param from where, of the bytes that there are */
 const writeAt = async (
   handle: OwnFile,
   chunks: readonly Uint8Array[],
   from: (size: number) => number,
 ): Promise<void> => {
   const access = await handle.createSyncAccessHandle()
-  const before = access.getSize()
-  let at = from(before)
+  const begin = from(access.getSize())
+  let at = begin
   try {
-    access.truncate(at)
+    access.truncate(begin)
     for (const chunk of chunks) {
       const written = access.write(chunk, { at })
       if (written < chunk.length) throw new DOMException('not all was written', 'QuotaExceededError')
@@ -81,8 +99,8 @@ const writeAt = async (
     }
     access.flush()
   } catch (error) {
-    access.truncate(from(before)) // a piece is there whole, or not at all
-    throw await explained(error)
+    cut(access, begin)
+    throw error
   } finally {
     access.close()
   }
@@ -105,25 +123,27 @@ export const opfsFiles = (root: FileSystemDirectoryHandle): RunFiles => ({
     const handle = place && (await ifThere(place.folder.getFileHandle(place.name)))
     return handle === null ? null : new Uint8Array(await (await handle.getFile()).arrayBuffer())
   },
-  write: async (path, chunks) => {
-    const place = await placeOf(root, path, true)
-    if (place === null) throw new Error(`${path}: its folder cannot be made; reload the page`)
-    const { folder, name } = place
-    const temporary = `${temporaryPrefix}${name}`
-    const handle = await ownFile(folder, temporary)
-    try {
-      await writeAt(handle, chunks, () => 0)
-      await handle.move(name)
-    } catch (error) {
-      await folder.removeEntry(temporary).catch(() => undefined) // what was thrown says more
-      throw error
-    }
-  },
-  append: async (path, bytes) => {
-    const place = await placeOf(root, path, true)
-    if (place === null) throw new Error(`${path}: its folder cannot be made; reload the page`)
-    await writeAt(await ownFile(place.folder, place.name), [bytes], (size) => size)
-  },
+  write: (path, chunks) =>
+    whereRoomIs(async () => {
+      const place = await placeOf(root, path, true)
+      if (place === null) throw new Error(`${path}: its folder cannot be made; reload the page`)
+      const { folder, name } = place
+      const temporary = `${temporaryPrefix}${name}`
+      const handle = await ownFile(folder, temporary)
+      try {
+        await writeAt(handle, chunks, () => 0)
+        await handle.move(name)
+      } catch (error) {
+        await folder.removeEntry(temporary).catch(() => undefined) // what was thrown says more
+        throw error
+      }
+    }),
+  append: (path, bytes) =>
+    whereRoomIs(async () => {
+      const place = await placeOf(root, path, true)
+      if (place === null) throw new Error(`${path}: its folder cannot be made; reload the page`)
+      await writeAt(await ownFile(place.folder, place.name), [bytes], (size) => size)
+    }),
   remove: async (path) => {
     const place = await placeOf(root, path, false)
     if (place !== null) await ifThere(place.folder.removeEntry(place.name, { recursive: true }))

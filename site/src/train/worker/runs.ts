@@ -4,7 +4,7 @@ import { runFiles, runFolders } from '../../../../src/runs/files.ts'
 import { recordsIn } from '../../../../src/runs/metricLines.ts'
 import { type RunFiles, readText } from '../../../../src/tab/files.ts'
 import { readConfig } from '../../../../src/tab/run.ts'
-import type { Said, StoredRun } from '../messages.ts'
+import type { BrokenRun, Said, StoredRun } from '../messages.ts'
 import { bytesBelow, opfsFiles } from './opfs.ts'
 
 const runsFolder = 'runs'
@@ -47,15 +47,15 @@ export const storedRun = async (name: string): Promise<StoredRun | null> => {
   return { name, step: newest?.step ?? 0, steps: train.stage1.steps, isOwn: data.source !== 'emoji', bytes }
 }
 
-/** All runs. @param damaged told of those that do not read, which stay as they are */
-export const storedRuns = async (damaged: (text: string) => void): Promise<StoredRun[]> => {
-  const runs: StoredRun[] = []
+/** All runs; one that is being made is left out. */
+export const storedRuns = async (): Promise<(StoredRun | BrokenRun)[]> => {
+  const runs: (StoredRun | BrokenRun)[] = []
   for (const name of await namesOf(await allRuns())) {
     try {
       const run = await storedRun(name)
       if (run !== null) runs.push(run)
     } catch (error) {
-      damaged(`${name}: ${(error as Error).message}`)
+      runs.push({ name, fault: (error as Error).message })
     }
   }
   return runs
