@@ -61,7 +61,7 @@ export {
   type TermsEstimator,
 } from './method/evaluate.ts'
 export { createGenerator, type GenerationRequest, type Generator } from './method/generator.ts'
-export type { Kept } from './method/kept.ts'
+export { type Kept, withKept } from './method/kept.ts'
 export * from './method/networks/config.ts'
 export { drawnLevels } from './method/objective/schedules.ts'
 export { type ImageSet, imageSetOf } from './method/programs.ts'

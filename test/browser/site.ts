@@ -5,6 +5,9 @@ import { build } from 'vite'
 import { temporaryFolder } from '../data/temporary.ts'
 import { type StaticServer, serveFolders } from './server.ts'
 
+/** The model that the site brings. */
+export const shippedModel: string = fileURLToPath(new URL('../../pretrained/emoji64', import.meta.url))
+
 /** Builds the site into a folder of its own, which goes when the test file ends. */
 export const buildSite = async (): Promise<string> => {
   const outDir = await temporaryFolder()
@@ -19,6 +22,29 @@ export const serveSite = (
   folders: Readonly<Record<string, string>> = {},
   isIsolated = true,
 ): Promise<StaticServer> => serveFolders({ folders: { '/': site, ...folders }, isIsolated })
+
+/** What is read of a canvas in the page; tests know no document. */
+interface Canvas {
+  readonly width: number
+  readonly height: number
+  getContext(kind: '2d'): {
+    getImageData(...area: readonly number[]): { readonly data: Iterable<number> }
+  }
+}
+
+/** The bytes [H, W, 3] of the picture that is labelled so. */
+export const pixelsOf = async (page: Page, label: string): Promise<Uint8Array> => {
+  const picture = page.getByRole('img', { name: label, exact: true })
+  const bytes = await picture.locator('canvas').evaluate((canvas: Canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+    return [...data].filter((_, i) => i % 4 < 3)
+  })
+  return Uint8Array.from(bytes)
+}
+
+/** Waits until nothing is under way that the page shows. */
+export const idle = (page: Page): Promise<void> =>
+  page.locator('[data-task] > *').waitFor({ state: 'detached', timeout: 120_000 })
 
 /** By how much a page is wider than its window, in pixels. */
 export const overflow = (page: Page): Promise<number> =>

@@ -13,8 +13,10 @@ declare const SITE_FILES: SiteFiles
 const files = SITE_FILES
 const cacheName = 'unified-latents'
 
-/** What is fetched only once a page asks for it: models, what runs them, and pictures. */
+/** Models, what runs them, and pictures to train on: kept after the page is there. */
 const isLarge = (path: string): boolean => /\.(wasm|safetensors|pixels)$/.test(path)
+/** Nor is the runtime for GPUs fetched ahead: it is twice as large, and WebAssembly does without. */
+const isForGpu = (path: string): boolean => /asyncify.*\.wasm$/.test(path)
 
 const urlOf = (path: string): string => new URL(path, self.registration.scope).href
 /** What a file is kept under. */
@@ -92,6 +94,12 @@ self.addEventListener('install', (event) => {
 
 self.addEventListener('activate', (event) => {
   event.waitUntil(dropOthers().then(() => self.clients.claim()))
+})
+
+self.addEventListener('message', (event) => {
+  if (event.data !== 'keep models') return
+  const wanted = Object.keys(files).filter((path) => isLarge(path) && !isForGpu(path))
+  event.waitUntil(keepAll(wanted).catch(() => undefined)) // the next load tries again
 })
 
 self.addEventListener('fetch', (event) => {

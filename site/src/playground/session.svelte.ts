@@ -45,12 +45,12 @@ export const followAddress = (): void => {
   })
 }
 
-let asked: Call | undefined
+let started: Call | undefined
 
 /** The worker, started when something is first asked of it. */
 const call: Call = (name, input, options) => {
-  asked ??= callsTo(new Worker(new URL('./engine/worker.ts', import.meta.url), { type: 'module' }))
-  return asked(name, input, options)
+  started ??= callsTo(new Worker(new URL('./engine/worker.ts', import.meta.url), { type: 'module' }))
+  return started(name, input, options)
 }
 
 /** Calls in a piece of work. */
@@ -110,8 +110,19 @@ const prepared = async (ask: Call, { name, file }: Pick<Chosen, 'name' | 'file'>
   ...(await ask('prepare', { image: file, fit: settings.fit })),
 })
 
-/** Makes an image ready for the model and takes it as the first or the other one. */
-export const choose = (which: 'image' | 'other', name: string, file: Blob): Promise<void> =>
-  perform(`Reading ${name}`, async (ask) => {
-    session[which] = await prepared(ask, { name, file })
+/** The images that are being made ready, one after the other: a link may name both. */
+let reading: Promise<void> = Promise.resolve()
+const asked: Record<'image' | 'other', number> = { image: 0, other: 0 }
+
+/** Makes an image ready for the model and takes it as the first or the other one; the last that was chosen counts. */
+export const choose = (which: 'image' | 'other', name: string, file: Blob): Promise<void> => {
+  asked[which] += 1
+  const turn = asked[which]
+  reading = reading.then(async () => {
+    if (turn !== asked[which]) return
+    await perform(`Reading ${name}`, async (ask) => {
+      session[which] = await prepared(ask, { name, file })
+    })
   })
+  return reading
+}

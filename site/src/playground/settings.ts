@@ -108,6 +108,8 @@ export const settingsIn = (hash: string): Settings => {
 /** The hash of settings, with `#`; empty where all are what they would be anyway. */
 export const hashOf = (settings: Settings): string => {
   const said = names.filter((name) => settings[name] !== defaults[name])
-  const text = new URLSearchParams(said.map((name) => [name, String(settings[name])])).toString()
+  const text = new URLSearchParams(
+    said.map((name): [string, string] => [name, String(settings[name])]),
+  ).toString()
   return text === '' ? '' : `#${text}`
 }

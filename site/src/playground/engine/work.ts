@@ -16,6 +16,7 @@ import {
   toNchw,
   type Watch,
   wholeBatch,
+  withKept,
 } from 'unified-latents'
 import {
   choicesOf,
@@ -122,14 +123,23 @@ const decodedEach = async (
   return images
 }
 
-/** Looks at what is being generated from time to time: the predicted latents through one step of the decoder. */
-const looking = (own: Open, watched: Watched, seed: number): Watch => {
+/**
+ * Looks at what is being generated from time to time: the predicted latents through one step of the decoder.
+ * @param known clean latents, and the mask of the positions that are kept as they are there
+ */
+const looking = (
+  own: Open,
+  watched: Watched,
+  seed: number,
+  known?: { readonly z: HostTensor; readonly mask: HostTensor },
+): Watch => {
   const tell = told(watched, 'Drawing latents')
   let last = performance.now()
   return async (at) => {
     await tell(at)
     if (performance.now() - last < lookEvery || at.taken === at.of) return
-    const z0 = own.codec.addNoise(await at.xHat(), seed)
+    const predicted = await at.xHat()
+    const z0 = own.codec.addNoise(known ? withKept(predicted, known.z, known.mask) : predicted, seed)
     watched.live({ pixels: await decodedEach(own, z0, { seed, steps: 1 }) })
     last = performance.now()
   }
@@ -143,7 +153,7 @@ const generatorFor = async (own: Open, B: number): Promise<ReturnType<OpenedMode
   return own.generator.own
 }
 
-/** What stays of a latent when painted positions are drawn anew. */
+/** What stays of a latent when painted positions are drawn anew: its clean and its noisy numbers, and where. */
 const keptOf = (own: Open, { repaint, seed }: GenerateInput) => {
   if (repaint === undefined) return undefined
   const z = latentTensor(repaint.z, own)
@@ -151,7 +161,7 @@ const keptOf = (own: Open, { repaint, seed }: GenerateInput) => {
     [1, 1, ...z.shape.slice(2)],
     Float32Array.from(repaint.painted, (on) => (on ? 0 : 1)),
   )
-  return { z0: own.codec.addNoise(z, seed), mask }
+  return { z, z0: own.codec.addNoise(z, seed), mask }
 }
 
 type Work = {
@@ -217,13 +227,14 @@ export const work: Work = {
     const all = choicesOf(own.run)
     watched.live({ label: 'Drawing latents', share: 0 })
     const generator = await generatorFor(own, choices.length)
+    const kept = keptOf(own, input)
     const z0 = await generator.generate({
       facts: choices.map((choice) => all[choice].facts),
       seed,
       sampler: { ...latentSampler(own.run.config), steps },
       guidance: { ...configGuidance(own.run.config), scale: guidance },
-      kept: keptOf(own, input),
-      watch: looking(own, watched, seed),
+      kept,
+      watch: looking(own, watched, seed, kept),
     })
     const watch = told(watched, 'Decoding')
     return { pixels: await decodedEach(own, z0, { seed, steps: decoderSteps, watch }) }
