@@ -198,6 +198,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'runs',
     'stages',
     'stored',
+    'train',
     'use',
   ],
   'studies/law': ['metrics'],
