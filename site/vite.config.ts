@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import type { UserConfig } from 'vite'
+import { bundledPictures } from './plugins/bundledPictures.ts'
 import { contentSecurity } from './plugins/contentSecurity.ts'
 import { offlineFiles, serviceWorkerEntry } from './plugins/offlineFiles.ts'
 
@@ -16,7 +17,7 @@ const headers = {
 const config: UserConfig = {
   root: at('.'),
   base: './',
-  plugins: [svelte(), contentSecurity(), offlineFiles()],
+  plugins: [svelte(), bundledPictures(), contentSecurity(), offlineFiles()],
   resolve: { tsconfigPaths: true },
   optimizeDeps: { exclude: ['onnxruntime-web'] },
   worker: { format: 'es' },

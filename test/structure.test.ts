@@ -120,7 +120,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'stored',
     'train',
   ],
-  'data/images': ['engine/host'],
+  'data/images': ['engine/host', 'stored'],
   'data/clips': ['data/images', 'engine/host', 'files'],
   'data/formats': ['data/clips', 'data/images', 'engine/host'],
   data: ['data/formats', 'data/images', 'engine/host'],
@@ -182,6 +182,22 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'model',
     'report',
     'runs',
+    'stored',
+    'train',
+    'use',
+  ],
+  tab: [
+    'config',
+    'data',
+    'data/images',
+    'distributed',
+    'engine/host',
+    'engine/runtime',
+    'model',
+    'report',
+    'runs',
+    'stages',
+    'stored',
     'train',
     'use',
   ],
@@ -465,7 +481,9 @@ describe("the studio's process", () => {
   })
 })
 
-describe('src/index.ts, src/ops.ts and src/web.ts', () => {
+describe('src/index.ts, src/ops.ts, src/web.ts and src/tab/', () => {
+  const globals = /\bBuffer\.[a-z]|\bprocess\.(?:env|argv|cwd|platform|pid|std|emit)/
+
   it.each([
     ['index.ts', 20],
     ['ops.ts', 10],
@@ -476,7 +494,18 @@ describe('src/index.ts, src/ops.ts and src/web.ts', () => {
     const native = (name: string): boolean => isNode(name) || isNative(name) || name === 'sharp'
     expect(filesThatImport(native, reached)).toEqual([])
     expect([...reached].filter((file) => nodeOnly.has(folderOf(file)))).toEqual([])
-    const globals = /\bBuffer\.[a-z]|\bprocess\.(?:env|argv|cwd|platform|pid|std|emit)/
+    expect([...reached].filter((file) => globals.test(sourceOf(`src/${file}`)))).toEqual([])
+  })
+
+  // Of stages, runs, data, use and report some files need Node; what a tab takes of them does not.
+  it('src/tab/ reaches nothing that needs Node', () => {
+    const reached = reachedFrom(
+      imports,
+      files.filter((file) => folderOf(file) === 'tab'),
+    )
+    expect(reached.has('stages/runStage.ts') && reached.has('train/loop.ts')).toBe(true)
+    const native = (name: string): boolean => isNode(name) || isNative(name) || name === 'sharp'
+    expect(filesThatImport(native, reached)).toEqual([])
     expect([...reached].filter((file) => globals.test(sourceOf(`src/${file}`)))).toEqual([])
   })
 

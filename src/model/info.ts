@@ -23,3 +23,6 @@ export const infoSchema: z.ZodType<RunInfo> = z.looseObject({
   pictures: z.string().exactOptional(),
   skipped: z.array(z.string()),
 })
+
+/** run.json as text. */
+export const showRunInfo = (info: RunInfo): string => `${JSON.stringify(info, null, 2)}\n`

@@ -5,7 +5,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
-import { recordIn } from '../runs/metrics.ts'
+import { recordIn } from '../runs/metricLines.ts'
 import { type Block, createBlock } from './block.ts'
 import { formOf, type LineForm, readByForm } from './numbers.ts'
 

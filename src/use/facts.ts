@@ -4,7 +4,7 @@ import type { ImageSource } from '../data/images/source.ts'
 import type { Facts } from '../method/conditions/condition.ts'
 import type { ModelConfig } from '../method/config.ts'
 import { type Conditioned, choicesOf, type NamedFacts, ofNoClass, shownCondition } from '../model/choices.ts'
-import { evenly } from './images.ts'
+import { evenly } from './evenly.ts'
 
 /** Names in messages at most. */
 const namesSaid = 20

@@ -14,7 +14,7 @@ import { compareFeatureSets, type FeatureComparison } from '../../src/metrics/co
 import { type FeatureSet, featureSet } from '../../src/metrics/featureSet.ts'
 import type { ClipScore, Quality } from '../../src/metrics/figures.ts'
 import { decoderSampler, latentSampler } from '../../src/model/samplers.ts'
-import { evenly } from '../../src/use/images.ts'
+import { evenly } from '../../src/use/evenly.ts'
 import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
 import { fakeTransformers } from '../features/fakeTransformers.ts'
 import { writeQuarters } from '../features/quarters.ts'

@@ -13,8 +13,8 @@ declare const SITE_FILES: SiteFiles
 const files = SITE_FILES
 const cacheName = 'unified-latents'
 
-/** Models and what runs them: kept after the page is there. */
-const isLarge = (path: string): boolean => /\.(wasm|safetensors)$/.test(path)
+/** Models, what runs them, and pictures to train on: kept after the page is there. */
+const isLarge = (path: string): boolean => /\.(wasm|safetensors|pixels)$/.test(path)
 /** Nor is the runtime for GPUs fetched ahead: it is twice as large, and WebAssembly does without. */
 const isForGpu = (path: string): boolean => /asyncify.*\.wasm$/.test(path)
 
