@@ -4,12 +4,13 @@ import type { Value } from '../engine/ir/graph.ts'
 import { add, mul, sub } from '../engine/ops/core.ts'
 import { concat, slice } from '../engine/ops/slice.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import { traceFrozen, type Weights } from '../train/frozen.ts'
+import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { conditionedBase, conditionFeeds, conditionInputs } from './baseModel.ts'
 import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
 import type { Facts } from './conditions/condition.ts'
 import { latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
+import type { Schedule } from './diffusion/schedule.ts'
 import { batchOfGiven, type GivenTensors, givenInputs, givenLatentAmong, givenLatentOf } from './given.ts'
 import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
@@ -41,24 +42,31 @@ export interface Generator {
   dispose(): Promise<void>
 }
 
-/** The stage-1 prior as a generator: what generates where there is no base model (Appendix B). */
+/** A step of the stage-1 prior as a program: what generates where there is no base model (Appendix B). */
+const tracedPriorStep = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+): FrozenProgram<keyof StepInputs, 'x' | 'xHat'> =>
+  traceFrozen(
+    'generate',
+    {
+      weights,
+      networks: { prior: priorNetwork(partConfig(model).prior) },
+      inputs: stepInputs(batchShape(latentOf(model), B)),
+    },
+    ({ prior }, step) => takeStep(step, predicted(step, prior(step.xT, step.logSnr))),
+  )
+
+/** The prior as a generator. */
 const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
   const shape = batchShape(latentOf(model), B)
-  const program = compiledOnUse(
-    runtime,
-    () =>
-      traceFrozen(
-        'generate',
-        { weights, networks: { prior: priorNetwork(partConfig(model).prior) }, inputs: stepInputs(shape) },
-        ({ prior }, step) => takeStep(step, predicted(step, prior(step.xT, step.logSnr))),
-      ),
-    stepUpdates,
-  )
+  const program = compiledOnUse(runtime, () => tracedPriorStep(model, weights, B), stepUpdates)
   return {
     generate: ({ facts, seed, sampler, first = 0 }) =>
       inBatches(facts.length, B, (from) => {
-        const steps = samplerSteps(latentSchedule(latentInUse(model)), sampler, 'noisy')
-        const chain = { steps, shape, seed, name: 'generate', first: first + from }
+        const steps = samplerSteps(generatorGrid(model, 'prior'), sampler, 'noisy')
+        const chain = { steps, shape, seed, name: generatorStream, first: first + from }
         return runChain(runtime, chain, {}, () => ({ program, feeds: {} }))
       }),
     dispose: () => program.dispose(),
@@ -132,6 +140,28 @@ const tracedSteps = (model: ModelConfig, weights: Weights, B: number) => {
   }
 }
 
+/** A step of a model that generates, without guidance, as a program. */
+export const tracedGeneratorStep = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+  kind: GeneratorKind,
+): FrozenProgram<string, 'x' | 'xHat'> =>
+  kind === 'prior' ? tracedPriorStep(model, weights, B) : tracedSteps(model, weights, B).plain()
+
+/** λ of the chain that generates. */
+export const generatorGrid = (model: ModelConfig, kind: GeneratorKind): Schedule => {
+  const latent = latentInUse(model)
+  return kind === 'prior' ? latentSchedule(latent) : baseGrid({ ...model, latent })
+}
+
+/** The guidance scale of a step. Guidance is by class: without classes there is nothing to guide to. */
+export const guidanceScale = (model: ModelConfig, guidance: Guidance, logSnr: number): number =>
+  model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
+
+/** The stream of a generator's noise. */
+export const generatorStream = 'generate'
+
 /** The base model as a generator. Guided steps, at twice the cost, are compiled only where guidance is not 1. */
 const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
   const shape = batchShape(latentOf(model), B)
@@ -153,12 +183,10 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
             ),
           ),
         }
-        const grid = baseGrid({ ...model, latent: latentInUse(model) })
-        const steps = samplerSteps(grid, sampler, chainEnd)
-        const chain = { steps, shape, seed, name: 'generate', first: first + from }
+        const steps = samplerSteps(generatorGrid(model, 'base'), sampler, chainEnd)
+        const chain = { steps, shape, seed, name: generatorStream, first: first + from }
         return runChain(runtime, chain, held, ({ logSnr }) => {
-          // Guidance is by class: without classes there is nothing to guide to.
-          const scale = model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
+          const scale = guidanceScale(model, guidance, logSnr)
           const feeds: Readonly<Record<string, HostTensor>> = scale === 1 ? {} : { guidance: scalar(scale) }
           return { program: scale === 1 ? plain : guided, feeds }
         })
