@@ -168,6 +168,21 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'train',
     'use',
   ],
+  export: [
+    'config',
+    'engine/host',
+    'engine/ir',
+    'engine/onnx',
+    'files',
+    'method',
+    'method/diffusion',
+    'method/networks',
+    'method/objective',
+    'metrics',
+    'runs',
+    'train',
+    'use',
+  ],
   'studies/law': ['metrics'],
   studies: [
     'config',
@@ -202,6 +217,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'engine/host',
     'engine/runtime',
     'engine/runtime/node',
+    'export',
     'features',
     'files',
     'measure',
@@ -263,7 +279,7 @@ const nodeOnly: ReadonlySet<string> = new Set([
     'report',
     'runs',
   ],
-  ...['use', 'measure', 'stages', 'studies', 'doctor', 'commands', 'node.ts'],
+  ...['use', 'export', 'measure', 'stages', 'studies', 'doctor', 'commands', 'node.ts'],
 ])
 
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
@@ -318,7 +334,20 @@ describe('folders beside src/', () => {
   it('examples use the package as anybody else: by its name, and Node', () => {
     const { exports } = JSON.parse(sourceOf('package.json')) as { exports: object }
     const entries = Object.keys(exports).map((key) => posix.join('unified-latents', key))
-    expect(refused('examples', (name) => entries.includes(name) || isNode(name))).toEqual([])
+    const found = refused('examples', (name) => entries.includes(name) || isNode(name))
+    expect(found.filter((line) => !line.startsWith('examples/onnx/'))).toEqual([])
+  })
+
+  it('examples of ONNX models use ONNX Runtime, and nothing of the package', () => {
+    expect(below('examples/onnx')).toHaveLength(3)
+    const isAllowed = (name: string): boolean =>
+      isOf(['examples/onnx'], name) || isNative(name) || isNode(name)
+    expect(refused('examples/onnx', isAllowed)).toEqual([])
+    // All but the command itself runs in pages, too.
+    const forNode = below('examples/onnx').filter(([, { packages }]) =>
+      packages.some((name) => name !== 'onnxruntime-common'),
+    )
+    expect(forNode.map(([file]) => file)).toEqual(['examples/onnx/sample.ts'])
   })
 
   it('tests do not import what is built', () => {
