@@ -183,6 +183,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'train',
     'use',
   ],
+  hub: ['config', 'engine/runtime', 'export', 'files', 'method', 'method/diffusion', 'report', 'runs', 'use'],
   'studies/law': ['metrics'],
   studies: [
     'config',
@@ -220,6 +221,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'export',
     'features',
     'files',
+    'hub',
     'measure',
     'method',
     'method/conditions',
@@ -279,7 +281,7 @@ const nodeOnly: ReadonlySet<string> = new Set([
     'report',
     'runs',
   ],
-  ...['use', 'export', 'measure', 'stages', 'studies', 'doctor', 'commands', 'node.ts'],
+  ...['use', 'export', 'hub', 'measure', 'stages', 'studies', 'doctor', 'commands', 'node.ts'],
 ])
 
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
@@ -425,7 +427,17 @@ describe('packages', () => {
   })
 
   it('@huggingface/transformers, which need not be installed, is imported by none', () => {
-    expect(filesThatImport((name) => name.startsWith('@huggingface/'))).toEqual([])
+    expect(filesThatImport((name) => name.startsWith('@huggingface/transformers'))).toEqual([])
+  })
+
+  it('@huggingface/hub is imported in hub alone: its types, and itself when it is used', () => {
+    const found = filesThatImport((name) => name.startsWith('@huggingface/'))
+    expect(new Set(found.map(folderOf))).toEqual(new Set(['hub']))
+    const loading = found.flatMap((file) => {
+      const text = sourceOf(`src/${file}`).replaceAll(/^import type .*$/gm, '')
+      return [...text.matchAll(/^.*'@huggingface\/.*$/gm)].map(([line]) => `${file}: ${line.trim()}`)
+    })
+    expect(loading).toEqual(["hub/client.ts: library: await import('@huggingface/hub'),"])
   })
 
   it('node: modules are imported in Node-only folders alone', () => {

@@ -15,6 +15,8 @@ import { planCommand } from './plan.ts'
 import { print } from './print.ts'
 import { expectShared, muteFollower } from './processes.ts'
 import { profileCommand } from './profile.ts'
+import { pullCommand } from './pull.ts'
+import { pushCommand } from './push.ts'
 import { reconstructCommand } from './reconstruct.ts'
 import { reportCommand } from './report.ts'
 import { resultsCommand } from './results.ts'
@@ -38,6 +40,8 @@ const commands: readonly AddCommand[] = [
   decodeCommand,
   evaluateCommand,
   exportCommand,
+  pushCommand,
+  pullCommand,
   dataCommand,
   infoCommand,
   profileCommand,

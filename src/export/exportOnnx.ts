@@ -44,14 +44,14 @@ const expectNetworks = (run: OpenedRun, dir: string): void => {
   )
 }
 
-/** Names that an export may have written. */
-const isOurs = (name: string): boolean =>
+/** Whether a name is of a file that an export writes. */
+export const isOnnxFile = (name: string): boolean =>
   name === recipeFile || /^(encoder|decoder_step|base_step)\.(onnx|weights)$/.test(name)
 
 /** @throws ConfigError when a folder is anything but an earlier export */
 const expectEarlierExport = (path: string): void => {
   const remedy = "it holds something else than what 'ul export --onnx' wrote; give another folder"
-  const other = statSync(path).isDirectory() && readdirSync(path).find((name) => !isOurs(name))
+  const other = statSync(path).isDirectory() && readdirSync(path).find((name) => !isOnnxFile(name))
   if (other !== undefined) throw new ConfigError(`${path}${other === false ? '' : `/${other}`}: ${remedy}`)
 }
 

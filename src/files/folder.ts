@@ -26,11 +26,11 @@ const place = (temporary: string, path: string): void => {
 export const writeFolder = async <T>(
   path: string,
   fill: (temporary: string) => Promise<T> | T,
-  expectReplaceable: (path: string) => void,
+  expectReplaceable: (path: string) => Promise<void> | void,
 ): Promise<T> => {
   const own = resolve(path)
   const isFolder = statSync(own, { throwIfNoEntry: false })?.isDirectory()
-  if (isFolder === false || (isFolder === true && readdirSync(own).length > 0)) expectReplaceable(path)
+  if (isFolder === false || (isFolder === true && readdirSync(own).length > 0)) await expectReplaceable(path)
   mkdirSync(dirname(own), { recursive: true })
   removeAbandoned(dirname(own))
   const temporary = temporarySibling(own)

@@ -4,24 +4,24 @@ import type { OpenedRun } from '../../src/use/openRun.ts'
 import { sample } from '../../src/use/sample.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../../src/use/samplers.ts'
 
-/** An image of 64×64 in [−1, 1] that a byte holds exactly: a disc on a ramp. */
+/** An image of 16×16 in [−1, 1] that a byte holds exactly: a disc on a ramp. */
 const byteAt = (channel: number, y: number, x: number): number =>
-  Math.hypot(x - 30, y - 34) < 18 ? [220, 60, 20][channel] : 40 + 2 * x + y
+  Math.hypot(x - 7, y - 9) < 5 ? [220, 60, 20][channel] : 40 + 8 * x + 4 * y
 export const photo: Record<'dims' | 'shape', number[]> & { readonly data: Float32Array } = {
-  dims: [1, 3, 64, 64],
-  shape: [1, 3, 64, 64],
+  dims: [1, 3, 16, 16],
+  shape: [1, 3, 16, 16],
   data: Float32Array.from(
-    { length: 3 * 64 * 64 },
-    (_, i) => byteAt(Math.floor(i / 4096), Math.floor(i / 64) % 64, i % 64) / 127.5 - 1,
+    { length: 3 * 16 * 16 },
+    (_, i) => byteAt(Math.floor(i / 256), Math.floor(i / 16) % 16, i % 16) / 127.5 - 1,
   ),
 }
 
 /** The same image as a binary PPM. */
 export const photoPpm = (): Buffer => {
-  const bytes = Array.from({ length: 64 * 64 * 3 }, (_, i) =>
-    byteAt(i % 3, Math.floor(i / 192), Math.floor(i / 3) % 64),
+  const bytes = Array.from({ length: 16 * 16 * 3 }, (_, i) =>
+    byteAt(i % 3, Math.floor(i / 48), Math.floor(i / 3) % 16),
   )
-  return Buffer.from([...Buffer.from('P6\n64 64\n255\n'), ...bytes])
+  return Buffer.from([...Buffer.from('P6\n16 16\n255\n'), ...bytes])
 }
 
 /** The largest difference of numbers; infinite where there are more of one. */
