@@ -25,6 +25,13 @@ describe('noise', () => {
       expect(normals(seed, name, first, shape)).toEqual(numberedNoise(shape, seed, name, first).data)
     },
   )
+
+  it('is as docs/export.md states it', () => {
+    const text = readFileSync('docs/export.md', 'utf8')
+    const [, stated] = /its first normals are (.*)\.$/m.exec(text)!
+    const numbers = stated.replaceAll('−', '-').split(', ').map(Number)
+    expect(Array.from(normals(7, 'generate', 3, [1, 4]), (x) => Number(x.toFixed(5)))).toEqual(numbers)
+  })
 })
 
 describe('a model', () => {
@@ -56,6 +63,17 @@ describe('a model', () => {
     const half = openModel(join(workFolder, 'halved'))
     const [a, b] = [await half.reconstruct(photo, 5), await model.reconstruct(photo, 5)]
     expect(difference(a.data, b.data)).toBeLessThan(1e-5)
+  })
+})
+
+describe('a model of clips', () => {
+  it('samples by class, of which nothing is given', async () => {
+    const clips = await smallRun('moving')
+    await clips.exportedTo('clips')
+    const { dims, data } = await openModel(join(clips.workFolder, 'clips')).sample([2, null], 3)
+    const expected = await ours(clips.opened()).sample([2, null], 3)
+    expect(dims).toEqual([2, 3, 8, 16, 16])
+    expect(difference(data, floats(expected))).toBeLessThan(1e-3)
   })
 })
 

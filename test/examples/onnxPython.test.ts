@@ -20,8 +20,11 @@ const model = join(workFolder, 'model')
 const inModel = (name: string): string => join(workFolder, name)
 
 /** Float32 numbers that a program left in a file. */
-const numbersIn = (name: string): Float32Array =>
-  new Float32Array(readFileSync(inModel(name)).buffer.slice(0))
+const numbersIn = (name: string): Float32Array => {
+  // A small file shares its buffer with others.
+  const { buffer, byteOffset, length } = readFileSync(inModel(name))
+  return new Float32Array(buffer.slice(byteOffset, byteOffset + length))
+}
 
 const run = (command: string, args: readonly string[]): string => {
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', cwd: workFolder })

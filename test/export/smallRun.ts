@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { applySettings, presetByName, showConfig } from '../../src/config/load.ts'
 import { smokeForm } from '../../src/config/presets.ts'
-import { modelConfig } from '../../src/config/schema.ts'
+import { type Config, modelConfig } from '../../src/config/schema.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { exportOnnx, type OnnxExport, type OnnxOptions } from '../../src/export/exportOnnx.ts'
 import type { Recipe } from '../../src/export/recipe.ts'
@@ -18,14 +18,14 @@ export const runtime: NodeRuntime = new NodeRuntime({ threads: 1 })
 
 export const classes: readonly string[] = ['Animals', 'Food & Drink', 'Flags']
 
-const config = applySettings(smokeForm(presetByName('study')), [
+const settings: readonly string[] = [
   ...['name=small', 'data.size=16', 'encoder.channels=[8, 16]', 'prior.width=32', 'decoder.channels=[8]'],
   ...['decoder.width=32', 'base.widths=[32, 32]', 'sampler.steps=4', 'sampler.decoderSteps=2'],
   ...['sampler.guidance=2', 'sampler.variance=0.2', 'sampler.guidanceLogSnr=[-4, 4]'],
-])
+]
 
 /** Writes the run. Its figures are those of another model: as they are measured. */
-const writeRun = (folder: string): void => {
+const writeRun = (folder: string, config: Config): void => {
   mkdirSync(folder)
   const model = modelConfig(config, classes.length)
   writeFileSync(join(folder, 'config.yaml'), showConfig(config))
@@ -49,10 +49,11 @@ export interface SmallRun {
   recipeIn(name: string): Recipe
 }
 
-export const smallRun = async (): Promise<SmallRun> => {
+/** @param preset that it is a small form of */
+export const smallRun = async (preset = 'study'): Promise<SmallRun> => {
   const workFolder = await temporaryFolder()
   const runFolder = join(workFolder, 'run')
-  writeRun(runFolder)
+  writeRun(runFolder, applySettings(smokeForm(presetByName(preset)), settings))
   const opened = (): OpenedRun => openRun(runFolder, runtime)
   return {
     workFolder,
