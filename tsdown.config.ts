@@ -19,7 +19,7 @@ export default defineConfig([
   // Examples use what is built in dist/, by the package's name, as anybody else does.
   {
     ...common,
-    entry: 'examples/*.ts',
+    entry: ['examples/*.ts', 'examples/onnx/sample.ts'],
     outDir: 'dist-examples',
     deps: { neverBundle: /^unified-latents/ },
     dts: false,

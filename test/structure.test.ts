@@ -201,6 +201,22 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'train',
     'use',
   ],
+  export: [
+    'config',
+    'engine/host',
+    'engine/ir',
+    'engine/onnx',
+    'files',
+    'method',
+    'method/diffusion',
+    'method/networks',
+    'method/objective',
+    'metrics',
+    'runs',
+    'train',
+    'use',
+  ],
+  hub: ['config', 'engine/runtime', 'export', 'files', 'method', 'method/diffusion', 'report', 'runs', 'use'],
   'studies/law': ['metrics'],
   studies: [
     'config',
@@ -236,8 +252,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'engine/host',
     'engine/runtime',
     'engine/runtime/node',
+    'export',
     'features',
     'files',
+    'hub',
     'measure',
     'method',
     'method/conditions',
@@ -300,7 +318,7 @@ const nodeOnly: ReadonlySet<string> = new Set([
     'report',
     'runs',
   ],
-  ...['use', 'measure', 'stages', 'studies', 'studio', 'doctor', 'commands', 'node.ts'],
+  ...['use', 'export', 'hub', 'measure', 'stages', 'studies', 'studio', 'doctor', 'commands', 'node.ts'],
 ])
 
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
@@ -356,7 +374,20 @@ describe('folders beside src/', () => {
   it('examples use the package as anybody else: by its name, and Node', () => {
     const { exports } = JSON.parse(sourceOf('package.json')) as { exports: object }
     const entries = Object.keys(exports).map((key) => posix.join('unified-latents', key))
-    expect(refused('examples', (name) => entries.includes(name) || isNode(name))).toEqual([])
+    const found = refused('examples', (name) => entries.includes(name) || isNode(name))
+    expect(found.filter((line) => !line.startsWith('examples/onnx/'))).toEqual([])
+  })
+
+  it('examples of ONNX models use ONNX Runtime, and nothing of the package', () => {
+    expect(below('examples/onnx')).toHaveLength(3)
+    const isAllowed = (name: string): boolean =>
+      isOf(['examples/onnx'], name) || isNative(name) || isNode(name)
+    expect(refused('examples/onnx', isAllowed)).toEqual([])
+    // All but the command itself runs in pages, too.
+    const forNode = below('examples/onnx').filter(([, { packages }]) =>
+      packages.some((name) => name !== 'onnxruntime-common'),
+    )
+    expect(forNode.map(([file]) => file)).toEqual(['examples/onnx/sample.ts'])
   })
 
   it('tests do not import what is built', () => {
@@ -440,7 +471,17 @@ describe('packages', () => {
   })
 
   it('@huggingface/transformers, which need not be installed, is imported by none', () => {
-    expect(filesThatImport((name) => name.startsWith('@huggingface/'))).toEqual([])
+    expect(filesThatImport((name) => name.startsWith('@huggingface/transformers'))).toEqual([])
+  })
+
+  it('@huggingface/hub is imported in hub alone: its types, and itself when it is used', () => {
+    const found = filesThatImport((name) => name.startsWith('@huggingface/'))
+    expect(new Set(found.map(folderOf))).toEqual(new Set(['hub']))
+    const loading = found.flatMap((file) => {
+      const text = sourceOf(`src/${file}`).replaceAll(/^import type .*$/gm, '')
+      return [...text.matchAll(/^.*'@huggingface\/.*$/gm)].map(([line]) => `${file}: ${line.trim()}`)
+    })
+    expect(loading).toEqual(["hub/client.ts: library: await import('@huggingface/hub'),"])
   })
 
   it('node: modules are imported in Node-only folders alone', () => {

@@ -12,6 +12,8 @@ import { commandLine } from './line.ts'
 import type { AddCommand } from './options.ts'
 import { planCommand } from './plan.ts'
 import { profileCommand } from './profile.ts'
+import { pullCommand } from './pull.ts'
+import { pushCommand } from './push.ts'
 import { reconstructCommand } from './reconstruct.ts'
 import { reportCommand } from './report.ts'
 import { resultsCommand } from './results.ts'
@@ -37,6 +39,8 @@ const commands: readonly AddCommand[] = [
   decodeCommand,
   evaluateCommand,
   exportCommand,
+  pushCommand,
+  pullCommand,
   dataCommand,
   infoCommand,
   profileCommand,

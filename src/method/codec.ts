@@ -28,7 +28,7 @@ import {
 } from './chain.ts'
 import { imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { numberedNoise } from './diffusion/draws.ts'
-import { type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
+import { type SamplerConfig, type Step, samplerSteps } from './diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from './diffusion/schedule.ts'
 import { batchOfGiven, type GivenTensors, givenAmong, givenClips, givenInputs, withGiven } from './given.ts'
 import { type Decoder, decoderNetwork } from './networks/decoder.ts'
@@ -96,6 +96,18 @@ const pixelCodec = (runtime: Runtime, model: ModelConfig, B: number): Codec => {
 /** The stream of an encoder's own variance where latents are kept: training draws from another. */
 export const encodingStream = 'encode'
 
+/** The streams of the encoder's fixed noise and of the decoder's. */
+export const fixedNoiseStream = 'z0'
+export const decodingStream = 'decode'
+
+/** The steps of a decoder; one that predicts at once takes one (`variant`), from zeros. */
+export const decodingSteps = (model: ModelConfig, sampler: SamplerConfig): readonly Step[] =>
+  samplerSteps(
+    decoderSchedule(partConfig(model)),
+    partsOfVariant(model.variant).distortion.isOneStep ? { ...sampler, steps: 1 } : sampler,
+    'clean',
+  )
+
 /** z_0 = α_0·z + σ_0·ε (section 3.1). @param eps as many numbers as z */
 export const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTensor => {
   const [alpha, sigma, noise] = [alphaOf(logSnr0), sigmaOf(logSnr0), floats(eps)]
@@ -114,7 +126,7 @@ export const decoderStep = (
 ): ReturnType<typeof takeStep> => {
   const { xT, logSnr } = step
   const given = givenAmong(step)
-  const z0LogSnr = constant(filled(z0.shape[0], latentInUse(model).logSnr0))
+  const z0LogSnr = constant(filled(1, latentInUse(model).logSnr0)) // the same for all of the batch
   return takeStep(step, clipPixels(predicted(step, decoder({ xT, z0, given, logSnr, z0LogSnr }))))
 }
 
@@ -179,21 +191,17 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
       return { ...given, givenZ }
     },
     addNoise: (z, seed, first = 0) =>
-      noisyLatent(z, numberedNoise(z.shape, seed, 'z0', first), latentInUse(model).logSnr0),
+      noisyLatent(z, numberedNoise(z.shape, seed, fixedNoiseStream, first), latentInUse(model).logSnr0),
     decode: (z0, seed, sampler, first = 0, given, watch) =>
       inBatches(countOf(z0), B, async (from) => {
         const own = batchOfGiven(model, given, from, B)
         const made = await runChain(
           runtime,
           {
-            steps: samplerSteps(
-              decoderSchedule(partConfig(model)),
-              isOneStep ? { ...sampler, steps: 1 } : sampler,
-              'clean',
-            ),
+            steps: decodingSteps(model, sampler),
             shape: images,
             seed,
-            name: 'decode',
+            name: decodingStream,
             first: first + from,
             start: isOneStep ? zeros(images) : undefined,
             watch,

@@ -55,6 +55,9 @@ export interface Generator {
   dispose(): Promise<void>
 }
 
+/** The stream of a generator's noise. */
+export const generatorStream = 'generate'
+
 /** The chain of the batch from a sample on. @param end how it ends, see samplerSteps */
 const chainOf = (
   { seed, sampler, first = 0, kept, watch }: GenerationRequest,
@@ -64,7 +67,7 @@ const chainOf = (
   steps: samplerSteps(schedule, sampler, end),
   shape,
   seed,
-  name: 'generate',
+  name: generatorStream,
   first: first + from,
   kept: kept && {
     z0: paddedExamples(kept.z0, from, shape[0]),
@@ -77,7 +80,7 @@ const chainOf = (
 /** What a step gives: the next point of the chain and the prediction. */
 type StepOutput = keyof ReturnType<typeof takeStep>
 
-/** A step of the prior as a program, for batches of B. */
+/** A step of the stage-1 prior as a program: what generates where there is no base model (Appendix B). */
 export const tracedPriorStep = (
   model: ModelConfig,
   weights: Weights,
@@ -93,14 +96,14 @@ export const tracedPriorStep = (
     ({ prior }, step) => takeStep(step, predicted(step, prior(step.xT, step.logSnr))),
   )
 
-/** The stage-1 prior as a generator: what generates where there is no base model (Appendix B). */
+/** The prior as a generator. */
 const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
   const shape = batchShape(latentOf(model), B)
   const program = compiledOnUse(runtime, () => tracedPriorStep(model, weights, B), stepUpdates)
   return {
     generate: (request) =>
       inBatches(request.facts.length, B, (from) => {
-        const chain = chainOf(request, latentSchedule(latentInUse(model)), { shape, end: 'noisy', from })
+        const chain = chainOf(request, generatorGrid(model, 'prior'), { shape, end: 'noisy', from })
         return runChain(runtime, chain, {}, () => ({ program, feeds: {} }))
       }),
     dispose: () => program.dispose(),
@@ -178,6 +181,25 @@ export const tracedBaseSteps = (
   }
 }
 
+/** A step of a model that generates, without guidance, as a program. */
+export const tracedGeneratorStep = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+  kind: GeneratorKind,
+): FrozenProgram<string, 'x' | 'xHat'> =>
+  kind === 'prior' ? tracedPriorStep(model, weights, B) : tracedBaseSteps(model, weights, B).plain()
+
+/** λ of the chain that generates. */
+export const generatorGrid = (model: ModelConfig, kind: GeneratorKind): Schedule => {
+  const latent = latentInUse(model)
+  return kind === 'prior' ? latentSchedule(latent) : baseGrid({ ...model, latent })
+}
+
+/** The guidance scale of a step. Guidance is by class: without classes there is nothing to guide to. */
+export const guidanceScale = (model: ModelConfig, guidance: Guidance, logSnr: number): number =>
+  model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
+
 /** The base model as a generator. Guided steps, at twice the cost, are compiled only where guidance is not 1. */
 const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
   const shape = batchShape(latentOf(model), B)
@@ -200,11 +222,9 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
             ),
           ),
         }
-        const grid = baseGrid({ ...model, latent: latentInUse(model) })
-        const chain = chainOf(request, grid, { shape, end: chainEnd, from })
+        const chain = chainOf(request, generatorGrid(model, 'base'), { shape, end: chainEnd, from })
         return runChain(runtime, chain, held, ({ logSnr }) => {
-          // Guidance is by class: without classes there is nothing to guide to.
-          const scale = model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
+          const scale = guidanceScale(model, guidance, logSnr)
           const feeds: Readonly<Record<string, HostTensor>> = scale === 1 ? {} : { guidance: scalar(scale) }
           return { program: scale === 1 ? plain : guided, feeds }
         })

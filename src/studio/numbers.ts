@@ -2,7 +2,7 @@
  * @file Lines of a log that look like the one before them: only their numbers are read, from bytes, without making a text or
  * an object of the line. A run logs the same names in the same order, so that nearly all lines are such.
  */
-import type { MetricRecord, MetricValue } from '../runs/metrics.ts'
+import type { MetricRecord, MetricValue } from '../runs/metricLines.ts'
 
 /** What the lines of one kind have in common. */
 export interface LineForm {

@@ -12,7 +12,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { textChecksum } from '../files/checksums.ts'
+import { textChecksum } from '../stored/checksums.ts'
 import type { RunsFolder } from './folder.ts'
 import { Refused } from './refused.ts'
 
