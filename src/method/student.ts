@@ -12,6 +12,7 @@ import type { Draw } from './diffusion/draws.ts'
 import { sumPerExample } from './diffusion/process.ts'
 import { type Step, samplerSteps } from './diffusion/sampler.ts'
 import { dropoutFeeds, dropoutInputs } from './dropout.ts'
+import { type GivenTensors, givenAmong, givenInputs } from './given.ts'
 import { decoderNetwork } from './networks/decoder.ts'
 import { batchShape, elementsOf } from './networks/shapes.ts'
 import { decoderSchedule, filled } from './objective/schedules.ts'
@@ -43,27 +44,29 @@ export const studentObjective = (model: ModelConfig, B: number): Objective => {
       z0LogSnr: { shape: [B] },
       logSnr: { shape: [B] },
       weight: { shape: [B] },
+      ...givenInputs(model, B),
       ...dropoutInputs,
     },
     trace: ({ decoder }, { seed, firstExample: first, target, weight, ...reads }) => {
-      const xHat = predicted(reads, decoder({ ...reads, dropout: { seed, first } }))
+      const xHat = predicted(reads, decoder({ ...reads, given: givenAmong(reads), dropout: { seed, first } }))
       const squared = mul(sumPerExample(square(sub(target, xHat))), perNumber) // [B]
       return { loss: mul(reduceSum(mul(weight, squared)), 1 / B), report: { squared } }
     },
   })
 }
 
-/** What a step of the student at `step` of its chain is fed. */
+/** What a step of the student at `step` of its chain is fed; of clips also what is given of them. */
 export const studentFeeds = (
   model: ModelConfig,
   step: Step,
-  { xT, xS, z0 }: Readonly<Record<'xT' | 'xS' | 'z0', HostTensor>>,
+  { xT, xS, z0, ...given }: Readonly<Record<'xT' | 'xS' | 'z0', HostTensor>> & GivenTensors,
   draw: Draw,
 ): Readonly<Record<string, HostTensor>> => {
   const { count } = draw.part
   return {
     xT,
     z0,
+    ...given,
     target: landingOn(step, xT, xS),
     z0LogSnr: filled(count, latentInUse(model).logSnr0),
     logSnr: filled(count, step.logSnr),

@@ -39,6 +39,8 @@ export interface StageInfo extends StageFlops {
    * next values lie beside the current ones until a program has ended; the CPU updates them where they lie.
    */
   readonly stateBytes: number
+  /** What each part of a batch is fed: images or latents, noise, and what is given of clips. */
+  readonly fedBytes: number
   /**
    * Intermediate tensors of a step as the runtime plans them; next values of the state are not among them. Each of its
    * programs keeps its own.
@@ -48,8 +50,8 @@ export interface StageInfo extends StageFlops {
   readonly residentBytes: number
 }
 
-/** What Node, the library and a session's own structures take (measured). */
-const processBytes = 150 * 2 ** 20
+/** What Node, the library, the traced step and a session's own structures take (measured; docs/log.md). */
+const processBytes = 180 * 2 ** 20
 
 /** What the networks of a configuration and the steps of its stages compute. */
 export interface ModelFlops {
@@ -89,6 +91,15 @@ const stateOf = (programs: readonly StateProgram[]): Readonly<Record<'held' | 'r
     Object.keys(updates).reduce((sum, name) => sum + bytesOf(program.inputs[name]), 0),
   )
   return { held: bytes.reduce((a, b) => a + b), replaced: Math.max(...bytes) }
+}
+
+/** Bytes of the inputs that are no state. */
+const fedBytesOf = (programs: readonly StateProgram[]): number => {
+  const states = new Set(programs.flatMap(({ updates }) => Object.keys(updates)))
+  const fed = programs.flatMap(({ program: { inputs } }) =>
+    Object.entries(inputs).flatMap(([name, value]) => (states.has(name) ? [] : [bytesOf(value)])),
+  )
+  return fed.reduce((sum, bytes) => sum + bytes, 0)
 }
 
 const intermediateBytesOf = ({ program, updates }: StateProgram): number => {
@@ -150,11 +161,13 @@ const stageMemory = (
   const { held, replaced } = stateOf(programs)
   const onCpu = device === 'cpu'
   const stateBytes = held + (onCpu ? 0 : replaced)
+  const fedBytes = fedBytesOf(programs)
   const intermediateBytes = programs.reduce((sum, program) => sum + intermediateBytesOf(program), 0)
   return {
     stateBytes,
+    fedBytes,
     intermediateBytes,
-    residentBytes: (onCpu ? processBytes : 0) + stateBytes + intermediateBytes,
+    residentBytes: (onCpu ? processBytes : 0) + stateBytes + fedBytes + intermediateBytes,
   }
 }
 

@@ -16,8 +16,8 @@ const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} Gi
 
 /** What a stage takes besides the process itself, at its peak. */
 const bytesOf = (config: Config, stage: Stage, classes: number): number => {
-  const { stateBytes, intermediateBytes } = stageCost(config, stage, classes)
-  return stateBytes + intermediateBytes
+  const { stateBytes, fedBytes, intermediateBytes } = stageCost(config, stage, classes)
+  return stateBytes + fedBytes + intermediateBytes
 }
 
 const withTrain = (config: Config, change: Partial<Config['train']>): Config => ({

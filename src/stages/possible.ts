@@ -12,6 +12,7 @@ import { partsOfVariant } from '../method/variants.ts'
 import { runFolders } from '../runs/files.ts'
 import { expectSameRun } from '../runs/runDirectory.ts'
 import type { Objective } from '../train/objective.ts'
+import { decoderAlone } from './decoderAlone.ts'
 import { stages, stagesOf } from './list.ts'
 import { partsPerBatch } from './stageStep.ts'
 
@@ -112,7 +113,7 @@ const expectStudent = ({ student, train, variant }: Config): void => {
 }
 
 /** @throws ConfigError when frames and the time axis do not fit, or what is asked of clips works for images alone. */
-const expectVideo = ({ name, data, video, variant, student, train }: Config): void => {
+const expectVideo = ({ name, data, video, variant, train }: Config): void => {
   if (video === undefined) {
     if (data.frames === 1) return
     throw new ConfigError(
@@ -134,8 +135,7 @@ const expectVideo = ({ name, data, video, variant, student, train }: Config): vo
   }
   const forImages = [
     ...(partsOfVariant(variant).space.isLearned ? [] : [`variant.encoder=${variant.encoder}`]),
-    ...(student === undefined ? [] : ['student']),
-    ...Object.keys(train.stages ?? {}).map((stage) => `train.stages.${stage}`),
+    ...(train.stages?.[decoderAlone.name] === undefined ? [] : [`train.stages.${decoderAlone.name}`]),
   ]
   if (forImages.length > 0)
     throw new ConfigError(`${name}: ${forImages[0]} works for images only so far; leave it or video out`)

@@ -2,14 +2,20 @@
 import { z } from 'zod'
 import { ConfigError } from '../config/load.ts'
 import { gathered, isSoForAny, leaderOnly, leads } from '../distributed/collective.ts'
-import { initialParams } from '../engine/nn/params.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
 import { wasStopped } from '../engine/runtime/stoppable.ts'
 import type { LoadedCheckpoint } from '../runs/checkpointFormat.ts'
 import { otherConfiguration } from '../runs/configHash.ts'
 import { DivergedError, type StepReport, trainLoop } from '../train/loop.ts'
 import { dynamicScale, type LossScaleState } from '../train/lossScale.ts'
-import { initialState, type Layout, packState, readAverages, type SlabTensors } from '../train/state.ts'
+import {
+  drawnState,
+  initialState,
+  type Layout,
+  packState,
+  readAverages,
+  type SlabTensors,
+} from '../train/state.ts'
 import { compileStep, placeState } from '../train/trainStep.ts'
 import { openCheckpoints } from './checkpoints.ts'
 import { divergence } from './divergence.ts'
@@ -167,8 +173,11 @@ const start = async (
     )
   }
   if (from >= stage.settings(config).steps) return null
-  const tensors =
-    checkpoint?.value ?? initialState(step.layout, opened.start ?? initialParams(spec, config.seed))
+  const begin = (): SlabTensors =>
+    opened.start === undefined
+      ? drawnState(step.layout, spec, config.seed)
+      : initialState(step.layout, opened.start)
+  const tensors = checkpoint?.value ?? begin()
   const isUninspected = checkpoint?.state.uninspected === true
   const lossScale = runtime.isHalfPrecision === true ? dynamicScale(keptScale(checkpoint)) : undefined
   return { from, state: await placeState(runtime, step, tensors), isUninspected, lossScale }

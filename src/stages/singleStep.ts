@@ -2,9 +2,8 @@
 import { type Config, modelConfig } from '../config/schema.ts'
 import { partsOf } from '../engine/host/part.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
-import { initialParams } from '../engine/nn/params.ts'
 import type { Executable, Runtime } from '../engine/runtime/runtime.ts'
-import { initialState } from '../train/state.ts'
+import { drawnState } from '../train/state.ts'
 import { compileStep, placeState } from '../train/trainStep.ts'
 import { stepFeeds } from '../train/update.ts'
 import type { Stage } from './stage.ts'
@@ -37,7 +36,7 @@ export const singleStep = async (
   const { batch } = stage.settings(config)
   const { step, spec } = stageStep(config, model, stage)
   const trainStep = await compileStep(runtime, step, options)
-  const state = await placeState(runtime, step, initialState(step.layout, initialParams(spec, config.seed)))
+  const state = await placeState(runtime, step, drawnState(step.layout, spec, config.seed))
   const madeUp = stage.madeUpFeeds(model, batch, config.seed)
   const parts = partsOf(batch, step.parts)
   return {

@@ -10,8 +10,9 @@ import { countOf, examplesOf, type HostTensor, paddedExamples, stacked } from '.
 import { runChain, stepUpdates } from '../method/chain.ts'
 import { noisyLatent, tracedDecoderStep } from '../method/codec.ts'
 import { imageOf, latentInUse, latentOf } from '../method/config.ts'
-import { type Draw, drawnNoise, numberedNoise } from '../method/diffusion/draws.ts'
+import { type Draw, drawnNoise, firstExample, numberedNoise } from '../method/diffusion/draws.ts'
 import type { Step } from '../method/diffusion/sampler.ts'
+import { batchOfGiven, drawnGivenCounts, type GivenTensors, nothingGiven } from '../method/given.ts'
 import { batchShape, type Extent } from '../method/networks/shapes.ts'
 import { batchFor, compiledOnUse, inBatches } from '../method/programs.ts'
 import { deterministicSteps, studentFeeds, studentObjective } from '../method/student.ts'
@@ -21,7 +22,7 @@ import { networkWeights } from '../model/networks.ts'
 import { configGuidance, latentSampler } from '../model/samplers.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { encoderKey } from './encoderKey.ts'
-import { reconstructShown, trainingPlan } from './images.ts'
+import { reconstructShown, stepImages, trainingPlan } from './images.ts'
 import { trainingLatents } from './latents.ts'
 import { meanOf, type OpenStage, type Stage, type StageContext, type StageSettings } from './stage.ts'
 import { partsPerBatch } from './stageStep.ts'
@@ -74,6 +75,9 @@ const settingsOf = ({ train }: Config): StageSettings | undefined => train.stage
 /** Latents that the base model generates once; each is decoded from many noises. */
 const generatedLatents = 512
 
+/** Noisy latents z_0 [N, c, h, w] of a step, and of clips what is given of them. */
+type Latents = { readonly z0: HostTensor } & GivenTensors
+
 /** The teacher's decoder, taken along its chain. */
 const openTeacher = ({ runtime, model }: StageContext, teacher: OpenedRun, batch: number) => {
   const B = batchFor(batch, imageOf(model))
@@ -84,19 +88,25 @@ const openTeacher = ({ runtime, model }: StageContext, teacher: OpenedRun, batch
     stepUpdates,
   )
   return {
-    /** x after `steps` from x_t [N, 3, H, W], given z_0 [N, c, h, w]. */
-    follow: (steps: readonly Step[], xT: HostTensor, z0: HostTensor): Promise<HostTensor> =>
+    /** x after `steps` from x_t [N, 3, H, W]. */
+    follow: (steps: readonly Step[], xT: HostTensor, { z0, ...given }: Latents): Promise<HostTensor> =>
       inBatches(countOf(xT), B, (from) =>
         runChain(
           runtime,
           { steps, shape, seed: 0, name, first: 0, start: paddedExamples(xT, from, B) },
-          { z0: paddedExamples(z0, from, B) },
+          { z0: paddedExamples(z0, from, B), ...batchOfGiven(model, given, from, B) },
           () => ({ program, feeds: {} }),
         ),
       ),
     dispose: () => program.dispose(),
   }
 }
+
+/** The same of each tensor. */
+const mapTensors = (latents: Latents, of: (tensor: HostTensor, key: keyof Latents) => HostTensor): Latents =>
+  Object.fromEntries(
+    Object.entries(latents).map(([key, tensor]) => [key, of(tensor, key as keyof Latents)]),
+  ) as Latents
 
 /** Latents z_0 that the run generates, of everything that it can be asked for in turn; other ones than it is measured by. */
 const generated = async ({ config, model }: StageContext, teacher: OpenedRun): Promise<HostTensor> => {
@@ -112,32 +122,67 @@ const generated = async ({ config, model }: StageContext, teacher: OpenedRun): P
   return z0
 }
 
-/** The latents z_0 of a step: those of training images with new noise, and a share that the base model generated. */
-const openLatents = async (context: StageContext, teacher: OpenedRun, share: number) => {
-  const { config, model, source, listen } = context
+/** Clean latents of training examples, and of clips what is given of them. */
+interface Encoded {
+  read(draw: Draw): Promise<{ readonly z: HostTensor } & GivenTensors>
+  close(): Promise<void>
+}
+
+/** Those of images are encoded once. */
+const ofImages = async (context: StageContext, teacher: OpenedRun): Promise<Encoded> => {
+  const { config, model, source } = context
   const codec = teacher.codec(batchFor(source.count, imageOf(model)))
   const latents = await trainingLatents(context, name, teacher, codec)
   await codec.dispose()
   const plan = trainingPlan(context, config.seed + 1)
+  return {
+    read: async ({ step, part }) => ({ z: latents.read(plannedExamples(plan, step, part)) }),
+    close: async () => latents.close(),
+  }
+}
+
+/** Those of clips as they come: the decoder is given frames themselves, too, which are not kept. */
+const ofClips = (context: StageContext, teacher: OpenedRun): Encoded => {
+  const { config, model } = context
+  const { batch } = settingsOf(config)!
+  const codec = teacher.codec(batchFor(batch, imageOf(model)))
+  const clips = stepImages(context, batch, config.seed + 1)
+  return {
+    read: async (draw) => {
+      const x = await clips.read(draw.step, draw.part)
+      const given = await codec.give(x, drawnGivenCounts(model, draw))
+      return { z: await codec.encode(x, config.seed, firstExample(draw)), ...given }
+    },
+    close: async () => {
+      await clips.close()
+      await codec.dispose()
+    },
+  }
+}
+
+/** The latents z_0 of a step: those of training examples with new noise, and a share that the base model generated from nothing. */
+const openLatents = async (context: StageContext, teacher: OpenedRun, share: number) => {
+  const { model, listen } = context
+  const encoded = await (model.video === undefined ? ofImages : ofClips)(context, teacher)
   if (share > 0) listen({ event: 'note', text: `${name}: generating ${generatedLatents} latents` })
   const pool = share > 0 ? await generated(context, teacher) : null
   return {
-    read: (draw: Draw): HostTensor => {
+    read: async (draw: Draw): Promise<Latents> => {
       const { step, part } = draw
-      const z = latents.read(plannedExamples(plan, step, part))
+      const { z, ...given } = await encoded.read(draw)
       const z0 = noisyLatent(z, drawnNoise(draw, 'z0Eps', z.shape.slice(1)), latentInUse(model).logSnr0)
-      if (pool === null) return z0
+      const own: Latents = { z0, ...given }
+      if (pool === null) return own
       const ofPool = Math.round(share * part.of)
-      return stacked(
-        Array.from({ length: part.count }, (_, i) => {
-          const number = part.first + i
-          return number < ofPool
-            ? examplesOf(pool, (step * ofPool + number) % generatedLatents, 1)
-            : examplesOf(z0, i, 1)
-        }),
-      )
+      const examples = Array.from({ length: part.count }, (_, i): Latents => {
+        const number = part.first + i
+        if (number >= ofPool) return mapTensors(own, (tensor) => examplesOf(tensor, i, 1))
+        const made = examplesOf(pool, (step * ofPool + number) % generatedLatents, 1)
+        return { z0: made, ...nothingGiven(model, 1) }
+      })
+      return mapTensors(own, (_, key) => stacked(examples.map((one) => one[key]!)))
     },
-    close: () => latents.close(),
+    close: () => encoded.close(),
   }
 }
 
@@ -161,13 +206,13 @@ const open = async (context: StageContext): Promise<OpenStage> => {
     start: networkWeights(teacher.autoencoder(), 'decoder'),
     feeds: async (step, part) => {
       const draw: Draw = { seed, purpose: 'training', step, part }
-      const z0 = latents.read(draw)
+      const given = await latents.read(draw)
       // One step of the student's after the other, each with its part of the teacher's.
       const [segment, each] = [step % steps, teacherSteps / steps]
       const noise = drawnNoise(draw, 'xT', pixels)
-      const xT = await decoder.follow(teachers.slice(0, segment * each), noise, z0)
-      const xS = await decoder.follow(teachers.slice(segment * each, (segment + 1) * each), xT, z0)
-      return studentFeeds(model, own[segment], { xT, xS, z0 }, draw)
+      const xT = await decoder.follow(teachers.slice(0, segment * each), noise, given)
+      const xS = await decoder.follow(teachers.slice(segment * each, (segment + 1) * each), xT, given)
+      return studentFeeds(model, own[segment], { xT, xS, ...given }, draw)
     },
     metrics: ({ squared }) => ({ teacherError: Math.sqrt(meanOf(squared)) }),
     warning: () => null,
@@ -179,7 +224,7 @@ const open = async (context: StageContext): Promise<OpenStage> => {
       ),
     }),
     close: async () => {
-      latents.close()
+      await latents.close()
       await decoder.dispose()
     },
   }
@@ -211,7 +256,8 @@ export const studentDecoder: Stage = {
     const all = { xT: made('xT', image), xS: made('xS', image), z0: made('z0', latent) }
     return (step, part) => {
       const own = (given: HostTensor): HostTensor => examplesOf(given, part.first, part.count)
-      const given = { xT: own(all.xT), xS: own(all.xS), z0: own(all.z0) }
+      const none = nothingGiven(model, part.count)
+      const given = { xT: own(all.xT), xS: own(all.xS), z0: own(all.z0), ...none }
       const draw: Draw = { seed, purpose: 'training', step, part }
       return studentFeeds(model, deterministicSteps(model, 1)[0], given, draw)
     }

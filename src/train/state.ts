@@ -1,7 +1,7 @@
 /** @file How the state of training is laid out: the copies that every parameter has, in slabs and in a checkpoint. */
-import { type HostTensor, zeros } from '../engine/host/tensor.ts'
+import { float32, floats, type HostTensor, zeros } from '../engine/host/tensor.ts'
 import { input, type Value } from '../engine/ir/graph.ts'
-import { flattenSpec, type Spec } from '../engine/nn/params.ts'
+import { drawParam, flattenSpec, type Spec } from '../engine/nn/params.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
 import type { Weights } from './frozen.ts'
 import type { Optimizer, OptimizerState } from './optimizer.ts'
@@ -84,15 +84,34 @@ export const namedSums = ({ gradients, loss }: Sums): Record<string, Value> => (
   [copyName(sum, 'loss')]: loss,
 })
 
-/** The state before the first step: initial parameters, averages equal to them, and zero for what the optimiser keeps. */
-export const initialState = (layout: Layout, params: Weights): Record<string, HostTensor> =>
-  Object.fromEntries(
-    heldIn(layout).map(([copy, i]) => {
-      const slab = layout.slabs[i]
-      const given = copy === param || copy === average
-      return [copyName(copy, i), given ? packHost(slab, params) : zeros([slab.size])]
-    }),
+/** Parameters and averages equal to them, slab by slab, and zero for what the optimiser keeps. */
+const beginning = (layout: Layout, params: (slab: Slab) => HostTensor): Record<string, HostTensor> => {
+  const { slabs } = layout
+  const first = slabs.map(params)
+  const averages = first.map((tensor) => float32(tensor.shape, floats(tensor).slice()))
+  const given: Readonly<Record<string, readonly HostTensor[]>> = { [param]: first, [average]: averages }
+  return Object.fromEntries(
+    heldIn(layout).map(([copy, i]) => [copyName(copy, i), given[copy]?.[i] ?? zeros([slabs[i].size])]),
   )
+}
+
+/** The state before the first step of parameters that are given. */
+export const initialState = (layout: Layout, params: Weights): Record<string, HostTensor> =>
+  beginning(layout, (slab) => packHost(slab, params))
+
+/**
+ * The state before the first step of parameters that start at random (`initialParams`). They are drawn where they lie: a set
+ * of their own would take its memory, a gigabyte at the paper's sizes, until it happens to be collected.
+ */
+export const drawnState = (layout: Layout, spec: Spec, seed: number): Record<string, HostTensor> => {
+  const specs = new Map(flattenSpec(spec).map((entry) => [entry.path, entry.spec]))
+  return beginning(layout, (slab) => {
+    const drawn = zeros([slab.size])
+    for (const [path, tensor] of Object.entries(unpackHost(slab, drawn)))
+      drawParam(floats(tensor), specs.get(path)!, path, seed)
+    return drawn
+  })
+}
 
 /** Packs a checkpoint's tensors into slabs. @throws naming the tensor and its copy when one is missing or misshapen. */
 export const packState = (layout: Layout, tensors: Readonly<Record<string, HostTensor>>): SlabTensors =>

@@ -21,6 +21,7 @@ import {
   sumInputs,
 } from './state.ts'
 import {
+  asMade,
   globalNorm,
   lossScaleInput,
   type StepScalars,
@@ -100,15 +101,15 @@ export const traceTrainStep = (objective: Objective, rule: UpdateRule): TrainPro
   const scalars = stepInputs(rule.optimizer)
   const params = states.map((state) => state.param)
   const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, scalars.lossScale)
-  const { next, gradNorm } = scope('optimizer', () => {
-    const gradNorm = globalNorm([...gradients.values()], scalars.lossScale)
+  const { next, output } = scope('optimizer', () => {
+    const { gradNorm, output } = globalNorm([...gradients.values()], scalars.lossScale)
     const packed = slabs.map((slab) => packSlab(slab, gradients))
-    return { next: update(rule, { slabs, states, gradients: packed, gradNorm, loss, scalars }), gradNorm }
+    return { next: update(rule, { slabs, states, gradients: packed, gradNorm, loss, scalars }), output }
   })
   const traced = stateProgram(objective.name, {
     inputs: { ...namedStates(layout, states), ...inputs, ...named(scalars) },
     next: namedStates(layout, next),
-    outputs: { loss, gradNorm, ...report },
+    outputs: { loss, gradNorm: output, ...report },
   })
   return { ...traced, layout }
 }
@@ -129,10 +130,17 @@ export const traceAccumulation = (objective: Objective, layout: Layout, parts: n
   const { inputs, loss, report, gradients } = differentiate(objective, slabs, params, share)
   // The share is read twice, so that the library fuses nothing that makes it with the sum, which is then made in place.
   const added = (sum: Value, share: Value): Value => where(begins, share, add(sum, share))
-  const next: Sums = scope('accumulate', () => ({
-    gradients: slabs.map((slab, i) => added(sums.gradients[i], packSlab(slab, gradients))),
-    loss: added(sums.loss, mul(loss, 1 / parts)),
-  }))
+  const next: Sums = scope('accumulate', () => {
+    // As reverse mode made the gradients: the runtime adds first what is traced first, and what is not added waits in memory.
+    const order = slabs.map(({ entries }, i) => {
+      const last = asMade(entries.map(({ path }) => gradients.get(path)!)).at(-1)!
+      return { i, last }
+    })
+    const summed: Value[] = []
+    for (const { i } of order.sort((a, b) => a.last.id - b.last.id))
+      summed[i] = added(sums.gradients[i], packSlab(slabs[i], gradients))
+    return { gradients: summed, loss: added(sums.loss, mul(loss, 1 / parts)) }
+  })
   return stateProgram(objective.name, {
     inputs: {
       ...namedParams(params),
@@ -152,13 +160,13 @@ export const traceUpdate = (name: string, layout: Layout, rule: UpdateRule): Sta
   const states = stateInputs(layout)
   const [sums, scalars] = [sumInputs(layout), stepInputs(rule.optimizer)]
   const { gradients, loss } = sums
-  const { next, gradNorm } = scope('optimizer', () => {
-    const gradNorm = globalNorm(gradients, scalars.lossScale)
-    return { next: update(rule, { slabs, states, gradients, gradNorm, loss, scalars }), gradNorm }
+  const { next, output } = scope('optimizer', () => {
+    const { gradNorm, output } = globalNorm(gradients, scalars.lossScale)
+    return { next: update(rule, { slabs, states, gradients, gradNorm, loss, scalars }), output }
   })
   return stateProgram(name, {
     inputs: { ...namedStates(layout, states), ...namedSums(sums), ...named(scalars) },
     next: namedStates(layout, next),
-    outputs: { loss, gradNorm },
+    outputs: { loss, gradNorm: output },
   })
 }

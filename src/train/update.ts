@@ -1,7 +1,7 @@
 /** @file From a gradient to the next state: clipping, the guard against steps that are not finite, optimiser, average. */
 import { type HostTensor, scalar } from '../engine/host/tensor.ts'
 import { input, type Value } from '../engine/ir/graph.ts'
-import { add, div, finite, minimum, mul, reduceSumSquare, sqrt, sub, where } from '../engine/ops/core.ts'
+import { abs, add, div, finite, minimum, mul, reduceSumSquare, sqrt, sub, where } from '../engine/ops/core.ts'
 import { usualScale } from './lossScale.ts'
 import type { Optimizer } from './optimizer.ts'
 import { emaDecayAt, learningRate, type RateConfig } from './rates.ts'
@@ -60,15 +60,23 @@ export const stepFeeds = (
   [lossScaleInput]: scalar(lossScale),
 })
 
+/** Values in the order in which reverse mode made them. */
+export const asMade = (gradients: readonly Value[]): Value[] => [...gradients].sort((a, b) => a.id - b.id)
+
 /**
- * √Σ‖g‖² of the scaled gradients, without the scale; a scalar. Summed in the order in which reverse mode made the
- * gradients: each is then reduced while it is still in the cache, and is not kept waiting for those of earlier layers
- * (see the listing order in engine/onnx/serialize.ts).
+ * √Σ‖g‖² of the scaled gradients, without the scale: a scalar for the update to read, and the same as an output that nothing reads.
+ * Summed in the order in which reverse mode made the gradients: each is then reduced while it is still in the cache, and is not
+ * kept waiting for those of earlier layers (see the listing order in engine/onnx/serialize.ts). The runtime starts from what
+ * nothing reads; starting from an update it may come to the norm by way of the last gradient, and all others then wait for it.
  */
-export const globalNorm = (gradients: readonly Value[], lossScale: Value): Value => {
-  const [first, ...rest] = [...gradients].sort((a, b) => a.id - b.id)
+export const globalNorm = (
+  gradients: readonly Value[],
+  lossScale: Value,
+): Readonly<Record<'gradNorm' | 'output', Value>> => {
+  const [first, ...rest] = asMade(gradients)
   const sum = rest.reduce((sum, g) => add(sum, reduceSumSquare(g)), reduceSumSquare(first))
-  return mul(sqrt(sum), div(1, lossScale))
+  const gradNorm = mul(sqrt(sum), div(1, lossScale))
+  return { gradNorm, output: abs(gradNorm) } // it is not negative
 }
 
 const lerp = (from: Value, to: Value, share: Value): Value => add(from, mul(share, sub(to, from)))

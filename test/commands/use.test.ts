@@ -441,6 +441,19 @@ describe('ul profile', () => {
   })
 })
 
+describe('the memory that ul info predicts', () => {
+  it.each([
+    ['quickstart', '1'],
+    ['moving', '1'],
+    ['moving', '2'],
+  ])('of %s, stage %s, is within 15%% of the peak of a step', async (preset, stage) => {
+    const [done] = jsonLines(await ul(['profile', preset, '--stage', stage, '--steps', '1', '--json']))
+    const ratio = Number(done.predictedBytes) / Number(done.residentBytes)
+    expect(ratio).toBeGreaterThan(0.85)
+    expect(ratio).toBeLessThan(1.15)
+  })
+})
+
 describe('ul distill', () => {
   it('makes a run that decodes in fewer steps and is used like any other', async () => {
     const out = inWork('student')

@@ -34,3 +34,20 @@ describe('forwardFlops', () => {
     expect(forwardFlops([loss, ...gradients])).toBe(3 * forwardFlops([loss]))
   })
 })
+
+describe('scratch', () => {
+  /** Numbers that the gradient by a kernel [5, 3, kh, kw] of images [2, 3, 4, 8] takes while it is made, of one image. */
+  const ofKernel = (kh: number, kw: number): number => {
+    const [x, w] = [input('x', [2, 3, 4, 8]), input('w', [5, 3, kh, kw])]
+    const { node } = gradient(reduceSum(conv2d(x, w)), [w])[0]
+    return node!.op.scratch!(node!) / (2 * 4)
+  }
+  const [x, d] = [3 * 32, 5 * 32]
+
+  it('of the gradient of a kernel is both images padded, shifted and stacked, and the products of all shifts', () => {
+    expect(ofKernel(3, 3)).toBe((1 + 3 + 3) * (x + d) + 9 * 5 * 3)
+    expect(ofKernel(3, 1)).toBe((1 + 3 + 3) * d + 3 * 5 * 3) // over time: the input is not shifted
+    expect(ofKernel(1, 3)).toBe((1 + 3 + 3) * x + d + 3 * 5 * 3)
+    expect(ofKernel(1, 1)).toBe(5 * 3)
+  })
+})

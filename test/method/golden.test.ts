@@ -312,7 +312,7 @@ describe('AdamW', () => {
     ]
     const fed = Object.entries(shapes).map(([name, { shape }]) => input(`gradient/${name}`, shape))
     const scaled = new Map(Object.keys(shapes).map((name, i) => [name, mul(fed[i], lossScale)]))
-    const gradNorm = globalNorm([...scaled.values()], lossScale)
+    const { gradNorm, output } = globalNorm([...scaled.values()], lossScale)
     const gradients = slabs.map((slab) => packSlab(slab, scaled))
     const scalars = { lr, own, emaDecay, lossScale }
     const next = namedStates(layout, update(rule, { slabs, states, gradients, gradNorm, loss, scalars }))
@@ -324,7 +324,10 @@ describe('AdamW', () => {
         ...Object.fromEntries(fed.map((v) => [v.name, v])),
         ...{ loss, lr, ...own, emaDecay, lossScale },
       },
-      outputs: { gradNorm, ...Object.fromEntries(names.map((name) => [`next:${name}`, next[name]])) },
+      outputs: {
+        gradNorm: output,
+        ...Object.fromEntries(names.map((name) => [`next:${name}`, next[name]])),
+      },
     }
     return { program, layout, updates: Object.fromEntries(names.map((name) => [name, `next:${name}`])) }
   }

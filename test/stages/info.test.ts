@@ -31,8 +31,8 @@ describe('describeModel', () => {
   it('counts the state once on the CPU, which updates it in place, and the process', () => {
     expect(onCpu).toEqual(describeModel(config, 3, 'cpu'))
     expect(onCpu.stages.map(({ stateBytes }) => stateBytes)).toEqual(once)
-    for (const { stateBytes, intermediateBytes, residentBytes } of onCpu.stages) {
-      expect(residentBytes).toBe(150 * 2 ** 20 + stateBytes + intermediateBytes)
+    for (const { stateBytes, fedBytes, intermediateBytes, residentBytes } of onCpu.stages) {
+      expect(residentBytes).toBe(180 * 2 ** 20 + stateBytes + fedBytes + intermediateBytes)
     }
   })
 
@@ -43,8 +43,8 @@ describe('describeModel', () => {
       const { stages: cpuStages, ...cpuRest } = onCpu
       expect(rest).toEqual(cpuRest)
       for (const [i, stage] of onDevice.entries()) {
-        const { intermediateBytes } = cpuStages[i]
-        const [stateBytes, residentBytes] = [2 * once[i], 2 * once[i] + intermediateBytes]
+        const { fedBytes, intermediateBytes } = cpuStages[i]
+        const [stateBytes, residentBytes] = [2 * once[i], 2 * once[i] + fedBytes + intermediateBytes]
         expect(stage).toEqual({ ...cpuStages[i], stateBytes, residentBytes })
       }
     },

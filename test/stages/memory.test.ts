@@ -10,8 +10,8 @@ const own = stagesOf(config)
 const where = { classes: 9, device: 'cpu' } as const
 const taken = (...settings: string[]): number[] =>
   own.map((stage) => {
-    const { stateBytes, intermediateBytes } = stageCost(applySettings(config, settings), stage, 9)
-    return stateBytes + intermediateBytes
+    const { stateBytes, fedBytes, intermediateBytes } = stageCost(applySettings(config, settings), stage, 9)
+    return stateBytes + fedBytes + intermediateBytes
   })
 
 it('nothing while there is room, and on a GPU, of which nothing is known', () => {

@@ -13,16 +13,19 @@ import { evaluate } from '../../src/measure/reconstruct.ts'
 import type { Draw } from '../../src/method/diffusion/draws.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../../src/model/samplers.ts'
 import { writeClip } from '../../src/report/clip.ts'
+import { readMetrics } from '../../src/runs/metrics.ts'
 import { evaluationIn } from '../../src/runs/results.ts'
 import { trainingPlan } from '../../src/stages/images.ts'
 import { keptGivenCounts } from '../../src/stages/latents.ts'
 import { openStepLatents } from '../../src/stages/stepLatents.ts'
+import { studentConfig } from '../../src/stages/student.ts'
 import { train } from '../../src/stages/train.ts'
 import { openExamples, readGiven } from '../../src/use/images.ts'
 import { decodeFile, encodeToFile } from '../../src/use/latentFiles.ts'
-import { openRun } from '../../src/use/openRun.ts'
+import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
 import { openRunData } from '../../src/use/runData.ts'
 import { sample } from '../../src/use/sample.ts'
+import { networkWeights } from '../../src/use/weights.ts'
 import { writeFiles } from '../data/temporary.ts'
 import { runDir, runtime, tinyConfigOf, trainTiny, workFolder } from './tinyRun.ts'
 
@@ -243,6 +246,42 @@ it('encodes files of clips and decodes them, and says what is no clip', async ()
   ).rejects.toThrow(/has 10 frames, fewer than the 12/)
 })
 
+it('teaches a decoder of one step, with and without given frames', async () => {
+  const lesson = { from: join('..', 'clips'), steps: 1, teacherSteps: 2, batch: 8, lr: 2e-3 }
+  await trainTiny('student', studentConfig(configOf(), { ...lesson, generated: 0.25, trainSteps: 16 }))
+  const [own, theirs] = ['student', 'clips'].map((name) => openRun(runDir(name), runtime))
+  expect(networkWeights(own.autoencoder(), 'encoder')).toEqual(
+    networkWeights(theirs.autoencoder(), 'encoder'),
+  )
+  expect(own.base()).toEqual(theirs.base())
+  const errors = readMetrics(join(runDir('student'), 'metrics.jsonl')).flatMap(({ teacherError }) =>
+    typeof teacherError === 'number' ? [teacherError] : [],
+  )
+  const half = (from: number): number => errors.slice(from, from + 8).reduce((a, b) => a + b)
+  expect(errors).toHaveLength(16)
+  expect(half(8)).toBeLessThan(half(0))
+  // It comes closer to two steps of its teacher than one step of that does, whatever is given.
+  const clips = await openExamples(own.config, [join(folder, 'across')])
+  const x = await clips.read(0, 4)
+  for (const counts of [
+    [0, 0, 0, 0],
+    [given, given, given, given],
+  ]) {
+    const decoded = async (run: OpenedRun, steps: number): Promise<HostTensor> => {
+      const codec = run.codec(4)
+      const sampler = { kind: 'ddim', steps, variance: 0 } as const
+      const z0 = codec.addNoise(await codec.encode(x), 0)
+      const clip = await codec.decode(z0, 0, sampler, 0, await codec.give(x, counts))
+      await codec.dispose()
+      return clip
+    }
+    const wanted = floats(await decoded(theirs, 2))
+    const distance = (clip: HostTensor): number =>
+      floats(clip).reduce((sum, value, i) => sum + (value - wanted[i]) ** 2, 0)
+    expect(distance(await decoded(own, 1))).toBeLessThan(distance(await decoded(theirs, 1)))
+  }
+})
+
 it('refuses frames without a time axis, a time axis without frames, and what is of images', async () => {
   const refused = (config: Config) => expect(trainTiny('refused', config)).rejects
   await refused({ ...configOf(), video: undefined }).toThrow(/data\.frames is 8, but there is no time axis/)
@@ -250,6 +289,11 @@ it('refuses frames without a time axis, a time axis without frames, and what is 
   await refused(configOf('video.kernel=4')).toThrow(/set an odd number/)
   await refused(configOf('video.given=8')).toThrow(/one at least must be generated/)
   await refused(configOf('variant.encoder=pixels')).toThrow(/works for images only/)
+  const alone = { steps: 4, emaDecay: 0.9, batch: 4, lr: 1e-3 }
+  const decoder = configOf()
+  await refused({ ...decoder, train: { ...decoder.train, stages: { stage1decoder: alone } } }).toThrow(
+    /train\.stages\.stage1decoder works for images only/,
+  )
   await refused(configOf('data.source=folder')).toThrow(/has still images/)
   const data = await openRunData(configOf('data.stride=2', 'data.frames=4'))
   expect(data.train.frames).toBe(4)

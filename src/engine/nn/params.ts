@@ -60,16 +60,19 @@ export const bindParams = <S extends Spec>(
   return bind() as Params<S>
 }
 
+/** Draws the initial values of a parameter, which lie at zero; they depend on the seed and the path alone. */
+export const drawParam = (data: Float32Array, { std }: ParamSpec, path: string, seed: number): void => {
+  if (std === 0) return
+  fillNormal(data, streamKey(seed, 'init', path))
+  for (let i = 0; i < data.length; i++) data[i] *= std
+}
+
 /** Initial values of all parameters of a tree; each depends on the seed and its own path alone. */
 export const initialParams = (spec: Spec, seed: number): Record<string, HostTensor> =>
   Object.fromEntries(
-    flattenSpec(spec).map(({ path, spec: { shape, std } }) => {
-      const tensor = zeros(shape)
-      if (std > 0) {
-        const data = tensor.data as Float32Array
-        fillNormal(data, streamKey(seed, 'init', path))
-        for (let i = 0; i < data.length; i++) data[i] *= std
-      }
+    flattenSpec(spec).map(({ path, spec: own }) => {
+      const tensor = zeros(own.shape)
+      drawParam(tensor.data as Float32Array, own, path, seed)
       return [path, tensor]
     }),
   )

@@ -3,6 +3,7 @@
  * depth that replace strided convolutions. Layout [B, C, H, W].
  */
 import { type HostTensor, type Shape, showShape, sizeOf } from '../host/tensor.ts'
+import { bytesOf } from '../ir/cost.ts'
 import { apply, type Emitter, expect, expectDType, type Node, type Op, type Value } from '../ir/graph.ts'
 import { cut, emitProduct, f32, filled, int64s } from './emit.ts'
 
@@ -59,6 +60,7 @@ const adjointKernelOp: Op<null> = {
     const [swapped] = e.node('Transpose', [split], { attrs: { perm: { is: [1, 0, 2] } } })
     return e.node('Reshape', [swapped, e.constant(int64s([C, O, kh, kw]))])
   },
+  scratch: ({ inputs: [w] }) => (sizeOf(w.shape.slice(2)) === 1 ? 0 : bytesOf(w)), // the turned taps
   vjp: ([d]) => [adjointKernel(d!)],
   samples: [
     { inputs: f32([2, 3, 3, 5]), attrs: null },
@@ -81,6 +83,17 @@ const groupSize = (x: Value, d: Value, kernel: Shape): number => {
   const B = x.shape[0]
   const most = Math.max(1, Math.floor(groupBytes / Math.max(1, stackedBytes(x, d, kernel))))
   return Math.ceil(B / Math.ceil(B / most))
+}
+
+/**
+ * Bytes that `kernelProduct` takes of one example while it runs: of what is shifted the image with its zeros, the runs and their
+ * stack, and the product, which at small images of many channels is most of it.
+ */
+const productBytes = (x: Value, d: Value, [kh, kw]: Shape): number => {
+  const each = (v: Value): number => bytesOf(v) / v.shape[0]
+  const ofX = kw === 1 ? 0 : 1 + 2 * kw
+  const ofD = kh === 1 ? Math.sign(kw - 1) : 1 + 2 * kh
+  return ofX * each(x) + ofD * each(d) + 4 * kh * d.shape[1] * kw * x.shape[1]
 }
 
 /**
@@ -139,7 +152,7 @@ const convKernelGradOp: Op<Shape> = {
   emit: emitKernelGrad,
   vjp: ([dd], { inputs: [x, d] }) => [conv2d(d, adjointKernel(dd!)), conv2d(x, dd!)],
   flops: ({ inputs: [x, d], attrs }) => 2 * sizeOf(d.shape) * x.shape[1] * sizeOf(attrs),
-  scratch: ({ inputs: [x, d], attrs }) => groupSize(x, d, attrs) * stackedBytes(x, d, attrs),
+  scratch: ({ inputs: [x, d], attrs }) => groupSize(x, d, attrs) * productBytes(x, d, attrs),
   samples: [
     { inputs: f32([2, 3, 4, 5], [2, 2, 4, 5]), attrs: [3, 3] },
     { inputs: f32([2, 3, 3, 2], [2, 4, 3, 2]), attrs: [1, 3] },
