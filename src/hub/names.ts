@@ -16,7 +16,8 @@ export const expectModelName = (name: string): void => {
 export const onnxFolder = 'onnx'
 export const samplesFile = { images: 'samples.png', clips: 'samples.webp' } as const
 
-const cardFile = 'README.md'
+/** The card, which the Hub shows. */
+export const cardFile = 'README.md'
 
 /** Without these there is no model. */
 export const neededFiles: readonly string[] = [runFiles.config, runFiles.info, runFiles.weights]

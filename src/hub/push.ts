@@ -1,10 +1,10 @@
 /** @file A run to the Hub: what `ul export` writes, a picture and a card, in one commit. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, relative, sep } from 'node:path'
+import { basename, join, relative, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { CommitOperation } from '@huggingface/hub'
-import { ConfigError } from '../config/load.ts'
+import { ConfigError, showConfig } from '../config/load.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { exportOnnx } from '../export/exportOnnx.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
@@ -13,12 +13,14 @@ import { choicesOf } from '../model/choices.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../model/samplers.ts'
 import { writeClip } from '../report/clip.ts'
 import { gridPng, visibleScale } from '../report/grid.ts'
+import { runFiles } from '../runs/files.ts'
+import { readRunConfig, readRunInfo, stage1Of, writeRunInfo } from '../runs/runDirectory.ts'
 import { exportRun } from '../use/exportRun.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { sample } from '../use/sample.ts'
 import { hubCard } from './card.ts'
 import { type Asked, asking, type Hub } from './client.ts'
-import { isModelFile, onnxFolder, samplesFile } from './names.ts'
+import { cardFile, isModelFile, onnxFolder, samplesFile } from './names.ts'
 
 /** What to push, and how. */
 export interface PushOptions {
@@ -68,6 +70,25 @@ const writePicture = async (
   return { file, caption: `${pictured[kind]} samples of seed 0, not chosen${turn}: ${samplers}` }
 }
 
+/** Takes out of an export where its data lies on this machine, and which of its files did not read: nobody else needs it. */
+const forgetPlaces = (dir: string, folder: string): void => {
+  const config = readRunConfig(folder)
+  const { path } = config.data
+  if (path !== null) {
+    const named = { ...config, data: { ...config.data, path: basename(path) } }
+    writeFileAtomic(join(folder, runFiles.config), showConfig(named))
+  }
+  writeRunInfo(folder, { ...readRunInfo(folder), skipped: [] })
+  const card = join(folder, cardFile)
+  const { config: stage1 } = stage1Of(dir, readRunConfig(dir))
+  const places = [path, stage1.data.path].filter((place) => place !== null)
+  const text = readFileSync(card, 'utf8')
+  writeFileAtomic(
+    card,
+    places.reduce((said, place) => said.replaceAll(place, basename(place)), text),
+  )
+}
+
 /** Fills a folder with everything that is pushed. */
 const prepare = async (
   dir: string,
@@ -77,12 +98,13 @@ const prepare = async (
 ): Promise<void> => {
   const { model, licence, onnx, warn } = options
   exportRun(dir, folder, runtime, licence, warn)
+  forgetPlaces(dir, folder)
   const run = openRun(folder, runtime, warn)
   if (onnx) {
     const keeping = { weights: 'inside', precision: 'float16', licence: licence ?? 'not stated' } as const
     await exportOnnx(run, folder, join(folder, onnxFolder), keeping)
   }
-  const card = join(folder, 'README.md')
+  const card = join(folder, cardFile)
   const text = readFileSync(card, 'utf8')
   const picture = await writePicture(run, folder)
   const isOfClips = run.model.video !== undefined
@@ -133,7 +155,7 @@ const staleFiles = async (
   for await (const { type, path } of library.listFiles({ repo: model, recursive: true, ...access }))
     if (type === 'file') there.push(path)
   const other = there.find((path) => !isModelFile(path) && !harmless.test(path))
-  if (other !== undefined && !there.includes('run.json'))
+  if (other !== undefined && !there.includes(runFiles.info))
     throw new ConfigError(
       `${model}: it holds something else than ul pushes (${JSON.stringify(other)}); give another name`,
     )

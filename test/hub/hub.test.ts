@@ -67,6 +67,19 @@ const refused = async (more: Partial<PullOptions> = {}): Promise<string> => {
 
 describe('push and pull', () => {
   it('bring a run to another folder, where it is the same, with a card that says what was measured', async () => {
+    // Where the data lies on this machine stays there.
+    const place = '/home/me/private/photos'
+    const config = join(runFolder, 'config.yaml')
+    writeFileSync(
+      config,
+      readFileSync(config, 'utf8').replace('source: emoji\n  path: null', `source: folder\n  path: ${place}`),
+    )
+    const info = JSON.parse(readFileSync(join(runFolder, 'run.json'), 'utf8'))
+    writeFileSync(
+      join(runFolder, 'run.json'),
+      JSON.stringify({ ...info, skipped: [`${place}/a.png: broken`] }),
+    )
+    expect(readFileSync(config, 'utf8')).toContain(place)
     const pushed = await push(await hub(), runFolder, runtime, { ...options, isPrivate: true, onnx: true })
     const there = server.filesOf(model)
     expect(server.repos.get(model)!.isPrivate).toBe(true)
@@ -89,6 +102,8 @@ describe('push and pull', () => {
       'weights.safetensors',
     ])
     expect([...there.keys()].sort()).toEqual(['.gitattributes', ...pushed.files])
+    for (const [name, bytes] of there) expect(bytes.includes('/home/me'), name).toBe(false)
+    expect(String(there.get('config.yaml'))).toContain('path: photos')
     // Large files go in parts, as the Hub takes them.
     expect(server.asked.filter(({ path }) => path.startsWith('/part/')).length).toBeGreaterThan(10)
 
