@@ -19,6 +19,7 @@ import {
   type DeviceFlags,
   example,
   option,
+  realNumber,
   runtimeOf,
   wholeNumber,
   withSteps,
@@ -33,6 +34,7 @@ interface SampleFlags extends DeviceFlags {
   /** False for `--no-class`. */
   readonly class?: string | false
   readonly guidance?: number
+  readonly givenGuidance?: number
   readonly steps?: number
   readonly given?: string
   readonly frames?: number
@@ -98,8 +100,12 @@ const writeGrid = async (samples: HostTensor, out: string): Promise<void> => {
  */
 const givenOf = async (
   { config, model }: OpenedRun,
-  { given, frames, n }: SampleFlags,
+  { given, frames, n, givenGuidance, length }: SampleFlags,
 ): Promise<SampleRequest['from']> => {
+  if (givenGuidance !== undefined && given === undefined && length === undefined)
+    throw new ConfigError(
+      `--given-guidance ${givenGuidance}: no frames are given to guide by; name a clip by --given as well`,
+    )
   if (given === undefined && frames === undefined) return undefined
   if (model.video === undefined)
     throw new ConfigError(
@@ -160,7 +166,11 @@ const run = async (dir: string, flags: SampleFlags, { together, signal }: Shared
     facts: factsOf(opened, flags),
     seed: flags.seed,
     sampler: withSteps(latentSampler(config), flags.steps),
-    guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
+    guidance: {
+      ...guidance,
+      scale: flags.guidance ?? guidance.scale,
+      given: flags.givenGuidance ?? guidance.given,
+    },
     decoder: decoderSampler(config),
     from: await givenOf(opened, flags),
     windows,
@@ -196,6 +206,12 @@ export const sampleCommand: AddCommand = (program) => {
       new Option('--frames <n>', 'frames taken of it (default: video.given of the run)').argParser(
         wholeNumber(1),
       ),
+    )
+    .addOption(
+      new Option(
+        '--given-guidance <g>',
+        'guidance scale by these frames, against no given ones (default: sampler.givenGuidance of the run; 1 is none)',
+      ).argParser(realNumber),
     )
     .addOption(
       new Option(
