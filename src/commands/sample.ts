@@ -15,7 +15,7 @@ import { factsNamed } from '../use/facts.ts'
 import { readGiven } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { type SampleRequest, sample, sampleParts } from '../use/sample.ts'
-import { type AddCommand, example, option, wholeNumber, withSteps } from './options.ts'
+import { type AddCommand, example, option, realNumber, wholeNumber, withSteps } from './options.ts'
 import { expectFile, expectFolder, makeFolderOf, writeExample, writeOutput } from './output.ts'
 import { answer, warn } from './print.ts'
 import { type DeviceFlags, runtimeOf } from './runtime.ts'
@@ -27,6 +27,7 @@ interface SampleFlags extends DeviceFlags {
   /** False for `--no-class`. */
   readonly class?: string | false
   readonly guidance?: number
+  readonly givenGuidance?: number
   readonly steps?: number
   readonly given?: string
   readonly frames?: number
@@ -92,8 +93,12 @@ const writeGrid = async (samples: HostTensor, out: string): Promise<void> => {
  */
 const givenOf = async (
   { config, model }: OpenedRun,
-  { given, frames, n }: SampleFlags,
+  { given, frames, n, givenGuidance, length }: SampleFlags,
 ): Promise<SampleRequest['from']> => {
+  if (givenGuidance !== undefined && given === undefined && length === undefined)
+    throw new ConfigError(
+      `--given-guidance ${givenGuidance}: no frames are given to guide by; name a clip by --given as well`,
+    )
   if (given === undefined && frames === undefined) return undefined
   if (model.video === undefined)
     throw new ConfigError(
@@ -154,7 +159,11 @@ const run = async (dir: string, flags: SampleFlags, { together, signal }: Shared
     facts: factsOf(opened, flags),
     seed: flags.seed,
     sampler: withSteps(latentSampler(config), flags.steps),
-    guidance: { ...guidance, scale: flags.guidance ?? guidance.scale },
+    guidance: {
+      ...guidance,
+      scale: flags.guidance ?? guidance.scale,
+      given: flags.givenGuidance ?? guidance.given,
+    },
     decoder: decoderSampler(config),
     from: await givenOf(opened, flags),
     windows,
@@ -190,6 +199,12 @@ export const sampleCommand: AddCommand = (program) => {
       new Option('--frames <n>', 'frames taken of it (default: video.given of the run)').argParser(
         wholeNumber(1),
       ),
+    )
+    .addOption(
+      new Option(
+        '--given-guidance <g>',
+        'guidance scale by these frames, against no given ones (default: sampler.givenGuidance of the run; 1 is none)',
+      ).argParser(realNumber),
     )
     .addOption(
       new Option(

@@ -87,6 +87,7 @@ export interface SamplingConfig {
   readonly decoderSteps: number
   readonly guidance: number
   readonly guidanceLogSnr: readonly [number, number]
+  readonly givenGuidance?: number | undefined
 }
 
 /** A resolved configuration. */
@@ -196,6 +197,9 @@ const base = z.strictObject({
     .describe('a convolutional U-ViT in place of the two levels, whose widths and blocks are then not read'),
   bias: z.number().describe('b of its own sigmoid weight'),
   labelDropout: share.describe('share of labels hidden in training, for guidance'),
+  givenDropout: share
+    .optional()
+    .describe('share of clips whose given frames are hidden in training, for guidance; 0 where left out'),
   schedule: z
     .enum(['linear', 'cosine', 'weight'])
     .optional()
@@ -322,6 +326,11 @@ const sampler = z.strictObject({
   decoderSteps: chainSteps.describe('steps of the decoder'),
   guidance: z.number().nonnegative().describe('1 is the conditional model alone'),
   guidanceLogSnr: z.tuple([z.number(), z.number()]).describe('log-SNR interval of guidance'),
+  givenGuidance: z
+    .number()
+    .nonnegative()
+    .optional()
+    .describe('guidance of clips by their given frames; 1, none, where left out'),
 })
 
 /** The version of this schema; a file without it is taken to be current. */

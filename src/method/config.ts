@@ -34,6 +34,8 @@ export interface BaseSettings extends TwoLevelSizes {
   readonly bias: number
   /** Share of examples that are told nothing, for guidance. */
   readonly labelDropout: number
+  /** Share of clips of which it is given nothing although frames are given, for guidance; none when absent. */
+  readonly givenDropout?: number | undefined
   /** How λ runs over t in training and in its chain; linear when absent. */
   readonly schedule?: BaseSchedule | undefined
   /** What it is told (conditions/list.ts); the class when absent. */

@@ -1,6 +1,7 @@
 /** @file A model of latents in use: what is asked for to noisy latents, by steps that stop at λ(0). */
 import { type HostTensor, paddedExamples, type Shape, scalar } from '../engine/host/tensor.ts'
 import type { Value } from '../engine/ir/graph.ts'
+import type { InputSpec } from '../engine/ir/program.ts'
 import { add, mul, sub } from '../engine/ops/core.ts'
 import { concat, slice } from '../engine/ops/slice.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
@@ -20,7 +21,14 @@ import type { Facts } from './conditions/condition.ts'
 import { latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
 import type { Schedule } from './diffusion/schedule.ts'
-import { batchOfGiven, type GivenTensors, givenInputs, givenLatentAmong, givenLatentOf } from './given.ts'
+import {
+  batchOfGiven,
+  type GivenTensors,
+  givenInputs,
+  givenLatentAmong,
+  givenLatentOf,
+  nothingGiven,
+} from './given.ts'
 import type { Kept } from './kept.ts'
 import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
@@ -130,55 +138,83 @@ export const plainStep = (
   return takeStep(inputs, bound(predicted(inputs, vHat)))
 }
 
+/** What a branch of guidance is not told: the conditions, or the given frames of a clip. */
+export type Untold = 'conditions' | 'given'
+
+/** The scale of each kind of guidance, where 1 is none; as a step's input. */
+const scaleNames = { conditions: 'guidance', given: 'givenGuidance' } as const
+
+/** Names of the inputs that such a branch has its own of. */
+const untoldNames = (model: ModelConfig, B: number): Readonly<Record<Untold, readonly string[]>> => ({
+  conditions: Object.keys(conditionInputs(model, B)),
+  given: Object.keys(givenLatentOf(givenInputs(model, B))),
+})
+
 /**
- * One step with classifier-free guidance x̂ = x̂_null + g·(x̂_told − x̂_null); both branches run as one batch.
- * @param inputs those of the step, of the conditions, the same under `null/…` with nothing told, and `guidance`, a scalar:
- *   g, where 1 is the conditional model alone
+ * One step with classifier-free guidance x̂ = x̂_null + g·(x̂_told − x̂_null) by what is told, and by what is given of clips another
+ * (g' − 1)·(x̂_told − x̂_alone), where x̂_alone is given nothing; all branches run as one batch.
+ * @param inputs those of the step, of the conditions and of what is given, the same under `null/…` as far as left out, and
+ *   `guidance` and `givenGuidance`, scalars: g and g', where 1 is none
  */
 export const guidedStep = (
   model: ModelConfig,
   base: Base,
   inputs: StepInputs & Readonly<Record<string, Value>>,
+  untold: readonly Untold[] = ['conditions'],
 ): ReturnType<typeof takeStep> => {
   const { bound } = partsOfVariant(model.variant).space
   const B = inputs.logSnr.shape[0]
-  const both = (told: string, untold: string): Value => concat([inputs[told], inputs[untold]], 0)
-  const twice = { xT: both('xT', 'xT'), logSnr: both('logSnr', 'logSnr') }
-  const names = Object.keys(conditionInputs(model, B))
-  const conditions = Object.fromEntries(names.map((name) => [name, both(name, nullName(name))]))
-  const frames = Object.keys(givenLatentOf(givenInputs(model, B)))
-  const given = givenLatentAmong(Object.fromEntries(frames.map((name) => [name, both(name, name)])))
-  const xHat = predicted(twice, base({ zT: twice.xT, logSnr: twice.logSnr, given, conditions }))
-  const [conditional, unconditional] = [slice(xHat, 0, 0, B), slice(xHat, 0, B, 2 * B)]
-  const xGuided = add(unconditional, mul(sub(conditional, unconditional), inputs.guidance))
-  return takeStep(inputs, bound(xGuided))
+  const names = untoldNames(model, B)
+  const inAll = (name: string): Value => {
+    const own = untold.map((left) => (names[left].includes(name) ? nullName(name) : name))
+    return concat(
+      [name, ...own].map((one) => inputs[one]),
+      0,
+    )
+  }
+  const joined = (all: readonly string[]) => Object.fromEntries(all.map((name) => [name, inAll(name)]))
+  const together = { xT: inAll('xT'), logSnr: inAll('logSnr') }
+  const given = givenLatentAmong(joined(names.given))
+  const reads = { zT: together.xT, logSnr: together.logSnr, given, conditions: joined(names.conditions) }
+  const xHat = predicted(together, base(reads))
+  const branch = (at: number): Value => slice(xHat, 0, at * B, (at + 1) * B)
+  const told = branch(0)
+  const guided = untold.reduce((x, left, i) => {
+    const [without, scale] = [branch(i + 1), inputs[scaleNames[left]]]
+    return left === 'conditions'
+      ? add(without, mul(sub(told, without), scale))
+      : add(x, mul(sub(told, without), sub(scale, 1)))
+  }, told)
+  return takeStep(inputs, bound(guided))
 }
 
-/** The two steps of the base model as programs, for batches of B. */
-export const tracedBaseSteps = (
+/** A step of the base model for batches of B as a program, guided by what it leaves out. */
+export const tracedBaseStep = (
   model: ModelConfig,
   weights: Weights,
   B: number,
-): Readonly<Record<'plain' | 'guided', () => FrozenProgram<string, StepOutput>>> => {
+  untold: readonly Untold[],
+): FrozenProgram<string, StepOutput> => {
   const networks = { base: conditionedBase(model) }
-  const conditions = conditionInputs(model, B)
-  const inputs = {
-    ...stepInputs(batchShape(latentOf(model), B)),
-    ...conditions,
+  const own: Readonly<Record<string, InputSpec>> = {
+    ...conditionInputs(model, B),
     ...givenLatentOf(givenInputs(model, B)),
   }
-  return {
-    plain: () =>
-      traceFrozen('generate', { weights, networks, inputs }, ({ base }, given) =>
-        plainStep(model, base, given),
-      ),
-    guided: () =>
-      traceFrozen(
-        'generateGuided',
-        { weights, networks, inputs: { ...inputs, ...asNulls(conditions), guidance: { shape: [] } } },
-        ({ base }, given) => guidedStep(model, base, given),
-      ),
+  const names = untoldNames(model, B)
+  const left = untold.flatMap((one) => names[one]).map((name) => [name, own[name]] as const)
+  const inputs = {
+    ...stepInputs(batchShape(latentOf(model), B)),
+    ...own,
+    ...asNulls(Object.fromEntries(left)),
+    ...Object.fromEntries(untold.map((one) => [scaleNames[one], { shape: [] }])),
   }
+  return untold.length === 0
+    ? traceFrozen('generate', { weights, networks, inputs }, ({ base }, given) =>
+        plainStep(model, base, given),
+      )
+    : traceFrozen('generateGuided', { weights, networks, inputs }, ({ base }, given) =>
+        guidedStep(model, base, given, untold),
+      )
 }
 
 /** A step of a model that generates, without guidance, as a program. */
@@ -188,7 +224,7 @@ export const tracedGeneratorStep = (
   B: number,
   kind: GeneratorKind,
 ): FrozenProgram<string, 'x' | 'xHat'> =>
-  kind === 'prior' ? tracedPriorStep(model, weights, B) : tracedBaseSteps(model, weights, B).plain()
+  kind === 'prior' ? tracedPriorStep(model, weights, B) : tracedBaseStep(model, weights, B, [])
 
 /** λ of the chain that generates. */
 export const generatorGrid = (model: ModelConfig, kind: GeneratorKind): Schedule => {
@@ -200,38 +236,47 @@ export const generatorGrid = (model: ModelConfig, kind: GeneratorKind): Schedule
 export const guidanceScale = (model: ModelConfig, guidance: Guidance, logSnr: number): number =>
   model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
 
-/** The base model as a generator. Guided steps, at twice the cost, are compiled only where guidance is not 1. */
+/** All that a step may leave out. */
+const leftOut: readonly (readonly Untold[])[] = [[], ['conditions'], ['given'], ['conditions', 'given']]
+
+/** The base model as a generator. Guided steps, at twice the cost or three times, are compiled only where guidance is not 1. */
 const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
   const shape = batchShape(latentOf(model), B)
   const { chainEnd } = partsOfVariant(model.variant).space
-  const traced = tracedBaseSteps(model, weights, B)
-  const plain = compiledOnUse(runtime, traced.plain, stepUpdates)
-  const guided = compiledOnUse(runtime, traced.guided, stepUpdates)
+  const programs = new Map(
+    leftOut.map((untold) => [
+      untold.join(),
+      compiledOnUse(runtime, () => tracedBaseStep(model, weights, B, untold), stepUpdates),
+    ]),
+  )
+  const nothing = asNulls(givenLatentOf(nothingGiven(model, B)))
   return {
     generate: (request) =>
       inBatches(request.facts.length, B, (from) => {
         const { facts, guidance, given } = request
         const own = Array.from({ length: B }, (_, i) => facts[from + i] ?? null)
+        const untoldFacts = own.map(() => null)
         const held = {
           ...givenLatentOf(batchOfGiven(model, given, from, B)),
+          ...nothing,
           ...conditionFeeds(model, own),
-          ...asNulls(
-            conditionFeeds(
-              model,
-              own.map(() => null),
-            ),
-          ),
+          ...asNulls(conditionFeeds(model, untoldFacts)),
         }
         const chain = chainOf(request, generatorGrid(model, 'base'), { shape, end: chainEnd, from })
         return runChain(runtime, chain, held, ({ logSnr }) => {
-          const scale = guidanceScale(model, guidance, logSnr)
-          const feeds: Readonly<Record<string, HostTensor>> = scale === 1 ? {} : { guidance: scalar(scale) }
-          return { program: scale === 1 ? plain : guided, feeds }
+          const scales: Readonly<Record<Untold, number>> = {
+            conditions: guidanceScale(model, guidance, logSnr),
+            given: given === undefined ? 1 : guidanceAt({ ...guidance, scale: guidance.given ?? 1 }, logSnr),
+          }
+          const untold = leftOut[3].filter((one) => scales[one] !== 1)
+          return {
+            program: programs.get(untold.join())!,
+            feeds: Object.fromEntries(untold.map((one) => [scaleNames[one], scalar(scales[one])])),
+          }
         })
       }),
     dispose: async () => {
-      await plain.dispose()
-      await guided.dispose()
+      for (const program of programs.values()) await program.dispose()
     },
   }
 }

@@ -73,6 +73,19 @@ export const givenMaskOf = (counts: readonly number[], T: number): HostTensor =>
   return float32([counts.length, T], mask)
 }
 
+/** What is given, withheld from a share of a draw's clips. @param given of the draw's examples */
+export const withheldGiven = <T extends Pick<GivenTensors, 'givenMask'>>(
+  given: T,
+  share: number,
+  draw: Draw,
+): T => {
+  const { givenMask } = given
+  if (givenMask === undefined || share === 0) return given
+  const [uniforms, T] = [drawnUniforms(draw, 'givenDropout'), givenMask.shape[1]]
+  const mask = floats(givenMask).map((value, at) => (uniforms[Math.floor(at / T)] < share ? 0 : value))
+  return { ...given, givenMask: float32(givenMask.shape, mask) }
+}
+
 /** Clips that go on with copies of their last given frame; of those that are given nothing, zeros. @param x [N, 3, T, H, W] */
 export const givenClips = (
   x: HostTensor,

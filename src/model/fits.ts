@@ -9,7 +9,7 @@ import type { DeviceLimits } from '../engine/runtime/runtime.ts'
 import { autoencoderNetworks } from '../method/autoencoder.ts'
 import { conditionedBase } from '../method/baseModel.ts'
 import { tracedDecoderStep, tracedEncoder } from '../method/codec.ts'
-import { tracedBaseSteps, tracedPriorStep } from '../method/generator.ts'
+import { tracedBaseStep, tracedPriorStep, type Untold } from '../method/generator.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import type { Weights } from '../train/frozen.ts'
 
@@ -26,10 +26,13 @@ const shapesOf = (networks: Networks): Weights =>
 const programsInUse = (config: Config, classes: number, B: number): Program[] => {
   const model = modelConfig(config, classes)
   const stage1 = shapesOf(autoencoderNetworks(model))
-  const base = tracedBaseSteps(model, shapesOf({ base: conditionedBase(model) }), B)
+  const base = shapesOf({ base: conditionedBase(model) })
+  const guidedBy: readonly (readonly Untold[])[] = [[], ['conditions']]
   const codec = [tracedEncoder(model, stage1, B), tracedDecoderStep(model, stage1, B)]
   const generator =
-    config.sampler.generator === 'prior' ? [tracedPriorStep(model, stage1, B)] : [base.plain(), base.guided()]
+    config.sampler.generator === 'prior'
+      ? [tracedPriorStep(model, stage1, B)]
+      : guidedBy.map((untold) => tracedBaseStep(model, base, B, untold))
   const { isLearned } = partsOfVariant(config.variant).space
   return [...(isLearned ? codec : []), ...generator].map(({ program }) => program)
 }

@@ -19,6 +19,7 @@ export const latentSampler = ({ sampler }: Config): SamplerConfig => ({
 /** Guidance of the configuration. */
 export const configGuidance = ({ sampler }: Config): Guidance => ({
   scale: sampler.guidance,
+  ...(sampler.givenGuidance !== undefined && { given: sampler.givenGuidance }),
   logSnrMin: sampler.guidanceLogSnr[0],
   logSnrMax: sampler.guidanceLogSnr[1],
 })

@@ -9,7 +9,7 @@ import type { Codec } from '../method/codec.ts'
 import { imageOf, latentOf } from '../method/config.ts'
 import { type Draw, numberedNoise } from '../method/diffusion/draws.ts'
 import { createGenerator } from '../method/generator.ts'
-import { givenLatentOf, nothingGiven } from '../method/given.ts'
+import { givenLatentOf, nothingGiven, withheldGiven } from '../method/given.ts'
 import { batchShape } from '../method/networks/shapes.ts'
 import { batchFor } from '../method/programs.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../model/samplers.ts'
@@ -58,7 +58,8 @@ const open = async (context: StageContext): Promise<OpenStage> => {
       const facts = examples.map(({ index, mirrored }) => ({ label: source.label(index), mirrored }))
       const draw: Draw = { seed: config.seed, purpose: 'training', step, part }
       const { z, ...given } = await latents.read(draw, examples)
-      return { ...baseFeeds(model, z, facts, draw), ...given }
+      const shown = withheldGiven(given, model.base.givenDropout ?? 0, draw)
+      return { ...baseFeeds(model, z, facts, draw), ...shown }
     },
     metrics: ({ baseNats }) => ({ baseNats: meanOf(baseNats) }),
     warning: () => null,

@@ -113,8 +113,16 @@ const expectStudent = ({ student, train, variant }: Config): void => {
 }
 
 /** @throws ConfigError when frames and the time axis do not fit, or what is asked of clips works for images alone. */
-const expectVideo = ({ name, data, video, variant, train }: Config): void => {
+const expectVideo = ({ name, data, video, variant, base, sampler, train }: Config): void => {
   if (video === undefined) {
+    const ofClips = [
+      ...(base.givenDropout === undefined ? [] : ['base.givenDropout']),
+      ...(sampler.givenGuidance === undefined ? [] : ['sampler.givenGuidance']),
+    ]
+    if (ofClips.length > 0)
+      throw new ConfigError(
+        `${name}: ${ofClips[0]} is of clips, but there is no time axis; leave it out, or set video`,
+      )
     if (data.frames === 1) return
     throw new ConfigError(
       `${name}: data.frames is ${data.frames}, but there is no time axis; set video too, as the preset moving does, or data.frames=1`,

@@ -1,7 +1,16 @@
 /** @file Clips: what mixes frames, what is left of an image model in a model of clips, and that nothing leaks from what is to be predicted. */
 import { describe, expect, it } from 'vitest'
 import { framesOf as framesOfHost } from '../../src/engine/host/clips.ts'
-import { float32, floats, type HostTensor, sizeOf, stacked } from '../../src/engine/host/tensor.ts'
+import {
+  float32,
+  floats,
+  type HostTensor,
+  int32,
+  scalar,
+  sizeOf,
+  stacked,
+  zeros,
+} from '../../src/engine/host/tensor.ts'
 import type { LookUp } from '../../src/engine/nn/network.ts'
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import {
@@ -17,8 +26,16 @@ import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
 import { autoencoderFeeds, autoencoderNetworks, autoencoderObjective } from '../../src/method/autoencoder.ts'
 import { createCodec } from '../../src/method/codec.ts'
 import type { ModelConfig, VideoConfig } from '../../src/method/config.ts'
-import { createGenerator } from '../../src/method/generator.ts'
-import { drawnGivenCounts, givenClips, nothingGiven, withGiven } from '../../src/method/given.ts'
+import type { Guidance } from '../../src/method/diffusion/sampler.ts'
+import { createGenerator, guidedStep, plainStep } from '../../src/method/generator.ts'
+import {
+  drawnGivenCounts,
+  givenClips,
+  givenMaskOf,
+  nothingGiven,
+  withGiven,
+  withheldGiven,
+} from '../../src/method/given.ts'
 import { priorNetwork } from '../../src/method/networks/prior.ts'
 import {
   baseOf,
@@ -33,6 +50,7 @@ import {
   relativeError,
   stage1Spec,
   stage2Spec,
+  stepOf,
   type Tensors,
   tinyConfig,
   wholeDraw,
@@ -321,6 +339,93 @@ describe('given frames', () => {
     expect(await v(one, none)).toEqual(await v(other, none))
     expect(await v(one, none.with(0, 1))).not.toEqual(await v(other, none.with(0, 1)))
     expect(await v(one, none.with(0, 1))).not.toEqual(await v(one, none.with(0, 1).with(1, 1)))
+  })
+})
+
+describe('guidance by given frames', () => {
+  it('goes on from what is given, away from what nothing given says, beside guidance by class', async () => {
+    const [B, model] = [2, clipConfig]
+    const shape = latentShape(model, B)
+    const none = zeros([B, frames])
+    const feeds = {
+      xT: normal('xT', shape),
+      eps: normal('eps', shape),
+      before: normal('before', shape),
+      logSnr: float32([B], [2, -3]),
+      ...{ keep: scalar(0.7), clean: scalar(0.4), past: scalar(0.1), noise: scalar(0.2) },
+      labels: int32([B], [0, 2]),
+      'null/labels': int32([B], [model.classes, model.classes]),
+      givenZ: normal('given', shape),
+      'null/givenZ': normal('unread', shape),
+      givenMask: givenMaskOf([3, 5], frames),
+      'null/givenMask': none,
+      ...{ guidance: scalar(2), givenGuidance: scalar(1.5) },
+    }
+    const spec = stage2Spec(model)
+    const made = await evaluate(spec, randomParams(spec), feeds, (lookUp, inputs) => {
+      const base = baseOf(model, lookUp)
+      const step = stepOf(inputs)
+      const plain = (...untold: readonly string[]) =>
+        plainStep(model, base, {
+          ...step,
+          ...Object.fromEntries(untold.map((name) => [name, inputs[`null/${name}`]])),
+        }).x
+      return {
+        told: plain(),
+        noClass: plain('labels'),
+        alone: plain('givenZ', 'givenMask'),
+        given: guidedStep(model, base, step, ['given']).x,
+        both: guidedStep(model, base, step, ['conditions', 'given']).x,
+      }
+    })
+    const [told, noClass, alone] = [made.told, made.noClass, made.alone].map(floats)
+    const byGiven = told.map((v, i) => v + 0.5 * (v - alone[i]))
+    expect(relativeError(made.given, byGiven)).toBeLessThan(1e-5)
+    const byBoth = told.map((v, i) => v + (v - noClass[i]) + 0.5 * (v - alone[i]))
+    expect(relativeError(made.both, byBoth)).toBeLessThan(1e-5)
+    expect(relativeError(made.given, told)).toBeGreaterThan(1e-3)
+  })
+
+  it('of 1 or of nothing given changes no bit, within its interval of noise alone', async () => {
+    const model = { ...clipConfig, classes: 0 }
+    const generator = createGenerator(runtime, model, randomParams(stage2Spec(model)), 2)
+    const givenMask = givenMaskOf([3, 5], frames)
+    const given = {
+      givenFrames: zeros(imageShape(model, 2)),
+      givenZ: normal('z', latentShape(model, 2)),
+      givenMask,
+    }
+    const sampler = { kind: 'ddim', steps: 3, variance: 0 } as const
+    const made = (guidance: Partial<Guidance>, has = true): Promise<HostTensor> =>
+      generator.generate({
+        facts: [null, null],
+        ...{ seed: 3, sampler },
+        guidance: { scale: 2, logSnrMin: -4, logSnrMax: 4, ...guidance },
+        ...(has && { given }),
+      })
+    const plain = await made({})
+    expect(await made({ given: 1 })).toEqual(plain)
+    expect(await made({ given: 3 })).not.toEqual(plain)
+    expect(await made({ given: 3, logSnrMin: 50, logSnrMax: 60 })).toEqual(plain)
+    expect(await made({ given: 3 }, false)).toEqual(await made({}, false))
+    await generator.dispose()
+  })
+
+  it('is trained by withholding them from a share of the clips, the others as they are', () => {
+    const [n, draw] = [20_000, wholeDraw(1, 0, 20_000)]
+    const given = { givenMask: givenMaskOf(Array(n).fill(3), frames), givenZ: zeros([n, 1, 1, 1, 1]) }
+    const { givenMask, givenZ } = withheldGiven(given, 0.3, draw)
+    expect(givenZ).toBe(given.givenZ)
+    const kinds = Array.from({ length: n }, (_, i) =>
+      floats(givenMask)
+        .slice(i * frames, (i + 1) * frames)
+        .join(''),
+    )
+    expect(new Set(kinds)).toEqual(new Set(['00000000', '11100000']))
+    expect(kinds.filter((kind) => kind === '00000000').length / n).toBeCloseTo(0.3, 1.5)
+    expect(withheldGiven(given, 0, draw)).toBe(given)
+    const images = {}
+    expect(withheldGiven(images, 0.3, draw)).toBe(images)
   })
 })
 

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { beforeAll, expect, it } from 'vitest'
+import { applySettings } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { plannedExample, readExamples } from '../../src/data/batches.ts'
 import { alone } from '../../src/distributed/collective.ts'
@@ -289,6 +290,9 @@ it('refuses frames without a time axis, a time axis without frames, and what is 
   await refused(configOf('video.kernel=4')).toThrow(/set an odd number/)
   await refused(configOf('video.given=8')).toThrow(/one at least must be generated/)
   await refused(configOf('variant.encoder=pixels')).toThrow(/works for images only/)
+  const images = { ...configOf('data.frames=1'), video: undefined }
+  await refused(applySettings(images, ['base.givenDropout=0.1'])).toThrow(/givenDropout is of clips/)
+  await refused(applySettings(images, ['sampler.givenGuidance=2'])).toThrow(/givenGuidance is of clips/)
   const alone = { steps: 4, emaDecay: 0.9, batch: 4, lr: 1e-3 }
   const decoder = configOf()
   await refused({ ...decoder, train: { ...decoder.train, stages: { stage1decoder: alone } } }).toThrow(

@@ -108,11 +108,15 @@ export const samplerSteps = (schedule: Schedule, config: SamplerConfig, end: 'no
 /** Guidance strength by noise level: `scale` inside the interval, 1 (no guidance) outside (Kynkäänniemi et al. 2024). */
 export interface Guidance {
   readonly scale: number
+  /** The scale by what is given of clips, against nothing given; 1 (none) when absent. */
+  readonly given?: number | undefined
   /** Log-SNR interval in which guidance acts. */
   readonly logSnrMin: number
   readonly logSnrMax: number
 }
 
 /** The guidance scale at a noise level. */
-export const guidanceAt = ({ scale, logSnrMin, logSnrMax }: Guidance, logSnr: number): number =>
-  logSnr >= logSnrMin && logSnr <= logSnrMax ? scale : 1
+export const guidanceAt = (
+  { scale, logSnrMin, logSnrMax }: Omit<Guidance, 'given'>,
+  logSnr: number,
+): number => (logSnr >= logSnrMin && logSnr <= logSnrMax ? scale : 1)
