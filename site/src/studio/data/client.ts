@@ -63,6 +63,9 @@ export interface ClientParts {
   readonly patience?: number
 }
 
+/** A trainer that is started is waited for until it holds its run: so many times as long as any other answer. */
+const startPatience = 6
+
 const unreached =
   "The studio does not answer; start it again with 'ul studio', and this page goes on where it is."
 
@@ -92,7 +95,8 @@ export const openClient = (parts: ClientParts): StudioClient => {
   const { patience = 30_000 } = parts
 
   const send = async (path: string, init: RequestInit, signal?: AbortSignal): Promise<Response> => {
-    const late = AbortSignal.timeout(patience)
+    const isStart = path === '/api/start' || path === '/api/resume'
+    const late = AbortSignal.timeout(isStart ? startPatience * patience : patience)
     try {
       const ends = signal === undefined ? late : AbortSignal.any([signal, late])
       return await parts.fetch(path, { ...init, signal: ends })
