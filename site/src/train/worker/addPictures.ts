@@ -6,11 +6,12 @@ import { squareImage } from '../../playground/engine/squareImage.ts'
 const mostPictures = 20_000
 /** Bytes of a file at most; pixels are bounded by what the browser decodes. */
 const mostBytes = 2 ** 28
-/** Decodes files. @returns those that are pictures, and those that are not, with the reason @throws when fewer than two are */
+/** Decodes files. @returns those that are pictures, and those that are not, with the reason @throws when fewer than two are, and the signal's reason */
 export const addPictures = async (
   files: readonly File[],
   size: number,
   told: (done: number, of: number) => void,
+  signal: AbortSignal,
 ): Promise<{
   readonly pictures: readonly OwnPicture[]
   readonly leftOut: readonly { readonly file: string; readonly reason: string }[]
@@ -22,6 +23,7 @@ export const addPictures = async (
   const pictures: OwnPicture[] = []
   const leftOut: { file: string; reason: string }[] = []
   for (const [i, file] of files.entries()) {
+    signal.throwIfAborted()
     try {
       if (file.size > mostBytes)
         throw new Error(`it has ${file.size} bytes, more than the ${mostBytes} that a picture may have`)

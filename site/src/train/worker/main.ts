@@ -73,9 +73,9 @@ const begin = async (choices: Choices, given: readonly File[]): Promise<void> =>
       say({ said: 'under way', what: 'Fetching the bundled pictures' })
       await beginRun(files, config, pictureSplit(await bundledPictures()))
     } else {
-      const { pictures, leftOut } = await addPictures(given, pictureSize, (done, of) =>
-        say({ said: 'under way', what: `Decoding ${of} files`, share: done / of }),
-      )
+      const told = (done: number, of: number): void =>
+        say({ said: 'under way', what: `Decoding ${of} files`, share: done / of })
+      const { pictures, leftOut } = await addPictures(given, pictureSize, told, pausing.signal)
       if (leftOut.length > 0) say({ said: 'left out', files: leftOut })
       const own = ownPictures(name, pictureSize, pictures, leftOut)
       await keepPictures(files, own)
@@ -135,7 +135,7 @@ let before: Promise<void> = Promise.resolve()
 
 addEventListener('message', ({ data }: MessageEvent<Command>) => {
   if (data.do === 'pause') {
-    pausing.abort()
+    pausing.abort(new Error('this was cancelled, and nothing of it is kept'))
     return
   }
   before = before
