@@ -69,7 +69,8 @@ describe.skipIf(chromiumLack !== null).each(['wasm', 'webgpu'] as const)('a page
   }, 120_000)
 
   afterAll(async () => {
-    expect(page.errors).toEqual([])
+    // ONNX Runtime logs what it then throws: that the adapter has no half precision, which a clause asks for.
+    expect(page.errors.filter((text) => !text.includes('requires f16'))).toEqual([])
     await page.page.close()
   })
 
