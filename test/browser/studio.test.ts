@@ -73,6 +73,20 @@ const stepOf = async (page: Page): Promise<number> => {
   return Number(/([\d,]+) of/.exec(said)?.[1].replaceAll(',', '') ?? -1)
 }
 
+/** How many pixels of the first chart have the colour of a run. */
+const inked = (page: Page, run: string): Promise<number> =>
+  page.evaluate<number>(`(() => {
+    const line = document.querySelector('.values .run[title="${run}"] line')
+    const canvas = document.querySelector('canvas')
+    if (line === null || canvas === null) return -1
+    const [r, g, b] = getComputedStyle(line).stroke.match(/\\d+/g).map(Number)
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+    let count = 0
+    for (let i = 0; i < data.length; i += 4)
+      if (data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255) count++
+    return count
+  })()`)
+
 describe.skipIf(lack !== null)(`the list of runs${lack === null ? '' : ` (${lack})`}`, () => {
   it('shows every run, what it measured, in what it differs, and what is wrong with a broken one', async () => {
     const { page, errors } = await open()
@@ -124,7 +138,14 @@ describe.skipIf(lack !== null)(`the list of runs${lack === null ? '' : ` (${lack
     cpSync(inRuns('sweep/a'), inRuns('doomed'), { recursive: true })
     const { page } = await open('?run=doomed')
     await page.getByRole('heading', { name: 'Latent rate' }).waitFor()
+    const { page: compared } = await open(`?view=charts&${shown('sweep/a', 'doomed')}`)
+    await until('both are drawn', async () => (await inked(compared, 'doomed')) > 5)
     rmSync(inRuns('doomed'), { recursive: true })
+    await compared.getByText('"doomed": there is no such run').waitFor()
+    // What was drawn stays until it is removed from the comparison.
+    expect(await inked(compared, 'doomed')).toBeGreaterThan(5)
+    await compared.getByRole('button', { name: 'Remove doomed' }).click()
+    await compared.getByText('"doomed": there is no such run').waitFor({ state: 'detached' })
     await page.getByText('The run doomed is not there any more').waitFor()
     await page.getByRole('link', { name: 'All runs' }).click()
     await page.getByText('3 runs').waitFor()
@@ -215,20 +236,6 @@ describe.skipIf(lack !== null)('a run that is started in the page', () => {
     expect(await page.getByRole('button', { name: 'Start', exact: true }).isDisabled()).toBe(true)
   })
 })
-
-/** How many pixels of the first chart have the colour of a run. */
-const inked = (page: Page, run: string): Promise<number> =>
-  page.evaluate<number>(`(() => {
-    const line = document.querySelector('.values .run[title="${run}"] line')
-    const canvas = document.querySelector('canvas')
-    if (line === null || canvas === null) return -1
-    const [r, g, b] = getComputedStyle(line).stroke.match(/\\d+/g).map(Number)
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
-    let count = 0
-    for (let i = 0; i < data.length; i += 4)
-      if (data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255) count++
-    return count
-  })()`)
 
 describe.skipIf(lack !== null)('charts', () => {
   it('draw every run in its own colour, which stays when others come', async () => {
@@ -395,8 +402,8 @@ describe.skipIf(lack !== null)('images, the sweep and the plan', () => {
     await page.keyboard.press('End')
     await until('another answer', async () => (await answer.innerText()) !== before)
     const link = answer.getByRole('link', { name: 'Start a run' })
-    if ((await link.count()) === 0) return // two runs of twenty steps need not give a law
     const set = await answer.locator('li').allInnerTexts()
+    expect(set.join(' ')).toMatch(/^decoder\.lossFactor=[\d.]+ decoder\.bias=[\d.]+$/)
     await link.click()
     await page.getByRole('heading', { name: 'Studio' }).waitFor()
     for (const text of set) expect(await page.locator('.command').innerText()).toContain(text)
@@ -419,7 +426,8 @@ const violations = async (page: Page): Promise<string[]> => {
   const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
   // As an extension would: the page's policy refuses scripts that are not its own.
   await page.evaluate(readFileSync(axe, 'utf8'))
-  const { violations: found } = await page.evaluate<AxeResults>('axe.run()')
+  const { violations: found, passes } = await page.evaluate<AxeResults>('axe.run()')
+  expect(passes.length).toBeGreaterThan(15)
   return found
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`)
