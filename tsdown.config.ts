@@ -14,6 +14,8 @@ export default defineConfig([
       bench: 'bench/main.ts',
       card: 'bench/card.ts',
     },
+    // What the benchmark's browser needs is loaded for that alone.
+    deps: { neverBundle: ['playwright-core', 'vite'] },
     dts: true,
   },
   // Examples use what is built in dist/, by the package's name, as anybody else does.

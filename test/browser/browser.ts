@@ -15,6 +15,8 @@ export const chromiumLack: string | null = existsSync(executable)
   ? null
   : `there is no ${executable}; apt-get install chromium brings it, CHROMIUM names another`
 
+if (chromiumLack !== null) process.stderr.write(`pages are not tested: ${chromiumLack}\n`)
+
 /** Nothing is asked of the network, and WebGPU has a software adapter where there is no GPU. */
 const flags = [
   '--no-sandbox',

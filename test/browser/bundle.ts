@@ -4,13 +4,16 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-
 /**
  * Builds a page into a folder.
  * @param script a file of the repository, by its path from the root
+ * @param root of the repository, for programs that are built themselves
  */
-export const bundlePage = async (script: string, folder: string): Promise<void> => {
+export const bundlePage = async (
+  script: string,
+  folder: string,
+  root: string = fileURLToPath(new URL('../..', import.meta.url)),
+): Promise<void> => {
   await build({
     ...{ root, configFile: false, publicDir: false, logLevel: 'warn' },
     resolve: { tsconfigPaths: true },

@@ -1,4 +1,6 @@
 /** @file The page of the tests: it opens a runtime once and does what it is asked to by name. */
+import { trace } from '../../src/engine/ir/program.ts'
+import { reduceSum } from '../../src/engine/ops/core.ts'
 import type { Runtime } from '../../src/engine/runtime/runtime.ts'
 import { openModel, openWebRuntime, type WebRuntime, type WebRuntimeOptions } from '../../src/web.ts'
 import { cases } from '../engine/cases.ts'
@@ -34,6 +36,8 @@ export interface Jobs {
   forward(index: number): Promise<readonly Compared[]>
   gradients(index: number): Promise<readonly number[]>
   trained(): Promise<Numbers>
+  /** How a program of a tensor of so many bytes is refused; null where it compiles. */
+  tooLarge(bytes: number): Promise<string | null>
   used(): Promise<{ readonly numbers: Numbers; readonly fetched: readonly string[] }>
 }
 
@@ -47,6 +51,13 @@ const jobs: Jobs = {
   forward: (index) => forwardOf(run, cases[index]),
   gradients: (index) => gradientErrors(run, cases[index]),
   trained: async () => trained(await runtime()),
+  tooLarge: async (bytes) => {
+    const large = trace('large', { x: { shape: [bytes / 4] } }, ({ x }) => ({ sum: reduceSum(x) }))
+    return (await runtime()).compile(large).then(
+      () => null,
+      (error: Error) => error.message,
+    )
+  },
   used: async () => ({ numbers: await used(await openModel(await runtime(), read)), fetched }),
 }
 

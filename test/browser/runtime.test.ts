@@ -11,9 +11,9 @@ import { temporaryFolder } from '../data/temporary.ts'
 import { cases } from '../engine/cases.ts'
 import { contract } from '../engine/contract.ts'
 import { isFloat, setUp, whyNoGradient } from '../engine/opRuns.ts'
+import { ask } from './ask.ts'
 import { chromiumLack, launchChromium, openPage, type WatchedPage } from './browser.ts'
 import { bundlePage } from './bundle.ts'
-import type { Jobs } from './page.ts'
 import { type StaticServer, serveFolders } from './server.ts'
 import { type Numbers, trained, used } from './work.ts'
 
@@ -35,14 +35,6 @@ afterAll(async () => {
   await browser?.close()
   await server?.close()
 })
-
-/** Asks a page for a job. */
-const ask = <K extends keyof Jobs>(
-  { page }: WatchedPage,
-  job: K,
-  ...given: Parameters<Jobs[K]>
-): Promise<Awaited<ReturnType<Jobs[K]>>> =>
-  page.evaluate(`jobs.${job}(${given.map((x) => JSON.stringify(x))})`)
 
 /** The largest difference of two lists, over the largest number of the second. */
 const distance = (actual: readonly number[], expected: readonly number[]): number => {
@@ -77,7 +69,8 @@ describe.skipIf(chromiumLack !== null).each(['wasm', 'webgpu'] as const)('a page
   }, 120_000)
 
   afterAll(async () => {
-    expect(page.errors).toEqual([])
+    // ONNX Runtime logs what it then throws: that the adapter has no half precision, which a clause asks for.
+    expect(page.errors.filter((text) => !text.includes('requires f16'))).toEqual([])
     await page.page.close()
   })
 
