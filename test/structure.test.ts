@@ -2,8 +2,10 @@
  * @file The structure of the repository: which folder may import which, no cycles, and who may reach Node and native
  * packages.
  */
+import { readdirSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { type Imports, importsBelow, reachedFrom, sourceOf } from './sources.ts'
 import { slowTests, training } from './tiers.ts'
@@ -358,6 +360,22 @@ describe('folders beside src/', () => {
     const { exports } = JSON.parse(sourceOf('package.json')) as { exports: object }
     const entries = Object.keys(exports).map((key) => posix.join('unified-latents', key))
     expect(refused('examples', (name) => entries.includes(name) || isNode(name))).toEqual([])
+  })
+
+  it('the site uses the package by its name, and Node nowhere', () => {
+    const names = readdirSync(fileURLToPath(new URL('../site/src', import.meta.url)), {
+      recursive: true,
+      encoding: 'utf8',
+    })
+    const sources = names.filter((name) => /\.(ts|svelte)$/.test(name)).map((name) => `site/src/${name}`)
+    expect(sources.length).toBeGreaterThan(30)
+    const found = sources.flatMap((file) =>
+      [...sourceOf(file).matchAll(/(?:from |import\()['"]([^'"]+)['"]/g)]
+        .map(([, name]) => name)
+        .filter((name) => isNode(name) || isFile(posix.join(posix.dirname(file), name)))
+        .map((name) => `${file} → ${name}`),
+    )
+    expect(found).toEqual([])
   })
 
   it('tests do not import what is built', () => {

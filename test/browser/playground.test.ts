@@ -146,6 +146,28 @@ describe.skipIf(chromiumLack !== null)('an image in the playground', () => {
     })
   })
 
+  it('is taken where it is dropped or pasted', async () => {
+    const { png } = await drawnImage(64)
+    /** The event as a browser makes it of a file; tests know no document, so it is a text. */
+    const given = (event: string, name: string): string => `{
+      const data = new DataTransfer()
+      const bytes = Uint8Array.from(atob('${png.toString('base64')}'), (c) => c.charCodeAt(0))
+      data.items.add(new File([bytes], '${name}', { type: 'image/png' }))
+      document.body.dispatchEvent(${event})
+    }`
+    await inPlayground('', async (page) => {
+      await page.evaluate(
+        given("new DragEvent('drop', { dataTransfer: data, bubbles: true })", 'dropped.png'),
+      )
+      await page.getByText('dropped.png: 64 × 64 pixels').waitFor()
+      await page.evaluate(
+        given("new ClipboardEvent('paste', { clipboardData: data, bubbles: true })", 'pasted.png'),
+      )
+      await page.getByText('pasted.png: 64 × 64 pixels').waitFor()
+      await page.getByRole('img', { name: 'reconstruction' }).waitFor()
+    })
+  })
+
   it('that is broken is refused in one sentence, and the next one goes through', async () => {
     const { png } = await drawnImage(64)
     await inPlayground('', async (page) => {
@@ -192,7 +214,7 @@ describe.skipIf(chromiumLack !== null)('generation in the playground', () => {
     })
   })
 
-  it('repaints what is painted: with nothing to draw around, as without; kept positions stay', async () => {
+  it('repaints what is painted, and leaves what is far from it as it was', async () => {
     await inPlayground('#tab=repaint&image=panda&latentSteps=4&seed=2&device=wasm', async (page) => {
       const cells = page.getByRole('group', { name: 'Positions of the latent to paint' }).getByRole('button')
       await cells.first().waitFor()

@@ -12,7 +12,10 @@ export const shippedModel: string = fileURLToPath(new URL('../../pretrained/emoj
 export const buildSite = async (): Promise<string> => {
   const outDir = await temporaryFolder()
   const configFile = fileURLToPath(new URL('../../site/vite.config.ts', import.meta.url))
+  const { NODE_ENV } = process.env
+  process.env.NODE_ENV = 'production' // of tests Vite makes another build than is published
   await build({ configFile, logLevel: 'error', build: { outDir } })
+  process.env.NODE_ENV = NODE_ENV
   return outDir
 }
 

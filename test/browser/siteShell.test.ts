@@ -145,7 +145,7 @@ describe.skipIf(chromiumLack !== null)('the service worker', () => {
     expect(await page.evaluate('crossOriginIsolated')).toBe(false)
     await page.evaluate('navigator.serviceWorker.ready.then(() => undefined)')
     const keptLarge = `caches.open('unified-latents').then((cache) => cache.keys())
-      .then((keys) => keys.filter(({ url }) => /safetensors|wasm/.test(url)).length)`
+      .then((keys) => keys.filter(({ url }) => /\\.(safetensors|wasm)\\?/.test(url)).length)`
     await expect.poll(() => page.evaluate(keptLarge), { timeout: 60_000 }).toBe(2)
 
     await plain.close()

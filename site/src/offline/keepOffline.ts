@@ -14,10 +14,10 @@ const start = async (): Promise<void> => {
 
 /**
  * Registers the service worker once the page has loaded, which then keeps the shipped model and its runtime, too; whoever
- * saves data has them kept when they are used. A browser or a page without service workers goes on without.
+ * saves data has them kept when they are used. Where there is none, as in development, the page goes on without.
  */
 export const keepOffline = (): void => {
-  if (!import.meta.env.PROD || !('serviceWorker' in navigator)) return
+  if (!('serviceWorker' in navigator)) return
   const register = (): void => void start().catch(() => undefined)
   if (document.readyState === 'complete') register()
   else addEventListener('load', register, { once: true })

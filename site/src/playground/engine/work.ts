@@ -196,6 +196,10 @@ export const work: Work = {
 
   measure: async ({ pixels, seed }, { live, signal }) => {
     const own = current()
+    if (!partsOfVariant(own.run.model.variant).space.isLearned)
+      throw new Error(
+        'this latent is the image itself (variant.encoder is pixels): there is no rate to count',
+      )
     live({ label: 'Counting bits' })
     own.estimator ??= createTermsEstimator(own.runtime, own.run.model, own.run.autoencoder(), 1)
     const terms = await own.estimator.terms(imageOf(pixels, own), wholeBatch(1), { draws, seed })

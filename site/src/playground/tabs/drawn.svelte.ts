@@ -1,4 +1,6 @@
-/** @file What was drawn last: samples, a strip between two images, a repainted image. It outlives the tabs. */
+/** @file What was drawn last: samples, and a repainted image. It outlives the tabs. */
+
+import type { Chosen } from '../session.svelte.ts'
 
 /** [size, size, 3] each, but `painted` [h·w]. */
 export const drawn: {
@@ -8,4 +10,6 @@ export const drawn: {
   /** Painted positions of the latent. */
   painted: Uint8Array
   repainted: Uint8Array | null
-} = $state({ samples: [], names: [], painted: new Uint8Array(0), repainted: null })
+  /** Whose positions are painted. */
+  paintedOf: Chosen | null
+} = $state({ samples: [], names: [], painted: new Uint8Array(0), repainted: null, paintedOf: null })
