@@ -1,6 +1,12 @@
 /** @file Chromium for tests, headless: where it is, how it is started, and pages whose errors are kept. */
 import { existsSync } from 'node:fs'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core'
 
 const executable = process.env.CHROMIUM ?? '/usr/bin/chromium'
 
@@ -30,9 +36,13 @@ export interface WatchedPage {
   readonly errors: readonly string[]
 }
 
-/** Opens a page. A missing favicon is no error. */
-export const openPage = async (browser: Browser, url: string): Promise<WatchedPage> => {
-  const page = await browser.newPage()
+/** Opens a page, by default in a context of its own. A missing favicon is no error. */
+export const openPage = async (
+  browser: Browser | BrowserContext,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<WatchedPage> => {
+  const page = 'newContext' in browser ? await browser.newPage(options) : await browser.newPage()
   const errors: string[] = []
   page.on('pageerror', (error) => errors.push(String(error)))
   page.on('console', (message) => {
