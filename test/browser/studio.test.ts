@@ -155,9 +155,13 @@ describe.skipIf(lack !== null)(`the list of runs${lack === null ? '' : ` (${lack
   it('shows a run that appears, without being loaded again', async () => {
     const { page } = await open()
     await page.getByText('3 runs').waitFor()
+    const { page: awaited, errors } = await open('?run=later')
+    await awaited.getByText('There is no run later here yet').waitFor()
     cpSync(inRuns('sweep/b'), inRuns('.later'), { recursive: true })
     renameSync(inRuns('.later'), inRuns('later'))
     await page.getByText('4 runs').waitFor()
+    await awaited.getByRole('heading', { name: 'Latent rate' }).waitFor()
+    expect(errors).toEqual([])
     rmSync(inRuns('later'), { recursive: true })
     await page.getByText('3 runs').waitFor()
   })
