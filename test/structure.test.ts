@@ -407,20 +407,38 @@ describe('folders beside src/', () => {
     expect(forNode.map(([file]) => file)).toEqual(['examples/onnx/sample.ts'])
   })
 
-  it('the site uses the package by its name, and Node nowhere', () => {
+  it('the site uses the package by its name and what its pages share with src, and Node nowhere', () => {
+    // The studio's pages share its contract, training in a tab the run that it leaves.
+    const shared: Readonly<Record<string, readonly string[]>> = {
+      'site/src/studio/': ['src/studio/api.ts', 'src/report/ticks.ts'],
+      'site/src/playground/': ['src/tab/files.ts'],
+      'site/src/train/': [
+        ...['checkpointFormat', 'events', 'files', 'metricLines'].map((name) => `src/runs/${name}.ts`),
+        ...['autoencoder', 'stage'].map((name) => `src/stages/${name}.ts`),
+        ...files.filter((file) => file.startsWith('tab/')).map((file) => `src/${file}`),
+      ],
+    }
     const names = readdirSync(fileURLToPath(new URL('../site/src', import.meta.url)), {
       recursive: true,
       encoding: 'utf8',
     })
     const sources = names.filter((name) => /\.(ts|svelte)$/.test(name)).map((name) => `site/src/${name}`)
     expect(sources.length).toBeGreaterThan(30)
-    const found = sources.flatMap((file) =>
-      [...sourceOf(file).matchAll(/(?:from |import\()['"]([^'"]+)['"]/g)]
-        .map(([, name]) => name)
-        .filter((name) => isNode(name) || isFile(posix.join(posix.dirname(file), name)))
-        .map((name) => `${file} → ${name}`),
-    )
+    const found = sources.flatMap((file) => {
+      const own = Object.entries(shared).flatMap(([folder, some]) => (file.startsWith(folder) ? some : []))
+      return [...sourceOf(file).matchAll(/(?:from |import\()['"]([^'"]+)['"]/g)]
+        .map(([, name]) => (name.startsWith('.') ? posix.join(posix.dirname(file), name) : name))
+        .filter((name) => isNode(name) || (isFile(name) && !own.includes(name)))
+        .map((name) => `${file} → ${name}`)
+    })
     expect(found).toEqual([])
+    const reached = reachedFrom(
+      imports,
+      Object.values(shared)
+        .flat()
+        .map((name) => posix.relative('src', name)),
+    )
+    expect(filesThatImport((name) => isNode(name) || isNative(name), reached)).toEqual([])
   })
 
   it('tests do not import what is built', () => {

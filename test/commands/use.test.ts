@@ -447,7 +447,7 @@ describe('the memory that ul info predicts', () => {
     ['moving', '1'],
     ['moving', '2'],
   ])('of %s, stage %s, is within 15%% of the peak of a step', async (preset, stage) => {
-    const [done] = jsonLines(await ul(['profile', preset, '--stage', stage, '--steps', '1', '--json']))
+    const [done] = await jsonOf(['profile', preset, '--stage', stage, '--steps', '1'], startUl)
     const ratio = Number(done.predictedBytes) / Number(done.residentBytes)
     expect(ratio).toBeGreaterThan(0.85)
     expect(ratio).toBeLessThan(1.15)

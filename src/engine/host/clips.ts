@@ -19,6 +19,21 @@ export const clipSizes = ({ shape }: HostTensor): ClipSizes => {
   return { clips, channels, frames, height, width }
 }
 
+/** Numbers [N, A, B, plane] as [N, B, A, plane]. */
+const turned = (from: Float32Array, [N, A, B]: readonly [number, number, number]): Float32Array => {
+  const plane = from.length / (N * A * B)
+  const to = new Float32Array(from.length)
+  for (let n = 0; n < N; n++) {
+    for (let a = 0; a < A; a++) {
+      for (let b = 0; b < B; b++) {
+        const at = ((n * A + a) * B + b) * plane
+        to.set(from.subarray(at, at + plane), ((n * B + b) * A + a) * plane)
+      }
+    }
+  }
+  return to
+}
+
 /**
  * The frames of clips as images, clip after clip: frame t of clip n is image n·T + t.
  * @param clips [N, C, T, H, W]
@@ -26,18 +41,13 @@ export const clipSizes = ({ shape }: HostTensor): ClipSizes => {
  */
 export const framesOf = (clips: HostTensor): HostTensor => {
   const { clips: N, channels: C, frames: T, height, width } = clipSizes(clips)
-  const plane = height * width
-  const from = floats(clips)
-  const to = new Float32Array(from.length)
-  for (let n = 0; n < N; n++) {
-    for (let c = 0; c < C; c++) {
-      for (let t = 0; t < T; t++) {
-        const at = ((n * C + c) * T + t) * plane
-        to.set(from.subarray(at, at + plane), ((n * T + t) * C + c) * plane)
-      }
-    }
-  }
-  return float32([N * T, C, height, width], to)
+  return float32([N * T, C, height, width], turned(floats(clips), [N, C, T]))
+}
+
+/** Clips [N, C, T, H, W] of T frames each that follow each other in frames [N·T, C, H, W], as `framesOf` gives them. */
+export const clipsFrom = (frames: HostTensor, T: number): HostTensor => {
+  const [all, C, height, width] = frames.shape as [number, number, number, number]
+  return float32([all / T, C, T, height, width], turned(floats(frames), [all / T, T, C]))
 }
 
 /**

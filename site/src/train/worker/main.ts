@@ -1,4 +1,7 @@
 /** @file The worker of the page of training: it keeps the runs, and trains one at a time. */
+
+import { DivergedError } from 'unified-latents'
+import { openWebRuntime } from 'unified-latents/web'
 import type { JobEvent } from '../../../../src/runs/events.ts'
 import { runFiles } from '../../../../src/runs/files.ts'
 import { downloadOf, runFolder } from '../../../../src/tab/download.ts'
@@ -12,8 +15,6 @@ import {
 } from '../../../../src/tab/pictures.ts'
 import { beginRun, trainRun } from '../../../../src/tab/run.ts'
 import { type Choices, configOf, pictureSize } from '../../../../src/tab/settings.ts'
-import { DivergedError } from '../../../../src/train/loop.ts'
-import { openWebRuntime } from '../../../../src/web.ts'
 import type { Command, DeviceChoice, Said } from '../messages.ts'
 import { addPictures } from './addPictures.ts'
 import { bundledPictures } from './bundled.ts'
