@@ -362,17 +362,19 @@ describe('folders beside src/', () => {
     expect(refused('examples', (name) => entries.includes(name) || isNode(name))).toEqual([])
   })
 
-  it('the site uses the package by its name, and Node nowhere', () => {
+  it('the site uses the package by its name, the trainer of a tab by its one file, and Node nowhere', () => {
     const names = readdirSync(fileURLToPath(new URL('../site/src', import.meta.url)), {
       recursive: true,
       encoding: 'utf8',
     })
     const sources = names.filter((name) => /\.(ts|svelte)$/.test(name)).map((name) => `site/src/${name}`)
     expect(sources.length).toBeGreaterThan(30)
+    const isRefused = (file: string, name: string): boolean =>
+      isFile(name) && !(file.startsWith('site/src/train/') && name === 'src/tab/page.ts')
     const found = sources.flatMap((file) =>
       [...sourceOf(file).matchAll(/(?:from |import\()['"]([^'"]+)['"]/g)]
         .map(([, name]) => name)
-        .filter((name) => isNode(name) || isFile(posix.join(posix.dirname(file), name)))
+        .filter((name) => isNode(name) || isRefused(file, posix.join(posix.dirname(file), name)))
         .map((name) => `${file} → ${name}`),
     )
     expect(found).toEqual([])
