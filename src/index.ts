@@ -103,7 +103,7 @@ export {
 } from './studies/law/rateLaw.ts'
 export { type AdamWConfig, adamW } from './train/adamw.ts'
 export { type FrozenProgram, traceFrozen, type Weights } from './train/frozen.ts'
-export { DivergedError, type LoopOptions, type StepReport, trainLoop } from './train/loop.ts'
+export { type LoopOptions, type StepReport, trainLoop } from './train/loop.ts'
 export { type MuonConfig, muon } from './train/muon.ts'
 export { type InputSpecs, type Objective, objectiveOf, type Traced } from './train/objective.ts'
 export type { Optimizer, OptimizerState, OptimizerStep, StepValues } from './train/optimizer.ts'

@@ -14,9 +14,6 @@ export interface RunFiles {
   remove(path: string): Promise<void>
 }
 
-/** The folder of a run's files that its model lies in. */
-export const modelFolder = 'model'
-
 /** Chunks as one. */
 export const joined = (chunks: readonly Uint8Array[]): Uint8Array => {
   const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0))

@@ -1,7 +1,5 @@
 /** @file The curves of a run in the page, from its log. */
-import type { MetricRecord } from '../../../src/runs/metricLines.ts'
-import { autoencoder } from '../../../src/stages/autoencoder.ts'
-import type { StageCurve } from '../../../src/stages/stage.ts'
+import { autoencoder, type MetricRecord, type StageCurve } from '../../../src/tab/page.ts'
 
 /** Those of stage 1 that the page shows: rate, decoder loss, PSNR. */
 export const curves: readonly StageCurve[] = autoencoder.curves.filter(({ metric }) => metric !== 'latentRms')

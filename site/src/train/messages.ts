@@ -1,8 +1,6 @@
 /** @file What the page of training and its worker say to each other. */
 
-import type { StepEvent } from '../../../src/runs/events.ts'
-import type { MetricRecord } from '../../../src/runs/metricLines.ts'
-import type { Choices } from '../../../src/tab/settings.ts'
+import type { Choices, MetricRecord, StepEvent } from '../../../src/tab/page.ts'
 
 /** Where it shall compute. */
 export type DeviceChoice = 'auto' | 'webgpu' | 'wasm'

@@ -1,7 +1,6 @@
 /** @file What the page of training shows, as its worker tells it. */
 
-import type { StepEvent } from '../../../src/runs/events.ts'
-import type { MetricRecord } from '../../../src/runs/metricLines.ts'
+import type { MetricRecord, StepEvent } from '../../../src/tab/page.ts'
 import { complain, note } from '../design/toasts.svelte.ts'
 import type { BrokenRun, Command, Said, StoredRun } from './messages.ts'
 

@@ -1,11 +1,11 @@
 /** @file A model that was trained in this browser and is kept there by the page of training: `?kept=NAME`. */
-import { modelFolder } from '../../../../src/tab/files.ts'
+import { modelFolder, runsFolder } from '../../shell/keptRuns.ts'
 import type { ModelSource } from '../engine/protocol.ts'
 
 /** @throws one sentence when it is not there */
 const folderOf = async (name: string): Promise<FileSystemDirectoryHandle> => {
   try {
-    const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs')
+    const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle(runsFolder)
     return await (await runs.getDirectoryHandle(name)).getDirectoryHandle(modelFolder)
   } catch (cause) {
     throw new Error(`kept=${name}: this browser keeps no model of that name; open it from the page Train`, {

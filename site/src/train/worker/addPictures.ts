@@ -1,5 +1,5 @@
 /** @file Image files as pictures to train on: decoded by the browser one after the other, cropped to their centre, made small. */
-import type { OwnPicture } from '../../../../src/tab/pictures.ts'
+import type { OwnPicture } from '../../../../src/tab/page.ts'
 import { squareImage } from '../../playground/engine/squareImage.ts'
 
 /** Pictures of a run at most. */

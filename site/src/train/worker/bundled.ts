@@ -1,5 +1,5 @@
 /** @file The bundled pictures as the site has them (plugins/bundledPictures.ts). */
-import { type Pictures, parseList } from '../../../../src/tab/pictures.ts'
+import { type Pictures, parseList } from '../../../../src/tab/page.ts'
 
 /** @throws one sentence when they cannot be fetched */
 const fetched = async (name: string): Promise<Response> => {

@@ -1,20 +1,25 @@
 /** @file The worker of the page of training: it keeps the runs, and trains one at a time. */
 
-import { DivergedError } from 'unified-latents'
 import { openWebRuntime } from 'unified-latents/web'
-import type { JobEvent } from '../../../../src/runs/events.ts'
-import { runFiles } from '../../../../src/runs/files.ts'
-import { downloadOf, runFolder } from '../../../../src/tab/download.ts'
-import { writeModel } from '../../../../src/tab/model.ts'
 import {
+  beginRun,
+  type Choices,
+  configOf,
+  DivergedError,
+  downloadOf,
+  type JobEvent,
   keepPictures,
   keptPictures,
   ownPictures,
   type Pictures,
+  pictureSize,
   pictureSplit,
-} from '../../../../src/tab/pictures.ts'
-import { beginRun, trainRun } from '../../../../src/tab/run.ts'
-import { type Choices, configOf, pictureSize } from '../../../../src/tab/settings.ts'
+  runFiles,
+  runFolder,
+  trainRun,
+  writeModel,
+} from '../../../../src/tab/page.ts'
+import { modelFolder } from '../../shell/keptRuns.ts'
 import type { Command, DeviceChoice, Said } from '../messages.ts'
 import { addPictures } from './addPictures.ts'
 import { bundledPictures } from './bundled.ts'
@@ -98,7 +103,7 @@ const download = async (name: string): Promise<void> => {
 }
 
 const model = async (name: string): Promise<void> => {
-  await writeModel(await filesOf(name))
+  await writeModel(await filesOf(name), modelFolder)
   say({ said: 'model', name })
 }
 

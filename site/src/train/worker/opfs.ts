@@ -1,5 +1,5 @@
 /** @file The files of a run in the browser's own file system (OPFS, https://fs.spec.whatwg.org), as a worker reaches them. */
-import type { RunFiles } from '../../../../src/tab/files.ts'
+import type { RunFiles } from '../../../../src/tab/page.ts'
 
 /** A file open to its worker alone, which reads and writes at once. */
 interface Access {

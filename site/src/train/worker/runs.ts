@@ -1,13 +1,16 @@
 /** @file The runs that this browser keeps, each a folder of its own file system, and written to by one tab at a time. */
-import { checkpointsAmong } from '../../../../src/runs/checkpointFormat.ts'
-import { runFiles, runFolders } from '../../../../src/runs/files.ts'
-import { recordsIn } from '../../../../src/runs/metricLines.ts'
-import { type RunFiles, readText } from '../../../../src/tab/files.ts'
-import { readConfig } from '../../../../src/tab/run.ts'
+import {
+  checkpointsAmong,
+  type RunFiles,
+  readConfig,
+  readText,
+  recordsIn,
+  runFiles,
+  runFolders,
+} from '../../../../src/tab/page.ts'
+import { runsFolder } from '../../shell/keptRuns.ts'
 import type { BrokenRun, Said, StoredRun } from '../messages.ts'
 import { bytesBelow, opfsFiles } from './opfs.ts'
-
-const runsFolder = 'runs'
 
 /** @throws one sentence where the browser keeps no files for this page */
 const allRuns = async (): Promise<FileSystemDirectoryHandle> => {
