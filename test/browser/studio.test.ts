@@ -214,9 +214,9 @@ describe.skipIf(lack !== null)('a run that is started in the page', () => {
     await page.getByRole('heading', { name: 'mine/first' }).waitFor()
     await until('more steps after a reload', async () => (await stepOf(page)) > first)
 
-    await page.getByRole('button', { name: 'Stop' }).click()
+    await page.getByRole('button', { name: 'Stop', exact: true }).click()
     await confirm(page, 'Stop it')
-    await page.getByRole('button', { name: 'Resume' }).waitFor({ timeout: 120_000 })
+    await page.getByRole('button', { name: 'Resume', exact: true }).waitFor({ timeout: 120_000 })
     const stopped = await stepOf(page)
     expect(stopped).toBeLessThan(4000)
     await page.getByRole('tab', { name: 'Printed' }).click()
@@ -224,12 +224,12 @@ describe.skipIf(lack !== null)('a run that is started in the page', () => {
     await page.getByRole('tab', { name: 'Settings' }).click()
     expect(await page.getByRole('region', { name: 'Settings as YAML' }).innerText()).toMatch(/lossFactor: 4/)
 
-    await page.getByRole('button', { name: 'Resume' }).click()
+    await page.getByRole('button', { name: 'Resume', exact: true }).click()
     await confirm(page, 'Resume it')
     await until('more steps than when it was stopped', async () => (await stepOf(page)) > stopped)
-    await page.getByRole('button', { name: 'Stop' }).click()
+    await page.getByRole('button', { name: 'Stop', exact: true }).click()
     await confirm(page, 'Stop it')
-    await page.getByRole('button', { name: 'Resume' }).waitFor({ timeout: 120_000 })
+    await page.getByRole('button', { name: 'Resume', exact: true }).waitFor({ timeout: 120_000 })
     expect(errors).toEqual([])
   }, 600_000)
 
