@@ -1,9 +1,10 @@
 /** @file A run of a tab as it is downloaded: the folder that `ul train` goes on with, a person's own pictures in it as PNG. */
+
+import { encode as encodePng } from 'fast-png'
 import { checkpointFiles, checkpointName, checkpointsAmong } from '../runs/checkpointFormat.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
-import { joined, type RunFiles } from './files.ts'
+import type { RunFiles } from './files.ts'
 import { type Pictures, pictureFolder } from './pictures.ts'
-import { pngOf } from './png.ts'
 
 /** Where a run lies in what is downloaded, and so below where that is unpacked: where `ul train` looks for a run of its name. */
 export const runFolder = (name: string): string => `runs/${name}`
@@ -28,8 +29,8 @@ export function* pictureFiles({ list, pixels }: Pictures): Generator<Downloaded>
   const { size } = list
   const each = 3 * size * size
   for (const [i, { id }] of [...list.train, ...list.validation].entries()) {
-    const png = pngOf(pixels.subarray(i * each, (i + 1) * each), { width: size, height: size })
-    yield [`${pictureFolder}/${id}`, joined(png)]
+    const data = pixels.subarray(i * each, (i + 1) * each)
+    yield [`${pictureFolder}/${id}`, encodePng({ width: size, height: size, data, channels: 3 })]
   }
 }
 

@@ -1,4 +1,6 @@
 /** @file The files of a tab as where a stage keeps what it leaves (stages/store.ts): the same files as a run on the disk has. */
+
+import { encode as encodePng } from 'fast-png'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import { drawnRows, pairRows } from '../report/canvas.ts'
 import {
@@ -20,8 +22,7 @@ import type { Progress } from '../runs/progress.ts'
 import type { RunStore, StepLog } from '../stages/store.ts'
 import { expectNames, expectUnchanged } from '../stored/checksums.ts'
 import { encodeSafetensors, headerIn, sourceOf, tensorsIn } from '../stored/safetensors.ts'
-import { joined, type RunFiles, readText, writeText } from './files.ts'
-import { pngOf } from './png.ts'
+import { type RunFiles, readText, writeText } from './files.ts'
 
 const folderOf = (name: string): string => `${runFolders.checkpoints}/${name}`
 
@@ -126,9 +127,9 @@ export const tabStore = (files: RunFiles, { warn, saveEvery, now, onDrawn }: Tab
     draw: async (name, originals, reconstructions) => {
       const { rows, size } = pairRows(originals, reconstructions, 8, {})
       const canvas = drawnRows(rows, size, { scale: 2 })
-      const png = pngOf(canvas.rgb, canvas)
-      await files.write(`${runFolders.samples}/${name}.png`, png)
-      onDrawn(joined(png))
+      const png = encodePng({ width: canvas.width, height: canvas.height, data: canvas.rgb, channels: 3 })
+      await files.write(`${runFolders.samples}/${name}.png`, [png])
+      onDrawn(png)
     },
   }
 }
