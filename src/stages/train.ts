@@ -162,7 +162,7 @@ const evaluateRun = async (
 }> => {
   const { config, dir, leaving, listen, warn } = context
   const run = openRun(dir, leaving, warn)
-  listen({ event: 'note', text: 'evaluating on held-out images' })
+  listen({ event: 'note', text: `evaluating on held-out ${config.video === undefined ? 'images' : 'clips'}` })
   const count = Math.min(
     config.video === undefined ? measuredAtMost : measuredClipsAtMost,
     data.validation.count,

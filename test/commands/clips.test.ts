@@ -1,6 +1,6 @@
 /** @file A run of clips by its commands, end to end: from videos where ffmpeg is installed, else from animations. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -27,8 +27,7 @@ const run = inWork('run')
 let folder: string
 const setting = (key: string, value: unknown): string[] => ['--set', `${key}=${value}`]
 
-const command = (source: string): string[] => [
-  ...['train', 'moving', '--smoke', '--steps', '3', '--out', run],
+const settings = (source: string): string[] => [
   ...setting('data.source', source),
   ...setting('data.path', folder),
   ...setting('data.size', size),
@@ -38,6 +37,10 @@ const command = (source: string): string[] => [
   ...setting('sampler.steps', 2),
   ...setting('video.given', 3),
   ...setting('video.imageShare', 0.2),
+]
+const command = (source: string): string[] => [
+  ...['train', 'moving', '--smoke', '--steps', '3', '--out', run],
+  ...settings(source),
 ]
 
 /** Frames, height and width of an animation. */
@@ -103,6 +106,85 @@ describe(`a run of clips from .${ending}`, () => {
     expect(lines.at(-1)).toMatchObject({ event: 'done', count: 10 })
     const [figures] = (await jsonOf(['evaluate', run])).slice(-1)
     expect(figures).toMatchObject({ event: 'done', prediction: { given: 3 } })
+  })
+
+  it('shows clips beside their reconstructions, and where the bits are over time', async () => {
+    const [pairs, maps] = [inWork('pairs.webp'), inWork('maps.webp')]
+    const file = join(folder, `down/2.${ending}`)
+    await jsonOf(['reconstruct', run, file, '--out', pairs, '--maps', maps])
+    // One clip of 16×16 at four times its size, and of six times for maps, with two white pixels between pictures.
+    expect(await shapeOf(pairs)).toEqual([frames, 64, 2 * 64 + 2])
+    const [pages, height] = await shapeOf(maps)
+    expect([pages, height]).toEqual([frames, 96])
+    const sheet = inWork('maps.png')
+    await jsonOf(['reconstruct', run, file, '--maps', sheet])
+    expect((await sharp(sheet).metadata()).height).toBe(4 * 96 + 3 * 2)
+    expect(await sentenceOf(2, ['reconstruct', run, file, '--maps', 'maps.txt'])).toMatch(
+      /^--maps: clip: maps\.txt ends in none of \.webp, \.gif, \.png, \.mp4/,
+    )
+  })
+
+  it('goes on from given frames more strongly when it is guided by them', async () => {
+    const given = join(folder, `down/2.${ending}`)
+    const sampled = async (...flags: string[]): Promise<Buffer> => {
+      const sample = ['sample', run, '-n', '1', '--given', given, '--steps', '8'] // some are in the interval of guidance
+      await jsonOf([...sample, '--out', inWork('guided.webp'), ...flags])
+      return readFileSync(inWork('guided.webp'))
+    }
+    const plain = await sampled()
+    expect((await sampled('--given-guidance', '1')).equals(plain)).toBe(true)
+    // After three steps a base model says little.
+    expect((await sampled('--given-guidance', '1e9')).equals(plain)).toBe(false)
+    expect(await sentenceOf(2, ['sample', run, '--given-guidance', '2'])).toContain('no frames are given')
+  })
+
+  it('teaches a decoder of one step, and is exported; both are used like any other run', async () => {
+    const [student, exported] = [inWork('student'), inWork('exported')]
+    await jsonOf([
+      'distill',
+      run,
+      '--out',
+      student,
+      '--train-steps',
+      '2',
+      '--batch',
+      '4',
+      '--generated',
+      '0.5',
+    ])
+    await jsonOf(['export', run, '--out', exported])
+    for (const from of [student, exported]) {
+      const out = inWork('of.webp')
+      await jsonOf(['sample', from, '-n', '1', '--out', out])
+      expect((await shapeOf(out))[0]).toBe(frames)
+      const latents = inWork('of.safetensors')
+      await jsonOf(['encode', from, join(folder, 'down'), '--out', latents])
+      expect(inspectSafetensors(latents).entries.get('z')?.shape).toEqual([10, 16, 2, 4, 4])
+    }
+  })
+
+  it('is one of a grid of runs, which are measured and from which a rate is planned', async () => {
+    const [runs, steps] = [inWork('grid'), setting('train.stage1.steps', 4)]
+    const grid = ['sweep', 'moving', '--grid', 'decoder.lossFactor=4,16', '--samples', '8', '--out', runs]
+    const sizes = [
+      ...setting('encoder.channels', '[8,16]'),
+      ...setting('prior.width', 32),
+      ...setting('prior.blocks', 1),
+      ...setting('decoder.channels', '[8]'),
+      ...setting('decoder.width', 32),
+      ...setting('base.widths', '[32,32]'),
+      ...setting('train.stage2.steps', 3),
+      ...setting('sampler.decoderSteps', 1),
+    ]
+    const asked = [...grid, ...settings('clips'), ...steps, ...sizes]
+    await jsonOf(asked)
+    const [listed] = await jsonOf([...asked, '--dry-run'])
+    expect(listed).toMatchObject({ event: 'done', left: 0 })
+    const [planned] = (await jsonOf(['plan', runs, '--bits-per-pixel', '0.5'])).slice(-1)
+    expect(planned).toMatchObject({ event: 'done' })
+    const { stdout } = await ul(['report', runs])
+    expect(stdout).toMatch(/^\| 4 \| 1 \|/m)
+    expect(stdout).toMatch(/^\| 16 \| 1 \|/m)
   })
 
   it.runIf(ending === 'mp4')('asks for ffmpeg where it is missing, by the name of its package', async () => {
