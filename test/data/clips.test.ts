@@ -1,6 +1,7 @@
 /** @file Folders of clips. Videos are made by ffmpeg itself; without it, what needs none is tested, and that it is asked for. */
 
 import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import sharp from 'sharp'
@@ -19,6 +20,9 @@ const hasFfmpeg = ['ffmpeg', 'ffprobe'].every((tool) => spawnSync(tool, ['-versi
 const withFfmpeg = describe.skipIf(!hasFfmpeg)
 const needed = hasFfmpeg ? '' : ' (left out: there is no ffmpeg here)'
 
+/** Where Debian's opencv-doc has its videos. */
+const footage = '/usr/share/doc/opencv-doc/examples/data'
+
 afterEach(() => {
   delete process.env.UL_FFMPEG
 })
@@ -33,9 +37,10 @@ const picture = (size: string, frames: number): string[] => [
 ]
 
 /** All frames of a video as ffmpeg writes them to PNG. */
-const pngFrames = async (file: string) => {
+const pngFrames = async (file: string, most?: number) => {
   const folder = await temporaryFolder()
-  ffmpeg('-i', file, '-fps_mode', 'passthrough', path.join(folder, '%05d.png'))
+  const cut = most === undefined ? [] : ['-frames:v', String(most)]
+  ffmpeg('-i', file, ...cut, '-fps_mode', 'passthrough', path.join(folder, '%05d.png'))
   const names = (await readdir(folder)).sort()
   return Promise.all(
     names.map(async (name) => {
@@ -97,6 +102,43 @@ const open = (folder: string, more: Partial<DataOptions> = {}): Promise<DataSpli
     cacheDir: path.join(folder, '.cache'),
     ...more,
   })
+
+/** Where @lobehub/fluent-emoji-anim-3 lies, which is optional and never installed with this package: its folder, or one that UL_ANIMATED_EMOJI names. */
+const animated = [
+  process.env.UL_ANIMATED_EMOJI,
+  path.join('node_modules', '@lobehub', 'fluent-emoji-anim-3', 'assets'),
+].find((folder): folder is string => folder !== undefined && existsSync(folder))
+
+test.runIf(animated !== undefined)(
+  'animated emoji: which are clips, and their frames',
+  async () => {
+    const pages = new Map<string, number>()
+    for (const name of await readdir(animated!))
+      if (name.endsWith('.webp'))
+        pages.set(name, (await sharp(path.join(animated!, name)).metadata()).pages ?? 1)
+    const folder = await temporaryFolder()
+    const data = await open(animated!, { size: 16, frames: 16, cacheDir: path.join(folder, '.cache') })
+    const halves = [data.train, data.validation]
+    const long = [...pages].filter(([, count]) => count >= 16).map(([name]) => name)
+    const found = halves.flatMap((half) => all(half).map((i) => half.id(i)))
+    expect(found.toSorted()).toEqual(long.toSorted())
+    expect([long.length, pages.size - long.length]).toEqual([568, 138])
+    const [clip] = halves
+    for (const i of [0, 100, 300]) {
+      const id = clip.id(i)
+      // The first window's frames as sharp itself draws them on white, shrunk.
+      const window = await clip.read([i])
+      const own = sharp(path.join(animated!, id), { pages: 16 }).flatten({ background: '#fff' }).raw()
+      const { data: pixels, info } = await own.toBuffer({ resolveWithObject: true })
+      const side = info.width
+      const frame = { width: side, height: side, pixels: new Uint8Array(pixels.subarray(0, side * side * 3)) }
+      const wanted = resizeSquare(frame, 16)
+      const errors = wanted.map((value, k) => Math.abs(value - window[k]))
+      expect(Math.max(...errors), id).toBeLessThanOrEqual(2)
+    }
+  },
+  600_000,
+)
 
 describe('clips that need no ffmpeg', () => {
   let folder: string
@@ -311,6 +353,25 @@ withFfmpeg(`videos${needed}`, () => {
       for (const [t, frame] of frames.entries()) expect(frame).toEqual(cropToSquare(wanted[t]).pixels)
     },
   )
+
+  // Of Debian's package opencv-doc: an old codec and a surveillance camera's.
+  test.runIf(existsSync(footage)).each([
+    ['tree.avi', 240],
+    ['vtest.avi', 576],
+  ])('footage, %s: frames are those that ffmpeg writes to PNG, bit for bit', async (name, size) => {
+    const source = path.join(footage, name)
+    const wanted = await pngFrames(source, 16)
+    const facts = await probeVideo({ file: source })
+    const shown = { first: 0, stride: 1, count: 16 }
+    const frames: Uint8Array[] = []
+    for await (const frame of videoFrames({ file: source }, facts, size, shown)) frames.push(frame)
+    expect([frames.length, wanted.length]).toEqual([16, 16])
+    for (const [t, frame] of frames.entries()) {
+      const { pixels, width } = cropToSquare(wanted[t])
+      expect(width).toBe(size)
+      expect(Buffer.from(frame).equals(Buffer.from(pixels)), `frame ${t}`).toBe(true)
+    }
+  })
 
   test('turned by its flag: its sides are exchanged', async () => {
     const [upright] = await pngFrames(file('wide.mkv'))
