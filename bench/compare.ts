@@ -2,11 +2,11 @@
 import { takingOfCard } from './cardMemory.ts'
 import type { Case } from './case.ts'
 import { alternate, spreadOf, type Warm, warmUp } from './measure.ts'
-import { type Prepared, start } from './peer.ts'
+import type { Prepared } from './peer.ts'
 import type { Peer } from './peers.ts'
+import type { Place } from './place.ts'
 import type { CaseResult, PeerResult } from './result.ts'
-import { launchOurs } from './serving.ts'
-import { type Target, tolerances } from './target.ts'
+import { tolerances } from './target.ts'
 
 /** A peer does not take part in the rounds when one run takes this many seconds and this many times as long as ours. */
 const patience = { seconds: 15, times: 5 }
@@ -27,8 +27,7 @@ interface Ready extends Warm {
 }
 
 /** What a comparison runs on. */
-export interface Bench {
-  readonly target: Target
+export interface Bench extends Pick<Place, 'target' | 'startOurs'> {
   /** The product of the same target that rates are compared with. */
   readonly product: Ours
   readonly installed: readonly Peer[]
@@ -37,9 +36,12 @@ export interface Bench {
   readonly path: string
 }
 
-/** Starts our side of a case. @throws what went wrong in words, after ending it */
-export const startOurs = async (own: Case, target: Target, path: string): Promise<Ours> => {
-  const participant = start(launchOurs(own, target))
+/** Starts our side of a case and warms it up. @throws what went wrong in words, after ending it */
+export const warmOurs = async (
+  own: Case,
+  { target, path, startOurs }: Pick<Bench, 'target' | 'path' | 'startOurs'>,
+): Promise<Ours> => {
+  const participant = startOurs(own)
   try {
     const [ready, cardBytes] = await takingOfCard(target.device !== 'cpu', async () => {
       const prepared = await participant.prepare(path)
@@ -62,8 +64,9 @@ const fastest = async (
   const variants = peer.variants(caseName)
   if (typeof variants === 'string') return variants
   let best: Ready | undefined
-  for (const { name, launch } of variants) {
-    const participant = start(launch)
+  for (const variant of variants) {
+    const { name } = variant
+    const participant = variant.start()
     try {
       const [ready, cardBytes] = await takingOfCard(target.device !== 'cpu', async () => {
         const { errors, description } = await participant.prepare(path)
@@ -92,8 +95,8 @@ const fastest = async (
 
 /** Measures one case. */
 export const compare = async (own: Case, bench: Bench): Promise<CaseResult> => {
-  const { target, product, installed, rounds, path } = bench
-  const us = await startOurs(own, target, path)
+  const { target, product, installed, rounds } = bench
+  const us = await warmOurs(own, bench)
   const ready: Ready[] = []
   const skipped: Record<string, string> = {}
   try {

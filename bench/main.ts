@@ -5,13 +5,16 @@ import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type Precision, precisions } from '../src/engine/runtime/node/precision.ts'
 import type { Device } from '../src/engine/runtime/runtime.ts'
+import { casesInPage } from './browser/cases.ts'
 import type { Case } from './case.ts'
 import { casesOn } from './cases.ts'
-import { compare, startOurs } from './compare.ts'
+import { compare, warmOurs } from './compare.ts'
+import { start } from './peer.ts'
 import { type Peer, peersOn } from './peers.ts'
+import type { Place } from './place.ts'
 import { row, tableHead, writeReport } from './report.ts'
 import type { CaseResult } from './result.ts'
-import { serveAs } from './serving.ts'
+import { launchOurs, serveAs } from './serving.ts'
 import { devices, isSoftware, runtimeOn, type Target, usualPrecisions } from './target.ts'
 
 interface Options {
@@ -20,6 +23,7 @@ interface Options {
   readonly cases?: readonly string[]
   readonly peers?: readonly string[]
   readonly tiny?: boolean
+  readonly browser?: boolean
   readonly rounds: number
   readonly out: string
 }
@@ -28,21 +32,21 @@ const print = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
 
-/** Cases by name or by the part of a name before or after its slash. @throws when a name is none of them */
+/** Cases by name or by the part of a name before or after its slash. */
 const chosenCases = (all: readonly Case[], names: readonly string[] = all.map(({ name }) => name)): Case[] =>
-  names.flatMap((name) => {
-    const found = all.filter((own) => own.name === name || own.name.split('/').includes(name))
-    if (found.length > 0) return found
-    throw new Error(
-      `there is no case '${name}' there; the cases are ${all.map((own) => own.name).join(', ')}`,
-    )
-  })
+  names.flatMap((name) => all.filter((own) => own.name === name || own.name.split('/').includes(name)))
 
-const chosenPeers = (target: Target, names: readonly string[] | undefined): Peer[] => {
-  const all = peersOn(target)
-  if (names === undefined) return [...all]
-  return names.flatMap((name) => all.filter((peer) => peer.name === name))
+/** @throws naming the first name that is no case of any place */
+const expectCases = (places: readonly Pick<Place, 'cases'>[], names: readonly string[] = []): void => {
+  const all = places.flatMap(({ cases }) => cases)
+  const unknown = names.find((name) => chosenCases(all, [name]).length === 0)
+  if (unknown === undefined) return
+  const known = [...new Set(all.map(({ name }) => name))].join(', ')
+  throw new Error(`there is no case '${unknown}' there; the cases are ${known}`)
 }
+
+const chosenPeers = (all: readonly Peer[], names: readonly string[] | undefined): readonly Peer[] =>
+  names === undefined ? all : names.flatMap((name) => all.filter((peer) => peer.name === name))
 
 const withInstalled = (wanted: readonly Peer[]): Peer[] =>
   wanted.filter((peer) => {
@@ -51,21 +55,34 @@ const withInstalled = (wanted: readonly Peer[]): Peer[] =>
     return there
   })
 
-/** Measures the cases of one device and precision, and tells of each as it is done. */
-const benchOn = async (target: Target, options: Options, tell: (result: CaseResult) => Promise<void>) => {
-  const all = casesOn(target.device, options.tiny === true || isSoftware(runtimeOn(target)))
+/** A device of this program. */
+const placeOn = (target: Target, tiny: boolean): Place => ({
+  target,
+  cases: casesOn(target.device, tiny || isSoftware(runtimeOn(target))),
+  peers: peersOn(target),
+  startOurs: (own) => start(launchOurs(own, target)),
+})
+
+/** Measures the cases of a place, and tells of each as it is done. */
+const benchAt = async (
+  { cases: all, peers, ...place }: Place,
+  options: Options,
+  tell: (result: CaseResult) => Promise<void>,
+): Promise<void> => {
+  const { device } = place.target
   const cases = chosenCases(all, options.cases)
-  const installed = withInstalled(chosenPeers(target, options.peers))
+  if (cases.length === 0) return
+  const installed = withInstalled(chosenPeers(peers, options.peers))
   const folder = mkdtempSync(join(tmpdir(), 'ul-bench-'))
-  const path = join(folder, 'case.safetensors')
+  const handed = { ...place, path: join(folder, 'case.safetensors') }
   try {
-    const product = await startOurs(all[0], target, path)
+    const product = await warmOurs(all[0], handed)
     try {
-      if (target.device !== 'cpu') print(product.description)
-      if (peersOn(target).length === 0) print(`no peer runs on ${target.device}: what follows is ours alone`)
+      if (device !== 'cpu' || options.browser === true) print(product.description)
+      if (peers.length === 0) print(`no peer runs on ${device}: what follows is ours alone`)
       print(tableHead)
       for (const own of cases)
-        await tell(await compare(own, { target, product, installed, rounds: options.rounds, path }))
+        await tell(await compare(own, { ...handed, product, installed, rounds: options.rounds }))
     } finally {
       product.participant.close()
     }
@@ -77,14 +94,25 @@ const benchOn = async (target: Target, options: Options, tell: (result: CaseResu
 const bench = async (options: Options): Promise<void> => {
   const { device, compute = usualPrecisions[device], out } = options
   const results: CaseResult[] = []
-  for (const precision of compute) {
-    await benchOn({ device, precision }, options, async (result) => {
+  const at = (place: Place): Promise<void> =>
+    benchAt(place, options, async (result) => {
       results.push(result)
       print(row(result))
       mkdirSync(out, { recursive: true })
       await writeReport(out, results)
     })
+  if (options.browser === true) {
+    expectCases(
+      Object.values(casesInPage).map((cases) => ({ cases })),
+      options.cases,
+    )
+    // Vite and Playwright are loaded for this alone.
+    const { inBrowser } = await import('./browser/run.ts')
+    return inBrowser(at)
   }
+  const places = compute.map((precision) => placeOn({ device, precision }, options.tiny === true))
+  expectCases(places, options.cases)
+  for (const place of places) await at(place)
 }
 
 // ---- options ----------------------------------------------------------------------------------------------------
@@ -118,11 +146,15 @@ On other devices: ${casesOn('cuda', false)
   .join(', ')}; on a software adapter, whose times say nothing of a card, ${casesOn('webgpu', true)
   .map((own) => own.name)
   .join(', ')}.
+In a page (--browser): ${casesInPage.wasm.map((own) => own.name).join(', ')}; by WebGPU ${casesInPage.webgpu
+  .map((own) => own.name)
+  .join(', ')}.
 A peer that is not installed is left out and the command that installs it is shown; JavaScript peers may also lie in
 $UL_BENCH_PEERS/node_modules, and $UL_BENCH_PYTHON names another python3. Ratios above 1 mean that we are faster.
 
 Examples:
   npm run bench -- --cases stage1,resblock --peers pytorch --rounds 9
+  npm run bench -- --browser --rounds 5
   npm run bench -- --device cuda --compute tf32,float16 --cases emoji64`
 
 const [serving, ...asked] = process.argv.slice(2)
@@ -143,6 +175,10 @@ if (serving === '--serve') {
       new Option('--peers <names>', `${[...new Set(peerNames)].join(', ')} (default: all)`).argParser(
         listOf([...new Set(peerNames)]),
       ),
+    )
+    .option(
+      '--browser',
+      'blocks in headless Chromium: by WebAssembly beside tfjs and jax-js, by WebGPU alone',
     )
     .option('--tiny', 'the smallest networks alone, to try the benchmark itself')
     .option('--rounds <n>', 'rounds that count', parseRounds, 7)

@@ -40,7 +40,7 @@ interface Turn {
   readonly seconds: number
   /** Share of the machine that others took. */
   readonly others: number
-  readonly peakBytes: number
+  readonly peakBytes: number | null
 }
 
 const takeTurn = async (participant: Participant, runs: number): Promise<Turn> => {
@@ -73,7 +73,7 @@ export const warmUp = async (participant: Participant): Promise<Warm> => {
 export interface Measured {
   /** Seconds of one run in each round that counts. */
   readonly seconds: readonly number[]
-  readonly peakBytes: number
+  readonly peakBytes: number | null
 }
 
 /** Times of all participants, round by round. */
@@ -104,7 +104,10 @@ export const alternate = async <K extends string>(
   const counted = all.sort((a, b) => a.others - b.others).slice(0, rounds)
   const of = (name: K): Measured => ({
     seconds: counted.map(({ turns }) => turns.get(name)!.seconds),
-    peakBytes: Math.max(...counted.map(({ turns }) => turns.get(name)!.peakBytes)),
+    peakBytes: counted.reduce<number | null>((most, { turns }) => {
+      const { peakBytes } = turns.get(name)!
+      return peakBytes === null ? most : Math.max(most ?? 0, peakBytes)
+    }, null),
   })
   return {
     measured: Object.fromEntries(names.map((name) => [name, of(name)])) as Record<K, Measured>,

@@ -18,8 +18,8 @@ export interface Timing {
   readonly seconds: readonly number[]
   /** Processor seconds that the process took meanwhile. */
   readonly cpu: number
-  /** The process's largest resident memory so far. */
-  readonly peakBytes: number
+  /** The process's largest resident memory so far; null where it shares its process with others. */
+  readonly peakBytes: number | null
 }
 
 /** How a participant is started. */

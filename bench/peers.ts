@@ -5,14 +5,18 @@ import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Launch } from './peer.ts'
+import { type Launch, type Participant, start } from './peer.ts'
 import type { Target } from './target.ts'
 
 /** One way of running a peer; the fastest is the one that counts. */
 export interface Variant {
   readonly name: string
-  readonly launch: Launch
+  /** Its process; absent where it runs in a page. */
+  readonly launch?: Launch
+  start(): Participant
 }
+
+const inProcess = (name: string, launch: Launch): Variant => ({ name, launch, start: () => start(launch) })
 
 /** Someone to be compared with. */
 export interface Peer {
@@ -73,7 +77,7 @@ const pytorchPeer = (name: string, settings: PyTorchSettings, { device, precisio
   const env = settings.usual === true ? usualPytorchEnv : pytorchEnv
   const variant = (variantName: string, own: object): Variant => {
     const args = [pytorchFile, JSON.stringify({ ...settings, ...own, device, precision })]
-    return { name: variantName, launch: { command: python, args, env: env() } }
+    return inProcess(variantName, { command: python, args, env: env() })
   }
   return {
     name,
@@ -119,27 +123,20 @@ export const ownLaunch = (...args: readonly string[]): Launch => ({
   env: cleanEnv(),
 })
 
-const javascript = (
-  name: string,
-  packages: readonly string[],
-  unsupported: Readonly<Record<string, string>>,
-): Peer => ({
+const javascript = (name: string, packages: readonly string[]): Peer => ({
   name,
   install: `npm install --no-save ${packages.join(' ')}`,
   isInstalled: () => packages.every((spec) => canRequire(spec.slice(0, spec.lastIndexOf('@')))),
   variants: (caseName) => {
     const kind = caseName.split('/')[0]
-    if (kind in unsupported) return unsupported[kind]
     if (!/^(block|resblock|matmul)$/.test(kind)) return []
-    return [{ name: '', launch: ownLaunch(name) }]
+    return [inProcess('', ownLaunch(name))]
   },
 })
 
 const javascriptPeers: readonly Peer[] = [
-  javascript('tfjs', ['@tensorflow/tfjs@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0'], {
-    resblock: 'not supported: the wasm backend has no kernel for Conv2DBackpropFilter',
-  }),
-  javascript('jax', ['@jax-js/jax@0.1.25'], {}),
+  javascript('tfjs', ['@tensorflow/tfjs@4.22.0', '@tensorflow/tfjs-backend-wasm@4.22.0']),
+  javascript('jax', ['@jax-js/jax@0.1.25']),
 ]
 
 /** Everyone who runs on a device, in the order of the table. */

@@ -17,13 +17,15 @@ export const tableHead: string = line(
 
 const showSeconds = (s: number): string =>
   s < 1 ? `${(s * 1000).toPrecision(3)} ms` : `${s.toPrecision(3)} s`
-const showBytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`
+const showBytes = (bytes: number | null): string =>
+  bytes === null ? '–' : `${Math.round(bytes / 2 ** 20)} MiB`
 
 const showRate = (gflops: number): string => (gflops < 1 ? gflops.toPrecision(2) : gflops.toFixed(0))
 
 const showPeer = ({ name, ratio, peakBytes }: PeerResult): string => {
   const [median, min, max] = [ratio.median, ratio.min, ratio.max].map((r) => r.toFixed(2))
-  return `${name} ${median} (${min}–${max}, ${showBytes(peakBytes)})`
+  const memory = peakBytes === null ? '' : `, ${showBytes(peakBytes)}`
+  return `${name} ${median} (${min}–${max}${memory})`
 }
 
 /** A case as one line. */

@@ -11,7 +11,8 @@ export interface PeerResult {
   readonly seconds: Spread
   /** Its time over ours: above 1 we are faster. */
   readonly ratio: Spread
-  readonly peakBytes: number
+  /** Null where it is not known: in a page. */
+  readonly peakBytes: number | null
 }
 
 /** One case. */
@@ -25,7 +26,8 @@ export interface CaseResult {
   readonly seconds: Spread
   /** Our rate over the rate of the matrix product in the same rounds. */
   readonly shareOfMatmul: Spread
-  readonly peakBytes: number
+  /** Null where it is not known: in a page. */
+  readonly peakBytes: number | null
   /** What the bytes are of, ours and the peers': the processes, or what they took of the card. */
   readonly memory: 'resident' | 'card'
   /** Share of the machine that other programs took meanwhile. */

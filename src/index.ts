@@ -7,7 +7,15 @@ export { alone, type Collective } from './distributed/collective.ts'
 export { gradient } from './engine/autodiff/gradient.ts'
 export { framesFrom, framesOf } from './engine/host/clips.ts'
 export { type Part, wholeBatch } from './engine/host/part.ts'
-export { quantiseImages } from './engine/host/pixels.ts'
+export { quantiseImages, toNchw } from './engine/host/pixels.ts'
+export {
+  cropToSquare,
+  padToSquare,
+  type RawImage,
+  type RgbImage,
+  rawToRgb,
+  resizeSquare,
+} from './engine/host/squares.ts'
 export * from './engine/host/tensor.ts'
 export { input, type Op, scope, type Value } from './engine/ir/graph.ts'
 export { checkProgram, type Program, printProgram, trace } from './engine/ir/program.ts'
@@ -28,6 +36,7 @@ export { autoencoderFeeds, autoencoderObjective } from './method/autoencoder.ts'
 export { baseFeeds, baseObjective } from './method/baseModel.ts'
 export {
   type Chain,
+  type ChainAt,
   predicted,
   runChain,
   type StepInputs,
@@ -35,6 +44,7 @@ export {
   stepInputs,
   stepUpdates,
   takeStep,
+  type Watch,
 } from './method/chain.ts'
 export { type Codec, createCodec } from './method/codec.ts'
 export * from './method/config.ts'
@@ -44,11 +54,14 @@ export * from './method/diffusion/sampler.ts'
 export * from './method/diffusion/schedule.ts'
 export * from './method/diffusion/weighting.ts'
 export {
+  createTermsEstimator,
   evaluateStage1,
   type MeasuredPart,
   type MeasuredStage1,
+  type TermsEstimator,
 } from './method/evaluate.ts'
-export { createGenerator, type Generator } from './method/generator.ts'
+export { createGenerator, type GenerationRequest, type Generator } from './method/generator.ts'
+export { type Kept, withKept } from './method/kept.ts'
 export * from './method/networks/config.ts'
 export { drawnLevels } from './method/objective/schedules.ts'
 export { type ImageSet, imageSetOf } from './method/programs.ts'
@@ -76,6 +89,7 @@ export {
 } from './metrics/position.ts'
 export { type PrecisionRecall, precisionRecall } from './metrics/precisionRecall.ts'
 export { psnr } from './metrics/psnr.ts'
+export { heat, type RateElements, ratesByPlace } from './metrics/ratesByPlace.ts'
 export { ssim } from './metrics/ssim.ts'
 export { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './studies/law/rateBudget.ts'
 export {

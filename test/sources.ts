@@ -44,6 +44,31 @@ const importsOf = (file: string): Imports => {
 export const importsBelow = (...folders: readonly string[]): ReadonlyMap<string, Imports> =>
   new Map(folders.flatMap(filesBelow).map((file) => [file, importsOf(file)]))
 
+/** What a file loads as it is loaded itself: neither types nor what it imports when it needs it. */
+const loadsOf = (file: string): readonly string[] =>
+  ts
+    .createSourceFile(file, sourceOf(file), ts.ScriptTarget.ES2023)
+    .statements.flatMap((statement) =>
+      (ts.isImportDeclaration(statement) &&
+        statement.importClause?.phaseModifier !== ts.SyntaxKind.TypeKeyword) ||
+      (ts.isExportDeclaration(statement) && !statement.isTypeOnly)
+        ? [statement.moduleSpecifier]
+        : [],
+    )
+    .flatMap((name) => (name !== undefined && ts.isStringLiteral(name) ? [name.text] : []))
+
+/** Every file and package that a process has loaded once it has loaded a file. */
+export const loadedWith = (start: string): ReadonlySet<string> => {
+  const seen = new Set([start])
+  for (const file of seen) {
+    if (!file.endsWith('.ts')) continue
+    const folder = dirname(resolve(root, file))
+    for (const name of loadsOf(file))
+      seen.add(name.startsWith('.') ? slashed(relative(root, resolve(folder, name))) : name)
+  }
+  return seen
+}
+
 /** Everything that files reach through imports that `follow` holds, themselves included. */
 export const reachedFrom = (
   imports: ReadonlyMap<string, Imports>,

@@ -2,10 +2,12 @@
  * @file The structure of the repository: which folder may import which, no cycles, and who may reach Node and native
  * packages.
  */
+import { readdirSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { type Imports, importsBelow, reachedFrom, sourceOf } from './sources.ts'
+import { type Imports, importsBelow, loadedWith, reachedFrom, sourceOf } from './sources.ts'
 import { slowTests, training } from './tiers.ts'
 
 const everything = importsBelow('src', 'bench', 'examples', 'test')
@@ -47,6 +49,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'engine/runtime/ort',
     'native',
   ],
+  'engine/runtime/web': ['engine/host', 'engine/runtime', 'engine/runtime/ort'],
   metrics: ['engine/host'],
   train: [
     'distributed',
@@ -104,15 +107,28 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'metrics',
     'train',
   ],
-  files: ['engine/host'],
+  stored: ['engine/host'],
+  files: ['engine/host', 'stored'],
   config: ['method', 'method/conditions', 'method/diffusion'],
-  'data/images': [],
-  'data/clips': ['data/images', 'files'],
+  model: [
+    'config',
+    'engine/host',
+    'engine/ir',
+    'engine/nn',
+    'engine/runtime',
+    'method',
+    'method/conditions',
+    'method/diffusion',
+    'stored',
+    'train',
+  ],
+  'data/images': ['engine/host', 'stored'],
+  'data/clips': ['data/images', 'engine/host', 'files'],
   'data/formats': ['data/clips', 'data/images', 'engine/host'],
   data: ['data/formats', 'data/images', 'engine/host'],
   features: ['data/images', 'engine/host', 'engine/onnx', 'engine/runtime/node', 'files'],
-  report: ['engine/host', 'files'],
-  runs: ['config', 'distributed', 'engine/host', 'files', 'metrics'],
+  report: ['engine/host', 'files', 'metrics'],
+  runs: ['config', 'distributed', 'engine/host', 'files', 'metrics', 'model', 'stored'],
   use: [
     'config',
     'data',
@@ -127,6 +143,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/conditions',
     'method/diffusion',
     'method/networks',
+    'model',
     'report',
     'runs',
     'train',
@@ -143,6 +160,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/diffusion',
     'method/networks',
     'metrics',
+    'model',
     'runs',
     'use',
   ],
@@ -163,9 +181,54 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'method/networks',
     'method/objective',
     'metrics',
+    'model',
     'report',
     'runs',
+    'stored',
     'train',
+    'use',
+  ],
+  tab: [
+    'config',
+    'data',
+    'data/images',
+    'distributed',
+    'engine/host',
+    'engine/runtime',
+    'model',
+    'report',
+    'runs',
+    'stages',
+    'stored',
+    'train',
+    'use',
+  ],
+  export: [
+    'config',
+    'engine/host',
+    'engine/ir',
+    'engine/onnx',
+    'files',
+    'method',
+    'method/diffusion',
+    'method/networks',
+    'method/objective',
+    'metrics',
+    'model',
+    'runs',
+    'train',
+    'use',
+  ],
+  hub: [
+    'config',
+    'engine/runtime',
+    'export',
+    'files',
+    'method',
+    'method/diffusion',
+    'model',
+    'report',
+    'runs',
     'use',
   ],
   'studies/law': ['metrics'],
@@ -175,11 +238,11 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'measure',
     'method',
     'metrics',
+    'model',
     'report',
     'runs',
     'stages',
     'studies/law',
-    'use',
   ],
   doctor: [
     'config',
@@ -193,6 +256,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'native',
     'stages',
   ],
+  studio: ['config', 'files', 'metrics', 'report', 'runs', 'stored', 'studies'],
   commands: [
     'config',
     'data',
@@ -202,16 +266,20 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'engine/host',
     'engine/runtime',
     'engine/runtime/node',
+    'export',
     'features',
     'files',
+    'hub',
     'measure',
     'method',
     'method/conditions',
     'metrics',
+    'model',
     'report',
     'runs',
     'stages',
     'studies',
+    'studio',
     'use',
   ],
   'index.ts': [
@@ -246,6 +314,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'use',
   ],
   'ops.ts': ['engine/ops'],
+  'web.ts': ['engine/runtime', 'engine/runtime/web', 'method/conditions', 'model', 'stored'],
 }
 
 /** Folders that run in Node only. */
@@ -263,13 +332,14 @@ const nodeOnly: ReadonlySet<string> = new Set([
     'report',
     'runs',
   ],
-  ...['use', 'measure', 'stages', 'studies', 'doctor', 'commands', 'node.ts'],
+  ...['use', 'export', 'hub', 'measure', 'stages', 'studies', 'studio', 'doctor', 'commands', 'node.ts'],
 ])
 
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>
   [...from].filter((file) => imports.get(file)!.packages.some(matches))
 
-const isNative = (name: string): boolean => name.startsWith('onnxruntime-')
+const isWeb = (name: string): boolean => /^onnxruntime-web($|\/)/.test(name)
+const isNative = (name: string): boolean => name.startsWith('onnxruntime-') && !isWeb(name)
 const isProtobuf = (name: string): boolean => name === 'onnx-buf' || name.startsWith('@bufbuild/')
 const isNode = (name: string): boolean => name.startsWith('node:')
 
@@ -310,15 +380,60 @@ describe('folders beside src/', () => {
     folders.some((folder) => name.startsWith(`${folder}/`))
   const isFile = (name: string): boolean => /^(src|bench|examples|test|tools)\//.test(name)
 
-  it('bench is built on src and itself, and on nothing of tests', () => {
+  it('bench is built on src and itself, and on nothing of tests but a page in Chromium', () => {
+    const pages = ['browser', 'bundle', 'server'].map((name) => `test/browser/${name}.ts`)
     expect(below('bench').length).toBeGreaterThan(10)
-    expect(refused('bench', (name) => !isFile(name) || isOf(['src', 'bench'], name))).toEqual([])
+    expect(
+      refused('bench', (name) => !isFile(name) || isOf(['src', 'bench'], name) || pages.includes(name)),
+    ).toEqual([])
   })
 
   it('examples use the package as anybody else: by its name, and Node', () => {
     const { exports } = JSON.parse(sourceOf('package.json')) as { exports: object }
     const entries = Object.keys(exports).map((key) => posix.join('unified-latents', key))
-    expect(refused('examples', (name) => entries.includes(name) || isNode(name))).toEqual([])
+    const found = refused('examples', (name) => entries.includes(name) || isNode(name))
+    expect(found.filter((line) => !line.startsWith('examples/onnx/'))).toEqual([])
+  })
+
+  it('examples of ONNX models use ONNX Runtime, and nothing of the package', () => {
+    expect(below('examples/onnx')).toHaveLength(3)
+    const isAllowed = (name: string): boolean =>
+      isOf(['examples/onnx'], name) || isNative(name) || isNode(name)
+    expect(refused('examples/onnx', isAllowed)).toEqual([])
+    // All but the command itself runs in pages, too.
+    const forNode = below('examples/onnx').filter(([, { packages }]) =>
+      packages.some((name) => name !== 'onnxruntime-common'),
+    )
+    expect(forNode.map(([file]) => file)).toEqual(['examples/onnx/sample.ts'])
+  })
+
+  it('the site uses the package by its name and what its pages share with src, and Node nowhere', () => {
+    // The studio's pages share its contract, training in a tab the one file that it is in.
+    const shared: Readonly<Record<string, readonly string[]>> = {
+      'site/src/studio/': ['src/studio/api.ts', 'src/report/ticks.ts'],
+      'site/src/train/': ['src/tab/page.ts'],
+    }
+    const names = readdirSync(fileURLToPath(new URL('../site/src', import.meta.url)), {
+      recursive: true,
+      encoding: 'utf8',
+    })
+    const sources = names.filter((name) => /\.(ts|svelte)$/.test(name)).map((name) => `site/src/${name}`)
+    expect(sources.length).toBeGreaterThan(30)
+    const found = sources.flatMap((file) => {
+      const own = Object.entries(shared).flatMap(([folder, some]) => (file.startsWith(folder) ? some : []))
+      return [...sourceOf(file).matchAll(/(?:from |import\()['"]([^'"]+)['"]/g)]
+        .map(([, name]) => (name.startsWith('.') ? posix.join(posix.dirname(file), name) : name))
+        .filter((name) => isNode(name) || (isFile(name) && !own.includes(name)))
+        .map((name) => `${file} → ${name}`)
+    })
+    expect(found).toEqual([])
+    const reached = reachedFrom(
+      imports,
+      Object.values(shared)
+        .flat()
+        .map((name) => posix.relative('src', name)),
+    )
+    expect(filesThatImport((name) => isNode(name) || isNative(name), reached)).toEqual([])
   })
 
   it('tests do not import what is built', () => {
@@ -386,9 +501,15 @@ describe('output', () => {
 })
 
 describe('packages', () => {
-  it('ONNX Runtime is imported in engine/runtime/node alone', () => {
-    const found = filesThatImport(isNative)
-    expect(new Set(found.map(folderOf))).toEqual(new Set(['engine/runtime/node']))
+  it("ONNX Runtime is imported in its adapters' folders alone, each its own package, and of the web's only on demand", () => {
+    const foldersThatImport = (matches: (name: string) => boolean): Set<string> =>
+      new Set(filesThatImport(matches).map(folderOf))
+    expect(foldersThatImport(isNative)).toEqual(new Set(['engine/runtime/node']))
+    expect(foldersThatImport(isWeb)).toEqual(new Set(['engine/runtime/web']))
+    for (const file of filesThatImport(isWeb))
+      expect(sourceOf(`src/${file}`).replaceAll(/\bimport\('onnxruntime-web/g, '')).not.toContain(
+        "'onnxruntime-web",
+      )
   })
 
   it('protobuf is imported in engine/onnx alone', () => {
@@ -396,7 +517,17 @@ describe('packages', () => {
   })
 
   it('@huggingface/transformers, which need not be installed, is imported by none', () => {
-    expect(filesThatImport((name) => name.startsWith('@huggingface/'))).toEqual([])
+    expect(filesThatImport((name) => name.startsWith('@huggingface/transformers'))).toEqual([])
+  })
+
+  it('@huggingface/hub is imported in hub alone: its types, and itself when it is used', () => {
+    const found = filesThatImport((name) => name.startsWith('@huggingface/'))
+    expect(new Set(found.map(folderOf))).toEqual(new Set(['hub']))
+    const loading = found.flatMap((file) => {
+      const text = sourceOf(`src/${file}`).replaceAll(/^import type .*$/gm, '')
+      return [...text.matchAll(/^.*'@huggingface\/.*$/gm)].map(([line]) => `${file}: ${line.trim()}`)
+    })
+    expect(loading).toEqual(["hub/client.ts: library: await import('@huggingface/hub'),"])
   })
 
   it('node: modules are imported in Node-only folders alone', () => {
@@ -404,16 +535,65 @@ describe('packages', () => {
   })
 })
 
-describe('src/index.ts and src/ops.ts', () => {
+describe("the studio's process", () => {
+  /** What trains, measures or uses models, and what runs them. */
+  const leftOut = /^src\/(train|stages|measure|use|features|native|engine\/(autodiff|onnx|runtime\/ort))\//
+  const nativePackages = [
+    'onnxruntime-node',
+    'onnxruntime-web',
+    'onnxruntime-common',
+    'sharp',
+    'koffi',
+    'onnx-buf',
+  ]
+
+  it.each(['src/commands/main.ts', 'src/commands/studioLine.ts', 'src/studio/server.ts'])(
+    '%s loads nothing that trains, and no native library',
+    (start) => {
+      const loaded = [...loadedWith(start)]
+      expect(loaded.length).toBeGreaterThan(10)
+      expect(loaded.filter((name) => leftOut.test(name) || nativePackages.includes(name))).toEqual([])
+    },
+  )
+
+  it('would be caught if it did: the other commands load all of that', () => {
+    const loaded = [...loadedWith('src/commands/program.ts')]
+    expect(nativePackages.filter((name) => loaded.includes(name))).toEqual([
+      'onnxruntime-node',
+      'sharp',
+      'koffi',
+      'onnx-buf',
+    ])
+    expect(loaded.filter((name) => leftOut.test(name)).length).toBeGreaterThan(50)
+  })
+})
+
+describe('src/index.ts, src/ops.ts, src/web.ts and src/tab/', () => {
+  const globals = /\bBuffer\.[a-z]|\bprocess\.(?:env|argv|cwd|platform|pid|std|emit)/
+
   it.each([
     ['index.ts', 20],
     ['ops.ts', 10],
+    ['web.ts', 50],
   ])('%s reaches nothing that needs Node', (entry, least) => {
     const reached = reachedFrom(imports, [entry])
     expect(reached.size).toBeGreaterThan(least)
     const native = (name: string): boolean => isNode(name) || isNative(name) || name === 'sharp'
     expect(filesThatImport(native, reached)).toEqual([])
     expect([...reached].filter((file) => nodeOnly.has(folderOf(file)))).toEqual([])
+    expect([...reached].filter((file) => globals.test(sourceOf(`src/${file}`)))).toEqual([])
+  })
+
+  // Of stages, runs, data, use and report some files need Node; what a tab takes of them does not.
+  it('src/tab/ reaches nothing that needs Node', () => {
+    const reached = reachedFrom(
+      imports,
+      files.filter((file) => folderOf(file) === 'tab'),
+    )
+    expect(reached.has('stages/runStage.ts') && reached.has('train/loop.ts')).toBe(true)
+    const native = (name: string): boolean => isNode(name) || isNative(name) || name === 'sharp'
+    expect(filesThatImport(native, reached)).toEqual([])
+    expect([...reached].filter((file) => globals.test(sourceOf(`src/${file}`)))).toEqual([])
   })
 
   it('would be caught if it did: src/node.ts reaches all three', () => {

@@ -17,8 +17,12 @@ export const training: ReadonlySet<string> = new Set([
 /** Starts GNU tar for a moment and nothing else. */
 const startsTar = 'test/data/golden.ts'
 
+/** Packages that start processes. */
+const starters = ['node:child_process', 'playwright-core']
+
 const isSlow = (file: string, { own, packages }: Imports): boolean =>
-  own.some((name) => training.has(name)) || (packages.includes('node:child_process') && file !== startsTar)
+  own.some((name) => training.has(name)) ||
+  (packages.some((name) => starters.includes(name)) && file !== startsTar)
 
 /** Test files that are slow, as paths from the root of the repository. */
 export const slowTests = (): string[] => {

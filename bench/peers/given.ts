@@ -33,13 +33,30 @@ export const readGiven = ({
 const norm = (values: Float32Array): number => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0))
 
 /** ‖found − expected‖/‖expected‖ of every expected value. */
-export const relativeErrors = (
-  found: Readonly<Record<string, Float32Array>>,
-  expected: Tensors,
-): Record<string, number> =>
+const relativeErrors = (found: Found, expected: Tensors): Record<string, number> =>
   Object.fromEntries(
     Object.entries(expected).map(([name, { data }]) => {
       const values = data as Float32Array
       return [name, norm(values.map((v, i) => v - found[name][i])) / norm(values)]
     }),
   )
+
+/** Values by name. */
+export type Found = Readonly<Record<string, Float32Array>>
+
+/** A case in a peer's hands. */
+export interface PeerWork {
+  /** Does it once, until its values are there. */
+  run(): Promise<Found>
+  /** The values with their axes in the order of ours. */
+  inOurOrder(found: Found): Found
+}
+
+/** A peer's work done once, and how far what it found is from ours. */
+export const checkedWork = async (
+  { run, inOurOrder }: PeerWork,
+  { expected }: Given,
+): Promise<{ readonly errors: Record<string, number>; readonly run: () => Promise<Found> }> => ({
+  errors: relativeErrors(inOurOrder(await run()), expected),
+  run,
+})

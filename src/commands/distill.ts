@@ -8,19 +8,11 @@ import { expectTrainable } from '../stages/possible.ts'
 import { lrShare, studentConfig, usualShare } from '../stages/student.ts'
 import { train } from '../stages/train.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
-import {
-  type AddCommand,
-  type DeviceFlags,
-  example,
-  option,
-  positiveNumber,
-  realNumber,
-  runtimeOf,
-  wholeNumber,
-} from './options.ts'
+import { type AddCommand, example, option, positiveNumber, realNumber, wholeNumber } from './options.ts'
 import { expectFolder, runFolder } from './output.ts'
 import { print, warn } from './print.ts'
 import { terminalListener } from './progress.ts'
+import { type DeviceFlags, runtimeOf } from './runtime.ts'
 import { whileShared } from './shared.ts'
 import { runArgument, runDirectory } from './sources.ts'
 

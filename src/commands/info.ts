@@ -1,7 +1,8 @@
 /** @file `ul info`: what a run holds and costs, without training it. */
 import { describeModel, type ModelInfo } from '../stages/info.ts'
-import { type AddCommand, type DeviceFlags, example, option } from './options.ts'
+import { type AddCommand, example, option } from './options.ts'
 import { answer } from './print.ts'
+import type { DeviceFlags } from './runtime.ts'
 import { describedArgument, describedBy } from './sources.ts'
 
 const infoText = (info: ModelInfo): string =>

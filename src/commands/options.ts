@@ -1,11 +1,7 @@
 /** @file What the files of commands share: options, how their values are read, and how help ends. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { ConfigError } from '../config/load.ts'
-import { showDevice } from '../engine/runtime/limits.ts'
-import { type Precision, precisionRefusal, precisions } from '../engine/runtime/node/precision.ts'
-import { NodeRuntime } from '../engine/runtime/node/runtime.ts'
-import type { Device, Runtime } from '../engine/runtime/runtime.ts'
-import { ownCard, ownThreads } from './processes.ts'
+import { precisions } from '../engine/runtime/node/precision.ts'
 
 /** What a command's file exports: adds the command with its arguments, options, example and action. */
 export type AddCommand = (program: Command) => void
@@ -79,30 +75,4 @@ export const withSteps = <Sampler extends { readonly steps: number }>(
   if ((steps ?? 0) > mostSteps)
     throw new ConfigError(`--steps ${steps}: a sampler takes ${mostSteps} at most`)
   return { ...sampler, steps: steps ?? sampler.steps }
-}
-
-/** What `--device`, `--compute` and `--threads` say. */
-export interface DeviceFlags {
-  readonly device: Device
-  readonly compute: Precision
-  readonly threads?: number
-}
-
-/** What runs programs there. @throws ConfigError when the device has no such arithmetic. */
-export const runtimeOf = ({ device, compute, threads = ownThreads() }: DeviceFlags): Runtime => {
-  const refusal = precisionRefusal(device, compute)
-  if (refusal !== null)
-    throw new ConfigError(`--compute ${compute}: ${refusal.reason}; add ${refusal.instead}`)
-  const runtime = new NodeRuntime({
-    device,
-    compute,
-    threads,
-    ...(device === 'cuda' && { cuda: { card: ownCard() } }),
-  })
-  if (compute === 'float16' && runtime.limits?.float16 === false) {
-    throw new ConfigError(
-      `--compute float16: ${showDevice(runtime.limits)} has no half precision arithmetic (shader-f16); leave --compute at float32`,
-    )
-  }
-  return runtime
 }

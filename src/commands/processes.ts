@@ -3,7 +3,7 @@ import { availableParallelism, cpus } from 'node:os'
 import { ConfigError } from '../config/load.ts'
 import { alone, type Collective } from '../distributed/collective.ts'
 import { launchIn } from '../distributed/mpi/launch.ts'
-import { joinMpiJob, type MpiJob } from '../distributed/mpi/mpi.ts'
+import type { MpiJob } from '../distributed/mpi/mpi.ts'
 import { mute } from './print.ts'
 
 /** Milliseconds that the leader has to say what concerns all, and to end the job, before another process speaks of it. */
@@ -33,7 +33,8 @@ export const expectShared = (command: string): void => {
  * @throws what the work throws, and in one sentence when there is no MPI that fits the launcher
  */
 export const inAllProcesses = async (work: (together: Collective) => Promise<void>): Promise<void> => {
-  joined = joinMpiJob()
+  // Only now, and only in a job: a process alone does without native libraries.
+  joined = launchIn(process.env) === null ? null : (await import('../distributed/mpi/mpi.ts')).joinMpiJob()
   await work(joined ?? alone)
   joined?.end()
   joined = null

@@ -4,8 +4,9 @@ import { stoppable } from '../engine/runtime/stoppable.ts'
 import { stageFlags, stageOf } from '../stages/list.ts'
 import { type Profile, type ProfileRow, profileStep } from '../stages/profile.ts'
 import { untilInterrupted } from './exit.ts'
-import { type AddCommand, type DeviceFlags, example, option, runtimeOf, wholeNumber } from './options.ts'
+import { type AddCommand, example, option, wholeNumber } from './options.ts'
 import { answer } from './print.ts'
+import { type DeviceFlags, runtimeOf } from './runtime.ts'
 import { describedArgument, describedBy } from './sources.ts'
 
 const profileRows = (title: string, rows: readonly ProfileRow[]): string[] => [

@@ -5,7 +5,8 @@ import { latestCheckpoint } from '../runs/checkpoint.ts'
 import { findRuns } from '../runs/findRuns.ts'
 import type { Run } from '../runs/run.ts'
 import { weightsFile } from '../runs/runDirectory.ts'
-import { stages } from '../stages/list.ts'
+import { trainingFlops } from '../stages/info.ts'
+import { stageCalled, stages } from '../stages/list.ts'
 import { type AddCommand, example, option } from './options.ts'
 import { answer, warn } from './print.ts'
 
@@ -20,6 +21,17 @@ interface RunRow {
   readonly psnr: number | null
   readonly rFD: number | null
   readonly gFD: number | null
+  /** FLOPs of all steps of its base model, where they were asked for and it has one. */
+  readonly baseFlops?: number | null
+}
+
+/** @throws when what the data gave does not read */
+const baseFlopsOf = (run: Run): number | null => {
+  const config = run.config()
+  const base = stageCalled('stage2')
+  return config.sampler.generator === 'base' && base.applies(config)
+    ? trainingFlops(config, base, run.info().classes.length)
+    : null
 }
 
 const progressOf = (run: Run): RunRow['progress'] => {
@@ -36,7 +48,7 @@ const progressOf = (run: Run): RunRow['progress'] => {
 }
 
 /** @throws when a file of the run does not read */
-const rowOf = (run: Run): RunRow => {
+const rowOf = (run: Run, flops: boolean): RunRow => {
   const [evaluation, quality] = [run.evaluation(), run.quality()]
   return {
     run: run.path,
@@ -47,10 +59,12 @@ const rowOf = (run: Run): RunRow => {
     psnr: evaluation?.psnr.mean ?? null,
     rFD: quality?.reconstruction?.frechet ?? null,
     gFD: quality?.generation?.frechet ?? null,
+    ...(flops && { baseFlops: baseFlopsOf(run) }),
   }
 }
 
-const cellsOf = ({ run, name, progress, exported, bitsPerPixel, psnr, rFD, gFD }: RunRow): string[] => {
+const cellsOf = ({ run, name, progress, exported, ...row }: RunRow): string[] => {
+  const { bitsPerPixel, psnr, rFD, gFD, baseFlops } = row
   const show = (value: number | null, digits: number): string => value?.toFixed(digits) ?? '–'
   const steps = Object.entries(progress).map(([stage, [done, of]]) => `${stage} ${done}/${of}`)
   return [
@@ -61,11 +75,13 @@ const cellsOf = ({ run, name, progress, exported, bitsPerPixel, psnr, rFD, gFD }
     show(psnr, 2),
     show(rFD, 1),
     show(gFD, 1),
+    ...(baseFlops === undefined ? [] : [baseFlops?.toPrecision(3) ?? '–']),
   ]
 }
 
-const runsText = (rows: readonly RunRow[]): string => {
-  const table = [['run', 'name', 'steps', 'bits/pixel', 'PSNR', 'rFD', 'gFD'], ...rows.map(cellsOf)]
+const runsText = (rows: readonly RunRow[], flops: boolean): string => {
+  const head = ['run', 'name', 'steps', 'bits/pixel', 'PSNR', 'rFD', 'gFD', ...(flops ? ['base FLOPs'] : [])]
+  const table = [head, ...rows.map(cellsOf)]
   const widths = table[0].map((_, column) => Math.max(...table.map((cells) => cells[column].length)))
   return table
     .map((cells) =>
@@ -78,20 +94,21 @@ const runsText = (rows: readonly RunRow[]): string => {
 }
 
 interface RunsFlags {
+  readonly flops?: boolean
   readonly json?: boolean
 }
 
-const run = (paths: string[], { json }: RunsFlags): void => {
+const run = (paths: string[], { flops = false, json }: RunsFlags): void => {
   const rows: RunRow[] = []
   for (const found of findRuns(paths)) {
     try {
-      rows.push(rowOf(found))
+      rows.push(rowOf(found, flops))
     } catch (cause) {
       warn((cause as Error).message)
     }
   }
   if (json === true) for (const row of rows) answer(json, { event: 'run', ...row }, '')
-  else answer(json, {}, rows.length === 0 ? `no runs in ${paths.join(', ')}` : runsText(rows))
+  else answer(json, {}, rows.length === 0 ? `no runs in ${paths.join(', ')}` : runsText(rows, flops))
 }
 
 /** Adds `ul runs`. */
@@ -100,6 +117,7 @@ export const runsCommand: AddCommand = (program) => {
     .command('runs')
     .description('the runs below directories: how far each has come, and what was measured of it')
     .argument('[path...]', 'run directories, directories above them, or files of results (.jsonl)', ['runs'])
+    .option('--flops', 'FLOPs of training the base model as well')
     .addOption(option.json())
     .addHelpText('after', example('ul runs runs/loss-factor'))
     .action(run)

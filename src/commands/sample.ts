@@ -7,25 +7,18 @@ import { leaderOnly } from '../distributed/collective.ts'
 import { countOf, examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { stoppable } from '../engine/runtime/stoppable.ts'
 import type { Facts } from '../method/conditions/condition.ts'
+import { choicesOf, ofNoClass } from '../model/choices.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../model/samplers.ts'
 import { expectClipFile, writeClip } from '../report/clip.ts'
 import { gridPng, visibleScale, visibleSize } from '../report/grid.ts'
-import { choicesOf, factsNamed, ofNoClass } from '../use/facts.ts'
+import { factsNamed } from '../use/facts.ts'
 import { readGiven } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { type SampleRequest, sample, sampleParts } from '../use/sample.ts'
-import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
-import {
-  type AddCommand,
-  type DeviceFlags,
-  example,
-  option,
-  realNumber,
-  runtimeOf,
-  wholeNumber,
-  withSteps,
-} from './options.ts'
+import { type AddCommand, example, option, realNumber, wholeNumber, withSteps } from './options.ts'
 import { expectFile, expectFolder, makeFolderOf, writeExample, writeOutput } from './output.ts'
 import { answer, warn } from './print.ts'
+import { type DeviceFlags, runtimeOf } from './runtime.ts'
 import { type Shared, whileShared } from './shared.ts'
 import { runArgument, runDirectory } from './sources.ts'
 

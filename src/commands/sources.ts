@@ -2,7 +2,6 @@
 
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { applySettings, ConfigError, parseConfig, presetByName } from '../config/load.ts'
 import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
@@ -10,6 +9,7 @@ import { parseSweep, type Sweep } from '../config/sweepFile.ts'
 import { hasClips, usualClasses } from '../data/open.ts'
 import { recogniseData } from '../data/recognise.ts'
 import { runFiles } from '../runs/files.ts'
+import { ownPackage } from '../runs/provenance.ts'
 import { readRunConfig, readRunInfo } from '../runs/runDirectory.ts'
 
 /** Bytes of a configuration at most. */
@@ -90,15 +90,12 @@ export const describedBy = (
   return { config, classes: isRun ? readRunInfo(source).classes.length : usualClasses(config.data.source) }
 }
 
-/** Models that come with the package, by name. */
-const pretrained = fileURLToPath(new URL('../../pretrained', import.meta.url))
-
 /** What commands that use a run say of that argument. */
 export const runArgument =
   'run directory, what ul export wrote, or a model that comes with the package: emoji64'
 
 /** The directory of a run, or of a model that comes with the package. */
 export const runDirectory = (given: string): string => {
-  const shipped = join(pretrained, given)
+  const shipped = join(ownPackage()?.dir ?? '', 'pretrained', given)
   return !existsSync(given) && /^[\w-]+$/.test(given) && existsSync(shipped) ? shipped : given
 }

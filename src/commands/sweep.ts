@@ -10,18 +10,11 @@ import { describeFeatures } from '../measure/measureRun.ts'
 import { onceEach } from '../runs/events.ts'
 import { expectRunnable } from '../stages/possible.ts'
 import { isDone, runSweep, type Shard, shardOf, sweepFrames, sweepRuns } from '../studies/sweep.ts'
-import {
-  type AddCommand,
-  collect,
-  type DeviceFlags,
-  example,
-  option,
-  runtimeOf,
-  wholeNumber,
-} from './options.ts'
+import { type AddCommand, collect, example, option, wholeNumber } from './options.ts'
 import { expectFolder } from './output.ts'
 import { answer, warn } from './print.ts'
 import { terminalListener } from './progress.ts'
+import { type DeviceFlags, runtimeOf } from './runtime.ts'
 import { whileShared } from './shared.ts'
 import { loadConfig, readSweep } from './sources.ts'
 

@@ -73,6 +73,8 @@ const merge = (under: Tree, over: Tree): Tree => {
   return Object.fromEntries(result)
 }
 
+const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1)
+
 /** Turns zod's first issue into a sentence; `place` finds where a path stands in the file. */
 const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => string): ConfigError => {
   const issue = error.issues[0]
@@ -81,7 +83,7 @@ const explain = (error: z.ZodError, place: (path: readonly PropertyKey[]) => str
     const where = place([...issue.path, issue.keys[0]])
     return new ConfigError(`${where}unknown key '${key}'; ${nearestKey(key)}`)
   }
-  const message = issue.message.charAt(0).toLowerCase() + issue.message.slice(1)
+  const message = lowerFirst(issue.message)
   if (issue.code === 'invalid_type' && textKeys.has(issue.path.join('.'))) {
     return new ConfigError(`${place(issue.path)}'${issue.path.join('.')}': ${message}; put it in quotes`)
   }
@@ -182,13 +184,8 @@ export const yamlValues = (text: string, where: string, lines?: LineCounter): un
 /** Whether a file is a whole configuration, as runs keep theirs: nothing of it is filled in, or a preset that changes would change it. */
 const isWhole = (tree: Tree): boolean => Object.hasOwn(tree, 'version') && !Object.hasOwn(tree, 'preset')
 
-/**
- * Reads YAML text. A key `preset` names the preset that the rest changes (quickstart when absent). What has a `version` and names
- * no preset is whole: a key that it lacks is an error, unless it is younger than the file may be.
- * @param name the file's name, for error messages
- * @throws ConfigError with file, line and column.
- */
-export const parseConfig = (text: string, name: string): Config => {
+/** The configuration of YAML text, and whether the text is whole. @throws see parseConfig */
+const parseWhole = (text: string, name: string): { readonly config: Config; readonly isWhole: boolean } => {
   const lines = new LineCounter()
   const { document, tree } = readYaml(text, name, lines)
   const place = (path: readonly PropertyKey[]): string => {
@@ -220,10 +217,19 @@ export const parseConfig = (text: string, name: string): Config => {
     throw new ConfigError(`${name}: this is a sweep, with arms; give it to 'ul sweep', without --grid`)
   }
   checkVersion(tree, name)
-  if (isWhole(tree)) return validate(tree, place)
+  if (isWhole(tree)) return { config: validate(tree, place), isWhole: true }
   const { preset: presetName = 'quickstart', ...changes } = tree
-  return validate(merge({ ...presetByName(String(presetName)) }, changes), place)
+  const config = validate(merge({ ...presetByName(String(presetName)) }, changes), place)
+  return { config, isWhole: false }
 }
+
+/**
+ * Reads YAML text. A key `preset` names the preset that the rest changes (quickstart when absent). What has a `version` and names
+ * no preset is whole: a key that it lacks is an error, unless it is younger than the file may be.
+ * @param name the file's name, for error messages
+ * @throws ConfigError with file, line and column.
+ */
+export const parseConfig = (text: string, name: string): Config => parseWhole(text, name).config
 
 /**
  * Reads the configuration that a run keeps. It was written whole, so that nothing is ever filled in.
@@ -236,10 +242,8 @@ export const parseRunConfig = (text: string, name: string): Config => {
     )
   // What is cut within the last line may still be YAML: 'steps: 2300' as 'steps: 23'.
   if (!text.endsWith('\n')) throw wrong('it is cut short, its last line has no end')
-  const config = parseConfig(text, name)
-  const tree = yamlValues(text, name)
-  if (!isTree(tree) || !isWhole(tree))
-    throw wrong("it lacks 'version', with which a run's configuration begins")
+  const { config, isWhole } = parseWhole(text, name)
+  if (!isWhole) throw wrong("it lacks 'version', with which a run's configuration begins")
   return config
 }
 
@@ -269,6 +273,21 @@ const readValue = (setting: string, key: string, text: string): unknown => {
   return yamlValues(text, `--set ${setting}`)
 }
 
+/** The key of a `key=value` change, and its value as a tree. @throws ConfigError */
+const changeOf = (setting: string): { readonly key: string; readonly change: Tree } => {
+  const equals = setting.indexOf('=')
+  if (equals < 1) throw new ConfigError(`--set ${setting}: expected key=value, for example train.batch=16`)
+  const key = setting.slice(0, equals)
+  if (!configKeys().includes(key)) {
+    throw new ConfigError(`--set ${setting}: unknown key '${key}'; ${nearestKey(key)}`)
+  }
+  const value = readValue(setting, key, setting.slice(equals + 1))
+  return {
+    key,
+    change: key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree,
+  }
+}
+
 /**
  * Applies `key=value` changes; values are read as YAML, so `1e-4`, `true` and `[1, 2]` mean what they say, but for names and
  * paths, which are taken as they stand.
@@ -279,19 +298,32 @@ export const applySettings = (config: Config, settings: readonly string[]): Conf
   const keys = new Map<string, string>()
   let result: Tree = { ...config }
   for (const setting of settings) {
-    const equals = setting.indexOf('=')
-    if (equals < 1) throw new ConfigError(`--set ${setting}: expected key=value, for example train.batch=16`)
-    const key = setting.slice(0, equals)
-    if (!configKeys().includes(key)) {
-      throw new ConfigError(`--set ${setting}: unknown key '${key}'; ${nearestKey(key)}`)
-    }
-    const value = readValue(setting, key, setting.slice(equals + 1))
-    const change = key.split('.').reduceRight<unknown>((below, part) => ({ [part]: below }), value) as Tree
+    const { key, change } = changeOf(setting)
     keys.set(key, setting)
     result = merge(result, change)
   }
   // Checked once all are there: a group of keys is whole only then.
   return validate(result, (path) => `--set ${settingOf(keys, path)}: `)
+}
+
+/** What is wrong with `key=value` changes, by key, each in words; empty where they make a configuration. */
+export const settingErrors = (
+  config: Config,
+  settings: readonly string[],
+): Readonly<Record<string, string>> => {
+  const errors = new Map<string, string>()
+  let result: Tree = { ...config }
+  for (const setting of settings) {
+    try {
+      result = merge(result, changeOf(setting).change)
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      errors.set(setting.split('=', 1)[0], error.message)
+    }
+  }
+  for (const { path, message } of checkConfig(result).error?.issues ?? [])
+    if (!errors.has(path.join('.'))) errors.set(path.join('.'), lowerFirst(message))
+  return Object.fromEntries(errors)
 }
 
 /** The setting that is to blame for what is wrong at a path: of that key, of one above or below it, or of its group. */

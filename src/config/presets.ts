@@ -151,6 +151,25 @@ const fashion: Config = {
   sampler: { ...quickstart.sampler, steps: 30, guidance: 1 },
 }
 
+/**
+ * Small enough for a page: some minutes of stage 1 where a browser computes on two threads of a CPU (docs/web.md). The networks of
+ * `fashion` on the bundled emoji, those of one skin tone only.
+ */
+const tab: Config = {
+  ...fashion,
+  name: 'tab',
+  data: { ...emoji32.data, skinTones: false },
+  train: {
+    ...quickstart.train,
+    logEvery: 5,
+    checkpointEvery: 1000,
+    sampleEvery: 50,
+    stage1: { ...quickstart.train.stage1, steps: 800 },
+    stage2: { ...quickstart.train.stage2, steps: 1000 },
+  },
+  sampler: { ...quickstart.sampler, steps: 30 },
+}
+
 /** About 35 hours on two cores (docs/results.md has the time of a step): 64×64 emoji. */
 const emoji64: Config = {
   ...emoji32,
@@ -277,6 +296,7 @@ export const presets: Readonly<Record<string, Config>> = {
   quickstart,
   study,
   fashion,
+  tab,
   emoji64,
   moving,
   imagenet512,

@@ -366,9 +366,12 @@ const leaves = (schema: z.ZodType, path: string): [string, z.ZodType][] =>
         )
       : [[path, schema]]
 
+/** The schema of every dotted key that can be set. */
+export const keySchemas: ReadonlyMap<string, z.ZodType> = new Map(leaves(configSchema, ''))
+
 /** Every dotted key that can be set, with what it is. */
 export const configDescriptions: ReadonlyMap<string, string | undefined> = new Map(
-  leaves(configSchema, '').map(([key, schema]) => [key, schema.description]),
+  [...keySchemas].map(([key, schema]) => [key, schema.description]),
 )
 
 const isText = (schema: z.ZodType): boolean =>
@@ -378,7 +381,7 @@ const isText = (schema: z.ZodType): boolean =>
 
 /** Dotted keys whose values are texts: names and paths, of which nothing is to be read as YAML. */
 export const textKeys: ReadonlySet<string> = new Set(
-  leaves(configSchema, '').flatMap(([key, schema]) => (isText(schema) ? [key] : [])),
+  [...keySchemas].flatMap(([key, schema]) => (isText(schema) ? [key] : [])),
 )
 
 /** Every dotted key that can be set. */

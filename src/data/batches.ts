@@ -6,8 +6,9 @@
 
 import { standing } from '../engine/host/clips.ts'
 import type { Part } from '../engine/host/part.ts'
+import { toNchw } from '../engine/host/pixels.ts'
 import { randomUniform, randomWord, streamKey } from '../engine/host/random.ts'
-import { float32, type HostTensor } from '../engine/host/tensor.ts'
+import type { HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSource } from './images/source.ts'
 
 /** How examples are drawn. */
@@ -171,34 +172,6 @@ export interface BatchReader {
   next(step: number): Promise<HostTensor>
   /** Refuses further steps; resolves when nothing is being read any more. */
   close(): Promise<void>
-}
-
-/**
- * Bytes to network input: [n, size, size, 3], 0..255 → [n, 3, size, size], x / 127.5 − 1; clips [n, frames, size, size, 3] →
- * [n, 3, frames, size, size].
- * @param flips which images or clips to mirror left to right; none when left out
- */
-export const toNchw = (
-  pixels: Uint8Array,
-  { size, frames }: Pick<ImageSource, 'size' | 'frames'>,
-  flips: readonly boolean[] = [],
-): HostTensor => {
-  const [plane, T] = [size * size, frames ?? 1]
-  const each = 3 * T * plane
-  const count = pixels.length / each
-  const out = new Float32Array(pixels.length)
-  for (let n = 0; n < count; n++) {
-    for (let t = 0; t < T; t++) {
-      const from = n * each + 3 * t * plane
-      const to = n * each + t * plane
-      for (let at = 0; at < plane; at++) {
-        const column = at % size
-        const start = from + 3 * (flips[n] ? at + size - 1 - 2 * column : at)
-        for (let c = 0; c < 3; c++) out[to + c * T * plane + at] = pixels[start + c] / 127.5 - 1
-      }
-    }
-  }
-  return float32([count, 3, ...(frames === undefined ? [] : [frames]), size, size], out)
 }
 
 /** The given images of a source as network input, unmirrored: [n, 3, size, size], −1..1; of clips the beginnings. */

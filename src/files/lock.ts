@@ -97,19 +97,44 @@ const silence = (dir: string, lock: string): number => {
   }
 }
 
-/** What to say of a holder that may still be at work; null of one that is dead. */
-const signOfLife = (
-  dir: string,
-  lock: string,
-  { host, pid, system, started, folder }: Holder,
-): string | null => {
+const isOfThisSystem = ({ host, system }: Holder): boolean => host === hostname() && system === thisSystem()
+
+/**
+ * What to say of a holder that may still be at work; null of one that is dead.
+ * @param silent milliseconds since its last sign of life, asked for only where nothing else tells
+ */
+const signOfLife = (dir: string, holder: Holder, silent: () => number): string | null => {
+  const { pid, started, folder } = holder
   if (folder !== folderNumber(dir)) return null
-  const isHere = host === hostname() && system === thisSystem()
+  const isHere = isOfThisSystem(holder)
   if (isHere && started !== '') return startOf(pid) === started ? 'at work now' : null
   if (isHere && !isRunning(pid)) return null
-  const seconds = silence(dir, lock) / 1000
+  const seconds = silent() / 1000
   const most = deadAfter / 1000
   return seconds < most ? `last heard of ${Math.round(seconds)} s ago, given up after ${most} s` : null
+}
+
+/** Who writes to a folder now. */
+export interface Writer {
+  readonly pid: number
+  /** Whether it runs on this system, where `pid` is its process. */
+  readonly isHere: boolean
+}
+
+/**
+ * The living holder of a folder's lock, as far as it is told without writing there; null where there is none. One that cannot
+ * be looked up is told by the age of its last sign of life, by the clock of this machine.
+ */
+export const writerOf = (dir: string): Writer | null => {
+  const lock = join(dir, lockName)
+  const holder = holderOf(lock)
+  if (holder === null) return null
+  try {
+    const age = (): number => Date.now() - statSync(join(lock, holderFile)).mtimeMs
+    return signOfLife(dir, holder, age) === null ? null : { pid: holder.pid, isHere: isOfThisSystem(holder) }
+  } catch {
+    return null // the folder, or its lock, has just gone
+  }
 }
 
 const lockedBy = (dir: string, { host, pid, since }: Holder, sign: string): LockedError =>
@@ -181,7 +206,7 @@ export const lockFolder = (dir: string): Lock => {
   }
   const take = (attemptsLeft: number): void => {
     const found = holderOf(lock)
-    const sign = found && signOfLife(dir, lock, found)
+    const sign = found && signOfLife(dir, found, () => silence(dir, lock))
     if (found !== null && sign !== null) throw lockedBy(dir, found, sign)
     discard(lock, found)
     if (tryTake(dir, lock, holder)) return

@@ -1,12 +1,12 @@
 /** @file Measures a finished run by features, taking over what the run that trained its stage 1 already knows. */
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import type { Quality } from '../metrics/figures.ts'
+import { configGuidance } from '../model/samplers.ts'
 import { orWarn, warnInProcess } from '../runs/checked.ts'
 import type { Listener } from '../runs/events.ts'
 import { qualityIn } from '../runs/results.ts'
 import { openRun, sharesFigures } from '../use/openRun.ts'
 import { openTrainedData } from '../use/runData.ts'
-import { configGuidance } from '../use/samplers.ts'
 import { forClips } from './features.ts'
 import { measureQuality, openFeatures, type QualityOptions } from './quality.ts'
 

@@ -1,8 +1,9 @@
 /** @file How well a run predicts clips from their first frames, against what needs no model. */
-import { toNchw } from '../data/batches.ts'
+
 import type { ImageSource } from '../data/images/source.ts'
 import { isMovingSource, type MovingScene, placesAt, renderFrame } from '../data/open.ts'
 import { framesFrom, framesOf } from '../engine/host/clips.ts'
+import { toNchw } from '../engine/host/pixels.ts'
 import { countOf, examplesOf, floats, type HostTensor } from '../engine/host/tensor.ts'
 import { givenClips } from '../method/given.ts'
 import { imageSetOf } from '../method/programs.ts'
@@ -11,11 +12,11 @@ import type { Measured, Prediction } from '../metrics/figures.ts'
 import { mean, meanAndError } from '../metrics/mean.ts'
 import { type Position, positionErrors } from '../metrics/position.ts'
 import { psnr } from '../metrics/psnr.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../model/samplers.ts'
+import { evenImages, evenly } from '../use/evenly.ts'
 import { factsLike } from '../use/facts.ts'
-import { evenImages, evenly } from '../use/images.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { sample } from '../use/sample.ts'
-import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
 
 /** Which clips are predicted, and from how many frames. */
 export interface PredictOptions {

@@ -18,12 +18,11 @@ import { partsOfVariant } from '../method/variants.ts'
 
 import type { Evaluation } from '../metrics/figures.ts'
 import { meanAndError } from '../metrics/mean.ts'
+import { decoderSampler } from '../model/samplers.ts'
+import { evenImages, evenly } from '../use/evenly.ts'
 import { factsLike } from '../use/facts.ts'
-import { evenImages, evenly } from '../use/images.ts'
-
 import type { OpenedRun } from '../use/openRun.ts'
 import { openTrainedData, type Watched } from '../use/runData.ts'
-import { decoderSampler } from '../use/samplers.ts'
 import { predictHeldOut } from './predict.ts'
 import { stillRate } from './still.ts'
 

@@ -10,7 +10,7 @@ import { givenClips } from '../method/given.ts'
 import { batchFor } from '../method/programs.ts'
 import type { StillRate } from '../metrics/figures.ts'
 import { mean, meanAndError } from '../metrics/mean.ts'
-import { evenImages } from '../use/images.ts'
+import { evenImages } from '../use/evenly.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 
 /** Bits of each of a set of clips by a model of as many frames. */

@@ -17,10 +17,18 @@ import { constant } from '../engine/ops/core.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { encoderNetwork } from './autoencoder.ts'
-import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
+import {
+  predicted,
+  runChain,
+  type StepInputs,
+  stepInputs,
+  stepUpdates,
+  takeStep,
+  type Watch,
+} from './chain.ts'
 import { imageOf, latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { numberedNoise } from './diffusion/draws.ts'
-import { type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
+import { type SamplerConfig, type Step, samplerSteps } from './diffusion/sampler.ts'
 import { alphaOf, sigmaOf } from './diffusion/schedule.ts'
 import { batchOfGiven, type GivenTensors, givenAmong, givenClips, givenInputs, withGiven } from './given.ts'
 import { type Decoder, decoderNetwork } from './networks/decoder.ts'
@@ -41,6 +49,7 @@ export interface Codec {
    * Noisy latents z_0 [N, c, h, w] → images in [−1, 1], noise from (seed, example). Latents that are pixels come as
    * they are, and a decoder that predicts at once takes one step (`variant`).
    * @param given what is given of clips, which comes back as it is; nothing when absent
+   * @param watch sees every step
    */
   decode(
     z0: HostTensor,
@@ -48,6 +57,7 @@ export interface Codec {
     sampler: SamplerConfig,
     first?: number,
     given?: GivenTensors,
+    watch?: Watch,
   ): Promise<HostTensor>
   /** What the frames that are given of clips [N, 3, T, H, W], as many as `counts` says of each, are to base and decoder. */
   give(clips: HostTensor, counts: readonly number[]): Promise<GivenTensors>
@@ -86,6 +96,18 @@ const pixelCodec = (runtime: Runtime, model: ModelConfig, B: number): Codec => {
 /** The stream of an encoder's own variance where latents are kept: training draws from another. */
 export const encodingStream = 'encode'
 
+/** The streams of the encoder's fixed noise and of the decoder's. */
+export const fixedNoiseStream = 'z0'
+export const decodingStream = 'decode'
+
+/** The steps of a decoder; one that predicts at once takes one (`variant`), from zeros. */
+export const decodingSteps = (model: ModelConfig, sampler: SamplerConfig): readonly Step[] =>
+  samplerSteps(
+    decoderSchedule(partConfig(model)),
+    partsOfVariant(model.variant).distortion.isOneStep ? { ...sampler, steps: 1 } : sampler,
+    'clean',
+  )
+
 /** z_0 = α_0·z + σ_0·ε (section 3.1). @param eps as many numbers as z */
 export const noisyLatent = (z: HostTensor, eps: HostTensor, logSnr0: number): HostTensor => {
   const [alpha, sigma, noise] = [alphaOf(logSnr0), sigmaOf(logSnr0), floats(eps)]
@@ -104,7 +126,7 @@ export const decoderStep = (
 ): ReturnType<typeof takeStep> => {
   const { xT, logSnr } = step
   const given = givenAmong(step)
-  const z0LogSnr = constant(filled(z0.shape[0], latentInUse(model).logSnr0))
+  const z0LogSnr = constant(filled(1, latentInUse(model).logSnr0)) // the same for all of the batch
   return takeStep(step, clipPixels(predicted(step, decoder({ xT, z0, given, logSnr, z0LogSnr }))))
 }
 
@@ -169,23 +191,20 @@ const learnedCodec = (runtime: Runtime, model: ModelConfig, weights: Weights, B:
       return { ...given, givenZ }
     },
     addNoise: (z, seed, first = 0) =>
-      noisyLatent(z, numberedNoise(z.shape, seed, 'z0', first), latentInUse(model).logSnr0),
-    decode: (z0, seed, sampler, first = 0, given) =>
+      noisyLatent(z, numberedNoise(z.shape, seed, fixedNoiseStream, first), latentInUse(model).logSnr0),
+    decode: (z0, seed, sampler, first = 0, given, watch) =>
       inBatches(countOf(z0), B, async (from) => {
         const own = batchOfGiven(model, given, from, B)
         const made = await runChain(
           runtime,
           {
-            steps: samplerSteps(
-              decoderSchedule(partConfig(model)),
-              isOneStep ? { ...sampler, steps: 1 } : sampler,
-              'clean',
-            ),
+            steps: decodingSteps(model, sampler),
             shape: images,
             seed,
-            name: 'decode',
+            name: decodingStream,
             first: first + from,
             start: isOneStep ? zeros(images) : undefined,
+            watch,
           },
           { z0: paddedExamples(z0, from, B), ...own },
           () => ({ program: decoder, feeds: {} }),

@@ -1,16 +1,26 @@
 /** @file A model of latents in use: what is asked for to noisy latents, by steps that stop at λ(0). */
-import { type HostTensor, scalar } from '../engine/host/tensor.ts'
+import { type HostTensor, paddedExamples, type Shape, scalar } from '../engine/host/tensor.ts'
 import type { Value } from '../engine/ir/graph.ts'
 import type { InputSpec } from '../engine/ir/program.ts'
 import { add, mul, sub } from '../engine/ops/core.ts'
 import { concat, slice } from '../engine/ops/slice.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import { traceFrozen, type Weights } from '../train/frozen.ts'
+import { type FrozenProgram, traceFrozen, type Weights } from '../train/frozen.ts'
 import { conditionedBase, conditionFeeds, conditionInputs } from './baseModel.ts'
-import { predicted, runChain, type StepInputs, stepInputs, stepUpdates, takeStep } from './chain.ts'
+import {
+  type Chain,
+  predicted,
+  runChain,
+  type StepInputs,
+  stepInputs,
+  stepUpdates,
+  takeStep,
+  type Watch,
+} from './chain.ts'
 import type { Facts } from './conditions/condition.ts'
 import { latentInUse, latentOf, type ModelConfig, partConfig } from './config.ts'
 import { type Guidance, guidanceAt, type SamplerConfig, samplerSteps } from './diffusion/sampler.ts'
+import type { Schedule } from './diffusion/schedule.ts'
 import {
   batchOfGiven,
   type GivenTensors,
@@ -19,6 +29,7 @@ import {
   givenLatentOf,
   nothingGiven,
 } from './given.ts'
+import type { Kept } from './kept.ts'
 import type { Base } from './networks/base.ts'
 import { priorNetwork } from './networks/prior.ts'
 import { batchShape } from './networks/shapes.ts'
@@ -40,6 +51,9 @@ export interface GenerationRequest {
   readonly first?: number
   /** What is given of each clip; nothing when absent. */
   readonly given?: GivenTensors | undefined
+  /** Positions of each sample that are kept as they are in `z0`; none when absent. */
+  readonly kept?: Kept | undefined
+  readonly watch?: Watch | undefined
 }
 
 /** A model of latents ready to run. */
@@ -49,24 +63,55 @@ export interface Generator {
   dispose(): Promise<void>
 }
 
-/** The stage-1 prior as a generator: what generates where there is no base model (Appendix B). */
+/** The stream of a generator's noise. */
+export const generatorStream = 'generate'
+
+/** The chain of the batch from a sample on. @param end how it ends, see samplerSteps */
+const chainOf = (
+  { seed, sampler, first = 0, kept, watch }: GenerationRequest,
+  schedule: Schedule,
+  { shape, end, from }: { readonly shape: Shape; readonly end: 'noisy' | 'clean'; readonly from: number },
+): Chain => ({
+  steps: samplerSteps(schedule, sampler, end),
+  shape,
+  seed,
+  name: generatorStream,
+  first: first + from,
+  kept: kept && {
+    z0: paddedExamples(kept.z0, from, shape[0]),
+    mask: paddedExamples(kept.mask, from, shape[0]),
+    end: end === 'noisy' ? schedule.logSnr(0) : Number.POSITIVE_INFINITY,
+  },
+  watch,
+})
+
+/** What a step gives: the next point of the chain and the prediction. */
+type StepOutput = keyof ReturnType<typeof takeStep>
+
+/** A step of the stage-1 prior as a program: what generates where there is no base model (Appendix B). */
+export const tracedPriorStep = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+): FrozenProgram<keyof StepInputs, StepOutput> =>
+  traceFrozen(
+    'generate',
+    {
+      weights,
+      networks: { prior: priorNetwork(partConfig(model).prior) },
+      inputs: stepInputs(batchShape(latentOf(model), B)),
+    },
+    ({ prior }, step) => takeStep(step, predicted(step, prior(step.xT, step.logSnr))),
+  )
+
+/** The prior as a generator. */
 const priorGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B: number): Generator => {
   const shape = batchShape(latentOf(model), B)
-  const program = compiledOnUse(
-    runtime,
-    () =>
-      traceFrozen(
-        'generate',
-        { weights, networks: { prior: priorNetwork(partConfig(model).prior) }, inputs: stepInputs(shape) },
-        ({ prior }, step) => takeStep(step, predicted(step, prior(step.xT, step.logSnr))),
-      ),
-    stepUpdates,
-  )
+  const program = compiledOnUse(runtime, () => tracedPriorStep(model, weights, B), stepUpdates)
   return {
-    generate: ({ facts, seed, sampler, first = 0 }) =>
-      inBatches(facts.length, B, (from) => {
-        const steps = samplerSteps(latentSchedule(latentInUse(model)), sampler, 'noisy')
-        const chain = { steps, shape, seed, name: 'generate', first: first + from }
+    generate: (request) =>
+      inBatches(request.facts.length, B, (from) => {
+        const chain = chainOf(request, generatorGrid(model, 'prior'), { shape, end: 'noisy', from })
         return runChain(runtime, chain, {}, () => ({ program, feeds: {} }))
       }),
     dispose: () => program.dispose(),
@@ -143,8 +188,13 @@ export const guidedStep = (
   return takeStep(inputs, bound(guided))
 }
 
-/** A step for batches of B as a program, guided by what it leaves out. */
-const tracedStep = (model: ModelConfig, weights: Weights, B: number, untold: readonly Untold[]) => {
+/** A step of the base model for batches of B as a program, guided by what it leaves out. */
+export const tracedBaseStep = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+  untold: readonly Untold[],
+): FrozenProgram<string, StepOutput> => {
   const networks = { base: conditionedBase(model) }
   const own: Readonly<Record<string, InputSpec>> = {
     ...conditionInputs(model, B),
@@ -167,6 +217,25 @@ const tracedStep = (model: ModelConfig, weights: Weights, B: number, untold: rea
       )
 }
 
+/** A step of a model that generates, without guidance, as a program. */
+export const tracedGeneratorStep = (
+  model: ModelConfig,
+  weights: Weights,
+  B: number,
+  kind: GeneratorKind,
+): FrozenProgram<string, 'x' | 'xHat'> =>
+  kind === 'prior' ? tracedPriorStep(model, weights, B) : tracedBaseStep(model, weights, B, [])
+
+/** λ of the chain that generates. */
+export const generatorGrid = (model: ModelConfig, kind: GeneratorKind): Schedule => {
+  const latent = latentInUse(model)
+  return kind === 'prior' ? latentSchedule(latent) : baseGrid({ ...model, latent })
+}
+
+/** The guidance scale of a step. Guidance is by class: without classes there is nothing to guide to. */
+export const guidanceScale = (model: ModelConfig, guidance: Guidance, logSnr: number): number =>
+  model.classes === 0 ? 1 : guidanceAt(guidance, logSnr)
+
 /** All that a step may leave out. */
 const leftOut: readonly (readonly Untold[])[] = [[], ['conditions'], ['given'], ['conditions', 'given']]
 
@@ -177,13 +246,14 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
   const programs = new Map(
     leftOut.map((untold) => [
       untold.join(),
-      compiledOnUse(runtime, () => tracedStep(model, weights, B, untold), stepUpdates),
+      compiledOnUse(runtime, () => tracedBaseStep(model, weights, B, untold), stepUpdates),
     ]),
   )
   const nothing = asNulls(givenLatentOf(nothingGiven(model, B)))
   return {
-    generate: ({ facts, seed, sampler, guidance, first = 0, given }) =>
-      inBatches(facts.length, B, (from) => {
+    generate: (request) =>
+      inBatches(request.facts.length, B, (from) => {
+        const { facts, guidance, given } = request
         const own = Array.from({ length: B }, (_, i) => facts[from + i] ?? null)
         const untoldFacts = own.map(() => null)
         const held = {
@@ -192,13 +262,10 @@ const baseGenerator = (runtime: Runtime, model: ModelConfig, weights: Weights, B
           ...conditionFeeds(model, own),
           ...asNulls(conditionFeeds(model, untoldFacts)),
         }
-        const grid = baseGrid({ ...model, latent: latentInUse(model) })
-        const steps = samplerSteps(grid, sampler, chainEnd)
-        const chain = { steps, shape, seed, name: 'generate', first: first + from }
+        const chain = chainOf(request, generatorGrid(model, 'base'), { shape, end: chainEnd, from })
         return runChain(runtime, chain, held, ({ logSnr }) => {
           const scales: Readonly<Record<Untold, number>> = {
-            // Guidance is by class: without classes there is nothing to guide to.
-            conditions: model.classes === 0 ? 1 : guidanceAt(guidance, logSnr),
+            conditions: guidanceScale(model, guidance, logSnr),
             given: given === undefined ? 1 : guidanceAt({ ...guidance, scale: guidance.given ?? 1 }, logSnr),
           }
           const untold = leftOut[3].filter((one) => scales[one] !== 1)

@@ -5,7 +5,8 @@ import { clipSizes, framesOf } from '../engine/host/clips.ts'
 import { examplesOf, type HostTensor, stacked } from '../engine/host/tensor.ts'
 import { writeFileAtomic, writeFileInParts } from '../files/atomic.ts'
 import { findFfmpeg, runFfmpeg } from '../files/ffmpeg.ts'
-import { type GridOptions, gridImage, gridPng, visibleScale } from './grid.ts'
+import type { GridOptions } from './canvas.ts'
+import { gridImage, gridPng, visibleScale } from './grid.ts'
 
 /** How clips are shown. `scale` is such that small ones are easily seen when it is left out. */
 export interface ClipOptions extends GridOptions {

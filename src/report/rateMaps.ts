@@ -8,56 +8,14 @@ import {
   stacked,
   zeros,
 } from '../engine/host/tensor.ts'
+import { heat, type RateElements, ratesByPlace } from '../metrics/ratesByPlace.ts'
 import { gridPng } from './grid.ts'
 
 /** Images with what was measured of them. */
-export interface RateMapsInput {
+export interface RateMapsInput extends RateElements {
   /** Originals and reconstructions, [N, 3, H, W] in [−1, 1]. */
   readonly images: HostTensor
   readonly reconstructions: HostTensor
-  /** Rate in nats where it falls, [N, c, h, w]. */
-  readonly rateElements: Float64Array
-  /** c, h, w */
-  readonly latent: readonly [number, number, number]
-}
-
-/** Bits of every position [N, h·w] and of every channel [N, c]. */
-export const ratesOf = ({
-  rateElements,
-  latent: [c, h, w],
-}: Pick<RateMapsInput, 'rateElements' | 'latent'>): {
-  readonly positions: Float64Array
-  readonly channels: Float64Array
-} => {
-  const count = rateElements.length / (c * h * w)
-  const positions = new Float64Array(count * h * w)
-  const channels = new Float64Array(count * c)
-  for (let at = 0; at < rateElements.length; at++) {
-    const [n, channel, p] = [Math.floor(at / (c * h * w)), Math.floor(at / (h * w)) % c, at % (h * w)]
-    const bits = rateElements[at] / Math.LN2
-    positions[n * h * w + p] += bits
-    channels[n * c + channel] += bits
-  }
-  return { positions, channels }
-}
-
-/** Colours of 0, ¼, ½, ¾ and 1: dark blue over green to yellow, lighter all the way (also without colour vision). */
-const ramp: readonly (readonly [number, number, number])[] = [
-  [0.05, 0.03, 0.3],
-  [0.15, 0.28, 0.55],
-  [0.13, 0.55, 0.52],
-  [0.45, 0.78, 0.34],
-  [0.99, 0.91, 0.15],
-]
-
-/** Colour of a share in [0, 1], channels in [−1, 1]. */
-const heat = (share: number): readonly number[] => {
-  const at = Math.max(0, Math.min(1, share)) * (ramp.length - 1)
-  const below = Math.min(ramp.length - 2, Math.floor(at))
-  return [0, 1, 2].map((i) => {
-    const [from, to] = [ramp[below][i], ramp[below + 1][i]]
-    return 2 * (from + (at - below) * (to - from)) - 1
-  })
 }
 
 /** An image of the given shape [1, 3, H, W] from the colour of every pixel. */
@@ -97,7 +55,7 @@ export const rateTiles = (input: RateMapsInput, over = false): readonly Tile[] =
   const [c, h, w] = input.latent
   const one = [1, ...images.shape.slice(1)]
   const [H, W] = images.shape.slice(2) as [number, number]
-  const { positions, channels } = ratesOf(input)
+  const { positions, channels } = ratesByPlace(input)
   const most = (values: Float64Array): number => values.reduce((a, b) => Math.max(a, b), 1e-9)
   const [mostPosition, mostChannel] = [most(positions), most(channels)]
   const byPosition = (n: number): HostTensor => {

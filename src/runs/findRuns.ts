@@ -1,18 +1,34 @@
 /** @file Runs by where they lie: in directories, or as lines of files of results. */
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { type Dirent, readdirSync, statSync } from 'node:fs'
 import { join, resolve, sep } from 'node:path'
 import { ownFolders, runFiles } from './files.ts'
 import { linesIn, resultsFileOf } from './resultLines.ts'
 import { type Run, runIn } from './run.ts'
 
-/** Directories at or below `dir` that hold a run or figures of one, in the order of their names, a run before those below it. */
-const runDirectories = (dir: string): string[] => {
-  const below = readdirSync(dir, { withFileTypes: true })
+/**
+ * Directories at or below `dir` that hold a run or figures of one, in the order of their names, a run before those below it.
+ * Links are not followed.
+ * @param unread gives what is in a folder that cannot be read; by default the error is thrown
+ */
+export const runDirectories = (
+  dir: string,
+  unread: (error: unknown) => readonly Dirent[] = (error) => {
+    throw error
+  },
+): string[] => {
+  const entries = ((): readonly Dirent[] => {
+    try {
+      return readdirSync(dir, { withFileTypes: true })
+    } catch (error) {
+      return unread(error)
+    }
+  })()
+  const below = entries
     .filter((entry) => entry.isDirectory() && !ownFolders.has(entry.name))
     .map(({ name }) => name)
     .sort()
-  const isRun = [runFiles.config, runFiles.quality].some((file) => existsSync(join(dir, file)))
-  return [...(isRun ? [dir] : []), ...below.flatMap((name) => runDirectories(join(dir, name)))]
+  const isRun = entries.some(({ name }) => name === runFiles.config || name === runFiles.quality)
+  return [...(isRun ? [dir] : []), ...below.flatMap((name) => runDirectories(join(dir, name), unread))]
 }
 
 /** Whether a path is a directory, or lies below it. */

@@ -26,7 +26,7 @@ export interface Provenances {
 const manifest = z.looseObject({ name: z.string(), version: z.string() })
 
 /** The package's own directory and version, above this file wherever it was bundled to; null when it is not there. */
-const ownPackage = (): { readonly dir: string; readonly version: string } | null => {
+export const ownPackage = (): { readonly dir: string; readonly version: string } | null => {
   const start = dirname(fileURLToPath(import.meta.url))
   for (let dir = start; ; dir = dirname(dir)) {
     const file = join(dir, 'package.json')

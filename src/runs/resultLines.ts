@@ -11,14 +11,9 @@ import { parseConfig } from '../config/load.ts'
 import { presets } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
 import type { Sweep } from '../config/sweepFile.ts'
-import {
-  checked,
-  evaluationSchema,
-  infoSchema,
-  parseChecked,
-  provenancesSchema,
-  qualitySchema,
-} from './checked.ts'
+import { infoSchema } from '../model/info.ts'
+import { checked, parseChecked } from '../stored/checkedJson.ts'
+import { evaluationSchema, provenancesSchema, qualitySchema } from './checked.ts'
 import type { Run } from './run.ts'
 import { changesFrom, type Tree, withChanges } from './settings.ts'
 import { sweepNames } from './sweepNames.ts'

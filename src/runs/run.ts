@@ -4,10 +4,10 @@
  */
 import type { Config } from '../config/schema.ts'
 import type { Evaluation, Quality } from '../metrics/figures.ts'
+import type { RunInfo } from '../model/info.ts'
 import type { Provenances } from './provenance.ts'
 import { evaluationIn, provenanceIn, qualityIn } from './results.ts'
 import { readRunConfig, readRunInfo, type Stage1, stage1Of } from './runDirectory.ts'
-import type { RunInfo } from './runInfo.ts'
 
 /** Every method throws one sentence that names the file when that does not read. */
 export interface Run {

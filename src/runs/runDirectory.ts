@@ -1,43 +1,18 @@
 /** @file A run's directory: config.yaml (resolved), run.json (what the data gave), checkpoints, logs, images. */
-import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ConfigError, parseRunConfig, showConfig } from '../config/load.ts'
-import { type Config, checkConfig } from '../config/schema.ts'
+import type { Config } from '../config/schema.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
-import { infoSchema, orWarn, readChecked } from './checked.ts'
-import { checkpointStages, type FoundCheckpoint } from './checkpoint.ts'
+import { infoSchema, type RunInfo, showRunInfo } from '../model/info.ts'
+import { orWarn, readChecked } from './checked.ts'
+import { checkpointStages } from './checkpoint.ts'
+import { asBegun, trainedPart } from './configHash.ts'
 import { runFiles, runFolders } from './files.ts'
-import { dataDifference, type RunInfo } from './runInfo.ts'
+import { dataDifference } from './runInfo.ts'
 import { firstDifference } from './settings.ts'
 
-export type { RunInfo } from './runInfo.ts'
-
-/**
- * Keys of `train` that may change between two invocations of the same run: they affect what is shown and how much memory is used,
- * not what is trained (recomputation and the parts of a batch change rounding only).
- */
-export const freeKeys: ReadonlySet<string> = new Set([
-  'recompute',
-  'accumulate',
-  'logEvery',
-  'checkpointEvery',
-  'keepCheckpoints',
-  'sampleEvery',
-])
-
-/** What is trained, as text, in the schema's order of keys: whoever wrote the configuration may have had another. */
-const trainedPart = (config: Config): string => {
-  const { sampler: _, train, ...rest } = checkConfig(config).data ?? config
-  return JSON.stringify({
-    ...rest,
-    train: Object.fromEntries(Object.entries(train).filter(([key]) => !freeKeys.has(key))),
-  })
-}
-
-/** Hash of everything that affects the trained weights. */
-export const configHash = (config: Config): string =>
-  createHash('sha256').update(trainedPart(config)).digest('hex').slice(0, 16)
+export type { RunInfo } from '../model/info.ts'
 
 const configFile = (dir: string): string => join(dir, runFiles.config)
 
@@ -87,33 +62,6 @@ export const stage1Of = (dir: string, config: Config): Stage1 => {
 
 /** The file that makes a directory an exported run. */
 export const weightsFile: string = runFiles.weights
-
-/** A configuration without the further stages that have not begun: a run may still gain them, or train them otherwise. */
-const asBegun = (config: Config, begun: readonly string[]): Config => {
-  const { stages, ...train } = config.train
-  const own = Object.entries(stages ?? {}).filter(([name]) => begun.includes(name))
-  return own.length === 0
-    ? { ...config, train }
-    : { ...config, train: { ...train, stages: Object.fromEntries(own) } }
-}
-
-/** Hash of what trains a stage: of the further stages, which a run may still gain or train otherwise, only this one counts. */
-export const stageHash = (config: Config, stage: string): string => configHash(asBegun(config, [stage]))
-
-/**
- * What to say of a checkpoint that another configuration trained than a run's directory now holds; null where it is the same,
- * and of checkpoints without checksums, whose versions had other keys and so other hashes.
- * @param config of the run
- */
-export const otherConfiguration = (
-  dir: string,
-  config: Config,
-  { path, state, hasChecksums }: FoundCheckpoint,
-): string | null => {
-  const hash = stageHash(config, state.stage)
-  if (!hasChecksums || state.configHash === hash) return null
-  return `${path}: it was trained with another configuration (hash ${state.configHash}) than ${configFile(dir)} holds now (hash ${hash})`
-}
 
 /**
  * Checks that a directory with a run trains the same thing.
@@ -176,7 +124,7 @@ export const expectDataOf = (dir: string, before: RunInfo, info: RunInfo, remedy
 
 /** Writes run.json. */
 export const writeRunInfo = (dir: string, info: RunInfo): void =>
-  writeFileAtomic(infoFile(dir), `${JSON.stringify(info, null, 2)}\n`)
+  writeFileAtomic(infoFile(dir), showRunInfo(info))
 
 /** Reads run.json. @throws when the run has not got that far. */
 export const readRunInfo = (dir: string): RunInfo => {

@@ -1,26 +1,27 @@
 /** @file When a stage saves its state, and how: in one process or several, of which the leader writes. */
-import { createHash } from 'node:crypto'
 import { expectSame, leaderOnly } from '../distributed/collective.ts'
 import { isFiniteTensor } from '../engine/host/tensor.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
-import { type Json, saveCheckpoint } from '../runs/checkpoint.ts'
-import { stageHash } from '../runs/runDirectory.ts'
+import type { Json } from '../runs/checkpointFormat.ts'
+import { stageHash } from '../runs/configHash.ts'
+import { bytesOf } from '../stored/safetensorsHeader.ts'
+import { sha256 } from '../stored/sha256.ts'
 import { DivergedError, type StepReport } from '../train/loop.ts'
 import { type Layout, readState, type SlabTensors } from '../train/state.ts'
 import type { StageContext } from './stage.ts'
 
 /**
- * When to save: at intervals and at the end, and never while updates are skipped, as what is then saved may be what they fail
+ * When to save: at intervals, when more is wanted, and at the end; never while updates are skipped, as what is then saved may be what they fail
  * on, and would take the place of an older state that is sound. What was due meanwhile is made up for by the next update.
  * @param from the step that is saved
  */
-const checkpointsDue = (from: number, every: number) => {
+const checkpointsDue = (from: number, every: number, wantsSave: () => boolean) => {
   let [saved, isDue, isSkipping] = [from, false, false]
   return {
     /** Whether to save after a step. */
     after: ({ step, skippedInARow }: StepReport, last: boolean): boolean => {
       isSkipping = skippedInARow > 0
-      isDue ||= step % every === 0 || last
+      isDue ||= step % every === 0 || last || wantsSave()
       return isDue && !isSkipping
     },
     isSkipping: () => isSkipping,
@@ -41,13 +42,8 @@ const expectFinite = (tensors: SlabTensors, step: number): void => {
 }
 
 /** Hash of what a state holds, name by name. */
-const hashOf = (tensors: SlabTensors): string => {
-  const hash = createHash('sha256')
-  for (const [name, { data }] of Object.entries(tensors)) {
-    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-  }
-  return hash.digest('hex')
-}
+const hashOf = (tensors: SlabTensors): string =>
+  sha256(...Object.entries(tensors).flatMap(([name, tensor]) => [name, bytesOf(tensor)]))
 
 /** The state that is saved. */
 export interface Saved {
@@ -62,7 +58,7 @@ export interface Saved {
   /** What else is kept, as it is then. */
   extra(): Readonly<Record<string, Json>>
   /** Called before a checkpoint is written. */
-  beforeSaving(): void
+  beforeSaving(): Promise<void>
 }
 
 /** The checkpoints of a stage. */
@@ -79,10 +75,10 @@ export interface Checkpoints {
 
 /** Opens a stage's checkpoints. @throws at a save when the processes hold different states, or a state is not finite */
 export const openCheckpoints = (context: StageContext, of: Saved): Checkpoints => {
-  const { config, dir, writer, together } = context
+  const { config, store, together } = context
   const { stage, layout, state, trainedOn } = of
   const { checkpointEvery, keepCheckpoints } = config.train
-  const due = checkpointsDue(of.from, checkpointEvery)
+  const due = checkpointsDue(of.from, checkpointEvery, store.wantsSave)
   const save = async (step: number): Promise<void> => {
     const tensors = await readState(layout, state)
     expectFinite(tensors, step)
@@ -95,9 +91,8 @@ export const openCheckpoints = (context: StageContext, of: Saved): Checkpoints =
       ...of.extra(),
     }
     await leaderOnly(together, async () => {
-      writer.expectHeld() // a removed directory is not made again with half of what it held
-      of.beforeSaving()
-      saveCheckpoint(dir, { stage, step, tensors, meta }, keepCheckpoints)
+      await of.beforeSaving()
+      await store.save({ stage, step, tensors, meta }, keepCheckpoints)
     })
     due.done(step)
   }

@@ -22,9 +22,10 @@ const retry = (config: Config, dir: string, stage: Stage): string => {
 export const divergence = (
   { config, dir }: StageContext,
   stage: Stage,
-  { message }: DivergedError,
+  cause: DivergedError,
   saved: number,
 ): DivergedError =>
   new DivergedError(
-    `${dir}: ${stage.name} has diverged: ${message}; ${saved === 0 ? 'nothing' : `step ${saved}`} is saved, ${retry(config, dir, stage)}`,
+    `${dir}: ${stage.name} has diverged: ${cause.message}; ${saved === 0 ? 'nothing' : `step ${saved}`} is saved, ${retry(config, dir, stage)}`,
+    { cause },
   )

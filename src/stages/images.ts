@@ -1,19 +1,14 @@
 /** @file What stages that learn from images share: the images of a step, and reconstructions shown at intervals. */
-
-import { join } from 'node:path'
 import { type BatchPlan, batchPlan, openBatchReader } from '../data/batches.ts'
 import { type Part, partsOf } from '../engine/host/part.ts'
 import { countOf, examplesOf, type HostTensor } from '../engine/host/tensor.ts'
-import { writeFileAtomic } from '../files/atomic.ts'
 import { createCodec } from '../method/codec.ts'
 import { imageOf } from '../method/config.ts'
 import { batchFor } from '../method/programs.ts'
 import { mean } from '../metrics/mean.ts'
 import { psnr } from '../metrics/psnr.ts'
-import { pairGrid } from '../report/grid.ts'
-import { runFolders } from '../runs/files.ts'
+import { decoderSampler } from '../model/samplers.ts'
 import type { Weights } from '../train/frozen.ts'
-import { decoderSampler } from '../use/samplers.ts'
 import type { StageContext } from './stage.ts'
 
 /** The order in which a run trains on its images or clips, and how it shows them. @param seed of the order */
@@ -25,9 +20,12 @@ export const trainingPlan = (
   return batchPlan(source, { seed, balance, flip, imageShare: config.video?.imageShare })
 }
 
+/** Held-out images that are reconstructed at intervals, at most. */
+export const shownWhileTraining = 32
+
 /** Reconstructs the shown images, draws them below the originals and returns their PSNR. @param at stage, step, and the name of the drawing */
 export const reconstructShown = async (
-  { config, model, leaving, dir, shown, listen }: StageContext,
+  { config, model, leaving, store, shown, listen }: StageContext,
   weights: Weights,
   { stage, step, name }: Readonly<Record<'stage' | 'name', string>> & { readonly step: number },
 ): Promise<number> => {
@@ -37,8 +35,7 @@ export const reconstructShown = async (
   await codec.dispose()
   const meanPsnr = mean(psnr(shown, reconstructed))
   listen({ event: 'validation', stage, step, psnr: meanPsnr })
-  const path = join(dir, runFolders.samples, `${name}-${String(step).padStart(9, '0')}.png`)
-  writeFileAtomic(path, await pairGrid(shown, reconstructed, 8, { scale: 2 }))
+  await store.draw(`${name}-${String(step).padStart(9, '0')}`, shown, reconstructed)
   return meanPsnr
 }
 

@@ -153,6 +153,10 @@ export const stageFlops = (config: Config, stage: Stage, classes: number): Stage
   return { stage: stage.name, batch, gflopsPerStep: (3 * perExample * batch) / 1e9 }
 }
 
+/** FLOPs of all steps of a stage. @param classes number of classes of the data */
+export const trainingFlops = (config: Config, stage: Stage, classes: number): number =>
+  1e9 * stageFlops(config, stage, classes).gflopsPerStep * stage.settings(config).steps
+
 /** What the step of a stage holds. */
 const stageMemory = (
   config: Config,

@@ -1,16 +1,11 @@
 /** @file Trains one stage of a run: builds or resumes its state, drives the loop, logs, saves. Every stage is trained by this. */
-
-import { join } from 'node:path'
 import { z } from 'zod'
 import { ConfigError } from '../config/load.ts'
 import { gathered, isSoForAny, leaderOnly, leads } from '../distributed/collective.ts'
 import type { DeviceState } from '../engine/runtime/runtime.ts'
 import { wasStopped } from '../engine/runtime/stoppable.ts'
-import { type LoadedCheckpoint, loadNewest } from '../runs/checkpoint.ts'
-import { runFiles, runFolders } from '../runs/files.ts'
-import { openMetrics } from '../runs/metrics.ts'
-import { otherConfiguration } from '../runs/runDirectory.ts'
-import { dropDamagedEvents, openEvents } from '../runs/tensorboard.ts'
+import type { LoadedCheckpoint } from '../runs/checkpointFormat.ts'
+import { otherConfiguration } from '../runs/configHash.ts'
 import { DivergedError, type StepReport, trainLoop } from '../train/loop.ts'
 import { dynamicScale, type LossScaleState } from '../train/lossScale.ts'
 import {
@@ -26,6 +21,7 @@ import { openCheckpoints } from './checkpoints.ts'
 import { divergence } from './divergence.ts'
 import type { OpenStage, Stage, StageContext } from './stage.ts'
 import { type StageStep, stageStep } from './stageStep.ts'
+import { noLog } from './store.ts'
 
 /** Sums named metrics and gives their means. */
 const averager = () => {
@@ -41,39 +37,6 @@ const averager = () => {
       sums = {}
       count = 0
       return means
-    },
-  }
-}
-
-/** Where metrics of a stage's steps are written. */
-interface StepLog {
-  sync(): void
-  record(step: number, values: Readonly<Record<string, number>>): void
-  close(): void
-}
-
-/** Of a process that does not lead. */
-const noLog: StepLog = { sync: () => undefined, record: () => undefined, close: () => undefined }
-
-/** Writes the metrics of a stage's steps to the run's log and to TensorBoard's. */
-const openLog = ({ dir, warn }: StageContext, stage: string, from: number): StepLog => {
-  const metrics = openMetrics(join(dir, runFiles.metrics), { stage, step: from }, warn)
-  // A directory for each stage: a resume of one makes TensorBoard forget steps of everything in its directory.
-  const directory = join(dir, runFolders.tensorboard, stage)
-  dropDamagedEvents(directory, warn)
-  const events = openEvents(directory, { firstStep: from + 1 })
-  return {
-    sync: (): void => {
-      metrics.sync()
-      events.sync()
-    },
-    record: (step: number, values: Readonly<Record<string, number>>): void => {
-      metrics.append({ stage, step, ...values })
-      for (const [name, value] of Object.entries(values)) events.scalar(`${stage}/${name}`, value, step)
-    },
-    close: (): void => {
-      metrics.close()
-      events.close()
     },
   }
 }
@@ -134,13 +97,13 @@ const progress = (
  * The newest whole checkpoint of a stage, if any, with its state by slab.
  * @throws ConfigError when it was trained with another configuration, or is now trained on something else.
  */
-const found = (
-  { dir, config, warn }: StageContext,
+const found = async (
+  { dir, store, config, warn }: StageContext,
   stage: string,
   layout: Layout,
   trainedOn: string | undefined,
-): LoadedCheckpoint<SlabTensors> | null => {
-  const checkpoint = loadNewest(dir, stage, { take: (tensors) => packState(layout, tensors) })
+): Promise<LoadedCheckpoint<SlabTensors> | null> => {
+  const checkpoint = await store.newest(stage, (tensors) => packState(layout, tensors))
   if (checkpoint === null) return null
   for (const text of checkpoint.ignored) warn(text)
   const other = otherConfiguration(dir, config, checkpoint)
@@ -200,7 +163,7 @@ const start = async (
   { step, spec }: StageStep,
 ): Promise<Started | null> => {
   const { config, runtime, together } = context
-  const checkpoint = found(context, stage.name, step.layout, opened.trainedOn)
+  const checkpoint = await found(context, stage.name, step.layout, opened.trainedOn)
   const from = checkpoint?.step ?? 0
   const steps = await gathered(together, [from])
   const other = steps.findIndex(([theirs]) => theirs !== steps[0][0])
@@ -221,7 +184,7 @@ const start = async (
 }
 
 const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage): Promise<boolean> => {
-  const { config, model, runtime, listen, warn, signal, together } = context
+  const { config, model, runtime, store, listen, warn, signal, together } = context
   const { steps, batch, lr, emaDecay } = stage.settings(config)
   const { name } = stage
   const own = stageStep(config, model, stage, together.size)
@@ -231,7 +194,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   const { layout } = own.step
   listen({ event: 'note', text: from === 0 ? `${name}: starting` : `${name}: resuming after step ${from}` })
   const trainStep = await compileStep(runtime, own.step, { together })
-  const log = leads(together) ? openLog(context, name, from) : noLog
+  const log = leads(together) ? await store.openLog({ stage: name, step: from }) : noLog
   const line = progress(context, { stage: name, steps, batch, flopsPerStep: own.step.flops })
   const { logEvery, sampleEvery, warmupSteps, finalLrFraction } = config.train
   const inspection = leftWhenStopped(context, async (step) =>
@@ -246,9 +209,9 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
     }),
     beforeSaving: log.sync, // what was logged before a checkpoint is not lost when it is resumed from
   })
-  const tell = (report: StepReport): void => {
+  const tell = async (report: StepReport): Promise<void> => {
     const metrics = line.tell(report)
-    log.record(report.step, metrics)
+    await log.record(report.step, metrics)
     const warning = opened.warning(metrics, report.step)
     if (warning !== null) listen({ event: 'warning', text: warning })
   }
@@ -269,7 +232,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
         const { step, loss, gradNorm } = report
         line.add({ loss, gradNorm, ...opened.metrics(report.outputs) })
         const last = step === steps
-        if (step % logEvery === 0 || last) tell(report)
+        if (step % logEvery === 0 || last) await tell(report)
         if (step % sampleEvery === 0 && !last) {
           await line.aside(() => inspection.make(step))
         }
@@ -285,7 +248,7 @@ const trainStage = async (context: StageContext, stage: Stage, opened: OpenStage
   } catch (error) {
     throw error instanceof DivergedError ? divergence(context, stage, error, checkpoints.saved()) : error
   } finally {
-    log.close()
+    await log.close()
     await trainStep.dispose()
     await state.dispose()
   }

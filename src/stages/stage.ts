@@ -5,11 +5,11 @@ import type { Collective } from '../distributed/collective.ts'
 import type { Part } from '../engine/host/part.ts'
 import { floats, type HostTensor } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
-import type { Lock } from '../files/lock.ts'
 import type { ModelConfig } from '../method/config.ts'
 import type { Listener } from '../runs/events.ts'
 import type { Weights } from '../train/frozen.ts'
 import type { Objective } from '../train/objective.ts'
+import type { RunStore } from './store.ts'
 
 /** Tensors that a step is fed, by name. */
 export type Feeds = Readonly<Record<string, HostTensor>>
@@ -22,9 +22,9 @@ export interface StageContext {
   readonly runtime: Runtime
   /** Of all else: what runs there is left once `signal` is aborted, by throwing its reason. */
   readonly leaving: Runtime
+  /** The run's directory, or what else it is called in messages. */
   readonly dir: string
-  /** What makes this process the one that writes there. */
-  readonly writer: Pick<Lock, 'expectHeld'>
+  readonly store: RunStore
   /** Training images, and a few held-out ones [N, 3, H, W] to show progress by. */
   readonly source: ImageSource
   readonly shown: HostTensor

@@ -25,6 +25,7 @@ import { stillRate } from '../measure/still.ts'
 import type { MeasuredPart } from '../method/evaluate.ts'
 import { partsOfVariant } from '../method/variants.ts'
 import type { Evaluation, Prediction } from '../metrics/figures.ts'
+import { configGuidance, decoderSampler, latentSampler } from '../model/samplers.ts'
 import { clipWebp } from '../report/clip.ts'
 import { gridPng, pairGrid, visibleScale } from '../report/grid.ts'
 import { mostAnimationBytes } from '../report/html.ts'
@@ -34,12 +35,14 @@ import { runFolders } from '../runs/files.ts'
 import { evaluationIn, writeEvaluation } from '../runs/results.ts'
 import { expectSameData, prepareRun, type RunInfo, writeRunInfo } from '../runs/runDirectory.ts'
 import { whileWriting } from '../runs/writer.ts'
+import { infoOf } from '../use/dataInfo.ts'
+import { evenImages, evenly } from '../use/evenly.ts'
 import { gridFacts, gridRows, samplesPerRow } from '../use/facts.ts'
-import { evenImages, evenly } from '../use/images.ts'
 import { expectFinishedStage1, type OpenedRun, openRun, sharesFigures } from '../use/openRun.ts'
-import { infoOf, openRunData } from '../use/runData.ts'
+import { openRunData } from '../use/runData.ts'
 import { sample } from '../use/sample.ts'
-import { configGuidance, decoderSampler, latentSampler } from '../use/samplers.ts'
+import { directoryStore } from './directoryStore.ts'
+import { shownWhileTraining } from './images.ts'
 import { limitWarnings } from './limits.ts'
 import { chosenStages, type StageChoice, stages } from './list.ts'
 import { memoryWarnings } from './memory.ts'
@@ -68,8 +71,7 @@ export interface TrainResult {
   readonly evaluation: Evaluation | null
 }
 
-/** Images shown in grids during training, and in the report. */
-const shownWhileTraining = 32
+/** Images shown in the report. */
 const shownInReport = 40
 /** Validation images, and clips, measured at most. */
 const measuredAtMost = 1024
@@ -264,7 +266,7 @@ const trainIn = async (
     runtime,
     leaving: stoppable(runtime, signal),
     dir,
-    writer,
+    store: directoryStore(dir, writer, warn),
     source: data.train,
     shown: await readImages(
       data.validation,

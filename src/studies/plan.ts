@@ -7,24 +7,17 @@ import { resolve } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { meanAndError } from '../metrics/mean.ts'
+import { freeKeys } from '../runs/configHash.ts'
 import { isWithin } from '../runs/findRuns.ts'
-import { freeKeys } from '../runs/runDirectory.ts'
 import { firstDifference } from '../runs/settings.ts'
-import { stageFlops } from '../stages/info.ts'
+import { trainingFlops } from '../stages/info.ts'
 import { stageCalled } from '../stages/list.ts'
 import type { RateEstimate } from './law/lineFit.ts'
 import { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './law/rateBudget.ts'
-import {
-  fitRateLaw,
-  planRate,
-  predictRate,
-  type RateLaw,
-  type RatePlan,
-  type RatePoint,
-  type RateSetting,
-} from './law/rateLaw.ts'
+import { fitRateLaw, predictRate, type RateLaw, type RatePoint, type RateSetting } from './law/rateLaw.ts'
 import { protocolOf } from './measuredBy.ts'
 import { type LeftOut, type MeasuredRun, measuredRuns } from './measuredRuns.ts'
+import { type PlannedRate, plannedRate } from './plannedRate.ts'
 
 export type { RateEstimate } from './law/lineFit.ts'
 
@@ -67,7 +60,7 @@ export interface Plan {
   /** The best rate for the budget, and what it comes from. */
   readonly budget: (RateEstimate & { readonly trainingFlops: number; readonly law: BudgetLaw }) | null
   /** The setting for the wanted rate; `set` are values of `--set`. */
-  readonly plan: (RatePlan & { readonly wanted: number; readonly set: readonly string[] }) | null
+  readonly plan: PlannedRate | null
   /** The rate at a setting that is given whole. */
   readonly prediction: (RateEstimate & RateSetting) | null
   readonly check: { readonly settings: readonly CheckedSetting[]; readonly largestError: number } | null
@@ -157,7 +150,7 @@ const bySetting = (runs: readonly MeasuredRun[]): MeasuredSetting[] => {
  */
 const budgetPoints = (runs: readonly MeasuredRun[]): BudgetPoint[] => {
   const flopsOf = ({ config, ...run }: MeasuredRun): number =>
-    1e9 * stageFlops(config, stageCalled('stage2'), run.classes()).gflopsPerStep * config.train.stage2.steps
+    trainingFlops(config, stageCalled('stage2'), run.classes())
   let first: { readonly dir: string; readonly protocol: unknown } | undefined
   return runs.flatMap((run) => {
     const quality = run.config.sampler.generator === 'base' ? run.quality() : null
@@ -185,9 +178,6 @@ const checkSetting = (law: RateLaw, measured: MeasuredSetting): CheckedSetting =
       low === null || high === null ? null : low <= measured.bitsPerPixel && measured.bitsPerPixel <= high,
   }
 }
-
-/** A number short enough to type, exact where it is short already. */
-const typed = (value: number): string => String(Number(value.toPrecision(4)))
 
 /**
  * Fits the law to runs and plans with it.
@@ -217,21 +207,14 @@ export const planRuns = (request: PlanRequest): Plan => {
   }
   const budget = request.budget === undefined ? null : budgetOf(request.budget)
   const wanted = request.bitsPerPixel ?? budget?.bitsPerPixel
-  const plan = wanted === undefined ? null : planRate(law, wanted, { bias, lossFactor })
+  const plan = wanted === undefined ? null : plannedRate(law, wanted, { bias, lossFactor })
   const checked = bySetting(held).map((setting) => checkSetting(law, setting))
   return {
     law,
     settings: measured.map((setting) => ({ ...setting, fitted: predictRate(law, setting).bitsPerPixel })),
     leftOut,
     budget,
-    plan: plan && {
-      ...plan,
-      wanted: wanted!,
-      set: [
-        `decoder.lossFactor=${typed(plan.proposal.lossFactor)}`,
-        `decoder.bias=${typed(plan.proposal.bias)}`,
-      ],
-    },
+    plan,
     prediction:
       asks || bias === undefined || lossFactor === undefined
         ? null

@@ -7,6 +7,7 @@ import type { Runtime } from '../engine/runtime/runtime.ts'
 import { stoppable, wasStopped } from '../engine/runtime/stoppable.ts'
 import { describeFeatures, type MeasureOptions, measureRun } from '../measure/measureRun.ts'
 import { isMeasuredAs } from '../measure/quality.ts'
+import { configGuidance } from '../model/samplers.ts'
 import { orWarn } from '../runs/checked.ts'
 import { type Listener, onceEach } from '../runs/events.ts'
 import { qualityIn, writeQuality } from '../runs/results.ts'
@@ -15,7 +16,6 @@ import { whileWriting } from '../runs/writer.ts'
 import { beforeBase, type StageChoice } from '../stages/list.ts'
 import { expectRunnable } from '../stages/possible.ts'
 import { train } from '../stages/train.ts'
-import { configGuidance } from '../use/samplers.ts'
 
 /** One run of a sweep. */
 export interface SweepRun {

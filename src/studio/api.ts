@@ -24,7 +24,7 @@ export interface RunRow {
   readonly fault: string | null
 }
 
-/** GET /api/runs. `differing` are the settings in which the listed runs differ, each run's value by key. */
+/** GET /api/runs. `differing` are the settings in which the listed runs differ: by dotted key, the value of each run as text. */
 export interface RunList {
   /** The folder of runs, as it was given. */
   readonly folder: string
@@ -45,6 +45,8 @@ export interface RunDetail {
   readonly images: readonly RunImage[]
   /** What the last start of a trainer printed on stderr, its end; empty where this studio did not start it. */
   readonly output: string
+  /** Whole lines of its log that do not read. */
+  readonly damagedLines?: number
 }
 
 /** One picture of a run. */
@@ -57,8 +59,8 @@ export interface RunImage {
 }
 
 /**
- * GET /api/series?run=&stage=&metric=&from=&to=&points= : a metric over steps, in at most `points` parts; within each the
- * least, greatest and mean of its lines, so that no peak is lost.
+ * GET /api/series?run=&stage=&metric=&from=&to=&points= : a metric over steps `from` to `to`, both included (all where left
+ * out), in at most `points` parts (1000); within each the least, greatest and mean of its lines, so that no peak is lost.
  */
 export interface Series {
   /** The last step of each part. */
@@ -70,7 +72,7 @@ export interface Series {
   readonly count: number
 }
 
-/** GET /api/scatter?below= : finished runs below a folder, for rate–distortion and FLOPs–distance plots. */
+/** GET /api/scatter?below= : a list of the finished runs below a folder, for rate–distortion and FLOPs–distance plots. */
 export interface ScatterPoint {
   readonly run: string
   /** The settings in which these runs differ. */
@@ -115,16 +117,24 @@ export interface StartRequest {
   readonly set: readonly string[]
   /** Path below the folder of runs. */
   readonly run: string
+  /** Where it trains; on the CPU when absent. */
+  readonly device?: 'cpu' | 'webgpu' | 'cuda' | undefined
 }
 
-/** POST /api/check: a StartRequest's errors by key ('' for the whole), without starting anything. */
+/**
+ * POST /api/check: a StartRequest's errors by key ('' for the whole, `run` and `preset` for these), without starting anything.
+ */
 export interface CheckAnswer {
   readonly errors: Readonly<Record<string, string>>
 }
 
-/** POST /api/stop and /api/resume */
+/** POST /api/stop and /api/resume, and what these and /api/start answer with status 202. */
 export interface RunRequest {
   readonly run: string
+  /** Of a resume: where it trains; on the CPU when absent. */
+  readonly device?: 'cpu' | 'webgpu' | 'cuda' | undefined
+  /** Of a stop: whether it ends at once, without saving what came since its last checkpoint. */
+  readonly now?: boolean | undefined
 }
 
 /** Every answer that is no success: one sentence. */
@@ -133,7 +143,8 @@ export interface Refusal {
 }
 
 /**
- * GET /api/events (server-sent events; ids count up, `Last-Event-ID` resumes or gets a `resync`).
+ * GET /api/events (server-sent events without a name, each a StudioEvent as JSON; ids count up, `Last-Event-ID` resumes or gets
+ * a `resync`).
  * - `runs`: rows that are new or have changed.
  * - `gone`: runs that vanished.
  * - `lines`: a run's log grew to `step` of `stage`; whoever shows its charts asks for the series from there.

@@ -1,14 +1,15 @@
 /** @file What a data set holds, before anything is trained on it: counts, classes, what was skipped, a contact sheet. */
-import { toNchw } from '../data/batches.ts'
-import { resizeSquare } from '../data/images/resample.ts'
+
 import type { ImageSource, SkippedFile } from '../data/images/source.ts'
 import type { DataOptions } from '../data/open.ts'
+import { toNchw } from '../engine/host/pixels.ts'
+import { resizeSquare } from '../engine/host/squares.ts'
 import { floats, zeros } from '../engine/host/tensor.ts'
 import { batchShape, elementsOf, imageExtent } from '../method/networks/shapes.ts'
 import { gridPng } from '../report/grid.ts'
 import type { Listener } from '../runs/events.ts'
+import { evenly } from './evenly.ts'
 import { mostRows } from './facts.ts'
-import { evenly } from './images.ts'
 import { openWithNotes } from './runData.ts'
 
 export type { DataOptions } from '../data/open.ts'

@@ -8,12 +8,12 @@ import type { Config } from '../config/schema.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { writeFileAtomic } from '../files/atomic.ts'
+import { encodeWeights, halvedWeights } from '../model/exportedWeights.ts'
 import { warnInProcess } from '../runs/checked.ts'
 import { runFiles, runFolders } from '../runs/files.ts'
 import { evaluationIn, provenanceIn, qualityIn } from '../runs/results.ts'
 import { type RunInfo, stage1Of, weightsFile, writeRunInfo } from '../runs/runDirectory.ts'
 import { openWriter } from '../runs/writer.ts'
-import { halvedWeights, writeExportedWeights } from './exportedWeights.ts'
 import { openRun } from './openRun.ts'
 
 /** What an export gave. */
@@ -150,7 +150,7 @@ const written = (out: string, { contents, info, weights }: ExportedFiles): Expor
     else writeFileAtomic(join(out, file), content)
   }
   writeRunInfo(out, info)
-  writeExportedWeights(path, weights)
+  writeFileAtomic(path, encodeWeights(path, weights))
   const parameters = Object.values(weights).reduce((sum, { data }) => sum + data.length, 0)
   return { path, parameters, bytes: statSync(path).size }
 }

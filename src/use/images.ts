@@ -1,31 +1,18 @@
-/** @file Images, or clips, for a run: read from files, or chosen evenly from a data set. */
+/** @file Images, or clips, for a run: read from files. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
-import { readImages, toNchw } from '../data/batches.ts'
 import { readWindow } from '../data/clips/clip.ts'
 import { inNumberedOrder } from '../data/clips/numbered.ts'
 import { CLIP_FORMATS } from '../data/formats/clipRecords.ts'
 import { listClips } from '../data/formats/clips.ts'
 import { decodeImage, isUndecodable, type Undecodable } from '../data/images/decode.ts'
 import { countedKinds, IMAGE_FORMATS, type OtherFile, scanFolder, someOf } from '../data/images/scan.ts'
-import type { ImageSource, SkippedFile } from '../data/images/source.ts'
+import type { SkippedFile } from '../data/images/source.ts'
 import { alone, type Collective, inRounds } from '../distributed/collective.ts'
+import { toNchw } from '../engine/host/pixels.ts'
 import type { HostTensor } from '../engine/host/tensor.ts'
 import type { ImageSet } from '../method/programs.ts'
-
-/** Up to `count` indices spread evenly over `of`. */
-export const evenly = (count: number, of: number): number[] =>
-  Array.from({ length: Math.min(count, of) }, (_, i) => Math.floor((i * of) / Math.min(count, of)))
-
-/** Up to `count` images of a source, spread evenly. */
-export const evenImages = (source: ImageSource, count: number): ImageSet => {
-  const indices = evenly(count, source.count)
-  return {
-    count: indices.length,
-    read: (first, n) => readImages(source, indices.slice(first, first + n)),
-  }
-}
 
 /** Images, or clips, of files for a run, in memory only where there are few; else they are decoded when they are read. */
 export interface FileImages extends ImageSet {

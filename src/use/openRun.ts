@@ -5,37 +5,21 @@ import { ConfigError } from '../config/load.ts'
 import { type Config, modelConfig } from '../config/schema.ts'
 import type { Runtime } from '../engine/runtime/runtime.ts'
 import { trainedNetworks } from '../method/autoencoder.ts'
-import { type Codec, createCodec } from '../method/codec.ts'
 import type { ModelConfig } from '../method/config.ts'
-import { createGenerator, type Generator } from '../method/generator.ts'
 import { partsOfVariant } from '../method/variants.ts'
+import { modelOf, type OpenedModel } from '../model/model.ts'
 import { warnInProcess } from '../runs/checked.ts'
 import { latestCheckpoint } from '../runs/checkpoint.ts'
-import { type RunInfo, readRunConfig, readRunInfo, stage1Chain, weightsFile } from '../runs/runDirectory.ts'
+import { readRunConfig, readRunInfo, stage1Chain, weightsFile } from '../runs/runDirectory.ts'
 import type { Weights } from '../train/frozen.ts'
 import { hasNetwork, loadNetworks } from './weights.ts'
 
-/** A run directory opened for use. */
-export interface OpenedRun {
-  readonly config: Config
-  readonly model: ModelConfig
-  readonly info: RunInfo
+/** A run directory opened for use; stage 1's networks are each of the nearest run along train.stage1.from that trained it. */
+export interface OpenedRun extends OpenedModel {
   /** Where the stage 1 that it uses was trained: here, or in the run that it takes it from. */
   readonly stage1Directory: string
   /** Where the decoder that it uses was trained: a student's run has one of its own. */
   readonly decoderDirectory: string
-  /** Whether its base model was trained. */
-  readonly hasBase: boolean
-  /** Whether it has the network that generates. */
-  readonly generates: boolean
-  /** Averaged weights of the base model. */
-  base(): Weights
-  /** Averaged weights of encoder, prior and decoder, each of the nearest run along train.stage1.from that trained it. */
-  autoencoder(): Weights
-  /** Encoder and decoder for batches of B. */
-  codec(B: number): Codec
-  /** The model that generates latents, for batches of B. */
-  generator(B: number): Generator
 }
 
 /** What figures of a stage 1 depend on besides its weights: the images, and how they are decoded. */
@@ -147,19 +131,9 @@ export const openRun = (
   // A student's run has its base model from its teacher's; any other trains its own.
   const baseDirectory = config.student === undefined ? dir : nearestWith(chain, 'base')
   const base = once(() => loadNetworks(baseDirectory, ['base'], warn))
-  const { generator: kind } = config.sampler
-  const hasBase = hasNetwork(baseDirectory, 'base')
   return {
-    config,
-    model,
-    info,
+    ...modelOf(runtime, { config, info, hasBase: hasNetwork(baseDirectory, 'base'), autoencoder, base }),
     stage1Directory: chain.at(-1)!,
     decoderDirectory: nearestWith(chain, 'decoder'),
-    hasBase,
-    generates: kind === 'prior' || hasBase,
-    autoencoder,
-    base,
-    codec: (B) => createCodec(runtime, model, autoencoder(), B),
-    generator: (B) => createGenerator(runtime, model, kind === 'prior' ? autoencoder() : base(), B, kind),
   }
 }

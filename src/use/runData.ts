@@ -1,10 +1,11 @@
 /** @file The data of a run, and the notes that are made while it is opened. */
 import type { Config } from '../config/schema.ts'
-import { type DataSplit, imagesHash } from '../data/images/source.ts'
+import type { DataSplit } from '../data/images/source.ts'
 import { type DataOptions, openData } from '../data/open.ts'
 import { summaryLines } from '../data/summary.ts'
 import { atTenths, type Listener } from '../runs/events.ts'
 import { expectDataOf, type RunInfo } from '../runs/runDirectory.ts'
+import { infoOf } from './dataInfo.ts'
 
 /** `openData`, with a note at every tenth of the images that are decoded for the first time, and then of what was found. */
 export const openWithNotes = async (options: DataOptions, listen: Listener): Promise<DataSplit> => {
@@ -24,16 +25,6 @@ export interface Watched {
   readonly listen?: Listener
   readonly signal?: AbortSignal
 }
-
-/** What a run keeps of its data. */
-export const infoOf = ({ train, validation, skipped }: DataSplit): RunInfo => ({
-  version: 1,
-  classes: train.classes,
-  trainCount: train.count,
-  validationCount: validation.count,
-  pictures: imagesHash(train),
-  skipped: skipped.map(({ file, reason }) => `${file}: ${reason}`),
-})
 
 /**
  * The data that a run was trained on.

@@ -1,19 +1,14 @@
 /** @file The averaged weights of networks, from a run's checkpoints or an exported model. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { inspectSafetensors } from '../files/safetensors.ts'
+import { inspectSafetensors, withBytesOf } from '../files/safetensors.ts'
+import { decodeWeights } from '../model/exportedWeights.ts'
+import { exportedWithout, networkOf } from '../model/networks.ts'
 import { checkpointStages, latestCheckpoint, loadNewest, tensorsFile } from '../runs/checkpoint.ts'
-import { otherConfiguration, readRunConfig, weightsFile } from '../runs/runDirectory.ts'
+import { otherConfiguration } from '../runs/configHash.ts'
+import { readRunConfig, weightsFile } from '../runs/runDirectory.ts'
 import type { Weights } from '../train/frozen.ts'
 import { averagesIn, isAverageOf } from '../train/state.ts'
-import { readExportedWeights } from './exportedWeights.ts'
-
-/** The network of a parameter: the first part of its path. */
-const networkOf = (path: string): string => path.split('.')[0]
-
-/** The weights of one network among those of several. */
-export const networkWeights = (weights: Weights, network: string): Weights =>
-  Object.fromEntries(Object.entries(weights).filter(([path]) => networkOf(path) === network))
 
 /** Where a network's weights are: the newest checkpoint of the last stage that trained it. */
 const checkpointOf = (dir: string, network: string): ReturnType<typeof latestCheckpoint> => {
@@ -58,13 +53,15 @@ export const loadNetworks = (
   const exported = join(dir, weightsFile)
   const missing = networks.find((network) => !hasNetwork(dir, network))
   if (missing !== undefined) {
+    if (existsSync(exported)) throw exportedWithout(dir, missing)
     throw new Error(
-      existsSync(exported)
-        ? `${dir}: it was exported without its ${missing}; train that, and export the run again`
-        : `${dir}: there is no checkpoint of its ${missing}; train it first with 'ul train … --out ${dir}'`,
+      `${dir}: there is no checkpoint of its ${missing}; train it first with 'ul train … --out ${dir}'`,
     )
   }
-  if (existsSync(exported)) return readExportedWeights(exported, (path) => networks.includes(networkOf(path)))
+  if (existsSync(exported)) {
+    const wanted = (path: string): boolean => networks.includes(networkOf(path))
+    return withBytesOf(exported, (source) => decodeWeights(exported, source, wanted))
+  }
   const stages = new Map<string, string[]>()
   for (const network of networks) {
     const { stage } = checkpointOf(dir, network)!

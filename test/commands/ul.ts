@@ -140,9 +140,9 @@ export const makeImages = async (name: string): Promise<string> => {
 export const tinySteps = 20
 export const tinyEvery = 10
 
-/** Arguments that train a small run of a second or two; every step is logged. */
-export const tinyTraining = (images: string, out: string): string[] => {
-  const settings = {
+/** Settings, key=value each, that make networks and batches of a run small; every step is logged. */
+export const tinySettings = (images: string): string[] =>
+  Object.entries({
     'data.source': 'folder',
     'data.path': images,
     'data.size': 16,
@@ -158,8 +158,11 @@ export const tinyTraining = (images: string, out: string): string[] => {
     'train.sampleEvery': 5,
     'sampler.steps': 3,
     'sampler.decoderSteps': 2,
-  }
-  const sets = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`])
+  }).map(([key, value]) => `${key}=${value}`)
+
+/** Arguments that train a small run of a second or two. */
+export const tinyTraining = (images: string, out: string): string[] => {
+  const sets = tinySettings(images).flatMap((set) => ['--set', set])
   return ['train', 'quickstart', '--smoke', '--steps', `${tinySteps}`, ...sets, '--out', out]
 }
 

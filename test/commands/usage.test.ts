@@ -14,6 +14,8 @@ const commands = [
   'decode',
   'evaluate',
   'export',
+  'push',
+  'pull',
   'sweep',
   'report',
   'data',
@@ -175,6 +177,17 @@ describe('exit code 2: what was asked for is not possible', () => {
     ],
     [['report', '.', '--experiment', 'missing.yaml'], /^missing\.yaml: there is no such file/],
     [['report', '.', '--experiment', 'wrong.yaml'], /^wrong\.yaml: 'title': /],
+    [['push', 'emoji64', 'mine'], /^"mine": a model of the Hub is called owner\/name, /],
+    [['pull', '../mine', '--out', 'never'], /^"\.\.\/mine": a model of the Hub is called owner\/name, /],
+    [['export', 'emoji64'], /^export: give --out <dir> for .*, --onnx <dir> for .*, or both$/],
+    [
+      ['export', 'emoji64', '--out', 'never', '--weights', 'beside'],
+      /^--weights: .*; name their folder by --onnx/,
+    ],
+    [
+      ['export', 'emoji64', '--out', 'never', '--onnx', './never'],
+      /^--onnx \.\/never: --out is the same folder/,
+    ],
   ])('%j', async (args, expected) => {
     writeFileSync(inWork('wrong.yaml'), 'train:\n  lr: fast\n')
     writeFileSync(
@@ -200,9 +213,10 @@ describe('exit code 2: what was asked for is not possible', () => {
     [['sweep'], "missing required argument 'experiment.yaml or preset'"],
     [['sweep', 'study', '--samples', '7'], 'expected a whole number from 8 on.'],
     [['sweep', 'study', '--shard', '3/2'], 'expected i/n with i from 1 to n, as in 1/2.'],
+    [['push', 'emoji64'], "missing required argument 'owner/name'"],
     [['sweep', 'study', '--seeds', '0'], 'expected a whole number from 1 on.'],
     [['report'], "missing required argument 'dir'"],
-    [['export', 'run'], "required option '--out <dir>' not specified"],
+    [['export', 'run', '--onnx', 'o', '--precision', 'int8'], 'Allowed choices are float32, float16.'],
     [['reconstruct', 'run', 'a.png', '--maps'], "option '--maps <file>' argument missing"],
     [['evaluate', 'run', '--samples', '7'], 'expected a whole number from 8 on.'],
     [['evaluate', 'run', '--samples', '8', '--guidance', 'much'], 'expected a number.'],

@@ -7,10 +7,10 @@ import {
   plannedExamples,
   readExamples,
   readImages,
-  toNchw,
 } from '../../src/data/batches.ts'
 import type { ImageSource } from '../../src/data/images/source.ts'
 import { wholeBatch } from '../../src/engine/host/part.ts'
+import { toNchw } from '../../src/engine/host/pixels.ts'
 import { floats, type HostTensor } from '../../src/engine/host/tensor.ts'
 
 /** Image i is a 2×2 of bytes i·12 .. i·12+11. */

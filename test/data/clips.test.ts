@@ -10,10 +10,10 @@ import { firstFrame } from '../../src/data/clips/clip.ts'
 import { probeVideo, videoFrames } from '../../src/data/clips/ffmpeg.ts'
 import { inNumberedOrder } from '../../src/data/clips/numbered.ts'
 import { csvRows } from '../../src/data/formats/csv.ts'
-import { cropToSquare, resizeSquare } from '../../src/data/images/resample.ts'
 import type { DataSplit, ImageSource } from '../../src/data/images/source.ts'
 import { type DataOptions, openData } from '../../src/data/open.ts'
 import { summaryLines } from '../../src/data/summary.ts'
+import { cropToSquare, resizeSquare } from '../../src/engine/host/squares.ts'
 import { image, temporaryFolder, writeFiles } from './temporary.ts'
 
 const hasFfmpeg = ['ffmpeg', 'ffprobe'].every((tool) => spawnSync(tool, ['-version']).status === 0)

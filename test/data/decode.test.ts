@@ -2,7 +2,7 @@ import path from 'node:path'
 import sharp from 'sharp'
 import { describe, expect, test } from 'vitest'
 import { decodeImage, type Fit, isUndecodable } from '../../src/data/images/decode.ts'
-import { resizeSquare } from '../../src/data/images/resample.ts'
+import { resizeSquare } from '../../src/engine/host/squares.ts'
 import { image, type Rgb, temporaryFolder, writeFiles } from './temporary.ts'
 
 const RED: Rgb = [255, 0, 0]

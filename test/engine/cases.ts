@@ -1,11 +1,9 @@
-/** @file What the op tests share: drawn inputs, conversions to and from the reference, central differences. */
+/** @file What the op tests share: samples, drawn inputs, central differences. Runs in pages, too. */
 import { randomUniform, randomWord, streamKey } from '../../src/engine/host/random.ts'
-import { type DType, type HostTensor, type Shape, sizeOf, zeros } from '../../src/engine/host/tensor.ts'
-import type { EmissionTarget, Op, Sample, Value, ValueType } from '../../src/engine/ir/graph.ts'
-import type { Program } from '../../src/engine/ir/program.ts'
+import { type HostTensor, type Shape, sizeOf, zeros } from '../../src/engine/host/tensor.ts'
+import type { Op, Sample, Value, ValueType } from '../../src/engine/ir/graph.ts'
 import { allOps } from '../../src/engine/ops/all.ts'
-import { runOnce } from '../method/support.ts'
-import { evaluate, fromHost, type RefTensor } from './reference.ts'
+import { evaluate, type RefTensor } from './reference.ts'
 
 /** One sample of one op. */
 export interface Case {
@@ -85,18 +83,6 @@ export const drawInputs = (
     }
     return tensor
   })
-}
-
-/** Runs a program on ONNX Runtime; its outputs as dtype, shape and doubles. */
-export const runOrt = async (
-  program: Program,
-  feeds: Readonly<Record<string, HostTensor>>,
-  target: EmissionTarget = 'cpu',
-): Promise<Record<string, RefTensor & { readonly dtype: DType }>> => {
-  const results = await runOnce(program, feeds, target)
-  return Object.fromEntries(
-    Object.entries(results).map(([name, t]) => [name, { ...fromHost(t), dtype: t.dtype }]),
-  )
 }
 
 /** Step of central differences: their truncation (∝ h²) and rounding (∝ 1/h) errors are both near 1e-8. */

@@ -11,8 +11,9 @@ import { dropout, seededUniform } from '../../src/engine/ops/dropout.ts'
 import { linear } from '../../src/engine/ops/matmul.ts'
 import { groupNorm } from '../../src/engine/ops/norm.ts'
 import { slice } from '../../src/engine/ops/slice.ts'
-import { drawInputs, errorOf, runOrt } from './cases.ts'
+import { drawInputs, errorOf } from './cases.ts'
 import type { RefTensor } from './reference.ts'
+import { runOrt } from './runOrt.ts'
 
 type Inputs = Readonly<Record<string, Value>>
 

@@ -11,9 +11,10 @@ import { matmul } from '../../src/engine/ops/matmul.ts'
 import { expectFits, tooLarge } from '../../src/engine/runtime/limits.ts'
 import type { VulkanDevice } from '../../src/engine/runtime/node/vulkan.ts'
 import { limitsOf } from '../../src/engine/runtime/node/webGpuLimits.ts'
-import { GpuExecutable, placeOnGpu } from '../../src/engine/runtime/ort/gpu.ts'
+import { OrtExecutable } from '../../src/engine/runtime/ort/executable.ts'
 import type { OrtDevice } from '../../src/engine/runtime/ort/library.ts'
 import { serialQueue } from '../../src/engine/runtime/ort/queue.ts'
+import { placeTensors } from '../../src/engine/runtime/ort/state.ts'
 import type { DeviceLimits } from '../../src/engine/runtime/runtime.ts'
 
 const column = { shape: [1024, 1] }
@@ -57,16 +58,17 @@ describe('an executable on a device that takes less', () => {
     const on: OrtDevice = {
       ort: { InferenceSession: { create }, Tensor: ort.Tensor },
       ...{ device: 'webgpu', providers: ['webgpu'], location: 'gpu-buffer', limits: smaller, advice: '' },
+      startProfiling: null,
     }
     const enqueue = serialQueue()
     const options = { updates: {}, profiling: null, enqueue }
-    await expect(GpuExecutable.compile(on, outer, serialize(outer), options)).rejects.toThrow(
+    await expect(OrtExecutable.compile(on, outer, serialize(outer), options)).rejects.toThrow(
       /^program outer: its largest tensor/,
     )
     const large = { w: float32([2 ** 20], new Float32Array(2 ** 20)) }
-    await expect(placeOnGpu(on, large, enqueue)).rejects.toThrow(/input 'w' \(float32\[1048576\]\)/)
+    await expect(placeTensors(on, large, enqueue)).rejects.toThrow(/input 'w' \(float32\[1048576\]\)/)
     expect(started).toBe(0)
-    await expect(GpuExecutable.compile({ ...on, limits }, outer, serialize(outer), options)).rejects.toThrow(
+    await expect(OrtExecutable.compile({ ...on, limits }, outer, serialize(outer), options)).rejects.toThrow(
       'started',
     )
   })

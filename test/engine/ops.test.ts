@@ -5,67 +5,31 @@
 import { describe, expect, it } from 'vitest'
 import { gradient } from '../../src/engine/autodiff/gradient.ts'
 import { float32, type HostTensor } from '../../src/engine/host/tensor.ts'
-import { applyAll, type EmissionTarget, input, type Value } from '../../src/engine/ir/graph.ts'
+import { type EmissionTarget, input, type Value } from '../../src/engine/ir/graph.ts'
 import { allOps } from '../../src/engine/ops/all.ts'
-import { add, cast, mul, reduceSum, stopGradient } from '../../src/engine/ops/core.ts'
+import { cast, mul, reduceSum, stopGradient } from '../../src/engine/ops/core.ts'
 import * as emission from '../../src/engine/ops/emit.ts'
 import * as surface from '../../src/ops.ts'
-import { type Case, cases, differences, drawInputs, errorOf, runOrt } from './cases.ts'
+import { runOnce } from '../method/support.ts'
+import { cases, differences, drawInputs, errorOf } from './cases.ts'
+import {
+  forwardOf,
+  isFloat,
+  runValues as runValuesBy,
+  savedOutput,
+  setUp,
+  type Typed,
+  weigh,
+  whyNoGradient,
+} from './opRuns.ts'
 import { evaluate, fromHost, type RefTensor, rules } from './reference.ts'
 
-/** Ops with a second output that only their own gradient may read; it has no gradient, so there is no second one. */
-const savedOutput: Readonly<Record<string, RegExp>> = {
-  silu: /saved sigmoid is internal to the gradient/,
-  layerNorm: /saved deviation is internal to the gradient/,
-  rmsNorm: /saved deviation is internal to the gradient/,
-}
-
-const weigh = (values: readonly Value[], weights: readonly Value[]): Value =>
-  values.map((v, i) => reduceSum(mul(v, weights[i]))).reduce((a, b) => add(a, b))
-
-const isFloat = (v: Value): boolean => v.dtype === 'float32'
-
-interface Setup {
-  readonly inputs: readonly Value[]
-  readonly outputs: readonly Value[]
-  readonly wrt: readonly Value[]
-  /** The float outputs that may reach a loss, and their random weights. */
-  readonly seen: readonly Value[]
-  readonly weights: readonly Value[]
-  readonly tensors: ReadonlyMap<Value, HostTensor>
-  readonly feeds: ReadonlyMap<Value, RefTensor>
-}
-
-const setUp = ({ name, op, sample }: Case): Setup => {
-  const inputs = sample.inputs.map((t, i) => input(`x${i}`, t.shape, t.dtype))
-  const outputs = applyAll(op, inputs, sample.attrs)
-  const seen = outputs.filter((v) => isFloat(v) && !(v.index > 0 && op.name in savedOutput))
-  const weights = seen.map((v, i) => input(`w${i}`, v.shape))
-  const tensors = new Map<Value, HostTensor>()
-  for (const [i, t] of drawInputs(name, sample.inputs, sample.range).entries()) tensors.set(inputs[i], t)
-  for (const [i, t] of drawInputs(`${name} weights`, seen).entries()) tensors.set(weights[i], t)
-  const feeds = new Map([...tensors].map(([v, t]) => [v, fromHost(t)]))
-  return { inputs, outputs, wrt: inputs.filter(isFloat), seen, weights, tensors, feeds }
-}
-
 /** Runs values on ONNX Runtime as one program. */
-const runValues = async (
+const runValues = (
   tensors: ReadonlyMap<Value, HostTensor>,
   values: readonly Value[],
   target: EmissionTarget = 'cpu',
-): Promise<(RefTensor & { readonly dtype: string })[]> => {
-  const inputs = Object.fromEntries([...tensors.keys()].map((v) => [v.name, v]))
-  const feeds = Object.fromEntries([...tensors].map(([v, t]) => [v.name, t]))
-  const outputs = Object.fromEntries(values.map((v, i) => [`y${i}`, v]))
-  const results = await runOrt({ name: 'op', inputs, outputs }, feeds, target)
-  return values.map((_, i) => results[`y${i}`])
-}
-
-const whyNoGradient = ({ op, sample }: Case): string | null => {
-  if (op.name === 'stopGradient') return 'zero by design'
-  if (sample.inputs.every((t) => t.dtype !== 'float32')) return 'no float input'
-  return op.vjp === undefined ? 'op has none: its output is bool' : null
-}
+): Promise<Typed[]> => runValuesBy((program, feeds) => runOnce(program, feeds, target), tensors, values)
 
 const expectClose = (
   actual: readonly RefTensor[],
@@ -100,16 +64,14 @@ it('the public surface is every family: functions, and the families’ lists of 
 
 describe.each(['cpu', 'any', 'standard'] as const)('forward, emitted for %s', (target) => {
   it.each(cases)('$name', async (c) => {
-    const { outputs, tensors, feeds } = setUp(c)
+    const { outputs, feeds } = setUp(c)
     const expected = evaluate(outputs, feeds)
-    const actual = await runValues(tensors, outputs, target)
+    const actual = await forwardOf((program, fed) => runOnce(program, fed, target), c)
     for (const [i, v] of outputs.entries()) {
       expect(expected[i].shape).toEqual(v.shape)
       expect(expected[i].data.length).toBe(v.shape.reduce((n, d) => n * d, 1))
-      expect(actual[i].dtype).toBe(v.dtype)
-      expect(actual[i].shape).toEqual(v.shape)
-      if (isFloat(v)) expect(errorOf(actual[i], expected[i])).toBeLessThan(1e-5)
-      else expect(actual[i].data).toEqual(expected[i].data)
+      expect(actual[i]).toMatchObject({ dtype: v.dtype, shape: v.shape })
+      expect(actual[i].error).toBeLessThan(isFloat(v) ? 1e-5 : 1)
     }
   })
 })

@@ -1,5 +1,5 @@
 /**
- * @file The adapter for GPUs without one: it takes any ONNX Runtime, here onnxruntime-node with its CPU provider, whose
+ * @file The adapter through ONNX Runtime's JavaScript API, without a GPU: it takes any ONNX Runtime, here onnxruntime-node with its CPU provider, whose
  * sessions and tensors are counted and made to fail.
  */
 import * as ort from 'onnxruntime-node'
@@ -11,7 +11,7 @@ import { serialize } from '../../src/engine/onnx/serialize.ts'
 import { add, exp, mul, reduceSum, tanh } from '../../src/engine/ops/core.ts'
 import { matmul } from '../../src/engine/ops/matmul.ts'
 import { NodeRuntime } from '../../src/engine/runtime/node/runtime.ts'
-import { GpuExecutable, type GpuState, placeOnGpu } from '../../src/engine/runtime/ort/gpu.ts'
+import { OrtExecutable } from '../../src/engine/runtime/ort/executable.ts'
 import type {
   OrtDevice,
   OrtLibrary,
@@ -19,6 +19,7 @@ import type {
   OrtTensor,
 } from '../../src/engine/runtime/ort/library.ts'
 import { type Enqueue, serialQueue } from '../../src/engine/runtime/ort/queue.ts'
+import { type OrtState, placeTensors } from '../../src/engine/runtime/ort/state.ts'
 import { normal } from '../method/support.ts'
 
 /** A library whose sessions are counted, and which fails when told to. */
@@ -64,6 +65,7 @@ const watched = (): { readonly library: Watched; readonly on: OrtDevice; readonl
       providers: ['cpu'],
       location: 'cpu',
       limits: null,
+      startProfiling: null,
       advice: 'buy one',
     },
   }
@@ -87,8 +89,8 @@ const compile = (
   { on, enqueue }: Pick<ReturnType<typeof watched>, 'on' | 'enqueue'>,
   what: Program = program,
   replaced: Readonly<Record<string, string>> = updates,
-): Promise<GpuExecutable> =>
-  GpuExecutable.compile(on, what, serialize(what), { updates: replaced, profiling: null, enqueue })
+): Promise<OrtExecutable> =>
+  OrtExecutable.compile(on, what, serialize(what), { updates: replaced, profiling: null, enqueue })
 
 const isFreed = (tensor: OrtTensor): boolean => {
   try {
@@ -98,14 +100,14 @@ const isFreed = (tensor: OrtTensor): boolean => {
   }
 }
 
-const heldBy = (state: GpuState): OrtTensor[] => state.names.map((name) => state.tensor(name)!)
+const heldBy = (state: OrtState): OrtTensor[] => state.names.map((name) => state.tensor(name)!)
 
 describe('an executable on an injected library', () => {
   it('takes the steps that the CPU runtime takes', async () => {
     const cpu = new NodeRuntime({ threads: 1, target: 'any' })
     const [reference, referenceState] = [await cpu.compile(program, { updates }), await cpu.place(initial)]
     const on = watched()
-    const [executable, state] = [await compile(on), await placeOnGpu(on.on, initial, on.enqueue)]
+    const [executable, state] = [await compile(on), await placeTensors(on.on, initial, on.enqueue)]
     for (let i = 0; i < 4; i++) {
       expect(await executable.run(feeds(i), state)).toEqual(await reference.run(feeds(i), referenceState))
     }
@@ -135,7 +137,7 @@ describe('an executable on an injected library', () => {
 
   it('frees every value that a run replaces, and no other', async () => {
     const { on, enqueue } = watched()
-    const [executable, state] = [await compile({ on, enqueue }), await placeOnGpu(on, initial, enqueue)]
+    const [executable, state] = [await compile({ on, enqueue }), await placeTensors(on, initial, enqueue)]
     for (let i = 0; i < 3; i++) {
       const before = heldBy(state)
       await executable.run(feeds(i), state)
@@ -146,7 +148,7 @@ describe('an executable on an injected library', () => {
 
   it('commits nothing of a failed run, names the op and its place, and runs again', async () => {
     const { library, on, enqueue } = watched()
-    const [executable, state] = [await compile({ on, enqueue }), await placeOnGpu(on, initial, enqueue)]
+    const [executable, state] = [await compile({ on, enqueue }), await placeTensors(on, initial, enqueue)]
     const before = heldBy(state)
     library.failRun = new Error(
       "Non-zero status code returned. Name:'encoder/matmul/MatMul' Status: out of memory",
@@ -156,7 +158,7 @@ describe('an executable on an injected library', () => {
     await expect(failed).rejects.toThrow(
       /^program step: matmul at encoder failed on inputs float32\[3,3\], float32\[3,3\]: Non-zero/,
     )
-    const fresh = await placeOnGpu(on, initial, enqueue)
+    const fresh = await placeTensors(on, initial, enqueue)
     expect(await next).toEqual(await executable.run(feeds(0), fresh))
     expect(await state.read()).toEqual(await fresh.read())
     expect(before.map(isFreed)).toEqual([true, true])
@@ -164,7 +166,7 @@ describe('an executable on an injected library', () => {
 
   it('that meets a tensor of more than the device takes says so in one sentence', async () => {
     const { library, on, enqueue } = watched()
-    const [executable, state] = [await compile({ on, enqueue }), await placeOnGpu(on, initial, enqueue)]
+    const [executable, state] = [await compile({ on, enqueue }), await placeTensors(on, initial, enqueue)]
     library.failRun = new Error(
       'WebGPU validation failed. Buffer size (1207959552) exceeds the max buffer size limit (1073741824).\n - While calling [Device].CreateBuffer([BufferDescriptor]).',
     )
@@ -175,7 +177,7 @@ describe('an executable on an injected library', () => {
 
   it('refuses what is missing or of another type, and a state that lacks what it updates', async () => {
     const { on, enqueue } = watched()
-    const [executable, state] = [await compile({ on, enqueue }), await placeOnGpu(on, initial, enqueue)]
+    const [executable, state] = [await compile({ on, enqueue }), await placeTensors(on, initial, enqueue)]
     const before = await state.read()
     await expect(executable.run({}, state)).rejects.toThrow(
       "program step: input 'x' is missing; feed it or hold it in the state",
@@ -185,7 +187,7 @@ describe('an executable on an injected library', () => {
     )
     const message = "program step: the run updates 'w', which no state holds; pass the state that does"
     await expect(executable.run({ ...initial, ...feeds(0) })).rejects.toThrow(message)
-    const other = await placeOnGpu(on, { m: initial.m }, enqueue)
+    const other = await placeTensors(on, { m: initial.m }, enqueue)
     await expect(executable.run({ w: initial.w, ...feeds(0) }, other)).rejects.toThrow(message)
     const onCpu = await new NodeRuntime({ threads: 1 }).compile(program, { updates })
     await expect(onCpu.run({ ...initial, ...feeds(0) })).rejects.toThrow(message)
@@ -201,7 +203,7 @@ describe('an executable on an injected library', () => {
 describe('state on an injected library', () => {
   it('brings over what is asked for and nothing else', async () => {
     const { library, on, enqueue } = watched()
-    const state = await placeOnGpu(on, initial, enqueue)
+    const state = await placeTensors(on, initial, enqueue)
     library.fetched.length = 0
     await state.read(['m'])
     expect(await state.read([])).toEqual({})
@@ -211,7 +213,7 @@ describe('state on an injected library', () => {
 
   it('reads what was written, in whole and in part', async () => {
     const { on, enqueue } = watched()
-    const state = await placeOnGpu(on, initial, enqueue)
+    const state = await placeTensors(on, initial, enqueue)
     expect(state.names).toEqual(['w', 'm'])
     expect(await state.read()).toEqual(initial)
     const [first] = heldBy(state)
@@ -224,8 +226,8 @@ describe('state on an injected library', () => {
 
   it('keeps what a run wrote between the call of a partial write and its turn', async () => {
     const { on, enqueue } = watched()
-    const [executable, state] = [await compile({ on, enqueue }), await placeOnGpu(on, initial, enqueue)]
-    const fresh = await placeOnGpu(on, initial, enqueue)
+    const [executable, state] = [await compile({ on, enqueue }), await placeTensors(on, initial, enqueue)]
+    const fresh = await placeTensors(on, initial, enqueue)
     const w = normal('other', [3, 3])
     await Promise.all([state.write({ w }), executable.run(feeds(0), state)])
     await fresh.write({ w })
@@ -235,7 +237,7 @@ describe('state on an injected library', () => {
 
   it('refuses unknown names and other types, and stays as it was', async () => {
     const { on, enqueue } = watched()
-    const state = await placeOnGpu(on, initial, enqueue)
+    const state = await placeTensors(on, initial, enqueue)
     await expect(state.read(['v'])).rejects.toThrow("state: no tensor is called 'v'; it holds w, m")
     await expect(state.write({ v: initial.w })).rejects.toThrow(
       "state: no tensor is called 'v'; it holds w, m",
@@ -251,7 +253,7 @@ describe('state on an injected library', () => {
 
   it('frees its tensors and both sessions after the runs that were asked before', async () => {
     const { library, on, enqueue } = watched()
-    const [executable, state] = [await compile({ on, enqueue }), await placeOnGpu(on, initial, enqueue)]
+    const [executable, state] = [await compile({ on, enqueue }), await placeTensors(on, initial, enqueue)]
     const run = executable.run(feeds(0), state)
     const [disposed, gone] = [state.dispose(), executable.dispose()]
     expect(Object.keys(await run)).toEqual(['loss'])
@@ -267,13 +269,13 @@ describe('a device that does not start', () => {
       const { library, on, enqueue } = watched()
       library.startsLeft = starts
       const message = 'device webgpu: ONNX Runtime could not start it (No adapter.); buy one'
-      await expect(placeOnGpu(on, initial, enqueue)).rejects.toThrow(message)
+      await expect(placeTensors(on, initial, enqueue)).rejects.toThrow(message)
       expect([library.started.length, library.released]).toEqual([starts, starts])
       await expect(compile({ on, enqueue })).rejects.toThrow(message)
     }
     const { library, on, enqueue } = watched()
     library.failRun = new Error('out of memory')
-    await expect(placeOnGpu(on, initial, enqueue)).rejects.toThrow('out of memory')
+    await expect(placeTensors(on, initial, enqueue)).rejects.toThrow('out of memory')
     expect([library.started.length, library.released]).toEqual([2, 2])
   })
 })

@@ -14,14 +14,10 @@ import { csvRows } from '../../src/data/formats/csv.ts'
 import { decodeImage, isUndecodable } from '../../src/data/images/decode.ts'
 import { float32, int32 } from '../../src/engine/host/tensor.ts'
 import { inspectSafetensors, readSafetensors, writeSafetensors } from '../../src/files/safetensors.ts'
-import {
-  evaluationSchema,
-  infoSchema,
-  parseChecked,
-  provenancesSchema,
-  qualitySchema,
-} from '../../src/runs/checked.ts'
+import { infoSchema } from '../../src/model/info.ts'
+import { evaluationSchema, provenancesSchema, qualitySchema } from '../../src/runs/checked.ts'
 import { readMetrics } from '../../src/runs/metrics.ts'
+import { parseChecked } from '../../src/stored/checkedJson.ts'
 import { cases, readAll } from '../data/containerCases.ts'
 import { goldenData, goldenImage } from '../data/golden.ts'
 import { temporaryFolder } from '../data/temporary.ts'

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import sharp from 'sharp'
 import { expect, test } from 'vitest'
 import { float32, type HostTensor } from '../../src/engine/host/tensor.ts'
-import { type RateMapsInput, rateMapsPng, ratesOf } from '../../src/report/rateMaps.ts'
+import { ratesByPlace } from '../../src/metrics/ratesByPlace.ts'
+import { type RateMapsInput, rateMapsPng } from '../../src/report/rateMaps.ts'
 
 const latentShape = fc.tuple(
   fc.integer({ min: 1, max: 5 }),
@@ -24,7 +25,7 @@ test('positions and channels hold the same bits as the elements, image by image'
   fc.assert(
     fc.property(cases, ({ latent, count, nats }) => {
       const [c, h, w] = latent
-      const { positions, channels } = ratesOf({ latent, rateElements: Float64Array.from(nats) })
+      const { positions, channels } = ratesByPlace({ latent, rateElements: Float64Array.from(nats) })
       expect([positions.length, channels.length]).toEqual([count * h * w, count * c])
       for (let n = 0; n < count; n++) {
         const sum = (values: ArrayLike<number>, each: number): number =>
@@ -44,7 +45,7 @@ test('one element is in one position and one channel', () => {
   for (let at = 0; at < 48; at++) {
     const rateElements = new Float64Array(48)
     rateElements[at] = Math.LN2
-    const { positions, channels } = ratesOf({ latent, rateElements })
+    const { positions, channels } = ratesByPlace({ latent, rateElements })
     const [n, channel, p] = [Math.floor(at / 24), Math.floor(at / 8) % 3, at % 8]
     expect([...positions.entries()].filter(([, bits]) => bits !== 0)).toEqual([[n * 8 + p, 1]])
     expect([...channels.entries()].filter(([, bits]) => bits !== 0)).toEqual([[n * 3 + channel, 1]])

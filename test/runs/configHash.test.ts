@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { applySettings, parseConfig, showConfig } from '../../src/config/load.ts'
 import { presets } from '../../src/config/presets.ts'
 import type { Config } from '../../src/config/schema.ts'
-import { configHash } from '../../src/runs/runDirectory.ts'
+import { configHash } from '../../src/runs/configHash.ts'
 
 /** The same tree with the keys of every level the other way round. */
 const reversed = <T>(tree: T): T =>

@@ -1,7 +1,7 @@
 /** @file Contents of a run's files, for runs that tests write by hand. */
 import type { FeatureComparison } from '../../src/metrics/compareFeatures.ts'
 import type { Evaluation, Quality } from '../../src/metrics/figures.ts'
-import type { RunInfo } from '../../src/runs/runInfo.ts'
+import type { RunInfo } from '../../src/model/info.ts'
 
 /** What two classes of images gave. */
 export const info: RunInfo = {

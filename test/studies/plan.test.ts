@@ -1,13 +1,13 @@
 /** @file The rate planner on run directories written by hand: what it reads, averages, refuses, plans and predicts. */
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { planText } from '../../src/commands/plan.ts'
 import { applySettings, ConfigError, presetByName, showConfig } from '../../src/config/load.ts'
 import { smokeForm } from '../../src/config/presets.ts'
 import { describeModel } from '../../src/stages/info.ts'
 import { keptNoise } from '../../src/studies/law/rateLaw.ts'
 import { measuredRuns } from '../../src/studies/measuredRuns.ts'
 import { planRuns } from '../../src/studies/plan.ts'
+import { planText } from '../../src/studies/planText.ts'
 import { temporaryFolder, writeFiles } from '../data/temporary.ts'
 import { evaluationOf, info, protocol, qualityOf } from '../runs/written.ts'
 

@@ -2,16 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { applySettings, ConfigError, presetByName } from '../../src/config/load.ts'
 import type { ImageSource } from '../../src/data/images/source.ts'
-import {
-  type Conditioned,
-  choicesOf,
-  factsLike,
-  factsNamed,
-  generatesByClass,
-  gridFacts,
-  gridRows,
-  ofNoClass,
-} from '../../src/use/facts.ts'
+import { type Conditioned, choicesOf, generatesByClass, ofNoClass } from '../../src/model/choices.ts'
+import { factsLike, factsNamed, gridFacts, gridRows } from '../../src/use/facts.ts'
 
 const names = ['Animals & Nature', 'Flags', 'Food']
 const runOf = (classes: readonly string[], ...settings: readonly string[]): Conditioned => ({

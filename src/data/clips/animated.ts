@@ -1,9 +1,9 @@
 /** @file Frames of animated GIF and WebP, which libvips reads. */
 
 import sharp from 'sharp'
+import { cropToSquare, resizeSquare } from '../../engine/host/squares.ts'
 import { isUndecodable } from '../images/decode.ts'
 import { faultOf, pathFault } from '../images/fault.ts'
-import { cropToSquare, resizeSquare } from '../images/resample.ts'
 import { ClipFault, type ClipPlace, type FrameRange } from './fault.ts'
 
 /** Pixels that are decoded at once, of as many frames as they are. */

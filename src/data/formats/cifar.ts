@@ -4,7 +4,7 @@
  */
 
 import path from 'node:path'
-import type { RawImage } from '../images/decode.ts'
+import type { RawImage } from '../../engine/host/squares.ts'
 import type { DataSplit } from '../images/source.ts'
 import { type Bytes, damaged, openBytes } from './bytes.ts'
 import { type Container, listContainers, readClassNames } from './containers.ts'

@@ -142,7 +142,7 @@ export const openEmoji = async (options: EmojiOptions): Promise<DataSplit> => {
   const half = (name: string, side: number) =>
     packedSource({
       name: `emoji${skinTones ? '' : ' without skin tones'} (${name})`,
-      pack,
+      pixels: pack.pixels,
       fingerprint: version,
       size,
       classes: groups,

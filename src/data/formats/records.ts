@@ -420,7 +420,14 @@ const openPacked = async (
       const { id, caption, label } = kept[row]
       return { row, id, caption, label }
     })
-    return packedSource({ name: `${name} (${side})`, pack, fingerprint, size, classes, members })
+    return packedSource({
+      name: `${name} (${side})`,
+      pixels: pack.pixels,
+      fingerprint,
+      size,
+      classes,
+      members,
+    })
   }
   return {
     train: half('train', sides.train),

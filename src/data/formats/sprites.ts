@@ -1,7 +1,8 @@
 /** @file The bundled emoji cut out, with what each covers, so that they can be laid on anything. */
 
 import sharp from 'sharp'
-import type { ImageInput, RawImage } from '../images/decode.ts'
+import type { RawImage } from '../../engine/host/squares.ts'
+import type { ImageInput } from '../images/decode.ts'
 import { type ImageItem, type OnProgress, openPack } from '../images/packed.ts'
 import type { DataSplit, ImageSource } from '../images/source.ts'
 import { type EmojiFile, listEmoji, openEmoji } from './emoji.ts'

@@ -8,8 +8,15 @@
  */
 
 import sharp, { type OutputInfo } from 'sharp'
+import {
+  cropToSquare,
+  padToSquare,
+  type RawImage,
+  type RgbImage,
+  rawToRgb,
+  resizeSquare,
+} from '../../engine/host/squares.ts'
 import { faultOf, pathFault } from './fault.ts'
-import { cropToSquare, padToSquare, type RgbImage, resizeSquare } from './resample.ts'
 
 // Every image is read once, so libvips' cache only costs memory; parallelism comes from images, not from rows.
 sharp.cache(false)
@@ -27,14 +34,6 @@ const MOST_SECONDS = 5
 
 /** How an image that is not square becomes one: `cover` crops its centre, `contain` pads it with white. */
 export type Fit = 'cover' | 'contain'
-
-/** Pixels as some formats store them: [height, width, channels] row-major, 0..255; grey, RGB or RGB with alpha. */
-export interface RawImage {
-  readonly width: number
-  readonly height: number
-  readonly channels: 1 | 3 | 4
-  readonly pixels: Uint8Array
-}
 
 /** What an image is decoded from: the path of a file, the bytes of one, pixels as they are, or the reason for none. */
 export type ImageInput = string | Uint8Array | RawImage | Undecodable
@@ -67,21 +66,6 @@ const toRgb = (data: Uint8Array, info: OutputInfo): RgbImage => {
     pixels[i * 3 + 2] = data[i * channels + b]
   }
   return { width, height, pixels }
-}
-
-/** Grey and alpha to RGB as libvips does it: a grey value three times, alpha on white, rounded down. */
-const rawToRgb = ({ width, height, channels, pixels }: RawImage): RgbImage => {
-  if (channels === 3) return { width, height, pixels }
-  const out = new Uint8Array(width * height * 3)
-  for (let i = 0; i < out.length; i++) {
-    const at = Math.floor(i / 3) * channels
-    if (channels === 1) out[i] = pixels[at]
-    else {
-      const alpha = pixels[at + 3]
-      out[i] = Math.floor((pixels[at + (i % 3)] * alpha + 255 * (255 - alpha)) / 255)
-    }
-  }
-  return { width, height, pixels: out }
 }
 
 const isRaw = (input: string | Uint8Array | RawImage): input is RawImage =>

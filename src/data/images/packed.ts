@@ -9,8 +9,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
+import { resizeSquare } from '../../engine/host/squares.ts'
 import { decodeSquare, type Fit, type ImageInput, isUndecodable } from './decode.ts'
-import { resizeSquare } from './resample.ts'
 import type { SkippedFile } from './source.ts'
 
 /** Raised whenever decoding or the layout changes, so that old packs are not read. */

@@ -1,9 +1,8 @@
 /** @file An image source whose images lie decoded in memory. */
 
-import type { Pack } from './packed.ts'
 import { type ImageSource, sourceFingerprint } from './source.ts'
 
-/** One image of a source and its row in the pack. */
+/** One image of a source and its row among the decoded. */
 export interface PackedMember {
   readonly row: number
   readonly id: string
@@ -12,10 +11,11 @@ export interface PackedMember {
   readonly label: number
 }
 
-/** A part of a pack seen as a source. */
+/** A part of decoded images seen as a source. */
 export interface PackedSourceOptions {
   readonly name: string
-  readonly pack: Pack
+  /** [rows, size, size, 3] */
+  readonly pixels: Uint8Array
   /** Changes whenever the files change. */
   readonly fingerprint: string
   /** Height and width in pixels. */
@@ -25,12 +25,12 @@ export interface PackedSourceOptions {
 }
 
 /**
- * A source over chosen rows of a pack; the bytes stay shared with the pack.
+ * A source over chosen rows of decoded images; the bytes stay shared with them.
  * Its `read` rejects when an index is not one of the source's.
  */
 export const packedSource = ({
   name,
-  pack,
+  pixels,
   fingerprint,
   size,
   classes,
@@ -51,7 +51,7 @@ export const packedSource = ({
       indices.forEach((index, i) => {
         const member = members[index]
         if (!member) throw new Error(`${name}: no image ${index}; pass 0 to ${members.length - 1}`)
-        out.set(pack.pixels.subarray(member.row * bytes, (member.row + 1) * bytes), i * bytes)
+        out.set(pixels.subarray(member.row * bytes, (member.row + 1) * bytes), i * bytes)
       })
       return out
     },

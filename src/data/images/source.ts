@@ -1,6 +1,6 @@
 /** @file What the trainer knows of a data set: a numbered list of square 8-bit images or clips with labels and captions. */
 
-import { createHash } from 'node:crypto'
+import { sha256 } from '../../stored/sha256.ts'
 
 /** An image that could not be used, with the reason in words. */
 export interface SkippedFile {
@@ -57,11 +57,17 @@ export interface DataSplit {
   readonly summary: DataSummary
 }
 
+/** Names and labels, each behind a zero. */
+const listed = (images: readonly { readonly id: string; readonly label: number }[]): string =>
+  images.map(({ id, label }) => `\0${id}\0${label}`).join('')
+
 /** Hash of names and labels of all images in their order: the same wherever the files lie, unlike the fingerprint. */
 export const imagesHash = (source: Pick<ImageSource, 'count' | 'id' | 'label'>): string => {
-  const hash = createHash('sha256')
-  for (let i = 0; i < source.count; i++) hash.update(`\0${source.id(i)}\0${source.label(i)}`)
-  return hash.digest('hex').slice(0, 16)
+  const images = Array.from({ length: source.count }, (_, i) => ({
+    id: source.id(i),
+    label: source.label(i),
+  }))
+  return sha256(listed(images)).slice(0, 16)
 }
 
 /** `ImageSource.fingerprint` from the files' own fingerprint and what a source takes of them. */
@@ -70,8 +76,4 @@ export const sourceFingerprint = (
   files: string,
   size: number,
   images: readonly { readonly id: string; readonly label: number }[],
-): string => {
-  const hash = createHash('sha256').update(JSON.stringify([name, files, size]))
-  for (const { id, label } of images) hash.update(`\0${id}\0${label}`)
-  return hash.digest('hex')
-}
+): string => sha256(JSON.stringify([name, files, size]), listed(images))

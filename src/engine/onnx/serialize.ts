@@ -6,7 +6,7 @@ import type { Compute, EmissionTarget, Emitter, Node, Value } from '../ir/graph.
 import type { Program } from '../ir/program.ts'
 import { Names } from './names.ts'
 import { initializer, modelBytes, nodeProto, rawBytes, valueInfo } from './proto.ts'
-import { moveOutside, type Outside, type WeightsFile } from './weights.ts'
+import { halveWeights, moveOutside, type Outside, type WeightsFile } from './weights.ts'
 
 /** Larger initializers are not worth comparing for equality. */
 const shareBelowBytes = 4096
@@ -24,11 +24,13 @@ export interface OnnxModel {
   readonly weights: WeightsFile | null
 }
 
-/** For whom a program is emitted, how it multiplies, and which weights lie outside the model. */
+/** For whom a program is emitted, how it multiplies, and how and where its weights are kept. */
 export interface Emission {
   readonly target?: EmissionTarget
   readonly compute?: Compute
   readonly outside?: Outside
+  /** Weights to keep in half precision, by their names; they are computed with in float32. */
+  readonly halves?: Readonly<Record<string, HostTensor>>
 }
 
 class GraphEmitter implements Emitter {
@@ -183,12 +185,13 @@ const declareOutputs = (
   return outputs
 }
 
-/**
- * Serialises a program. Inputs and outputs keep their names, nodes are called by their place in the model, constants by
- * the names that they were given; unused inputs are left out (see `unused`).
- * @throws when the weights inside the model exceed protobuf's 2 GiB
- */
-export const serialize = (program: Program, emission: Emission = {}): OnnxModel => {
+/** A program as a graph, its weights inside. */
+export interface EmittedGraph extends Pick<OnnxModel, 'outputs' | 'unused' | 'origin'> {
+  readonly graph: GraphProto
+}
+
+/** Emits a program. */
+export const emitGraph = (program: Program, emission: Emission = {}): EmittedGraph => {
   const names = new Names([...Object.keys(program.inputs), ...Object.keys(program.outputs)])
   const emitter = new GraphEmitter(program.name, emission, names)
   const made = new Map<Value, string>()
@@ -208,6 +211,23 @@ export const serialize = (program: Program, emission: Emission = {}): OnnxModel 
     for (const [i, v] of node.outputs.entries()) made.set(v, outputs[i])
   }
   const outputs = declareOutputs(program, emitter, made, names)
-  const weights = emission.outside === undefined ? null : moveOutside(emitter.graph, emission.outside)
-  return { bytes: modelBytes(emitter.graph), outputs, unused, origin: emitter.origin, weights }
+  return { graph: emitter.graph, outputs, unused, origin: emitter.origin }
 }
+
+/** The model of a graph. @throws when the weights inside the model exceed protobuf's 2 GiB */
+export const modelOf = (
+  { graph, ...emitted }: EmittedGraph,
+  { halves, outside }: Pick<Emission, 'halves' | 'outside'>,
+): OnnxModel => {
+  if (halves !== undefined) halveWeights(graph, halves)
+  const weights = outside === undefined ? null : moveOutside(graph, outside)
+  return { ...emitted, bytes: modelBytes(graph), weights }
+}
+
+/**
+ * Serialises a program. Inputs and outputs keep their names, nodes are called by their place in the model, constants by
+ * the names that they were given; unused inputs are left out (see `unused`).
+ * @throws when the weights inside the model exceed protobuf's 2 GiB
+ */
+export const serialize = (program: Program, emission: Emission = {}): OnnxModel =>
+  modelOf(emitGraph(program, emission), emission)

@@ -1,11 +1,17 @@
-/** @file Weights beside a model instead of inside it: protobuf ends at 2 GiB, a file of its own does not. */
+/**
+ * @file How a model keeps its weights: beside it instead of inside it, as protobuf ends at 2 GiB and a file of its own does not,
+ * and in half precision.
+ */
 import { clearField, create } from '@bufbuild/protobuf'
 import {
   type GraphProto,
+  type NodeProto,
   StringStringEntryProtoSchema,
   TensorProto_DataLocation,
   TensorProtoSchema,
 } from 'onnx-buf'
+import { type HostTensor, onnxElementType } from '../host/tensor.ts'
+import { initializer, nodeProto } from './proto.ts'
 
 /** Where weights go that shall not lie inside the model. */
 export interface Outside {
@@ -63,4 +69,29 @@ export const moveOutside = (graph: GraphProto, { file, above }: Outside): Weight
       }
     },
   }
+}
+
+/**
+ * Keeps weights in half precision: a Cast, which runtimes fold when they open a model, makes them float32 again.
+ * @param halves float16, by the names of their initializers; names of which the graph has none are passed over
+ */
+export const halveWeights = (graph: GraphProto, halves: Readonly<Record<string, HostTensor>>): void => {
+  const widened: NodeProto[] = []
+  graph.initializer = graph.initializer.map((whole) => {
+    const half = Object.hasOwn(halves, whole.name) ? halves[whole.name] : undefined
+    if (half === undefined) return whole
+    const name = `${whole.name}/float16`
+    const attrs = { to: { i: onnxElementType.float32 } }
+    widened.push(
+      nodeProto({
+        name: `${whole.name}/widened`,
+        opType: 'Cast',
+        inputs: [name],
+        outputs: [whole.name],
+        attrs,
+      }),
+    )
+    return initializer(name, half)
+  })
+  graph.node.unshift(...widened)
 }

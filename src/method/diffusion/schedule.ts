@@ -3,8 +3,15 @@
  * and loss weights are inputs of a program, never nodes.
  */
 
+/** A schedule by the name and the constants of its formula, for others to compute. */
+export type ScheduleForm =
+  | { readonly name: 'linear' }
+  | { readonly name: 'cosine'; readonly shift: number }
+  | { readonly name: 'weight'; readonly bias: number }
+
 /** A noise schedule with exact end points. */
 export interface Schedule {
+  readonly form: ScheduleForm
   /** λ(t) for t in [0, 1]. */
   logSnr(t: number): number
   /** dλ/dt, negative. */
@@ -39,6 +46,7 @@ const checkRange = (logSnr0: number, logSnr1: number): void => {
 export const linearSchedule = (logSnr0: number, logSnr1: number): Schedule => {
   checkRange(logSnr0, logSnr1)
   return {
+    form: { name: 'linear' },
     logSnr0,
     logSnr1,
     logSnr: (t) => (1 - t) * logSnr0 + t * logSnr1, // exact at both ends, whatever the rounding
@@ -57,6 +65,7 @@ export const cosineSchedule = (logSnr0: number, logSnr1: number, shift = 0): Sch
   const angle1 = Math.atan(Math.exp((shift - logSnr1) / 2))
   const angle = (t: number): number => angle0 + t * (angle1 - angle0)
   return {
+    form: { name: 'cosine', shift },
     logSnr0,
     logSnr1,
     logSnr: (t) => (t === 0 ? logSnr0 : t === 1 ? logSnr1 : shift - 2 * Math.log(Math.tan(angle(t)))),
@@ -84,6 +93,7 @@ export const weightSchedule = (logSnr0: number, logSnr1: number, bias: number): 
   const logSnr = (t: number): number =>
     t === 0 ? logSnr0 : t === 1 ? logSnr1 : inverse(high + t * (low - high))
   return {
+    form: { name: 'weight', bias: b },
     logSnr0,
     logSnr1,
     logSnr,

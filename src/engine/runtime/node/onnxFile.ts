@@ -27,6 +27,8 @@ export const openOnnxFile = async (
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
+    // The first session of a process decides for all of its thread (see session.ts).
+    extra: { session: { set_denormal_as_zero: '1' } },
     ...(threads > 0 ? { intraOpNumThreads: threads } : {}),
   }).catch((cause: Error) => {
     throw new Error(`${path}: ONNX Runtime cannot open it (${cause.message.trim()})`, { cause })

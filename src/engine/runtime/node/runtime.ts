@@ -4,9 +4,8 @@ import type { HostTensor } from '../../host/tensor.ts'
 import type { EmissionTarget } from '../../ir/graph.ts'
 import type { Program } from '../../ir/program.ts'
 import { serialize } from '../../onnx/serialize.ts'
-import { GpuExecutable, placeOnGpu } from '../ort/gpu.ts'
-import type { OrtDevice } from '../ort/library.ts'
 import { type Enqueue, serialQueue } from '../ort/queue.ts'
+import { OrtRuntime } from '../ort/runtime.ts'
 import { expectUpdates } from '../overwrite.ts'
 import type { CompileOptions, Device, DeviceLimits, DeviceState, Executable, Runtime } from '../runtime.ts'
 import { deviceMemory } from './deviceMemory.ts'
@@ -15,7 +14,6 @@ import { NativeExecutable } from './executable.ts'
 import { hostMemory } from './hostMemory.ts'
 import type { Memory } from './memory.ts'
 import { emittedCompute, type Precision, precisionRefusal } from './precision.ts'
-import { startProfiling } from './profiling.ts'
 import { NativeState } from './state.ts'
 import { nodeWebGpu } from './webgpu.ts'
 
@@ -49,7 +47,7 @@ export class NodeRuntime implements Runtime {
   readonly compute: Precision
   readonly isHalfPrecision: boolean
   readonly #target: EmissionTarget
-  readonly #by: Native | OrtDevice
+  readonly #by: Native | OrtRuntime
   readonly #enqueue: Enqueue = serialQueue()
 
   /** @throws when this build of ONNX Runtime has no provider for the device, or the device no such arithmetic. */
@@ -68,7 +66,7 @@ export class NodeRuntime implements Runtime {
     this.compute = compute
     this.isHalfPrecision = compute === 'float16'
     this.#target = target
-    if (device === 'webgpu') this.#by = nodeWebGpu()
+    if (device === 'webgpu') this.#by = new OrtRuntime(nodeWebGpu(), target, emittedCompute(compute))
     else {
       const native = device === 'cpu' ? cpuDevice(cuda) : cudaDevice(compute === 'tf32', cuda)
       const own = device === 'cuda' || ownMemory
@@ -80,32 +78,21 @@ export class NodeRuntime implements Runtime {
     return 'memory' in this.#by ? null : this.#by.limits
   }
 
-  async compile(
-    program: Program,
-    { updates = {}, profile = false }: CompileOptions = {},
-  ): Promise<Executable> {
+  async compile(program: Program, options: CompileOptions = {}): Promise<Executable> {
+    if (!('memory' in this.#by)) return this.#by.compile(program, options)
+    const { updates = {}, profile = false } = options
     expectUpdates(program, updates)
     const model = serialize(program, { target: this.#target, compute: emittedCompute(this.compute) })
-    const enqueue = this.#enqueue
-    if ('memory' in this.#by) {
-      const { device, memory } = this.#by
-      const own = { memory, cuda: programProvider(device), graph: device.graph }
-      return new NativeExecutable(program, model, {
-        ...{ ...own, threads: this.threads, updates, profile, enqueue },
-      })
-    }
-    const profiling = profile ? startProfiling() : null
-    return GpuExecutable.compile(this.#by, program, model, { updates, profiling, enqueue }).catch(
-      (cause: Error) => {
-        profiling?.discard()
-        throw cause
-      },
-    )
+    const { device, memory } = this.#by
+    const own = { memory, cuda: programProvider(device), graph: device.graph }
+    return new NativeExecutable(program, model, {
+      ...{ ...own, threads: this.threads, updates, profile, enqueue: this.#enqueue },
+    })
   }
 
   async place(tensors: Readonly<Record<string, HostTensor>>): Promise<DeviceState> {
     return 'memory' in this.#by
       ? new NativeState(this.#by.memory, tensors, this.#enqueue)
-      : placeOnGpu(this.#by, tensors, this.#enqueue)
+      : this.#by.place(tensors)
   }
 }

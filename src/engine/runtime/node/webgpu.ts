@@ -2,6 +2,7 @@
 import * as ort from 'onnxruntime-node'
 import './telemetry.ts'
 import type { OrtDevice } from '../ort/library.ts'
+import { startProfiling } from './profiling.ts'
 import { webGpuLimits } from './webGpuLimits.ts'
 
 /** onnxruntime-node on WebGPU. @throws when this build of ONNX Runtime has no provider for it */
@@ -14,6 +15,7 @@ export const nodeWebGpu = (): OrtDevice => {
   return {
     ...{ ort, device: 'webgpu', providers: ['webgpu', 'cpu'], location: 'gpu-buffer' },
     limits: webGpuLimits(),
+    startProfiling,
     advice: "a Vulkan, Metal or D3D12 driver is needed ('ul doctor' says more); use --device cpu otherwise",
   }
 }

@@ -1,9 +1,10 @@
 /**
- * @file What the adapter for GPUs needs of ONNX Runtime's JavaScript API. The packages onnxruntime-node and
- * onnxruntime-web both have it (it is onnxruntime-common's), so that one adapter serves either; none is imported here.
+ * @file What is needed of ONNX Runtime's JavaScript API. The packages onnxruntime-node and onnxruntime-web both have it (it
+ * is onnxruntime-common's), so that one adapter serves either; none is imported here.
  */
 import type { HostTensor } from '../../host/tensor.ts'
 import type { Device, DeviceLimits } from '../runtime.ts'
+import type { Profiling } from './profiling.ts'
 
 /** A tensor of the library's, in host memory or on the device. */
 export interface OrtTensor {
@@ -56,6 +57,8 @@ export interface OrtDevice {
   /** Where state stays between runs. */
   readonly location: OrtLocation
   readonly limits: DeviceLimits | null
+  /** Begins a profile; null where the library writes none. */
+  readonly startProfiling: (() => Profiling) | null
   /** What to do when the device does not start, as the end of a sentence. */
   readonly advice: string
 }

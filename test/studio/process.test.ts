@@ -1,0 +1,236 @@
+/** @file `ul studio` as a process: what it loads, that it starts, resumes and stops trainers, and what it asks other commands. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, it } from 'vitest'
+import { lockFolder } from '../../src/files/lock.ts'
+import { readMetrics } from '../../src/runs/metrics.ts'
+import type { CheckAnswer, PlanAnswer, RunDetail, RunList, ScatterPoint } from '../../src/studio/api.ts'
+import {
+  inWork,
+  jsonOf,
+  makeImages,
+  metricsOf,
+  startUl,
+  tinyTraining,
+  ul,
+  workFolder,
+} from '../commands/ul.ts'
+import { until, writeRun } from './support.ts'
+
+const cli = fileURLToPath(new URL('../../dist/commands/main.mjs', import.meta.url))
+const runs = inWork('studio-runs')
+mkdirSync(runs)
+
+interface Started {
+  readonly child: ChildProcess
+  readonly url: string
+  readonly token: string
+  readonly ended: Promise<readonly [code: number | null, stderr: string]>
+}
+
+const children: ChildProcess[] = []
+afterAll(() => {
+  for (const child of children) child.kill('SIGKILL')
+})
+
+/** Starts `ul studio`, and waits until it says where it listens. */
+const startStudio = async (...args: readonly string[]): Promise<Started> => {
+  const child = spawn(process.execPath, [cli, 'studio', '--runs', runs, '--port', '0', '--json', ...args], {
+    cwd: workFolder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  children.push(child)
+  let [stdout, stderr] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const ended = new Promise<readonly [number | null, string]>((resolve) =>
+    child.once('close', (code) => resolve([code, stderr])),
+  )
+  await until(() => stdout.includes('\n') || child.exitCode !== null, 'the studio listens')
+  expect(stderr.replace(/warning: --host.*\n/, '')).toBe('')
+  const said = JSON.parse(stdout) as { readonly url: string; readonly token: string }
+  return { child, ...said, ended }
+}
+
+const studio = await startStudio()
+
+const get = async <T>(path: string, { url }: Started = studio): Promise<T> =>
+  (await (await fetch(new URL(path, url))).json()) as T
+const post = async (path: string, body: unknown, { url, token }: Started = studio) => {
+  const headers = { 'content-type': 'application/json', 'x-studio-token': token }
+  const response = await fetch(new URL(path, url), { method: 'POST', headers, body: JSON.stringify(body) })
+  return [response.status, await response.json()] as const
+}
+const statusOf = async (run: string): Promise<string | undefined> =>
+  (await get<RunList>('/api/runs')).runs.find((row) => row.run === run)?.status
+
+const images = await makeImages('studio-images')
+/** Settings of a small run. */
+const tiny = tinyTraining(images, 'x').filter((_, i, args) => args[i - 1] === '--set')
+const request = {
+  preset: 'quickstart',
+  set: [...tiny, 'train.stage1.steps=4000', 'train.stage2.steps=10'],
+  run: 'here/one',
+}
+
+describe('trainers', () => {
+  it('are started, save when they are stopped, and go on from there; none of it is the studio itself', async () => {
+    expect(await post('/api/check', request)).toEqual([200, { errors: {} }])
+    expect(await post('/api/start', request)).toEqual([202, { run: 'here/one' }])
+    const log = () => readMetrics(join(runs, 'here/one/metrics.jsonl'), () => undefined)
+    await until(() => log().length > 12, 'some steps')
+    expect(await statusOf('here/one')).toBe('training')
+    expect(await post('/api/resume', { run: 'here/one' })).toMatchObject([409, {}])
+    expect(await post('/api/stop', { run: 'here/one' })).toEqual([202, { run: 'here/one' }])
+    await until(async () => (await statusOf('here/one')) === 'stopped', 'its end')
+    const { output, row, images } = await get<RunDetail>('/api/run?run=here/one')
+    expect(output).toMatch(/stopped after step \d+ of stage1; the same command resumes\n$/)
+    const stoppedAt = row.progress?.step ?? 0
+    expect(images.map(({ kind }) => kind)).toContain('reconstructions')
+
+    expect(await post('/api/resume', { run: 'here/one' })).toEqual([202, { run: 'here/one' }])
+    await until(
+      () => (metricsOf(join(runs, 'here/one')).at(-1)?.step as number) > stoppedAt + 5,
+      'further steps',
+    )
+    const steps = log().flatMap(({ loss, step }) => (loss === undefined ? [] : [step]))
+    expect(steps).toEqual(Array.from(steps, (_, i) => i + 1))
+    // Killed, it is shown as stopped, and nothing is left to stop.
+    expect(await post('/api/stop', { run: 'here/one', now: true })).toEqual([202, { run: 'here/one' }])
+    await until(async () => (await statusOf('here/one')) === 'stopped', 'that it is killed')
+    expect(await post('/api/stop', { run: 'here/one' })).toEqual([
+      409,
+      { error: 'here/one: nobody trains it now' },
+    ])
+  })
+
+  it('that cannot begin say why in their own sentence', async () => {
+    const set = [...tiny, 'data.size=18']
+    const sentence = 'quickstart: data.size 18 is not a multiple of latent.downsample 4; change one of them'
+    const [, checked] = await post('/api/check', { ...request, set, run: 'here/two' })
+    expect((checked as CheckAnswer).errors).toEqual({ '': sentence })
+    expect(await post('/api/start', { ...request, set, run: 'here/two' })).toEqual([422, { error: sentence }])
+    expect(existsSync(join(runs, 'here/two'))).toBe(false)
+  })
+
+  it('are left alone where they are no `ul train`', async () => {
+    const dir = writeRun(runs, 'foreign')
+    const lock = lockFolder(dir)
+    await until(async () => (await statusOf('foreign')) === 'training', 'its lock')
+    expect(await post('/api/stop', { run: 'foreign' })).toEqual([
+      409,
+      {
+        error: `foreign: process ${process.pid} writes there, which is no 'ul train'; stop it where it was started`,
+      },
+    ])
+    lock.release()
+  })
+
+  it('go on when the studio ends, and are known to the next', async () => {
+    const other = await startStudio()
+    expect(await post('/api/start', { ...request, run: 'here/on' }, other)).toEqual([202, { run: 'here/on' }])
+    other.child.kill('SIGINT')
+    expect(await other.ended).toEqual([0, ''])
+    await until(async () => (await statusOf('here/on')) === 'training', 'that it trains')
+    await until(() => existsSync(join(runs, 'here/on/metrics.jsonl')), 'its log')
+    expect(await post('/api/stop', { run: 'here/on' })).toEqual([202, { run: 'here/on' }])
+    await until(async () => (await statusOf('here/on')) === 'stopped', 'its end')
+    rmSync(join(runs, 'here'), { recursive: true })
+  })
+})
+
+describe('of finished runs', () => {
+  const rate = (lossFactor: number): number => 0.1 * lossFactor ** 1.2
+  const names = [2, 3, 5, 8].map((lossFactor) => {
+    writeRun(runs, `rates/c-${lossFactor}`, {
+      set: [`decoder.lossFactor=${lossFactor}`],
+      bits: rate(lossFactor),
+      distances: [3, 10 / lossFactor],
+    })
+    writeFileSync(join(runs, `rates/c-${lossFactor}/report.html`), '')
+    return `rates/c-${lossFactor}`
+  })
+
+  it('a rate is planned as by `ul plan`, at once when only the wish changes', async () => {
+    for (const wish of [0.3, 0.6, 1]) {
+      const answer = await get<PlanAnswer>(`/api/plan?below=rates&bitsPerPixel=${wish}`)
+      const { stdout } = await ul(['plan', join(runs, 'rates'), '--bits-per-pixel', String(wish)])
+      const [plan] = await jsonOf(['plan', join(runs, 'rates'), '--bits-per-pixel', String(wish)])
+      expect(`${answer.text}\n`).toBe(stdout)
+      expect(plan).toMatchObject({ plan: { set: answer.set, rate: { bitsPerPixel: answer.bitsPerPixel } } })
+      expect(answer.interval?.[0]).toBeLessThan(wish)
+    }
+    const began = performance.now()
+    await get('/api/plan?below=rates&bitsPerPixel=0.5')
+    expect(performance.now() - began).toBeLessThan(500)
+    const none = await get('/api/plan?below=foreign&bitsPerPixel=0.5')
+    expect(none).toEqual({ error: expect.stringMatching(/a rate law takes two/) })
+    expect(await get('/api/plan?below=rates&budget=1e15')).toMatchObject({
+      error: expect.stringMatching(/\S/),
+    })
+  })
+
+  it('distances lie over FLOPs of the base model, by settings that differ', async () => {
+    const points = await get<ScatterPoint[]>('/api/scatter?below=rates')
+    expect(points.map(({ run }) => run)).toEqual(names)
+    const rows = await jsonOf(['runs', join(runs, 'rates'), '--flops'])
+    const [info] = await jsonOf(['info', join(runs, names[0])])
+    const [, stage2] = info.stages as { readonly gflopsPerStep: number }[]
+    for (const [i, { baseFlops, settings, figures }] of points.entries()) {
+      expect(baseFlops).toBe(rows[i].baseFlops)
+      expect(baseFlops).toBeCloseTo(1e9 * stage2.gflopsPerStep * 50, -3)
+      expect(settings).toEqual({ 'decoder.lossFactor': names[i].slice('rates/c-'.length) })
+      expect(figures.rFD).toBe(3)
+    }
+    expect(await get('/api/scatter?below=foreign')).toEqual([])
+  })
+})
+
+describe('the process', () => {
+  it('has no native library, and nothing of what trains', () => {
+    const { pid } = studio.child
+    const mapped = readFileSync(`/proc/${pid}/maps`, 'utf8')
+    expect(mapped).toMatch(/node/)
+    expect(mapped.match(/\S*(?:\.node|onnxruntime|vips|koffi)\S*/g)).toBeNull()
+  })
+
+  it('warns of other addresses, and ends with a sentence where it cannot listen', async () => {
+    const open = await startStudio('--host', '0.0.0.0')
+    open.child.kill('SIGINT')
+    const [code, stderr] = await open.ended
+    expect([code, stderr.match(/warning: .*\n/g)?.length]).toEqual([0, 1])
+    expect(stderr).toMatch(/^warning: --host 0\.0\.0\.0: everybody who reaches this address/)
+    const port = new URL(studio.url).port
+    const taken = await startUl(['studio', '--runs', runs, '--port', port])
+    expect(taken).toMatchObject({ code: 2, stdout: '' })
+    expect(taken.stderr).toBe(
+      `ul: 127.0.0.1:${port}: another program listens there; give another --port, or 0 for any that is free\n`,
+    )
+    const missing = await startUl(['studio', '--runs', 'nowhere'])
+    expect(missing).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^ul: --runs nowhere: there is no such folder/),
+    })
+  })
+})
+
+it('many runs of long logs are listed and charted (tools/studioScale.mjs, which times 200 of 100,000 lines)', async () => {
+  const tool = fileURLToPath(new URL('../../tools/studioScale.mjs', import.meta.url))
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  const child = spawn(process.execPath, [tool, root, '40', '4000'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let text = ''
+  child.stdout.on('data', (piece: Buffer) => {
+    text += piece
+  })
+  expect(await new Promise((resolve) => child.once('close', resolve))).toBe(0)
+  const found = JSON.parse(text) as Readonly<Record<string, number>>
+  expect(found).toMatchObject({ runs: 40, linesPerRun: 4000, linesCharted: 10 * 2000 })
+  expect(found.peakMemoryMiB).toBeLessThan(300)
+  expect(found.slowestLaterListMs).toBeLessThan(3000)
+})
