@@ -50,8 +50,15 @@ export interface StageInfo extends StageFlops {
   readonly residentBytes: number
 }
 
-/** What Node, the library, the traced step and a session's own structures take (measured; docs/log.md). */
-const processBytes = 180 * 2 ** 20
+/** What Node and the library take, and what each node of a step does, traced and in a session (measured; docs/log.md). */
+const [processBytes, nodeBytes] = [140 * 2 ** 20, 7 * 2 ** 10]
+
+/** The process itself, with the programs of a step. */
+const ownBytes = (programs: readonly StateProgram[]): number =>
+  programs.reduce(
+    (sum, { program }) => sum + nodeBytes * nodesOf(Object.values(program.outputs)).length,
+    processBytes,
+  )
 
 /** What the networks of a configuration and the steps of its stages compute. */
 export interface ModelFlops {
@@ -167,7 +174,7 @@ const stageMemory = (
     stateBytes,
     fedBytes,
     intermediateBytes,
-    residentBytes: (onCpu ? processBytes : 0) + stateBytes + fedBytes + intermediateBytes,
+    residentBytes: (onCpu ? ownBytes(programs) : 0) + stateBytes + fedBytes + intermediateBytes,
   }
 }
 

@@ -446,7 +446,7 @@ describe('the memory that ul info predicts', () => {
     ['quickstart', '1'],
     ['moving', '1'],
     ['moving', '2'],
-  ])('of %s, stage %s, is within 15%% of the peak of a step', async (preset, stage) => {
+  ])('of %s, stage %s, is within 15 percent of the peak of a step', async (preset, stage) => {
     const [done] = await jsonOf(['profile', preset, '--stage', stage, '--steps', '1'], startUl)
     const ratio = Number(done.predictedBytes) / Number(done.residentBytes)
     expect(ratio).toBeGreaterThan(0.85)

@@ -4,12 +4,14 @@ import { applySettings, presetByName } from '../../src/config/load.ts'
 import { modelConfig } from '../../src/config/schema.ts'
 import { sizeOf } from '../../src/engine/host/tensor.ts'
 import { bytesOf, peakIntermediateBytes } from '../../src/engine/ir/cost.ts'
-import { input } from '../../src/engine/ir/graph.ts'
+import { input, nodesOf } from '../../src/engine/ir/graph.ts'
 import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import { add, mul } from '../../src/engine/ops/core.ts'
 
 import { describeModel } from '../../src/stages/info.ts'
-import { stages } from '../../src/stages/list.ts'
+import { stages, stagesOf } from '../../src/stages/list.ts'
+import { stageStep } from '../../src/stages/stageStep.ts'
+import { programsOf } from '../../src/train/trainStep.ts'
 
 const config = applySettings(presetByName('study'), ['data.size=16', 'train.batch=2', 'prior.width=32'])
 const model = modelConfig(config, 3)
@@ -31,8 +33,11 @@ describe('describeModel', () => {
   it('counts the state once on the CPU, which updates it in place, and the process', () => {
     expect(onCpu).toEqual(describeModel(config, 3, 'cpu'))
     expect(onCpu.stages.map(({ stateBytes }) => stateBytes)).toEqual(once)
-    for (const { stateBytes, fedBytes, intermediateBytes, residentBytes } of onCpu.stages) {
-      expect(residentBytes).toBe(180 * 2 ** 20 + stateBytes + fedBytes + intermediateBytes)
+    for (const [i, { stateBytes, fedBytes, intermediateBytes, residentBytes }] of onCpu.stages.entries()) {
+      const { step } = stageStep(config, model, stagesOf(config)[i])
+      const nodes = programsOf(step).flatMap(({ program }) => nodesOf(Object.values(program.outputs)))
+      const own = (140 << 20) + 7 * 1024 * nodes.length
+      expect(residentBytes).toBe(own + stateBytes + fedBytes + intermediateBytes)
     }
   })
 
@@ -51,7 +56,7 @@ describe('describeModel', () => {
   )
 
   it('leaves next states to the state: they add nothing to the intermediates', () => {
-    const w = input('w', [10])
+    const w = input('w', [64]) // a whole granule of the arena
     const next = add(w, mul(w, w))
     expect(peakIntermediateBytes([next], new Set([next]))).toBe(bytesOf(w)) // the product alone
     expect(peakIntermediateBytes([next])).toBe(2 * bytesOf(w))

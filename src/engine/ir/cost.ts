@@ -1,6 +1,7 @@
 /** @file What a graph costs: floating-point operations of its products and convolutions, and memory by liveness. */
 import { bytesPerElement, showShape, sizeOf } from '../host/tensor.ts'
-import { nodesOf, type Value } from './graph.ts'
+import { Arena, type Piece } from './arena.ts'
+import { type Node, nodesOf, type Value } from './graph.ts'
 import type { Program } from './program.ts'
 
 /** FLOPs of all matrix products and convolutions that the values depend on (method.md section 6). */
@@ -27,17 +28,15 @@ interface Buffer {
 }
 
 /**
- * Peak of the memory that a runtime of ONNX Runtime's kind plans for intermediate tensors when nodes run in trace
- * order; inputs are not counted. A tensor takes over the buffer of an earlier one of the same shape whose last reader
- * has run, and a buffer is held from its first tensor to its last, idle times included: what is planned exceeds what is
- * alive, by up to twice.
- * @param elsewhere outputs that are written to memory counted otherwise, such as next states over current ones
+ * The memory that a runtime of ONNX Runtime's kind plans for intermediate tensors when nodes run in trace order; inputs are not
+ * counted. A tensor takes over the buffer of an earlier one of the same shape whose last reader has run, and a buffer is held
+ * from its first tensor to its last, idle times included: what is planned exceeds what is alive, by up to twice.
  */
-export const peakIntermediateBytes = (
+const plannedBuffers = (
+  nodes: readonly Node[],
   outputs: readonly Value[],
-  elsewhere: ReadonlySet<Value> = new Set(),
-): number => {
-  const nodes = nodesOf(outputs)
+  elsewhere: ReadonlySet<Value>,
+): Buffer[] => {
   const owner = new Map<Value, Value>()
   const ownerOf = (v: Value): Value => owner.get(v) ?? v
   const lastUse = new Map<Value, number>()
@@ -72,15 +71,28 @@ export const peakIntermediateBytes = (
       if (lastUse.get(v) === i && buffer !== undefined) giveBack(showShape(v.shape), buffer)
     }
   }
-  const change = new Float64Array(nodes.length + 2)
-  for (const { bytes, from, to } of buffers) {
-    change[from] += bytes
-    change[to + 1] -= bytes
+  return buffers
+}
+
+/**
+ * Memory that intermediate tensors take: what an arena holds after it has served the planned buffers of two runs.
+ * @param elsewhere outputs that are written to memory counted otherwise, such as next states over current ones
+ */
+export const peakIntermediateBytes = (
+  outputs: readonly Value[],
+  elsewhere: ReadonlySet<Value> = new Set(),
+): number => {
+  const nodes = nodesOf(outputs)
+  const buffers = plannedBuffers(nodes, outputs, elsewhere)
+  const ended = [...buffers].sort((a, b) => a.to - b.to)
+  const arena = new Arena()
+  const pieces = new Map<Buffer, Piece>()
+  for (let run = 0; run < 2; run++) {
+    let [taken, given] = [0, 0]
+    for (let i = 0; i <= nodes.length; i++) {
+      for (; buffers[taken]?.from === i; taken++) pieces.set(buffers[taken], arena.take(buffers[taken].bytes))
+      for (; ended[given]?.to === i; given++) arena.giveBack(pieces.get(ended[given])!)
+    }
   }
-  let [live, peak] = [0, 0]
-  for (const by of change) {
-    live += by
-    peak = Math.max(peak, live)
-  }
-  return peak
+  return arena.residentBytes
 }
