@@ -3,6 +3,7 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { WebRuntimeOptions } from '../../src/engine/runtime/web/runtime.ts'
 import { temporaryFolder } from '../data/temporary.ts'
+import { contract } from '../engine/contract.ts'
 import { ask } from './ask.ts'
 import { chromiumLack, launchChromium, openPage, type WatchedPage } from './browser.ts'
 import { bundlePage } from './bundle.ts'
@@ -60,7 +61,8 @@ describe.skipIf(chromiumLack !== null)('a page', () => {
         'Computing on the CPU by WebAssembly with 1 thread.',
         expect.stringMatching(/^One thread of 2: this page is not cross-origin isolated; .* require-corp\.$/),
       ])
-      expect(await ask(page, 'clause', 'takes steps on a state that stays')).toBeDefined()
+      const clause = 'takes steps on a state that stays'
+      expect(await ask(page, 'clause', clause)).toEqual(contract[clause].expected)
       expect(page.errors).toEqual([])
     }))
 
