@@ -11,6 +11,7 @@ export default defineConfig([
       ops: 'src/ops.ts',
       web: 'src/web.ts',
       'commands/main': 'src/commands/main.ts',
+      'studio/logThread': 'src/studio/logThread.ts',
       bench: 'bench/main.ts',
       card: 'bench/card.ts',
     },

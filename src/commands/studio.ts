@@ -58,6 +58,7 @@ const run = async ({ port, host, runs, json }: StudioFlags): Promise<void> => {
     openStudio({
       ...{ runs: folder, host, port, warn },
       site: join(root, 'dist-site'),
+      logThread: join(root, 'dist', 'studio', 'logThread.mjs'),
       start: [process.execPath, ...process.execArgv, join(root, 'bin', 'ul.mjs')],
     }),
   )

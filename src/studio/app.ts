@@ -12,12 +12,11 @@ import type { EventLog } from './events.ts'
 import type { RunsFolder } from './folder.ts'
 import { checkRequest, runForm, schemaErrors } from './form.ts'
 import type { Guard } from './guard.ts'
-import type { Logs } from './logs.ts'
+import type { LogReader } from './logReader.ts'
 import type { Outputs } from './outputs.ts'
 import { picture, picturesOf } from './pictures.ts'
 import type { Planner } from './planner.ts'
 import { Refused } from './refused.ts'
-import { seriesOf } from './series.ts'
 import type { Site } from './site.ts'
 import { eventStream } from './stream.ts'
 import type { Trainers } from './trainers.ts'
@@ -28,7 +27,7 @@ export interface Parts {
   readonly folder: RunsFolder
   readonly watch: Watch
   readonly events: EventLog
-  readonly logs: Logs
+  readonly logs: LogReader
   readonly commands: Commands
   readonly outputs: Outputs
   readonly trainers: Trainers
@@ -107,13 +106,13 @@ const detailOf = async ({ folder, watch, logs, outputs }: Parts, run: string): P
   await watch.look()
   const row = watch.row(run)
   if (row === undefined) throw new Refused(404, `${run}: it has just vanished; ask for the list again`)
-  const log = row.progress === null ? null : await logs.at(join(dir, runFiles.metrics))
+  const log = row.progress === null ? null : await logs.summary(join(dir, runFiles.metrics))
   const config = row.name === '' ? '' : showConfig(readRunConfig(dir))
   return {
     row,
     config,
     command: `ul train ${word(join(folder.given, run, runFiles.config))} --out ${word(join(folder.given, run))}`,
-    metrics: log?.metrics() ?? {},
+    metrics: log?.metrics ?? {},
     images: picturesOf(folder, run),
     output: outputs.end(run),
     damagedLines: log?.damaged ?? 0,
@@ -123,14 +122,15 @@ const detailOf = async ({ folder, watch, logs, outputs }: Parts, run: string): P
 const seriesFor = async ({ folder, logs }: Parts, c: Context): Promise<Series> => {
   const [run, stage, metric] = ['run', 'stage', 'metric'].map((name) => textIn(c, name))
   const most = Number.MAX_SAFE_INTEGER
-  const range = {
+  const wish = {
+    ...{ stage, metric },
     from: numberIn(c, 'from', -most, most),
     to: numberIn(c, 'to', -most, most),
     points: Math.floor(numberIn(c, 'points', 1, 10_000) ?? 1000),
   }
   const path = folder.inside(join(folder.directoryOf(run), runFiles.metrics))
   if (path === null) return { step: [], min: [], max: [], mean: [], count: 0 }
-  return seriesOf((await logs.at(path)).blocks(stage, metric), metric, range)
+  return logs.series(path, wish)
 }
 
 /** What is read. */

@@ -25,7 +25,7 @@ export interface RunLog {
 }
 
 /** Bytes read at once, between which others get their turn. */
-const pieceBytes = 2 ** 21
+export const pieceBytes: number = 2 ** 21
 /** Bytes of a line at most; of a longer one nothing is kept. */
 const longestLine = 2 ** 20
 /** Bytes before the end of what was read by which a log is known again. */
@@ -112,9 +112,8 @@ const isSame = async (file: FileHandle, known: Known, inode: bigint, size: numbe
   return buffer.equals(end)
 }
 
-/** Reads whole lines from where reading stands to the end that the file has now. */
-const readOn = async (file: FileHandle, known: Known, size: number): Promise<void> => {
-  const buffer = Buffer.allocUnsafe(Math.min(pieceBytes, Math.max(0, size - known.at)))
+/** Reads whole lines from where reading stands to the end that the file has now, in pieces of the buffer's size. */
+const readOn = async (file: FileHandle, known: Known, size: number, buffer: Buffer): Promise<void> => {
   while (known.at < size) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, size - known.at), known.at)
     if (bytesRead === 0) return
@@ -133,8 +132,11 @@ const readOn = async (file: FileHandle, known: Known, size: number): Promise<voi
   }
 }
 
-/** A log by its path; nothing is read yet. */
-export const openLog = (path: string): RunLog => {
+/**
+ * A log by its path; nothing is read yet.
+ * @param piece what it is read into, pieceBytes long; no other log may be read into it meanwhile
+ */
+export const openLog = (path: string, piece: Buffer = Buffer.alloc(pieceBytes)): RunLog => {
   let known = nothing(0n)
   let underWay: Promise<void> | null = null
   const read = async (): Promise<void> => {
@@ -144,7 +146,7 @@ export const openLog = (path: string): RunLog => {
       if (!info.isFile()) throw new Error(`${path}: this is no file`)
       const size = Number(info.size)
       if (!(await isSame(file, known, info.ino, size))) known = nothing(info.ino)
-      await readOn(file, known, size)
+      await readOn(file, known, size, piece)
     } finally {
       await file.close()
     }

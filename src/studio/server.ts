@@ -8,7 +8,8 @@ import { createCommands } from './children.ts'
 import { createEvents } from './events.ts'
 import { openFolder } from './folder.ts'
 import { createGuard } from './guard.ts'
-import { createLogs } from './logs.ts'
+import { readLogsHere } from './logReader.ts'
+import { readLogsInThreads } from './logThreads.ts'
 import { openOutputs } from './outputs.ts'
 import { createPlanner } from './planner.ts'
 import { openSite } from './site.ts'
@@ -23,6 +24,8 @@ export interface StudioOptions {
   readonly site: string
   /** What starts `ul`. */
   readonly start: readonly [program: string, ...args: string[]]
+  /** The file of threads that read logs (logThread.ts, built); they are read in this thread where it is left out. */
+  readonly logThread?: string | undefined
   readonly host: string
   /** 0 for any that is free. */
   readonly port: number
@@ -62,7 +65,7 @@ const listen = async (server: Server, host: string, port: number): Promise<Addre
 
 /** Serves a folder of runs. @throws when the folder is missing, or the address is taken */
 export const openStudio = async (options: StudioOptions): Promise<Studio> => {
-  const { host, warn } = options
+  const { host, logThread, warn } = options
   const folder = openFolder(options.runs)
   const closing = new AbortController()
   setMaxListeners(0, closing.signal) // one for each stream
@@ -72,9 +75,10 @@ export const openStudio = async (options: StudioOptions): Promise<Studio> => {
   const outputs = openOutputs(folder)
   const trainers = createTrainers(folder, outputs, commands)
   const guard = createGuard(host, options.token)
+  const threads = logThread === undefined ? undefined : readLogsInThreads(logThread)
   const app = createApp({
     ...{ folder, watch, events, commands, outputs, trainers, guard, warn },
-    logs: createLogs(),
+    logs: threads ?? readLogsHere(),
     planner: createPlanner(folder, watch, commands),
     site: openSite(options.site, guard.token),
     closing: closing.signal,
@@ -103,6 +107,7 @@ export const openStudio = async (options: StudioOptions): Promise<Studio> => {
       closing.abort()
       server.close()
       server.closeAllConnections()
+      await threads?.close()
       if (server.listening) await once(server, 'close')
     },
   }

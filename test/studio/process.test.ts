@@ -1,12 +1,14 @@
 /** @file `ul studio` as a process: what it loads, that it starts, resumes and stops trainers, and what it asks other commands. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { lockFolder } from '../../src/files/lock.ts'
 import { readMetrics } from '../../src/runs/metrics.ts'
 import type { CheckAnswer, PlanAnswer, RunDetail, RunList, ScatterPoint } from '../../src/studio/api.ts'
+import { readLogsHere } from '../../src/studio/logReader.ts'
+import { readLogsInThreads } from '../../src/studio/logThreads.ts'
 import {
   inWork,
   jsonOf,
@@ -17,7 +19,7 @@ import {
   ul,
   workFolder,
 } from '../commands/ul.ts'
-import { until, writeRun } from './support.ts'
+import { line, until, writeRun } from './support.ts'
 
 const cli = fileURLToPath(new URL('../../dist/commands/main.mjs', import.meta.url))
 const runs = inWork('studio-runs')
@@ -233,4 +235,51 @@ it('many runs of long logs are listed and charted (tools/studioScale.mjs, which 
   expect(found).toMatchObject({ runs: 40, linesPerRun: 4000, linesCharted: 10 * 2000 })
   expect(found.peakMemoryMiB).toBeLessThan(300)
   expect(found.slowestLaterListMs).toBeLessThan(3000)
+})
+
+describe('logs read by threads', () => {
+  const built = fileURLToPath(new URL('../../dist/studio/logThread.mjs', import.meta.url))
+  const wish = { stage: 's', metric: 'x', points: 10 }
+  const paths = Array.from({ length: 7 }, (_, i) => {
+    const path = inWork(`log-${i}.jsonl`)
+    const lines = Array.from({ length: 200 + i }, (_, step) => line('s', step, { x: Math.sin(step + i) }))
+    writeFileSync(path, lines.join(''))
+    return path
+  })
+
+  it('are answered as by this thread, all at once, and again when they have grown', async () => {
+    const threads = readLogsInThreads(built)
+    const expectSame = async (): Promise<void> => {
+      const here = readLogsHere()
+      const asked = paths.flatMap((path) => [threads.series(path, wish), threads.summary(path)])
+      const expected = paths.flatMap((path) => [here.series(path, wish), here.summary(path)])
+      expect(await Promise.all(asked)).toEqual(await Promise.all(expected))
+    }
+    await expectSame()
+    for (const path of paths) appendFileSync(path, `${line('s', 1000, { x: 5 })}half a li`)
+    await expectSame()
+    expect((await threads.series(paths[3], wish)).count).toBe(204)
+    await threads.close()
+  })
+
+  it('that cannot be read are refused, and others answered', async () => {
+    const threads = readLogsInThreads(built)
+    const missing = inWork('none.jsonl')
+    const [refused, answered] = await Promise.allSettled([
+      threads.series(missing, wish),
+      threads.series(paths[0], wish),
+    ])
+    expect(refused).toMatchObject({ reason: { message: expect.stringContaining(`'${missing}'`) } })
+    expect(answered).toMatchObject({ value: await readLogsHere().series(paths[0], wish) })
+    const waiting = threads.series(paths[1], wish)
+    const [ended] = await Promise.allSettled([waiting, threads.close()])
+    expect(ended).toMatchObject({ reason: { message: expect.stringContaining('has ended') } })
+  })
+
+  it('say why when their thread cannot start, however often they are asked', async () => {
+    const threads = readLogsInThreads(inWork('no-such-thread.mjs'))
+    for (let i = 0; i < 3; i++)
+      await expect(threads.series(paths[0], wish)).rejects.toThrow('no-such-thread.mjs')
+    await threads.close()
+  })
 })
