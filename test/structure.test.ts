@@ -256,6 +256,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'native',
     'stages',
   ],
+  trackio: ['config', 'files', 'report', 'runs', 'stored'],
   studio: ['config', 'files', 'metrics', 'report', 'runs', 'stored', 'studies'],
   commands: [
     'config',
@@ -280,6 +281,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'stages',
     'studies',
     'studio',
+    'trackio',
     'use',
   ],
   'index.ts': [
@@ -332,7 +334,19 @@ const nodeOnly: ReadonlySet<string> = new Set([
     'report',
     'runs',
   ],
-  ...['use', 'export', 'hub', 'measure', 'stages', 'studies', 'studio', 'doctor', 'commands', 'node.ts'],
+  ...[
+    'use',
+    'export',
+    'hub',
+    'measure',
+    'stages',
+    'studies',
+    'studio',
+    'trackio',
+    'doctor',
+    'commands',
+    'node.ts',
+  ],
 ])
 
 const filesThatImport = (matches: (name: string) => boolean, from: Iterable<string> = files): string[] =>

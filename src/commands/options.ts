@@ -44,6 +44,9 @@ export const option = {
     new Option('--set <key=value>', 'change one configuration key; may be repeated')
       .argParser(collect)
       .default([]),
+  /** For `trackioServer`, which reads it without showing it: it may hold a token. */
+  trackio: (): Option =>
+    new Option('--trackio <url>', 'send the log to this Trackio server, too; see docs/studio.md'),
   /** Of commands that draw noise. */
   seed: (): Option => new Option('--seed <n>', 'seed of all noise').argParser(wholeNumber(0)).default(0),
   /** @param whose what is generated, as in 'guidance scale of the samples' */

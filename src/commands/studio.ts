@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { ConfigError } from '../config/load.ts'
 import { inOneLine } from '../report/escape.ts'
 import { ownPackage } from '../runs/provenance.ts'
+import { openInBrowser } from './browser.ts'
 import { untilInterrupted } from './exit.ts'
 import { type AddCommand, example, option, wholeNumber } from './options.ts'
 import { print, printJson, warn } from './print.ts'
@@ -12,6 +13,7 @@ interface StudioFlags {
   readonly port: number
   readonly host: string
   readonly runs?: string
+  readonly open?: boolean
   readonly json?: boolean
 }
 
@@ -46,7 +48,7 @@ const listening = async <T>(address: string, open: () => Promise<T>): Promise<T>
   }
 }
 
-const run = async ({ port, host, runs, json }: StudioFlags): Promise<void> => {
+const run = async ({ port, host, runs, open, json }: StudioFlags): Promise<void> => {
   const folder = folderOf(runs)
   const root = ownPackage()?.dir ?? '.'
   if (!isLocal(host))
@@ -66,6 +68,7 @@ const run = async ({ port, host, runs, json }: StudioFlags): Promise<void> => {
   if (json === true)
     printJson({ event: 'listening', url, port: studio.port, token: studio.token, runs: folder })
   else print('stdout', `studio of ${inOneLine(folder)}: ${url}   (Ctrl-C ends it; trainers go on)\n`)
+  if (open === true) openInBrowser(url)
   await untilInterrupted(async (signal) => {
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
     await studio.close()
@@ -80,7 +83,8 @@ export const studioCommand: AddCommand = (program) => {
     .option('--port <n>', 'port to listen on; 0 for any that is free', wholeNumber(0), 8910)
     .option('--host <address>', 'address to listen on; others than this machine see everything', '127.0.0.1')
     .option('--runs <dir>', `folder that runs lie below (default: ${usualFolder})`)
+    .option('--open', 'open it in the browser: BROWSER, or what this system has')
     .addOption(option.json())
-    .addHelpText('after', example('ul studio --runs runs/loss-factor'))
+    .addHelpText('after', example('ul studio --open --runs runs/loss-factor'))
     .action(run)
 }

@@ -10,6 +10,8 @@ import { describeFeatures } from '../measure/measureRun.ts'
 import { onceEach } from '../runs/events.ts'
 import { expectRunnable } from '../stages/possible.ts'
 import { isDone, runSweep, type Shard, shardOf, sweepFrames, sweepRuns } from '../studies/sweep.ts'
+import { trackioServer } from '../trackio/server.ts'
+import { whileSending } from '../trackio/sink.ts'
 import { type AddCommand, collect, example, option, wholeNumber } from './options.ts'
 import { expectFolder } from './output.ts'
 import { answer, warn } from './print.ts'
@@ -25,6 +27,7 @@ interface SweepFlags extends DeviceFlags {
   readonly set: readonly string[]
   readonly features?: string
   readonly shard?: Shard
+  readonly trackio?: string
   readonly dryRun?: boolean
   readonly out?: string
   readonly json?: boolean
@@ -83,6 +86,7 @@ const list = async (sweep: Sweep, config: Config, dir: string, flags: SweepFlags
 }
 
 const run = async (source: string, flags: SweepFlags): Promise<void> => {
+  const server = trackioServer(flags.trackio)
   const sweep = loadSweep(source, flags)
   const config = loadConfig(sweep.preset)
   const dir = flags.out ?? join('runs', basename(source, extname(source)))
@@ -97,7 +101,11 @@ const run = async (source: string, flags: SweepFlags): Promise<void> => {
     listen: terminalListener(flags.json === true),
   }
   await whileShared(async ({ together, signal }) => {
-    const isDone = await runSweep({ ...request, shard: sharedShard(together, flags.shard), signal })
+    const shard = sharedShard(together, flags.shard)
+    // Each process sends what it trains.
+    const runs = shardOf(sweepRuns(sweep, config, dir), sweep, shard).map((run) => run.dir)
+    const sending = { server, runs, listen: request.listen, signal }
+    const isDone = await whileSending(sending, () => runSweep({ ...request, shard, signal }))
     await together.meet() // who has come to its end, or has saved, waits for the others to
     return isDone
   })
@@ -122,6 +130,7 @@ export const sweepCommand: AddCommand = (program) => {
         parseShard,
       ),
     )
+    .addOption(option.trackio())
     .option('--dry-run', 'list the runs and which of them are done, and stop')
     .addOption(option.device())
     .addOption(option.compute())

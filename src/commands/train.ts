@@ -4,10 +4,13 @@ import { Option } from 'commander'
 import { applySettings, explainConfig } from '../config/load.ts'
 import { presets, smokeForm } from '../config/presets.ts'
 import type { Config } from '../config/schema.ts'
+import { leads } from '../distributed/collective.ts'
 import { visible } from '../report/escape.ts'
 import { type StageChoice, stageFlags } from '../stages/list.ts'
 import { expectTrainable } from '../stages/possible.ts'
 import { train } from '../stages/train.ts'
+import { trackioServer } from '../trackio/server.ts'
+import { whileSending } from '../trackio/sink.ts'
 import { type AddCommand, example, option, wholeNumber } from './options.ts'
 import { expectFolder, runFolder } from './output.ts'
 import { print } from './print.ts'
@@ -23,6 +26,7 @@ interface TrainFlags extends DeviceFlags {
   readonly set: readonly string[]
   readonly seed?: number
   readonly stage1From?: string
+  readonly trackio?: string
   readonly smoke?: boolean
   readonly dryRun?: boolean
   readonly json?: boolean
@@ -50,6 +54,7 @@ const withStage1 = (config: Config, dir: string, stage1From: string | undefined)
 }
 
 const run = async (source: string, flags: TrainFlags): Promise<void> => {
+  const server = trackioServer(flags.trackio)
   const asked = askedConfig(source, flags)
   const dir = flags.out ?? runFolder(asked.name)
   const config = withStage1(asked, dir, flags.stage1From)
@@ -66,7 +71,10 @@ const run = async (source: string, flags: TrainFlags): Promise<void> => {
     runtime: runtimeOf(flags),
     listen: terminalListener(flags.json === true),
   }
-  await whileShared(async (shared) => (await train({ ...request, ...shared })).finished)
+  await whileShared(({ together, signal }) => {
+    const sending = { server: leads(together) ? server : null, runs: [dir], listen: request.listen, signal }
+    return whileSending(sending, async () => (await train({ ...request, together, signal })).finished)
+  })
 }
 
 /** Adds `ul train`. */
@@ -84,6 +92,7 @@ export const trainCommand: AddCommand = (program) => {
     .addOption(option.threads())
     .addOption(new Option('--seed <n>', 'seed of weights, order and noise').argParser(wholeNumber(0)))
     .option('--stage1-from <run>', "use that run's stage 1 instead of training one")
+    .addOption(option.trackio())
     .option('--smoke', 'the same job shrunk to about a minute')
     .option('--dry-run', 'print the resolved configuration and stop')
     .addOption(option.json())

@@ -1,10 +1,5 @@
-/**
- * @file The log of a run (runs/metrics.ts) as it grows: what was read is not read again, half a line waits for its end, lines
- * that do not read are counted, and a log that was written anew is read anew.
- */
-import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
-import { setImmediate } from 'node:timers/promises'
+/** @file The log of a run (runs/metrics.ts) as it grows, held in memory; lines that do not read are counted. */
+import { growingFile } from '../files/growing.ts'
 import { recordIn } from '../runs/metricLines.ts'
 import { type Block, createBlock } from './block.ts'
 import { formOf, type LineForm, readByForm } from './numbers.ts'
@@ -24,12 +19,8 @@ export interface RunLog {
   readonly bytes: number
 }
 
-/** Bytes read at once, between which others get their turn. */
+/** Bytes read at once. */
 export const pieceBytes: number = 2 ** 21
-/** Bytes of a line at most; of a longer one nothing is kept. */
-const longestLine = 2 ** 20
-/** Bytes before the end of what was read by which a log is known again. */
-const endBytes = 64
 /** Kinds of lines at most; those of further ones count as damaged. */
 const mostKinds = 256
 /** Numbers of a line at most. */
@@ -50,15 +41,9 @@ interface Known {
   last: Kind | null
   lines: number
   damaged: number
-  /** Bytes of whole lines read, the last of them, and the number of the file. */
-  at: number
-  end: Buffer
-  inode: bigint
 }
 
-const nothing = (inode: bigint): Known => ({
-  ...{ kinds: new Map(), last: null, lines: 0, damaged: 0, at: 0, end: Buffer.alloc(0), inode },
-})
+const nothing = (): Known => ({ kinds: new Map(), last: null, lines: 0, damaged: 0 })
 
 const scratch = new Float64Array(mostNumbers)
 
@@ -94,42 +79,16 @@ const readLine = (known: Known, bytes: Buffer, span: readonly [number, number], 
   known.last = kind
 }
 
-/** Reads the whole lines of a piece. @returns how many bytes they have */
-const readLines = (known: Known, piece: Buffer, bytesLeft: number): number => {
+/** Reads a piece of whole lines, or a part of a line that is too long, of which nothing is kept. */
+const readLines = (known: Known, piece: Buffer, bytesLeft: number): void => {
   let from = 0
   for (let end = piece.indexOf(newline); end >= 0; end = piece.indexOf(newline, from)) {
     readLine(known, piece, [from, end], bytesLeft - from)
     from = end + 1
   }
-  return from
-}
-
-/** Whether a file begins as the one that was read. */
-const isSame = async (file: FileHandle, known: Known, inode: bigint, size: number): Promise<boolean> => {
-  if (inode !== known.inode || size < known.at) return false
-  const { end } = known
-  const { buffer } = await file.read(Buffer.alloc(end.length), 0, end.length, known.at - end.length)
-  return buffer.equals(end)
-}
-
-/** Reads whole lines from where reading stands to the end that the file has now, in pieces of the buffer's size. */
-const readOn = async (file: FileHandle, known: Known, size: number, buffer: Buffer): Promise<void> => {
-  while (known.at < size) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, size - known.at), known.at)
-    if (bytesRead === 0) return
-    const piece = buffer.subarray(0, bytesRead)
-    let done = readLines(known, piece, size - known.at)
-    if (done === 0) {
-      if (bytesRead < longestLine) return
-      // A line that never ends: what was read of it is passed over, and its rest is damage again.
-      known.lines++
-      known.damaged++
-      done = bytesRead
-    }
-    known.at += done
-    known.end = Buffer.from(piece.subarray(Math.max(0, done - endBytes), done))
-    await setImmediate()
-  }
+  if (from > 0) return
+  known.lines++
+  known.damaged++
 }
 
 /**
@@ -137,26 +96,21 @@ const readOn = async (file: FileHandle, known: Known, size: number, buffer: Buff
  * @param piece what it is read into, pieceBytes long; no other log may be read into it meanwhile
  */
 export const openLog = (path: string, piece: Buffer = Buffer.alloc(pieceBytes)): RunLog => {
-  let known = nothing(0n)
+  const file = growingFile(path, piece)
+  let known = nothing()
   let underWay: Promise<void> | null = null
-  const read = async (): Promise<void> => {
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK) // a pipe would wait for its writer
-    try {
-      const info = await file.stat({ bigint: true })
-      if (!info.isFile()) throw new Error(`${path}: this is no file`)
-      const size = Number(info.size)
-      if (!(await isSame(file, known, info.ino, size))) known = nothing(info.ino)
-      await readOn(file, known, size, piece)
-    } finally {
-      await file.close()
-    }
+  const forget = (): void => {
+    known = nothing()
   }
+  const read = (): Promise<void> =>
+    file.readOn((lines, bytesLeft) => readLines(known, lines, bytesLeft), forget)
   const kinds = (): Kind[] => [...known.kinds.values()]
   return {
     update: () => {
       underWay ??= read()
         .catch((error: unknown) => {
-          known = nothing(0n)
+          file.forget()
+          forget()
           throw error
         })
         .finally(() => {

@@ -23,6 +23,7 @@ const commands = [
   'profile',
   'runs',
   'plan',
+  'studio',
   'features',
   'doctor',
 ]

@@ -30,6 +30,8 @@ interface Started {
   readonly url: string
   readonly token: string
   readonly ended: Promise<readonly [code: number | null, stderr: string]>
+  /** What it has said on stderr so far. */
+  errors(): string
 }
 
 const children: ChildProcess[] = []
@@ -55,9 +57,9 @@ const startStudio = async (...args: readonly string[]): Promise<Started> => {
     child.once('close', (code) => resolve([code, stderr])),
   )
   await until(() => stdout.includes('\n') || child.exitCode !== null, 'the studio listens')
-  expect(stderr.replace(/warning: --host.*\n/, '')).toBe('')
+  expect(stderr.replace(/warning: --(host|open).*\n/, '')).toBe('')
   const said = JSON.parse(stdout) as { readonly url: string; readonly token: string }
-  return { child, ...said, ended }
+  return { child, ...said, ended, errors: () => stderr }
 }
 
 const studio = await startStudio()
@@ -200,6 +202,39 @@ describe('the process', () => {
     const mapped = readFileSync(`/proc/${pid}/maps`, 'utf8')
     expect(mapped).toMatch(/node/)
     expect(mapped.match(/\S*(?:\.node|onnxruntime|vips|koffi)\S*/g)).toBeNull()
+  })
+
+  /** Starts a studio with --open and a browser; says what it was started with, and what the studio said. */
+  const opened = async (script: string | null, said: RegExp, ...args: readonly string[]) => {
+    const [browser, seen] = [inWork('browser'), inWork('opened')]
+    rmSync(browser, { force: true })
+    rmSync(seen, { force: true })
+    if (script !== null)
+      writeFileSync(browser, `#!/bin/sh\nprintf '%s\\n' "$@" > '${seen}'\n${script}\n`, { mode: 0o755 })
+    process.env.BROWSER = browser
+    const { child, url, ended, errors } = await startStudio('--open', ...args)
+    delete process.env.BROWSER
+    if (script !== null)
+      await until(() => existsSync(seen) && readFileSync(seen, 'utf8') !== '', 'the browser')
+    await until(() => said.test(errors()), 'what is said of it')
+    expect((await fetch(new URL('/api/runs', url.replace('0.0.0.0', '127.0.0.1')))).status).toBe(200)
+    child.kill('SIGINT')
+    const [code, stderr] = await ended
+    expect(code).toBe(0)
+    return { url, stderr, seen: script === null ? null : readFileSync(seen, 'utf8') }
+  }
+
+  it('opens its address where --open says so, and goes on where nothing can', async () => {
+    const own = await opened('exit 0', /^$/)
+    expect([own.seen, own.stderr]).toEqual([`${own.url}\n`, ''])
+    const everywhere = await opened('exit 0', /^warning: --host/, '--host', '0.0.0.0')
+    expect(everywhere.seen).toBe(`${everywhere.url.replace('0.0.0.0', '127.0.0.1')}\n`)
+    const said = (why: string, url: string): string =>
+      `warning: --open: ${inWork('browser')} ${why}; open ${url} by hand, or set BROWSER to a program that opens it\n`
+    const failed = await opened('exit 3', /ended/)
+    expect(failed.stderr).toBe(said('ended with 3', failed.url))
+    const missing = await opened(null, /started/)
+    expect(missing.stderr).toBe(said('cannot be started (ENOENT)', missing.url))
   })
 
   it('warns of other addresses, and ends with a sentence where it cannot listen', async () => {
