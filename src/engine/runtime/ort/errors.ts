@@ -3,7 +3,33 @@ import { showShape } from '../../host/tensor.ts'
 import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
 import { showMebibytes, waysToFit } from '../limits.ts'
+import type { Device } from '../runtime.ts'
 import type { OrtDevice } from './library.ts'
+
+/** A device does not start, or is there no more. */
+export class DeviceError extends Error {
+  readonly device: Device
+  /** What is the matter, without what to do. */
+  readonly reason: string
+
+  constructor(device: Device, reason: string, advice: string, options?: ErrorOptions) {
+    super(`device ${device}: ${reason}; ${advice}`, options)
+    this.device = device
+    this.reason = reason
+  }
+}
+
+/** The GPU of a page is gone, with all that lay on it; that page does not get it again. */
+export class DeviceLostError extends DeviceError {
+  /** @param said by the browser */
+  constructor(said: string) {
+    super(
+      'webgpu',
+      `the GPU was lost (${said})`,
+      "what was on it is gone; reload the page, or take 'wasm', or 'auto', which falls back to it",
+    )
+  }
+}
 
 /**
  * The error to show when memory has run out, of the host or a device; null when something else failed.
@@ -22,6 +48,7 @@ export const explainMemoryError = (owner: string, cause: Error): Error | null =>
 
 /** The error to show for a failed session creation or run. */
 export const explainRunError = (program: Program, model: OnnxModel, cause: Error): Error => {
+  if (cause instanceof DeviceError) return cause
   if (/requires f16/.test(cause.message)) {
     return new Error(
       `program ${program.name}: this GPU or its driver has no half precision arithmetic (shader-f16); leave --compute at float32`,
@@ -54,11 +81,14 @@ export const explainRunError = (program: Program, model: OnnxModel, cause: Error
 /** The error to show when a device's provider does not start. */
 export const explainDeviceError = (
   { device, advice }: Pick<OrtDevice, 'device' | 'advice'>,
-  cause: Error,
+  cause: unknown,
 ): Error => {
+  if (cause instanceof DeviceError) return cause
+  // A library in WebAssembly also throws what is no error, such as the address of one.
+  const said = cause instanceof Error ? cause.message : `it says no more than ${cause}`
   // ONNX Runtime puts its source file and the failed assertion, or the number of its status, in front of the reason.
-  const reason = cause.message.replace(/^\/.*( was false\. |\[ONNXRuntimeError\] : \d+ : \w+ : )/s, '').trim()
-  return new Error(`device ${device}: ONNX Runtime could not start it (${reason.slice(0, 300)}); ${advice}`, {
+  const reason = said.replace(/^\/.*( was false\. |\[ONNXRuntimeError\] : \d+ : \w+ : )/s, '').trim()
+  return new DeviceError(device, `ONNX Runtime could not start it (${reason.slice(0, 300)})`, advice, {
     cause,
   })
 }
