@@ -2,7 +2,7 @@
  * @file A GPU that is lost in the middle: its driver was reset, its process died, or it was taken away. ONNX Runtime does not
  * recover from that: whatever runs then, or is asked of it later, fails in words of its own or never ends.
  */
-import { DeviceLostError } from '../ort/errors.ts'
+import { DeviceLostError } from '../deviceError.ts'
 import type { OrtLibrary, OrtSession } from '../ort/library.ts'
 
 /** What is read of a GPUDevice (https://www.w3.org/TR/webgpu/#gpudevice). */

@@ -1,6 +1,6 @@
 /** @file Runs programs in a page or its workers: on the CPU by WebAssembly, or on a GPU by WebGPU. */
 import { scalar } from '../../host/tensor.ts'
-import { DeviceError, DeviceLostError } from '../ort/errors.ts'
+import { DeviceError, DeviceLostError } from '../deviceError.ts'
 import { OrtRuntime } from '../ort/runtime.ts'
 import type { DeviceLimits, Runtime } from '../runtime.ts'
 import { type Gpu, offeredLimits } from './adapter.ts'
