@@ -1,5 +1,7 @@
 /** @file The public surface for pages and their workers: the runtime, and models opened from their files. */
 
+export { DeviceError, DeviceLostError } from './engine/runtime/deviceError.ts'
+export { DeviceLimitError } from './engine/runtime/limits.ts'
 export type { DeviceLimits } from './engine/runtime/runtime.ts'
 export type { WasmPaths } from './engine/runtime/web/library.ts'
 export { openWebRuntime, type WebRuntime, type WebRuntimeOptions } from './engine/runtime/web/runtime.ts'

@@ -58,3 +58,24 @@ export const openPage = async (
   await page.goto(url)
   return { page, errors }
 }
+
+/** Kills the process of the GPU: every page of the browser loses its device, as when a driver is reset. */
+export const loseGpu = async (browser: Browser): Promise<void> => {
+  const devtools = await browser.newBrowserCDPSession()
+  await devtools.send('Browser.crashGpuProcess')
+  await devtools.detach()
+}
+
+/**
+ * A person whose pages find other GPUs.
+ * @param script run in every worker before its own; tests know no worker, so it is a text
+ */
+export const withGpu = async (browser: Browser, script: string): Promise<BrowserContext> => {
+  // What a service worker fetches could not be changed.
+  const person = await browser.newContext({ serviceWorkers: 'block' })
+  await person.route(/\/assets\/(worker|main)-[^/]*\.js$/, async (route) => {
+    const response = await route.fetch()
+    await route.fulfill({ response, body: `${script};${await response.text()}` })
+  })
+  return person
+}

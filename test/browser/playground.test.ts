@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { zipSync } from 'fflate'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, BrowserContext, Page } from 'playwright-core'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { quantiseImages, toNchw } from '../../src/engine/host/pixels.ts'
@@ -20,7 +20,7 @@ import { exportRun } from '../../src/use/exportRun.ts'
 import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
 import { image, temporaryFolder } from '../data/temporary.ts'
 import { runDir, tinyConfigOf, trainTiny } from '../stages/tinyRun.ts'
-import { chromiumLack, launchChromium, openPage } from './browser.ts'
+import { chromiumLack, launchChromium, loseGpu, openPage, withGpu } from './browser.ts'
 import type { StaticServer } from './server.ts'
 import { buildSite, idle, pixelsOf, serveSite, shippedModel } from './site.ts'
 
@@ -64,11 +64,16 @@ const drawnImage = async (size: number) => {
 }
 
 /** Opens the playground, does something and expects that nothing went wrong in the page. */
-const inPlayground = async (address: string, body: (page: Page) => Promise<void>): Promise<void> => {
-  const { page, errors } = await openPage(browser, server.url + address, { acceptDownloads: true })
+const inPlayground = async (
+  address: string,
+  body: (page: Page) => Promise<void>,
+  person: Browser | BrowserContext = browser,
+): Promise<void> => {
+  const { page, errors } = await openPage(person, server.url + address, { acceptDownloads: true })
   page.setDefaultTimeout(60_000)
   await body(page)
-  expect(errors).toEqual([])
+  // ONNX Runtime logs what it was at when a GPU is lost; the page says that.
+  expect(errors.filter((text) => !text.includes('[E:onnxruntime'))).toEqual([])
   await page.context().close()
 }
 
@@ -87,6 +92,10 @@ const inNode = async (run: OpenedRun, x: HostTensor, seed: number) => {
     bitsPerPixel: made.bitsPerPixel[0],
   }
 }
+
+/** Where the page says that it computes. */
+const said = (page: Page): Promise<string> =>
+  page.getByRole('status', { name: 'Where it computes' }).innerText()
 
 const figures = (page: Page): Promise<string> => page.locator('dl').innerText()
 const alert = (page: Page): Promise<string> => page.getByRole('alert').innerText()
@@ -160,6 +169,9 @@ describe.skipIf(chromiumLack !== null)('an image in the playground', () => {
         given("new DragEvent('drop', { dataTransfer: data, bubbles: true })", 'dropped.png'),
       )
       await page.getByText('dropped.png: 64 × 64 pixels').waitFor()
+      expect(await said(page)).toMatch(
+        /^WebGPU is not used: its adapter, google swiftshader.*, is the CPU under another name\.\s+Computing on the CPU by WebAssembly/,
+      )
       await page.evaluate(
         given("new ClipboardEvent('paste', { clipboardData: data, bubbles: true })", 'pasted.png'),
       )
@@ -338,5 +350,82 @@ describe.skipIf(chromiumLack !== null)('another model in the playground', () => 
     await inPlayground('?model=https://example.org/run', async (page) => {
       expect(await alert(page)).toContain('a model on another server (https://example.org) is not read')
     })
+  })
+})
+
+/** What an unnamed tiny model makes of a drawing: by Node, and by pages that open the model of `own`. */
+describe.skipIf(chromiumLack !== null)('WebGPU in the playground', () => {
+  let drawn: Awaited<ReturnType<typeof drawnImage>>
+  let expected: Awaited<ReturnType<typeof inNode>>
+  const onCpu = /\s+Computing on the CPU by WebAssembly with \d threads?\.$/
+
+  beforeAll(async () => {
+    drawn = await drawnImage(16)
+    const run = openRun(join(folder, 'exported'), runtime)
+    expected = await inNode(run, toNchw(drawn.pixels, { size: 16 }), 0)
+  })
+
+  /** Waits for what is made first of an image, and compares it with Node. */
+  const expectAsNode = async (page: Page): Promise<void> => {
+    await expect.poll(() => figures(page), { timeout: 60_000 }).toMatch(/\d bits[^…]*$/)
+    const number = async (pattern: RegExp): Promise<number> => Number(pattern.exec(await figures(page))?.[1])
+    const { bitsPerPixel, psnr, pixels } = expected
+    // The page shows three digits of the rate and two of the PSNR.
+    const bits = await number(/Bits\/pixel\s+([\d.]+)/)
+    expect(Math.abs(bits - bitsPerPixel)).toBeLessThan(2 ** -11 * bitsPerPixel + 5.01e-4)
+    expect(Math.abs((await number(/PSNR\s+([\d.]+)/)) - psnr)).toBeLessThan(2 ** -11 * psnr + 5.01e-3)
+    expect(difference(await pixelsOf(page, 'reconstruction'), pixels)).toBeLessThan(1e-2)
+  }
+
+  it('computes what Node does and is said; when the GPU is lost in the middle, the CPU goes on, and that is said', async () => {
+    await inPlayground('?model=/own/#device=webgpu', async (page) => {
+      await chooseImage(page, 'drawn.png', drawn.png) // while the model is opened, which stays the one that is open
+      await expectAsNode(page)
+      expect(await page.getByText('Back to emoji64').count()).toBe(1)
+      expect(await said(page)).toMatch(/^Computing by WebGPU on google swiftshader/)
+      await page.getByRole('img', { name: 'latent' }).first().waitFor()
+
+      await loseGpu(browser) // while it decodes in more steps
+      expect(await alert(page)).toMatch(
+        /^the GPU was lost \(.+\); the CPU goes on, reload the page to have the GPU again/,
+      )
+      await page.getByRole('button', { name: 'after 16 steps' }).waitFor()
+      await idle(page)
+      expect(await said(page)).toMatch(/^WebGPU is not used: the GPU was lost \(.+\); reload the page/)
+      expect(await said(page)).toMatch(onCpu)
+      await page.getByLabel('Seed').fill('1')
+      await page.getByLabel('Seed').fill('0')
+      await expectAsNode(page)
+    })
+  })
+
+  it.each([
+    [
+      'has no adapter',
+      'navigator.gpu.requestAdapter = async () => null',
+      /^WebGPU is not used: the browser offers no GPU for it\./,
+    ],
+    [
+      'does not start',
+      "GPUAdapter.prototype.requestDevice = async () => { throw new Error('out of order') }",
+      /^WebGPU is not used: ONNX Runtime could not start it \(.+/,
+    ],
+    [
+      'takes too little',
+      "Object.defineProperty(GPUSupportedLimits.prototype, 'maxBufferSize', { get: () => 2048 })",
+      /^WebGPU is not used: program encode: its largest tensor, .+, takes .+ MiB, but the adapter 'google swiftshader.*' takes .+ MiB at most/,
+    ],
+  ])('that %s is left for the CPU, and that is said', async (_, script, why) => {
+    await inPlayground(
+      '?model=/own/#device=webgpu',
+      async (page) => {
+        await chooseImage(page, 'drawn.png', drawn.png)
+        await expectAsNode(page)
+        expect(await said(page)).toMatch(why)
+        expect(await said(page)).toMatch(onCpu)
+        expect(await page.getByRole('alert').count()).toBe(0)
+      },
+      await withGpu(browser, script),
+    )
   })
 })

@@ -1,5 +1,5 @@
 /**
- * @file The page of training in Chromium, by WebAssembly: a run on dropped pictures, one of them broken, that is reloaded in the
+ * @file The page of training in Chromium, by WebAssembly and WebGPU: a run on dropped pictures, one of them broken, that is reloaded in the
  * middle, downloaded and continued by `ul train`; a closed tab, a second tab, the playground, the phone, the keyboard alone; axe.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -9,12 +9,17 @@ import type { AxeResults } from 'axe-core'
 import { unzipSync } from 'fflate'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { applySettings, presetByName } from '../../src/config/load.ts'
+import { smokeForm } from '../../src/config/presets.ts'
 import { floats } from '../../src/engine/host/tensor.ts'
 import { loadCheckpoint } from '../../src/runs/checkpoint.ts'
 import { readMetrics } from '../../src/runs/metrics.ts'
-import { ul, workFolder } from '../commands/ul.ts'
+import { memoryFiles } from '../../src/tab/files.ts'
+import { keepPictures, ownPictures, pictureSplit } from '../../src/tab/pictures.ts'
+import { beginRun } from '../../src/tab/run.ts'
+import { tinySettings, ul, workFolder } from '../commands/ul.ts'
 import { image } from '../data/temporary.ts'
-import { chromiumLack, launchChromium, openPage, type WatchedPage } from './browser.ts'
+import { chromiumLack, launchChromium, loseGpu, openPage, type WatchedPage } from './browser.ts'
 import type { StaticServer } from './server.ts'
 import { buildSite, overflow, serveSite } from './site.ts'
 
@@ -40,8 +45,8 @@ afterAll(async () => {
   await server?.close()
 })
 
-const openTrain = async (width = 1280): Promise<WatchedPage> => {
-  const watched = await openPage(person, `${server.url}train.html?device=wasm`)
+const openTrain = async (width = 1280, device: 'wasm' | 'webgpu' = 'wasm'): Promise<WatchedPage> => {
+  const watched = await openPage(person, `${server.url}train.html?device=${device}`)
   const { page } = watched
   opened.push(page)
   page.on('dialog', (dialog) => void dialog.accept())
@@ -72,12 +77,17 @@ const pictures = async (count: number): Promise<{ name: string; mimeType: string
     })),
   )
 
-/** Waits for a step that is told, and pauses. @returns the step that is saved */
-const pauseAfter = async (page: Page, step: number): Promise<number> => {
+/** Waits for a step that is told. */
+const trainsTo = async (page: Page, step: number): Promise<void> => {
   const told = page.getByText(/^step \d+ of /)
   await expect
     .poll(async () => Number(/^step (\d+)/.exec(await told.innerText())?.[1]), { timeout: 300_000 })
     .toBeGreaterThanOrEqual(step)
+}
+
+/** Waits for a step that is told, and pauses. @returns the step that is saved */
+const pauseAfter = async (page: Page, step: number): Promise<number> => {
+  await trainsTo(page, step)
   await page.getByRole('button', { name: 'Pause' }).click()
   return savedStep(page)
 }
@@ -113,6 +123,57 @@ const downloaded = async (page: Page): Promise<string[]> => {
 
 const tensorsOf = (dir: string, step: number) =>
   loadCheckpoint(join(workFolder, dir, 'checkpoints', `stage1-${String(step).padStart(9, '0')}`)).tensors
+
+/** Differences of all parameters and averages of two runs after a step. */
+const differencesOf = (a: string, b: string, step: number): number[] => {
+  const [left, right] = [tensorsOf(a, step), tensorsOf(b, step)]
+  return Object.keys(right)
+    .filter((name) => /^(param|ema)\//.test(name))
+    .flatMap((name) => {
+      const other = floats(right[name])
+      return Array.from(floats(left[name]), (value, i) => Math.abs(value - other[i]))
+    })
+}
+
+const most = (numbers: readonly number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0)
+
+/** Puts a file where the page keeps its runs. */
+const keep = (page: Page, path: string, bytes: Uint8Array): Promise<void> =>
+  page.evaluate(`(async () => {
+    const names = ${JSON.stringify(path.split('/'))}
+    let folder = await navigator.storage.getDirectory()
+    for (const name of names.slice(0, -1)) folder = await folder.getDirectoryHandle(name, { create: true })
+    const file = await (await folder.getFileHandle(names.at(-1), { create: true })).createWritable()
+    await file.write(Uint8Array.from(atob('${Buffer.from(bytes).toString('base64')}'), (c) => c.charCodeAt(0)))
+    await file.close()
+  })()`)
+
+/** Keeps a run of a smaller model than the page offers: a step of that takes a software GPU half a minute. */
+const keepTiny = async (page: Page, name: string, steps: number): Promise<void> => {
+  const size = 16
+  const given = Array.from({ length: 12 }, (_, n) => ({
+    name: `${n}.png`,
+    pixels: Uint8Array.from({ length: size * size * 3 }, (_, i) => (i * (n + 3) + 40 * n) % 256),
+  }))
+  const own = ownPictures(name, size, given, [])
+  const kept = new Map<string, Uint8Array>()
+  const files = memoryFiles(kept)
+  await keepPictures(files, own)
+  const config = applySettings({ ...smokeForm(presetByName('quickstart')), name }, [
+    ...tinySettings(`runs/${name}/images`),
+    ...[
+      'data.balance=false',
+      'train.batch=4',
+      'train.sampleEvery=100',
+      'train.warmupSteps=1',
+      `train.stage1.steps=${steps}`,
+    ],
+  ])
+  await beginRun(files, config, pictureSplit(own))
+  for (const [path, bytes] of kept) await keep(page, `runs/${name}/${path}`, bytes)
+  await page.reload()
+  await page.getByRole('button', { name: `Open ${name}` }).click()
+}
 
 describe.skipIf(chromiumLack !== null)(
   `training in a tab${chromiumLack === null ? '' : ` (${chromiumLack})`}`,
@@ -150,15 +211,9 @@ describe.skipIf(chromiumLack !== null)(
       expect(continued).toMatchObject({ code: 0 })
       expect(continued.stderr).toContain(`stage1: resuming after step ${second}`)
       expect(await ul([...train, '--out', 'unmoved'])).toMatchObject({ code: 0 })
-      const [moved, unmoved] = [tensorsOf('runs/mine', steps), tensorsOf('unmoved', steps)]
-      const differences = Object.keys(unmoved)
-        .filter((name) => /^(param|ema)\//.test(name))
-        .flatMap((name) => {
-          const [a, b] = [floats(moved[name]), floats(unmoved[name])]
-          return [...a].map((value, i) => Math.abs(value - b[i]))
-        })
+      const differences = differencesOf('runs/mine', 'unmoved', steps)
       expect(differences.length).toBeGreaterThan(2 * 300_000)
-      expect(differences.reduce((a, b) => Math.max(a, b), 0)).toBeLessThan(1e-4)
+      expect(most(differences)).toBeLessThan(1e-4)
       const logged = readMetrics(join(workFolder, 'runs', 'mine', 'metrics.jsonl')).map(({ step }) => step)
       expect(logged).toEqual([5, 10, 15, 20])
       expect(errors).toEqual([])
@@ -266,15 +321,61 @@ describe.skipIf(chromiumLack !== null)(
       await page.getByText('Trained: 9 steps').waitFor({ timeout: 120_000 })
     }, 400_000)
 
+    it('trains on WebGPU as on WebAssembly, goes on after a reload, and is continued by ul train', async () => {
+      const { page, errors } = await openTrain(1280, 'webgpu')
+      await keepTiny(page, 'gpu', 5)
+      await page.getByRole('button', { name: 'Train', exact: true }).click()
+      const first = await pauseAfter(page, 1)
+      await page.getByText(/^Computing by WebGPU on google swiftshader/).waitFor()
+      expect(first).toBeLessThan(5)
+      await page.reload()
+      await page.getByRole('button', { name: 'Open gpu' }).click()
+      expect(await savedStep(page)).toBe(first)
+      await page.getByRole('button', { name: 'Resume' }).click()
+      await page.getByText('Trained: 5 steps').waitFor({ timeout: 120_000 })
+      await page.getByRole('figure', { name: /^Latent rate/ }).waitFor()
+      await downloaded(page)
+
+      const cpu = await openTrain()
+      await keepTiny(cpu.page, 'cpu', 5)
+      await cpu.page.getByRole('button', { name: 'Train', exact: true }).click()
+      await cpu.page.getByText('Trained: 5 steps').waitFor({ timeout: 120_000 })
+      await downloaded(cpu.page)
+      const differences = differencesOf('runs/gpu', 'runs/cpu', 5)
+      expect(differences.length).toBeGreaterThan(10_000)
+      expect(most(differences)).toBeLessThan(1e-4)
+      // It begins at 0, so that this is how far training came.
+      const bias = tensorsOf('runs/cpu', 5)['param/prior.logSnr.out.bias']
+      expect(most(Array.from(floats(bias), Math.abs))).toBeGreaterThan(1e-3)
+      const logged = readMetrics(join(workFolder, 'runs', 'gpu', 'metrics.jsonl'))
+      expect(logged.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5])
+      expect(new Set(logged.map(({ loss }) => loss)).size).toBe(5)
+      expect(await ul(['train', 'runs/gpu/config.yaml'])).toMatchObject({ code: 0 })
+      expect([...errors, ...cpu.errors]).toEqual([])
+    }, 400_000)
+
+    it('says that the GPU was lost while it trained, and goes on from what was saved on the CPU', async () => {
+      const { page } = await openTrain(1280, 'webgpu')
+      await keepTiny(page, 'lost', 2000)
+      await page.getByRole('button', { name: 'Train', exact: true }).click()
+      const saved = await pauseAfter(page, 1)
+      await page.getByRole('button', { name: 'Resume', exact: true }).click()
+      await trainsTo(page, saved + 1)
+      await loseGpu(browser)
+      await page
+        .getByRole('alert')
+        .filter({ hasText: /^the GPU was lost \(.+\), and with it the steps since/ })
+        .waitFor()
+      expect(await savedStep(page)).toBeGreaterThanOrEqual(saved)
+      await page.getByRole('button', { name: 'Resume', exact: true }).click()
+      await page.getByText(/^WebGPU is not used: the GPU was lost \(.+\); reload the page/).waitFor()
+      await page.getByText(/^Computing on the CPU by WebAssembly/).waitFor()
+      expect(await pauseAfter(page, saved + 1)).toBeGreaterThan(saved)
+    }, 400_000)
+
     it('names a run that does not read, and deletes it when asked to', async () => {
       const { page } = await openTrain()
-      await page.evaluate(`(async () => {
-      const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs')
-      const folder = await runs.getDirectoryHandle('torn', { create: true })
-      const file = await (await folder.getFileHandle('config.yaml', { create: true })).createWritable()
-      await file.write('name: [torn')
-      await file.close()
-    })()`)
+      await keep(page, 'runs/torn/config.yaml', Buffer.from('name: [torn'))
       await page.reload()
       await page.getByText(/^it does not read: config\.yaml: it is cut short/).waitFor()
       await page.getByRole('button', { name: 'Delete', exact: true }).click()

@@ -1,6 +1,6 @@
 /** @file What the page holds: its settings, which follow the address, the model that is open, and the work under way. */
 import { complain } from '../design/toasts.svelte.ts'
-import { type Call, type CallOptions, callsTo, isCancelled } from './engine/engine.ts'
+import { type Call, type CallOptions, ClosedError, callsTo, isCancelled } from './engine/engine.ts'
 import type { Live, ModelSource, ModelSummary, SquareImage } from './engine/protocol.ts'
 import { shippedModel } from './models/shipped.ts'
 import { hashOf, type Settings, settingsIn } from './settings.ts'
@@ -57,10 +57,12 @@ const call: Call = (name, input, options) => {
 export type Asking = (call: Call) => Promise<void>
 
 let running: AbortController | null = null
+/** Whether the worker has the model that the page shows; what is known of it stays in view where it has not. */
+let isOpen = false
 
 /**
  * Does a piece of work that a person sees and can cancel; what ran before is cancelled. The model is opened first, where it
- * is not open. Errors are said on the page.
+ * is not open; where it went with a lost GPU, the work is done again on the CPU. Errors are said on the page.
  */
 export const perform = async (label: string, body: Asking, look?: (live: Live) => void): Promise<void> => {
   running?.abort()
@@ -74,20 +76,28 @@ export const perform = async (label: string, body: Asking, look?: (live: Live) =
   show({ label })
   const own: Call = (name, input, options: CallOptions = {}) =>
     call(name, input, { signal: control.signal, live: show, ...options })
+  let isAgain = false
   try {
-    if (session.model === null) {
+    if (session.model === null || !isOpen) {
       const source = $state.snapshot(session.source) as ModelSource
       session.model = await own('open', { source, device: settings.device })
+      isOpen = true
     }
     await body(own)
   } catch (error) {
     if (!isCancelled(error)) complain(error)
+    if (error instanceof ClosedError) {
+      isOpen = false
+      isAgain = running === control && !control.signal.aborted
+    }
   } finally {
     if (running === control) {
       running = null
       session.task = null
+      if (session.model === null) session.source = shippedModel
     }
   }
+  if (isAgain) await perform(label, body, look)
 }
 
 /** Opens another model; images that were chosen are made ready for it. */
@@ -101,7 +111,6 @@ export const openSource = async (source: ModelSource): Promise<void> => {
     if (image !== null) session.image = await prepared(ask, image)
     if (other !== null) session.other = await prepared(ask, other)
   })
-  if (session.model === null && source !== shippedModel) session.source = shippedModel
 }
 
 const prepared = async (ask: Call, { name, file }: Pick<Chosen, 'name' | 'file'>): Promise<Chosen> => ({

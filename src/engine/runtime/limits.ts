@@ -30,12 +30,15 @@ export const tooLarge = (programs: readonly Program[], { tensorBytes }: DeviceLi
   return above[0] ?? null
 }
 
-/** @throws one sentence when a tensor of the program exceeds what the device is known to take. */
+/** A tensor exceeds what a device takes. */
+export class DeviceLimitError extends Error {}
+
+/** @throws DeviceLimitError, one sentence, when a tensor of the program exceeds what the device is known to take. */
 export const expectFits = (program: Program, limits: DeviceLimits | null): void => {
   if (limits === null || limits.adapter === null) return
   const value = tooLarge([program], limits)
   if (value === null) return
-  throw new Error(
+  throw new DeviceLimitError(
     `program ${program.name}: its largest tensor, ${showValue(value)}, takes ${showMebibytes(bytesOf(value))}, but ` +
       `${showDevice(limits)} takes ${showMebibytes(limits.tensorBytes)} at most; ${waysToFit}`,
   )

@@ -24,6 +24,9 @@ interface Waiting {
 export const isCancelled = (error: unknown): boolean =>
   error instanceof DOMException && error.name === 'AbortError'
 
+/** A call failed, and the model with it: it has to be opened again. */
+export class ClosedError extends Error {}
+
 const cancelled = (): DOMException => new DOMException('cancelled', 'AbortError')
 
 /** Speaks to a worker. It is started here and never ended: the page ends it. */
@@ -38,6 +41,7 @@ export const callsTo = (worker: Worker): Call => {
     if (data.kind === 'live') return own.live?.(data.live)
     waiting.delete(data.id)
     if (data.kind === 'done') own.done(data.output)
+    else if (data.isClosed) own.failed(new ClosedError(data.message))
     else own.failed(data.cancelled ? cancelled() : new Error(data.message))
   })
   worker.addEventListener('error', ({ message }) => {

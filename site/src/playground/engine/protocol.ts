@@ -97,4 +97,11 @@ export type Request =
 export type Reply =
   | { readonly id: number; readonly kind: 'live'; readonly live: Live }
   | { readonly id: number; readonly kind: 'done'; readonly output: unknown }
-  | { readonly id: number; readonly kind: 'failed'; readonly message: string; readonly cancelled: boolean }
+  | {
+      readonly id: number
+      readonly kind: 'failed'
+      readonly message: string
+      readonly cancelled: boolean
+      /** Whether the model went with what it was open on, and has to be opened again. */
+      readonly isClosed: boolean
+    }

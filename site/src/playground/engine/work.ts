@@ -21,11 +21,16 @@ import {
 import {
   choicesOf,
   configGuidance,
+  type DeviceError,
+  DeviceLimitError,
   decoderSampler,
   latentSampler,
   type OpenedModel,
   openModel,
   openWebRuntime,
+  type ReadFile,
+  type WebRuntime,
+  type WebRuntimeOptions,
 } from 'unified-latents/web'
 import { readerOf } from './modelFiles.ts'
 import type { CallName, Calls, GenerateInput, Live, ModelSummary } from './protocol.ts'
@@ -53,9 +58,14 @@ const draws = 8
 const lookEvery = 400
 
 let open: Open | null = null
-let runtimeOpened: ReturnType<typeof openWebRuntime> | undefined
+/** What the model that was open went with. */
+let failed: DeviceError | null = null
+/** Why the GPU is left alone: it failed before. */
+let whyNoGpu: string | null = null
+let runtimeOpened: Promise<WebRuntime> | undefined
 
 const current = (): Open => {
+  if (failed !== null) throw failed
   if (open === null) throw new Error('no model is open; open one first')
   return open
 }
@@ -164,6 +174,44 @@ const keptOf = (own: Open, { repaint, seed }: GenerateInput) => {
   return { z, z0: own.codec.addNoise(z, seed), mask }
 }
 
+/** Has the CPU compute from now on. @param reason why the GPU does not */
+const takeCpu = async (reason: string): Promise<WebRuntime> => {
+  const { said, ...onCpu } = await openWebRuntime({ device: 'wasm' })
+  return { ...onCpu, said: [`WebGPU is not used: ${reason}.`, ...said] }
+}
+
+/** Leaves a GPU that does not compute, with all that lies on it. Until a model is opened again, every call says so. */
+export const leaveGpu = (error: DeviceError): void => {
+  open = null
+  failed = error
+  whyNoGpu = `${error.reason}; reload the page to have it again`
+  runtimeOpened = undefined
+}
+
+/** The runtime of all models that are opened. */
+const runtimeFor = async (device: WebRuntimeOptions['device']): Promise<WebRuntime> => {
+  runtimeOpened ??= whyNoGpu === null ? openWebRuntime({ device, fallBack: true }) : takeCpu(whyNoGpu)
+  try {
+    return await runtimeOpened
+  } catch (error) {
+    runtimeOpened = undefined // the next try may have what this one lacked
+    throw error
+  }
+}
+
+/** Opens a model on what was asked for; on the CPU where the GPU does not take its tensors. */
+const openedOn = async (device: WebRuntimeOptions['device'], read: ReadFile) => {
+  const opened = await runtimeFor(device)
+  try {
+    return { ...opened, run: await openModel(opened.runtime, read) }
+  } catch (error) {
+    if (!(error instanceof DeviceLimitError)) throw error
+    runtimeOpened = takeCpu(error.message)
+    const instead = await runtimeFor(device)
+    return { ...instead, run: await openModel(instead.runtime, read) }
+  }
+}
+
 type Work = {
   readonly [K in CallName]: (input: Calls[K]['in'], watched: Watched) => Promise<Calls[K]['out']>
 }
@@ -172,13 +220,10 @@ type Work = {
 export const work: Work = {
   open: async ({ source, device }, watched) => {
     await closed()
+    failed = null
     watched.live({ label: 'Starting the runtime' })
-    runtimeOpened ??= openWebRuntime({ device })
-    const { runtime, said } = await runtimeOpened.catch((error: Error) => {
-      runtimeOpened = undefined // the next try may have what this one lacked
-      throw error
-    })
-    const run = await openModel(runtime, await readerOf(source, watched))
+    const read = await readerOf(source, watched)
+    const { runtime, said, run } = await openedOn(device, read)
     watched.signal.throwIfAborted()
     if (run.config.video !== undefined)
       throw new Error(`${source.name}: a model of clips; the playground shows models of images`)

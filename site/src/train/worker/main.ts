@@ -1,6 +1,6 @@
 /** @file The worker of the page of training: it keeps the runs, and trains one at a time. */
 
-import { openWebRuntime } from 'unified-latents/web'
+import { DeviceLostError, openWebRuntime } from 'unified-latents/web'
 import {
   beginRun,
   type Choices,
@@ -50,7 +50,7 @@ let pausing = new AbortController()
 /** Trains a run that was begun, until it is paused or done. */
 const train = async (name: string, device: DeviceChoice): Promise<void> => {
   say({ said: 'under way', what: 'Starting' })
-  const { runtime, said: sentences } = await openWebRuntime({ device })
+  const { runtime, said: sentences } = await openWebRuntime({ device, fallBack: true })
   say({ said: 'device', sentences })
   const isFinished = await trainRun({
     files: await filesOf(name),
@@ -134,6 +134,8 @@ const obey = async (command: Exclude<Command, { do: 'pause' }>): Promise<void> =
 const sentenceOf = (error: unknown): string => {
   if (error instanceof DivergedError && error.cause instanceof Error)
     return `training has diverged: ${error.cause.message}; what was saved before is kept, begin a new run with another loss factor`
+  if (error instanceof DeviceLostError)
+    return `${error.reason}, and with it the steps since the last save; resume, and the CPU goes on, or reload the page to have the GPU again`
   return error instanceof Error ? error.message : String(error)
 }
 

@@ -103,7 +103,7 @@ export class DeviceSpace {
     } catch (cause) {
       if (info !== null) release('ReleaseMemoryInfo', info)
       copier?.release()
-      throw explainDeviceError(this.#device, cause as Error)
+      throw explainDeviceError(this.#device, cause)
     }
   }
 

@@ -2,6 +2,7 @@
 import { showShape } from '../../host/tensor.ts'
 import type { Program } from '../../ir/program.ts'
 import type { OnnxModel } from '../../onnx/serialize.ts'
+import { DeviceError } from '../deviceError.ts'
 import { showMebibytes, waysToFit } from '../limits.ts'
 import type { OrtDevice } from './library.ts'
 
@@ -22,6 +23,7 @@ export const explainMemoryError = (owner: string, cause: Error): Error | null =>
 
 /** The error to show for a failed session creation or run. */
 export const explainRunError = (program: Program, model: OnnxModel, cause: Error): Error => {
+  if (cause instanceof DeviceError) return cause
   if (/requires f16/.test(cause.message)) {
     return new Error(
       `program ${program.name}: this GPU or its driver has no half precision arithmetic (shader-f16); leave --compute at float32`,
@@ -54,11 +56,14 @@ export const explainRunError = (program: Program, model: OnnxModel, cause: Error
 /** The error to show when a device's provider does not start. */
 export const explainDeviceError = (
   { device, advice }: Pick<OrtDevice, 'device' | 'advice'>,
-  cause: Error,
+  cause: unknown,
 ): Error => {
+  if (cause instanceof DeviceError) return cause
+  // A library in WebAssembly also throws what is no error, such as the address of one.
+  const said = cause instanceof Error ? cause.message : `it says no more than ${cause}`
   // ONNX Runtime puts its source file and the failed assertion, or the number of its status, in front of the reason.
-  const reason = cause.message.replace(/^\/.*( was false\. |\[ONNXRuntimeError\] : \d+ : \w+ : )/s, '').trim()
-  return new Error(`device ${device}: ONNX Runtime could not start it (${reason.slice(0, 300)}); ${advice}`, {
+  const reason = said.replace(/^\/.*( was false\. |\[ONNXRuntimeError\] : \d+ : \w+ : )/s, '').trim()
+  return new DeviceError(device, `ONNX Runtime could not start it (${reason.slice(0, 300)})`, advice, {
     cause,
   })
 }

@@ -25,7 +25,7 @@ export const startSession = async (
       ...(profiling === null ? {} : { enableProfiling: true, profileFilePrefix: profiling.prefix }),
     })
   } catch (cause) {
-    throw explainDeviceError(on, cause as Error)
+    throw explainDeviceError(on, cause)
   }
 }
 

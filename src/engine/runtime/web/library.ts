@@ -1,6 +1,7 @@
 /** @file onnxruntime-web, loaded when it is first needed: its smaller build for WebAssembly, the other for WebGPU. */
 import type { OrtDevice, OrtLibrary } from '../ort/library.ts'
 import type { DeviceLimits } from '../runtime.ts'
+import { type LosableDevice, losable } from './loss.ts'
 
 /** Where ONNX Runtime's files lie: a folder's URL with a slash at its end, or the URL of each. */
 export type WasmPaths = string | { readonly mjs?: string; readonly wasm?: string }
@@ -14,7 +15,11 @@ export interface Start {
 
 /** The part of onnxruntime-web that is used. */
 interface WebLibrary extends OrtLibrary {
-  readonly env: { readonly wasm: { numThreads?: number; wasmPaths?: unknown } }
+  readonly env: {
+    readonly wasm: { numThreads?: number; wasmPaths?: unknown }
+    /** Of the newest session; the package's types say that it is a promise. */
+    readonly webgpu: { readonly device: unknown }
+  }
 }
 
 type Build = 'wasm' | 'webgpu'
@@ -66,11 +71,15 @@ export const loadWasm = async (start: Start): Promise<LoadedDevice> => {
   return { on, threads: as.threads }
 }
 
+/** One for all runtimes of a page: a device that is lost is lost to all of them. */
+let onGpu: OrtLibrary | undefined
+
 /** The GPU by WebGPU. @param limits of the adapter that ONNX Runtime will be given */
 export const loadWebGpu = async (start: Start, limits: DeviceLimits): Promise<LoadedDevice> => {
-  const { ort, as } = await load('webgpu', start)
+  const { ort: loaded, as } = await load('webgpu', start)
+  onGpu ??= losable(loaded, () => loaded.env.webgpu.device as LosableDevice | undefined)
   const on: OrtDevice = {
-    ...{ ort, device: 'webgpu', providers: ['webgpu', 'wasm'], location: 'gpu-buffer', limits },
+    ...{ ort: onGpu, device: 'webgpu', providers: ['webgpu', 'wasm'], location: 'gpu-buffer', limits },
     ...{ startProfiling: null, advice: advice.webgpu },
   }
   return { on, threads: as.threads }

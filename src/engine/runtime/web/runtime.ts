@@ -1,5 +1,6 @@
 /** @file Runs programs in a page or its workers: on the CPU by WebAssembly, or on a GPU by WebGPU. */
 import { scalar } from '../../host/tensor.ts'
+import { DeviceError, DeviceLostError } from '../deviceError.ts'
 import { OrtRuntime } from '../ort/runtime.ts'
 import type { DeviceLimits, Runtime } from '../runtime.ts'
 import { type Gpu, offeredLimits } from './adapter.ts'
@@ -10,6 +11,8 @@ import { type Page, threadsFor } from './threads.ts'
 export interface WebRuntimeOptions {
   /** `auto`, the default, is WebGPU where there is a GPU for it, and WebAssembly elsewhere. */
   readonly device?: 'webgpu' | 'wasm' | 'auto'
+  /** Whether WebAssembly computes, and says why, where WebGPU does not start; so it is with `auto` when absent. */
+  readonly fallBack?: boolean
   /** Threads of one operator on the CPU; all cores when absent. The first runtime of a page decides. */
   readonly threads?: number
   /** Where ONNX Runtime's files lie; where the bundler put them when absent. The first runtime of a page decides. */
@@ -74,12 +77,19 @@ const onWasm = async (start: Start, said: string | null, why: readonly string[])
   }
 }
 
+/** Why a GPU that there is does not compute. */
+const reasonOf = (cause: Error): string => {
+  if (cause instanceof DeviceLostError) return `${cause.reason}; reload the page to have it again`
+  return cause instanceof DeviceError ? cause.reason : cause.message
+}
+
 /**
  * Opens a runtime in a page, or in a worker of it. onnxruntime-web is loaded here and not before.
  * @throws one sentence when the device is not there or does not start, or onnxruntime-web is not installed
  */
 export const openWebRuntime = async ({
   device = 'auto',
+  fallBack = device === 'auto',
   threads: asked,
   wasmPaths,
 }: WebRuntimeOptions = {}): Promise<WebRuntime> => {
@@ -87,15 +97,15 @@ export const openWebRuntime = async ({
   const { threads, said } = threadsFor(pageOf(globals), asked)
   const start = { threads, wasmPaths }
   if (device === 'wasm') return onWasm(start, said, [])
-  const limits = await offeredLimits(globals.navigator?.gpu)
-  if (device === 'webgpu') {
-    if (typeof limits !== 'string') return onWebGpu(start, limits)
-    throw new Error(`device webgpu: ${limits}; take 'wasm', or 'auto', which falls back to it`)
-  }
   const because = (reason: string): Promise<WebRuntime> =>
     onWasm(start, said, [`WebGPU is not used: ${reason}.`])
-  if (typeof limits === 'string') return because(limits)
-  if (limits.isSoftware === true)
+  const limits = await offeredLimits(globals.navigator?.gpu)
+  if (typeof limits === 'string') {
+    if (fallBack) return because(limits)
+    throw new Error(`device webgpu: ${limits}; take 'wasm', or 'auto', which falls back to it`)
+  }
+  if (device === 'auto' && limits.isSoftware === true)
     return because(`its adapter, ${limits.adapter}, is the CPU under another name`)
-  return onWebGpu(start, limits).catch((cause: Error) => because(cause.message))
+  const opened = onWebGpu(start, limits)
+  return fallBack ? opened.catch((cause: Error) => because(reasonOf(cause))) : opened
 }
