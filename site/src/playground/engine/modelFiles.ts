@@ -16,8 +16,10 @@ const fetched = async (
   name: string,
   { signal, live }: { readonly signal: AbortSignal; readonly live: (live: Live) => void },
 ): Promise<Uint8Array | null> => {
+  const failed = (what: string, cause: Error): Error =>
+    signal.aborted ? cause : new Error(`${name}: ${what} (${cause.message}); check the network and try again`)
   const response = await fetch(url, { signal }).catch((cause: Error) => {
-    throw new Error(`${name}: it could not be fetched (${cause.message}); check the network and try again`)
+    throw failed('it could not be fetched', cause)
   })
   if (response.status === 404) return null
   if (!response.ok || response.body === null)
@@ -28,7 +30,11 @@ const fetched = async (
   const parts: Uint8Array[] = []
   let bytes = 0
   const reader = response.body.getReader()
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+  const next = () =>
+    reader.read().catch((cause: Error) => {
+      throw failed(`it broke off after ${megabytes(bytes)}`, cause)
+    })
+  for (let part = await next(); !part.done; part = await next()) {
     parts.push(part.value)
     bytes += part.value.length
     const label = `Fetching ${name}, ${megabytes(bytes)}${total ? ` of ${megabytes(Math.max(total, bytes))}` : ''}`
