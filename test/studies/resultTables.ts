@@ -47,7 +47,9 @@ const cell = ({ figures, runs }: ComparedSetting, name: string): string => {
   const [figure, value] = [figures.get(name), runValues.find((row) => row.name === name)]
   if (value === undefined) throw new Error(`comparisons show no value '${name}'`)
   if (figure === undefined) return '–'
-  const [mean, error] = [figure.mean, figure.error].map((x) => x.toFixed(value.digits))
+  // Distances by features of one kind of image are small numbers: they keep three digits that count.
+  const more = name.endsWith('FD') && figure.mean < 1 ? 2 - Math.floor(Math.log10(figure.mean)) : 0
+  const [mean, error] = [figure.mean, figure.error].map((x) => x.toFixed(Math.max(more, value.digits)))
   return runs > 1 && !withoutError.has(name) ? `${mean} ± ${error}` : `${mean}`
 }
 
@@ -69,11 +71,13 @@ const byArm = (
 const usual = ['bits/pixel', 'PSNR', 'SSIM', 'rFD', 'gFD'] as const
 const withoutSsim = ['bits/pixel', 'PSNR', 'rFD', 'gFD'] as const
 
-const lossFactor = (): Rows => {
-  const settings = settingsOf('loss-factor')
-  const arms = sweepOf('loss-factor').arms.map(({ name }) => name)
+/** Over the loss factor, with two base models, of the arms that were trained. */
+const lossFactor = (name: string): Rows => {
+  const settings = settingsOf(name)
+  const trained = new Set(settings.map(({ values }) => values.get('arm')))
+  const arms = sweepOf(name).arms.flatMap((arm) => (trained.has(arm.name) ? [arm.name] : []))
   const gflops = (base: string): string =>
-    settingOf(settings, arms[0], base).figures.get('base GFLOPs')!.mean.toFixed(2)
+    settingOf(settings, arms[0], base).figures.get('base GFLOPs')!.mean.toPrecision(2)
   const rows = arms.map((arm) => {
     const [small, larger] = ['small', 'larger'].map((base) => settingOf(settings, arm, base)) as [
       ComparedSetting,
@@ -156,7 +160,8 @@ const planner = (): Rows => {
 
 /** By the name in `<!-- generated: name -->`; the first row is the head. */
 export const tables: Readonly<Record<string, () => Rows>> = {
-  'loss-factor': lossFactor,
+  'loss-factor': () => lossFactor('loss-factor'),
+  'claim-rate': () => lossFactor('claim-rate'),
   bias,
   ablations: () =>
     byArm('ablations', {
