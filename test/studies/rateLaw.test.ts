@@ -225,6 +225,18 @@ describe('planRate', () => {
     })
   })
 
+  it('stays with the loss factor as far as runs have it', () => {
+    const law = fitRateLaw([onLaw(2, 1), onLaw(8, 1), onLaw(32, 1)])
+    const wanted = onLaw(20, 1).bitsPerPixel
+    expect(planRate(law, wanted)).toMatchObject({
+      whyBias: null,
+      proposal: { solvedFor: 'lossFactor', bias: 1, lossFactor: expect.closeTo(20, 6) },
+    })
+    expect(planRate(law, onLaw(40, 1).bitsPerPixel).whyBias).toMatch(/outside 1\.05 to 32$/)
+    // Of runs at low loss factors alone, 8 is the bound.
+    expect(planRate(fitRateLaw([onLaw(2, 1), onLaw(4, 1)]), wanted).whyBias).toMatch(/outside 1\.05 to 8$/)
+  })
+
   it('refuses what has no answer', () => {
     const law = fitRateLaw(table2)
     expect(() => planRate(law, 0)).toThrow(/above 0/)

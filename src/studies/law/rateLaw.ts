@@ -84,6 +84,8 @@ export interface RateLaw {
   readonly usual: RateSetting
   /** Least and greatest bias among the points. */
   readonly biasRange: readonly [number, number]
+  /** Greatest loss factor among the points. */
+  readonly greatestLossFactor: number
   /** Largest |predicted/measured − 1| among the points. */
   readonly largestMisfit: number
 }
@@ -110,7 +112,7 @@ export interface RatePlan {
   readonly atLossFactor: RateProposal
 }
 
-/** Loss factors that a plan proposes: close to 1 the rate is all slope, far above the prior hardly counts. */
+/** Loss factors that a plan proposes, and up to the greatest that was measured: close to 1 the rate is all slope, far above the prior hardly counts. */
 export const sensibleLossFactors: readonly [number, number] = [1.05, 8]
 
 const place = ({ lossFactor, bias }: RateSetting): number => bias - keptNoise(lossFactor)
@@ -160,6 +162,7 @@ export const fitRateLaw = (points: readonly RatePoint[], weights: 'equal' | 'err
       bias: mostCommon(points.map(({ bias }) => bias)),
     },
     biasRange: [Math.min(...points.map(({ bias }) => bias)), Math.max(...points.map(({ bias }) => bias))],
+    greatestLossFactor: Math.max(...points.map(({ lossFactor }) => lossFactor)),
     largestMisfit: Math.max(...at.map(({ x, y }) => Math.abs(Math.expm1(predictY(line, x).value - y)))),
   }
 }
@@ -191,7 +194,7 @@ const proposalAtLossFactor = (lossFactor: number, x: Estimate): RateProposal => 
 
 /**
  * The setting that gives a rate: the loss factor at the given (or the points' usual) bias, or the bias where the loss
- * factor is given or would leave {@link sensibleLossFactors}.
+ * factor is given or would leave {@link sensibleLossFactors} and those that were measured.
  * @param bitsPerPixel the wanted rate, above 0
  * @throws when both settings are given, when the rate is not above 0, and for a law whose rate does not rise
  */
@@ -211,7 +214,8 @@ export const planRate = (
   const x = solveX(law.line, Math.log(bitsPerPixel))
   const atBias = proposalAtBias(given.bias ?? law.usual.bias, x)
   const atLossFactor = proposalAtLossFactor(given.lossFactor ?? law.usual.lossFactor, x)
-  const [least, most] = sensibleLossFactors
+  const [least, usualMost] = sensibleLossFactors
+  const most = Math.max(usualMost, law.greatestLossFactor)
   const outside = !(atBias.lossFactor >= least && atBias.lossFactor <= most)
   const whyBias =
     given.lossFactor !== undefined
