@@ -262,7 +262,7 @@ const ofClips = ({
 
 /**
  * Clips of 16 frames of 32×32 in which emoji move: networks of the main job's kind with a time axis, latents of 4×8×8. Predicts from
- * five given frames, or from any other number. One clip in eight stands still, as an image does.
+ * five given frames, or from any other number. One clip in four stands still, as an image does.
  */
 const moving: Config = ofClips({
   ...fashion,
@@ -271,7 +271,7 @@ const moving: Config = ofClips({
   latent: { ...emoji32.latent, channels: 16 },
   decoder: { ...fashion.decoder, channels: [16, 32], lossFactor: 16 },
   base: { ...fashion.base, widths: [64, 128], blocks: [1, 3], headWidth: 32 },
-  video: { givenShare: 0.3, imageShare: 0.125 },
+  video: { givenShare: 0.3, imageShare: 0.25 },
   train: {
     ...quickstart.train,
     batch: 4,
