@@ -48,7 +48,7 @@ const listening = async <T>(address: string, open: () => Promise<T>): Promise<T>
   }
 }
 
-const run = async ({ port, host, runs, open, json }: StudioFlags): Promise<void> => {
+const run = async ({ port, host, runs, open, json }: StudioFlags, signal: AbortSignal): Promise<void> => {
   const folder = folderOf(runs)
   const root = ownPackage()?.dir ?? '.'
   if (!isLocal(host))
@@ -69,10 +69,8 @@ const run = async ({ port, host, runs, open, json }: StudioFlags): Promise<void>
     printJson({ event: 'listening', url, port: studio.port, token: studio.token, runs: folder })
   else print('stdout', `studio of ${inOneLine(folder)}: ${url}   (Ctrl-C ends it; trainers go on)\n`)
   if (open === true) openInBrowser(url)
-  await untilInterrupted(async (signal) => {
-    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
-    await studio.close()
-  })
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  await studio.close()
 }
 
 /** Adds `ul studio`. */
@@ -86,5 +84,5 @@ export const studioCommand: AddCommand = (program) => {
     .option('--open', 'open it in the browser: BROWSER, or what this system has')
     .addOption(option.json())
     .addHelpText('after', example('ul studio --open --runs runs/loss-factor'))
-    .action(run)
+    .action((flags) => untilInterrupted((signal) => run(flags, signal)))
 }

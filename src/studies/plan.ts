@@ -12,14 +12,14 @@ import { isWithin } from '../runs/findRuns.ts'
 import { firstDifference } from '../runs/settings.ts'
 import { trainingFlops } from '../stages/info.ts'
 import { stageCalled } from '../stages/list.ts'
-import type { RateEstimate } from './law/lineFit.ts'
 import { type BudgetLaw, type BudgetPoint, fitBudget, planBudget } from './law/rateBudget.ts'
+import type { RateEstimate } from './law/rateEstimate.ts'
 import { fitRateLaw, predictRate, type RateLaw, type RatePoint, type RateSetting } from './law/rateLaw.ts'
 import { protocolOf } from './measuredBy.ts'
 import { type LeftOut, type MeasuredRun, measuredRuns } from './measuredRuns.ts'
 import { type PlannedRate, plannedRate } from './plannedRate.ts'
 
-export type { RateEstimate } from './law/lineFit.ts'
+export type { RateEstimate } from './law/rateEstimate.ts'
 
 /** All runs of one setting, averaged. */
 export interface MeasuredSetting extends RatePoint {

@@ -141,7 +141,7 @@ describe('planRuns', () => {
       [expect.closeTo(lawRate(4, 2), 9), 0.03, 1],
     ])
     expect(law.k).toBeCloseTo(0.7, 9)
-    expect(law.line.errorsFrom).toBe('points')
+    expect(law.line.fit.errorsFrom).toBe('points')
   })
 
   it('predicts runs that are held out, also where they lie among the others', async () => {

@@ -2,10 +2,17 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fillNormal, streamKey } from '../../src/engine/host/random.ts'
-import { fitLine, predictY, solveX, studentQuantile } from '../../src/studies/law/lineFit.ts'
+import {
+  type FitPoint,
+  leastSquares,
+  predictY,
+  solveX,
+  studentQuantile,
+} from '../../src/studies/law/leastSquares.ts'
 import { fitBudget, planBudget } from '../../src/studies/law/rateBudget.ts'
 import {
   fitRateLaw,
+  isBent,
   keptNoise,
   planRate,
   predictRate,
@@ -82,7 +89,12 @@ describe('keptNoise', () => {
   })
 })
 
-describe('lines', () => {
+/** Terms of a line. */
+const lineAt = (x: number): number[] => [1, x]
+const onLine = (y: readonly number[], xs = y.map((_, i) => i)): FitPoint[] =>
+  y.map((value, i) => ({ row: lineAt(xs[i]), y: value }))
+
+describe('least squares', () => {
   it.each([
     [1, 12.7062],
     [2, 4.30265],
@@ -94,15 +106,45 @@ describe('lines', () => {
     expect(studentQuantile(n)).toBeCloseTo(t, 4)
   })
 
-  it('agree with the formulas of a textbook', () => {
+  it('of a line agree with the formulas of a textbook', () => {
     // Mean x 2.5, mean y 3.1, Σ(x − 2.5)² = 5, Σ(x − 2.5)·(y − 3.1) = 3.9; 2 degrees of freedom.
-    const line = fitLine([1, 2, 3, 4].map((x, i) => ({ x, y: [2, 2.5, 3.7, 4.2][i] })))
-    expect([line.intercept, line.slope]).toEqual([expect.closeTo(1.15, 12), expect.closeTo(0.78, 12)])
+    const fit = leastSquares(onLine([2, 2.5, 3.7, 4.2], [1, 2, 3, 4]))
+    expect(fit.coefficients).toEqual([expect.closeTo(1.15, 12), expect.closeTo(0.78, 12)])
     const s2 = [2, 2.5, 3.7, 4.2].reduce((sum, y, i) => sum + (y - 1.15 - 0.78 * (i + 1)) ** 2, 0) / 2
-    expect(line.residualSd! ** 2).toBeCloseTo(s2, 12)
-    expect(line.covariance![2]).toBeCloseTo(s2 / 5, 12)
+    expect(fit.residualSd! ** 2).toBeCloseTo(s2, 12)
+    expect(fit.covariance).toEqual([
+      [expect.closeTo(s2 * (1 / 4 + 2.5 ** 2 / 5), 12), expect.closeTo((-s2 * 2.5) / 5, 12)],
+      [expect.closeTo((-s2 * 2.5) / 5, 12), expect.closeTo(s2 / 5, 12)],
+    ])
     const half = 4.30265 * Math.sqrt(s2 * (1 + 1 / 4 + (6 - 2.5) ** 2 / 5))
-    expect(predictY(line, 6).high! - predictY(line, 6).value).toBeCloseTo(half, 4)
+    const { value, high } = predictY(fit, lineAt(6))
+    expect(high! - value).toBeCloseTo(half, 4)
+  })
+
+  it('find any polynomial, and what every point left out is missed by', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: 4, maxLength: 4 }),
+        fc.array(fc.double({ min: -0.1, max: 0.1, noNaN: true }), { minLength: 7, maxLength: 7 }),
+        (coefficients, noise) => {
+          const rowAt = (x: number): number[] => [1, x, x ** 2, x ** 3]
+          const exact = noise.map((_, i) => ({
+            row: rowAt(i / 2),
+            y: rowAt(i / 2).reduce((sum, v, j) => sum + v * coefficients[j], 0),
+          }))
+          for (const [j, c] of leastSquares(exact).coefficients.entries())
+            expect(c).toBeCloseTo(coefficients[j], 9)
+          const points = exact.map(({ row, y }, i) => ({ row, y: y + noise[i] }))
+          for (const [i, off] of leastSquares(points).leftOut.entries()) {
+            const others = leastSquares(points.filter((_, n) => n !== i))
+            expect(off).toBeCloseTo(points[i].y - predictY(others, points[i].row).value, 9)
+          }
+        },
+      ),
+    )
+    // The far point alone holds the slope: without it there is none.
+    const alone = leastSquares([...onLine([1, 2, 3], [0, 0, 0]), { row: lineAt(5), y: 1 }])
+    expect(alone.leftOut).toEqual([-1.5, 0, 1.5, null].map((v) => (v === null ? v : expect.closeTo(v, 9))))
   })
 
   it('hold 95% of new points in their intervals, in both directions', () => {
@@ -111,9 +153,9 @@ describe('lines', () => {
       const noise = new Float32Array(6)
       fillNormal(noise, streamKey(7, 'line', trial))
       const at = (i: number, x: number): number => 1 + 2 * x + 0.3 * noise[i]
-      const line = fitLine([0, 1, 2, 3, 4].map((x, i) => ({ x, y: at(i, x) })))
+      const fit = leastSquares(onLine([0, 1, 2, 3, 4].map((x, i) => at(i, x))))
       const y = at(5, 2.7)
-      const [p, q] = [predictY(line, 2.7), solveX(line, y)]
+      const [p, q] = [predictY(fit, lineAt(2.7)), solveX(fit, lineAt, y, 2)]
       if (p.low! < y && y < p.high!) inY++
       if (q.low! < 2.7 && 2.7 < q.high!) inX++
     }
@@ -123,28 +165,41 @@ describe('lines', () => {
   })
 
   it('weigh by error', () => {
-    const points = [0, 1, 2].map((x) => ({ x, y: x === 2 ? 5 : x, error: x === 2 ? 1e6 : 0.1 }))
-    expect(fitLine(points, 'errors').slope).toBeCloseTo(1, 6)
-    expect(fitLine(points).slope).toBeCloseTo(2.5, 12)
-    expect(() => fitLine([{ x: 0, y: 0 }, points[1], points[2]], 'errors')).toThrow(/every point/)
+    const points = [0, 1, 2].map((x) => ({
+      ...{ row: lineAt(x), y: x === 2 ? 5 : x },
+      error: x === 2 ? 1e6 : 0.1,
+    }))
+    expect(leastSquares(points, 'errors').coefficients[1]).toBeCloseTo(1, 6)
+    expect(leastSquares(points).coefficients[1]).toBeCloseTo(2.5, 12)
+    const unknown = { row: lineAt(0), y: 0 }
+    expect(() => leastSquares([unknown, points[1], points[2]], 'errors')).toThrow(/every point/)
   })
 
-  it('have no interval in x where the slope could be 0', () => {
-    const line = fitLine([0, 1, 2, 3].map((x, i) => ({ x, y: [0, 5, -4, 2][i] })))
-    expect(solveX(line, 1)).toMatchObject({ low: null, high: null })
+  it('say where the points do not determine the terms', () => {
+    expect(() => leastSquares(onLine([1, 2], [3, 3]))).toThrow(/^2 points do not determine 2 terms; give/)
+    expect(() => leastSquares(onLine([1]))).toThrow(/^1 point does not determine 2 terms/)
+  })
+
+  it('have no interval in x where y could be the same everywhere', () => {
+    const fit = leastSquares(onLine([0, 5, -4, 7]))
+    expect(fit.coefficients[1]).toBeGreaterThan(0)
+    expect(solveX(fit, lineAt, 1, 0)).toMatchObject({ low: null, high: null })
   })
 })
 
 describe('fitRateLaw', () => {
-  it("gives the paper's Table 2 within 4.6%", () => {
+  it("gives the paper's Table 2 within 4.6%, and they do not show a bend", () => {
     const law = fitRateLaw(table2)
     expect(law.k).toBeCloseTo(0.629, 3)
-    expect(law.largestMisfit).toBeLessThan(0.046)
-    const predicted = table2.map((point) => predictRate(law, point).bitsPerPixel)
-    for (const [i, rate] of [0.0361, 0.0578, 0.0792, 0.1003, 0.1212].entries())
-      expect(predicted[i]).toBeCloseTo(rate, 3)
+    for (const [i, rate] of [0.0361, 0.0578, 0.0792, 0.1003, 0.1212].entries()) {
+      const { lossFactor, bias, bitsPerPixel } = table2[i]
+      expect(Math.exp(law.a + law.k * (bias - keptNoise(lossFactor)))).toBeCloseTo(rate, 3)
+      expect(Math.abs(rate / bitsPerPixel - 1)).toBeLessThan(0.046)
+    }
     expect(law.kError).toBeGreaterThan(0)
-    expect(law.line).toMatchObject({ points: 5, errorsFrom: 'scatter' })
+    expect(law.line.fit).toMatchObject({ points: 5, errorsFrom: 'scatter' })
+    expect(isBent(law)).toBe(false)
+    expect(law.largestMisfit).toBeLessThan(0.046)
     expect(law.usual).toEqual({ lossFactor: 1.7, bias: -3 })
   })
 
@@ -160,7 +215,7 @@ describe('fitRateLaw', () => {
     const two = [onLaw(1.5, 1), onLaw(3, 2)]
     const unknown = fitRateLaw(two)
     expect([unknown.a, unknown.k]).toEqual([expect.closeTo(-2, 12), expect.closeTo(0.6, 12)])
-    expect(unknown).toMatchObject({ aError: null, kError: null, line: { errorsFrom: 'unknown' } })
+    expect(unknown).toMatchObject({ aError: null, kError: null, line: { fit: { errorsFrom: 'unknown' } } })
     expect(predictRate(unknown, two[0])).toMatchObject({ low: null, high: null })
     const known = fitRateLaw(two.map((p) => ({ ...p, error: 0.02 * p.bitsPerPixel })))
     const distance = 1 - keptNoise(3) + keptNoise(1.5)
@@ -180,6 +235,104 @@ describe('fitRateLaw', () => {
   })
 })
 
+describe('a law that bends', () => {
+  /** ln R of second order, rising in both settings over what is measured here. */
+  const logRate = (lossFactor: number, bias: number): number => {
+    const x = bias - keptNoise(lossFactor)
+    return -2 + 0.5 * x - 0.03 * x ** 2 - 0.1 * bias + 0.02 * bias * x - 0.02 * bias ** 2
+  }
+  const at = (lossFactor: number, bias: number, factor = 1): RatePoint => ({
+    ...{ lossFactor, bias },
+    bitsPerPixel: factor * Math.exp(logRate(lossFactor, bias)),
+  })
+  const grid = [0, 1, 2].flatMap((bias) => [1.5, 3, 6].map((c) => at(c, bias)))
+  const law = fitRateLaw(grid)
+
+  it('is found where settings at three biases show it, and predicts between them', () => {
+    expect([isBent(law), law.surface.terms.length]).toEqual([true, 6])
+    expect(law.largestMisfit).toBeLessThan(1e-9)
+    expect(law.surface.largestLeftOut).toBeLessThan(1e-9)
+    expect(law.line.largestLeftOut).toBeGreaterThan(0.05)
+    for (const [c, b] of [
+      [2, 0.5],
+      [4.5, 1.7],
+    ])
+      expect(predictRate(law, at(c, b))).toMatchObject({
+        bitsPerPixel: expect.closeTo(at(c, b).bitsPerPixel, 9),
+        extrapolated: false,
+      })
+  })
+
+  it('has as many terms as the settings can tell apart', () => {
+    const sizes = (points: readonly RatePoint[]): number => fitRateLaw(points).surface.terms.length
+    expect(sizes(grid.filter(({ bias }) => bias === 1))).toBe(2) // three settings: none is left to test a bend by
+    expect(sizes([1.5, 2, 3, 6].map((c) => at(c, 1)))).toBe(3)
+    expect(sizes([1, 2].flatMap((bias) => [1.5, 2, 3, 6].map((c) => at(c, bias))))).toBe(5)
+    // On the line, or within a hundredth of it, nothing is added; and nothing for scatter that no term explains.
+    expect(sizes([1.5, 2, 3, 4, 6].map((c) => onLaw(c, 1)))).toBe(2)
+    expect(sizes([1.5, 2, 3, 4, 6].map((c, i) => onLaw(c, 1, i % 2 === 0 ? 1.05 : 0.95)))).toBe(2)
+  })
+
+  it('goes on straight beyond what was measured', () => {
+    const rate = (u: number, b: number): number =>
+      Math.log(predictRate(law, { lossFactor: 1 / smoothedSigmoid(u), bias: b }).bitsPerPixel)
+    const [far, b] = [keptNoise(6), 1]
+    const slope = (rate(far - 1e-5, b) - rate(far, b)) / 1e-5
+    expect((rate(far, b) - rate(far + 1e-5, b)) / 1e-5).toBeCloseTo(slope, 4)
+    expect(rate(far - 3, b) - rate(far, b)).toBeCloseTo(3 * slope, 4)
+    expect(predictRate(law, { lossFactor: 6.1, bias: 1 }).extrapolated).toBe(true)
+    expect(predictRate(law, { lossFactor: 3, bias: 2.1 }).extrapolated).toBe(true)
+    // The edge in b, at a fixed loss factor.
+    const up = (rate(0, 2.00001) - rate(0, 2)) / 1e-5
+    expect((rate(0, 2) - rate(0, 1.99999)) / 1e-5).toBeCloseTo(up, 4)
+    expect(rate(0, 5) - rate(0, 2)).toBeCloseTo(3 * up, 4)
+  })
+
+  it('is undone by a plan at every bias, also as JSON', () => {
+    const copy = JSON.parse(JSON.stringify(law)) as typeof law
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0.02, max: 0.6, noNaN: true }),
+        fc.double({ min: -1, max: 3, noNaN: true }),
+        (rate, bias) => {
+          const { atBias, atLossFactor } = planRate(law, rate, { bias })
+          for (const way of [atBias!, atLossFactor!])
+            expect(predictRate(law, way).bitsPerPixel / rate).toBeCloseTo(1, 9)
+          expect(planRate(copy, rate, { bias })).toEqual(planRate(law, rate, { bias }))
+        },
+      ),
+    )
+  })
+
+  it('proposes nothing where the rate does not rise from end to end', () => {
+    // Over b it turns at 1.
+    const turning = [0, 1, 2].flatMap((bias) =>
+      [1.5, 3, 6].map((lossFactor) => ({
+        ...{ lossFactor, bias },
+        bitsPerPixel: Math.exp(-2 - 0.4 * keptNoise(lossFactor) - 0.3 * (bias - 1) ** 2),
+      })),
+    )
+    const plan = planRate(fitRateLaw(turning), 0.15)
+    expect(plan.atLossFactor).toBeNull()
+    expect(plan.proposal).toBe(plan.atBias)
+    expect(() => planRate(fitRateLaw(turning), 0.15, { lossFactor: 3 })).toThrow(
+      /^the loss factor is given, and at loss factor 3 the rate does not rise with the bias, so 0\.15 bits/,
+    )
+    // Over c_lf it turns between 1.5 and 6.
+    const folded = [1.5, 2, 3, 4, 6, 7].map((lossFactor) => ({
+      ...{ lossFactor, bias: 1 },
+      bitsPerPixel: Math.exp(-2 - 0.05 * keptNoise(lossFactor) - 0.2 * (keptNoise(lossFactor) + 1) ** 2),
+    }))
+    const bent = fitRateLaw(folded)
+    expect(planRate(bent, 0.1)).toMatchObject({
+      atBias: null,
+      whyBias: 'at bias 1 the rate does not rise with the loss factor',
+      proposal: { solvedFor: 'bias' },
+      rate: { extrapolated: true },
+    })
+  })
+})
+
 describe('planRate', () => {
   it('is undone by predictRate', () => {
     const law = fitRateLaw(table2)
@@ -190,7 +343,7 @@ describe('planRate', () => {
         (rate, bias) => {
           const plan = planRate(law, rate, { bias })
           expect(plan.rate.bitsPerPixel / rate).toBeCloseTo(1, 9)
-          expect(predictRate(law, plan.atLossFactor).bitsPerPixel / rate).toBeCloseTo(1, 9)
+          expect(predictRate(law, plan.atLossFactor!).bitsPerPixel / rate).toBeCloseTo(1, 9)
           if (plan.whyBias === null) expect(plan.proposal).toBe(plan.atBias)
         },
       ),
@@ -209,7 +362,7 @@ describe('planRate', () => {
     // The ends of the setting's interval are where the rate's interval ends at the wanted rate.
     expect(predictRate(law, { bias: -3, lossFactor: proposal.low! }).high).toBeCloseTo(0.083, 9)
     expect(predictRate(law, { bias: -3, lossFactor: proposal.high! }).low).toBeCloseTo(0.083, 9)
-    expect(predictRate(law, { lossFactor: 1.7, bias: atLossFactor.low! }).high).toBeCloseTo(0.083, 9)
+    expect(predictRate(law, { lossFactor: 1.7, bias: atLossFactor!.low! }).high).toBeCloseTo(0.083, 9)
   })
 
   it('turns to the bias where the loss factor is given or would go too far', () => {
@@ -263,7 +416,7 @@ describe('fitBudget', () => {
       [0, 1, 2].map((n) => expect.closeTo(0.2 * 10 ** (n / 4), 9)),
     )
     expect(law.optima[0]).toMatchObject({ runs: 3, logError: null, frechet: expect.closeTo(3, 9) })
-    expect(law.line!.slope).toBeCloseTo(0.25, 9)
+    expect(law.line!.coefficients[1]).toBeCloseTo(0.25, 9)
     expect(planBudget(law, 1e16)).toMatchObject({
       bitsPerPixel: expect.closeTo(0.2 * 10 ** 0.25, 9),
       extrapolated: false,

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseSweep, type Sweep } from '../../src/config/sweepFile.ts'
 import { type ComparedSetting, compareRuns } from '../../src/studies/compareRuns.ts'
+import { fitRateLaw, keptNoise, predictRate } from '../../src/studies/law/rateLaw.ts'
 import { planRuns } from '../../src/studies/plan.ts'
 import { runValues } from '../../src/studies/values.ts'
 
@@ -142,6 +143,8 @@ const efficiency = (): Rows => {
   ]
 }
 
+const signed = (share: number): string => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}%`
+
 /** The law from c_lf 1.5 and 4, against what was not in the fit. */
 const planner = (): Rows => {
   const file = resultsOf('loss-factor')
@@ -153,9 +156,25 @@ const planner = (): Rows => {
     `${measured.lossFactor}${measured.lossFactor > 4 ? ' (extrapolated)' : ''}`,
     predicted.bitsPerPixel.toFixed(3),
     measured.bitsPerPixel.toFixed(3),
-    `${relativeError < 0 ? '−' : '+'}${(100 * Math.abs(relativeError)).toFixed(1)}%`,
+    signed(relativeError),
   ])
   return [['c_lf', 'predicted', 'measured', ''], ...rows]
+}
+
+/** Every setting at three biases, predicted by the law of all others and by its line alone. */
+const plannerBiases = (): Rows => {
+  const { settings } = planRuns({ dirs: [resultsOf('loss-factor'), resultsOf('bias')] })
+  const rows = settings.map((setting) => {
+    const { lossFactor, bias, bitsPerPixel } = setting
+    const law = fitRateLaw(settings.filter((other) => other !== setting))
+    const predicted = predictRate(law, setting).bitsPerPixel
+    const line = Math.exp(law.a + law.k * (bias - keptNoise(lossFactor)))
+    return [
+      ...[`${bias}`, `${lossFactor}`, predicted.toFixed(3), bitsPerPixel.toFixed(3)],
+      ...[signed(predicted / bitsPerPixel - 1), signed(line / bitsPerPixel - 1)],
+    ]
+  })
+  return [['b', 'c_lf', 'predicted', 'measured', '', 'by the line'], ...rows]
 }
 
 /** By the name in `<!-- generated: name -->`; the first row is the head. */
@@ -215,6 +234,7 @@ export const tables: Readonly<Record<string, () => Rows>> = {
       },
     }),
   planner,
+  'planner-biases': plannerBiases,
 }
 
 const markdown = (rows: Rows): string => {

@@ -39,12 +39,10 @@ afterAll(() => {
   for (const child of children) child.kill('SIGKILL')
 })
 
-/** Starts `ul studio`, and waits until it says where it listens. */
-const startStudio = async (...args: readonly string[]): Promise<Started> => {
-  const child = spawn(process.execPath, [cli, 'studio', '--runs', runs, '--port', '0', '--json', ...args], {
-    cwd: workFolder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+/** Starts `ul studio` by Node with these arguments of its own, and waits until it says where it listens. */
+const startStudioBy = async (node: readonly string[], ...args: readonly string[]): Promise<Started> => {
+  const command = [...node, cli, 'studio', '--runs', runs, '--port', '0', '--json', ...args]
+  const child = spawn(process.execPath, command, { cwd: workFolder, stdio: ['ignore', 'pipe', 'pipe'] })
   children.push(child)
   let [stdout, stderr] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -56,11 +54,16 @@ const startStudio = async (...args: readonly string[]): Promise<Started> => {
   const ended = new Promise<readonly [number | null, string]>((resolve) =>
     child.once('close', (code) => resolve([code, stderr])),
   )
-  await until(() => stdout.includes('\n') || child.exitCode !== null, 'the studio listens')
+  await until(
+    () => stdout.includes('\n') || child.exitCode !== null || child.signalCode !== null,
+    'the studio listens',
+  )
   expect(stderr.replace(/warning: --(host|open).*\n/, '')).toBe('')
   const said = JSON.parse(stdout) as { readonly url: string; readonly token: string }
   return { child, ...said, ended, errors: () => stderr }
 }
+
+const startStudio = (...args: readonly string[]): Promise<Started> => startStudioBy([], ...args)
 
 const studio = await startStudio()
 
@@ -235,6 +238,14 @@ describe('the process', () => {
     expect(failed.stderr).toBe(said('ended with 3', failed.url))
     const missing = await opened(null, /started/)
     expect(missing.stderr).toBe(said('cannot be started (ENOENT)', missing.url))
+  })
+
+  it('ends as asked from the moment that it says where it listens', async () => {
+    // Sent by the process itself as it writes the line, so that nothing lies between.
+    const killed = `const write = process.stdout.write.bind(process.stdout)
+      process.stdout.write = (...written) => (write(...written), process.kill(process.pid, 'SIGINT'))`
+    const { ended } = await startStudioBy(['--import', `data:text/javascript,${encodeURIComponent(killed)}`])
+    expect(await ended).toEqual([0, ''])
   })
 
   it('warns of other addresses, and ends with a sentence where it cannot listen', async () => {

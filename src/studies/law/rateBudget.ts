@@ -6,7 +6,8 @@
  */
 
 import { mean } from '../../metrics/mean.ts'
-import { fitLine, type Line, type RateEstimate, rateAt } from './lineFit.ts'
+import { type Fit, leastSquares } from './leastSquares.ts'
+import { type RateEstimate, rateAt } from './rateEstimate.ts'
 
 /** One base model, trained and measured. */
 export interface BudgetPoint {
@@ -35,26 +36,14 @@ export interface BudgetOptimum {
 /** What the runs say about budgets. */
 export interface BudgetLaw {
   readonly optima: readonly BudgetOptimum[]
-  /** ln R* over ln C; null when fewer than two budgets have an optimum. */
-  readonly line: Line | null
+  /** ln R* as 1 and ln C; null when fewer than two budgets have an optimum. */
+  readonly line: Fit | null
   /** What is missing for a law, in one sentence; null when there is one. */
   readonly missing: string | null
 }
 
 /** Budgets within this factor of the smallest among them count as one. */
 const sameBudget = 1.05
-
-/** Inverse of a symmetric 3×3 matrix by cofactors. */
-const inverse3 = (m: readonly (readonly number[])[]): number[][] => {
-  const minor = (i: number, j: number): number => {
-    const [r, s] = [0, 1, 2].filter((n) => n !== i) as [number, number]
-    const [c, d] = [0, 1, 2].filter((n) => n !== j) as [number, number]
-    return m[r][c] * m[s][d] - m[r][d] * m[s][c]
-  }
-  const sign = (i: number, j: number): number => ((i + j) % 2 === 0 ? 1 : -1)
-  const determinant = [0, 1, 2].reduce((sum, j) => sum + sign(0, j) * m[0][j] * minor(0, j), 0)
-  return [0, 1, 2].map((i) => [0, 1, 2].map((j) => (sign(i, j) * minor(j, i)) / determinant))
-}
 
 const optimumOf = (points: readonly BudgetPoint[]): BudgetOptimum => {
   const runs = points.length
@@ -67,29 +56,26 @@ const optimumOf = (points: readonly BudgetPoint[]): BudgetOptimum => {
   const different = new Set(logs.map((y) => y.toFixed(6))).size
   if (different < 3) return none(`${different} ${different === 1 ? 'rate' : 'rates'}, three are needed`)
   const centre = mean(logs)
-  const rows = logs.map((y) => [1, y - centre, (y - centre) ** 2])
-  const normal = [0, 1, 2].map((i) => [0, 1, 2].map((j) => rows.reduce((s, r) => s + r[i] * r[j], 0)))
-  const right = [0, 1, 2].map((i) => rows.reduce((s, r, n) => s + r[i] * points[n].frechet, 0))
-  const inverse = inverse3(normal)
-  const [f, g, h] = inverse.map((row) => row.reduce((s, v, j) => s + v * right[j], 0)) as [
-    number,
-    number,
-    number,
-  ]
+  const fit = leastSquares(
+    logs.map((y, n) => ({ row: [1, y - centre, (y - centre) ** 2], y: points[n].frechet })),
+  )
+  const [f, g, h] = fit.coefficients
   if (!(h > 0)) return none('the distances do not curve upwards over the rate')
   const vertex = -g / (2 * h)
   const best = centre + vertex
   if (best < Math.min(...logs)) return none('the best rate lies below all measured ones')
   if (best > Math.max(...logs)) return none('the best rate lies above all measured ones')
-  const residual = rows.reduce((s, r, n) => s + (points[n].frechet - f - g * r[1] - h * r[2]) ** 2, 0)
   // Vertex −g/(2h): derivatives −1/(2h) by g and g/(2h²) by h.
   const [dg, dh] = [-1 / (2 * h), g / (2 * h ** 2)]
-  const spread = dg ** 2 * inverse[1][1] + 2 * dg * dh * inverse[1][2] + dh ** 2 * inverse[2][2]
+  const { covariance } = fit
   return {
     trainingFlops,
     runs,
     bitsPerPixel: Math.exp(best),
-    logError: runs > 3 ? Math.sqrt((residual / (runs - 3)) * spread) : null,
+    logError:
+      covariance === null
+        ? null
+        : Math.sqrt(dg ** 2 * covariance[1][1] + 2 * dg * dh * covariance[1][2] + dh ** 2 * covariance[2][2]),
     frechet: f + g * vertex + h * vertex ** 2,
     lacks: null,
   }
@@ -125,9 +111,9 @@ export const fitBudget = (points: readonly BudgetPoint[]): BudgetLaw => {
       missing: `a law of the best rate takes two budgets, each with runs at three rates around its best (${state})`,
     }
   }
-  const line = fitLine(
+  const line = leastSquares(
     found.map(({ trainingFlops, bitsPerPixel, logError }) => ({
-      x: Math.log(trainingFlops),
+      row: [1, Math.log(trainingFlops)],
       y: Math.log(bitsPerPixel!),
       error: logError ?? undefined,
     })),
@@ -140,5 +126,9 @@ export const planBudget = (law: BudgetLaw, trainingFlops: number): RateEstimate 
   if (law.line === null) throw new Error(law.missing!)
   if (!(trainingFlops > 0))
     throw new Error(`a budget of ${trainingFlops} FLOPs is none; give a number above 0`)
-  return rateAt(law.line, Math.log(trainingFlops))
+  const measured = law.optima.filter(({ bitsPerPixel }) => bitsPerPixel !== null)
+  const flops = measured.map((optimum) => optimum.trainingFlops)
+  const [least, most] = [Math.min(...flops), Math.max(...flops)]
+  const extrapolated = trainingFlops < least * (1 - 1e-9) || trainingFlops > most * (1 + 1e-9)
+  return rateAt(law.line, [1, Math.log(trainingFlops)], extrapolated)
 }

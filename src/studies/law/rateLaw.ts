@@ -11,8 +11,12 @@
  * power of e^(λ*), Shannon's reverse water-filling:
  *
  *   ln R = a + k·(b − u(c_lf)).
+ *
+ * Where runs show that it bends, rates are predicted by a polynomial of second order instead (rateSurface.ts).
  */
-import { type Estimate, fitLine, type Line, predictY, type RateEstimate, rateAt, solveX } from './lineFit.ts'
+import { type Estimate, predictY, solveX } from './leastSquares.ts'
+import { type RateEstimate, rateAt } from './rateEstimate.ts'
+import { fitSurfaces, type Place, type RateSurface, termsAt } from './rateSurface.ts'
 
 /** Below this |u| the closed form loses digits and its series is used. */
 const seriesBelow = 0.1
@@ -78,10 +82,14 @@ export interface RateLaw {
   /** Standard errors; null when unknown. */
   readonly aError: number | null
   readonly kError: number | null
-  /** The line ln R over b − u(c_lf). */
-  readonly line: Line
+  /** The line itself. */
+  readonly line: RateSurface
+  /** What rates are predicted by: the line, or what predicts settings left out clearly better. */
+  readonly surface: RateSurface
   /** Bias and loss factor that occur most often among the points. */
   readonly usual: RateSetting
+  /** Least and greatest b − u(c_lf) among the points. */
+  readonly keptRange: readonly [number, number]
   /** Least and greatest bias among the points. */
   readonly biasRange: readonly [number, number]
   /** Greatest loss factor among the points. */
@@ -106,16 +114,16 @@ export interface RatePlan {
   readonly rate: RateEstimate
   /** Why the bias is proposed and not the loss factor, in a few words; null when the loss factor is. */
   readonly whyBias: string | null
-  /** The loss factor at the given or usual bias. */
-  readonly atBias: RateProposal
-  /** The bias at the given or usual loss factor. */
-  readonly atLossFactor: RateProposal
+  /** The loss factor at the given or usual bias; null where the rate does not rise with it. */
+  readonly atBias: RateProposal | null
+  /** The bias at the given or usual loss factor; null where the rate does not rise with it. */
+  readonly atLossFactor: RateProposal | null
 }
 
 /** Loss factors that a plan proposes, and up to the greatest that was measured: close to 1 the rate is all slope, far above the prior hardly counts. */
 export const sensibleLossFactors: readonly [number, number] = [1.05, 8]
 
-const place = ({ lossFactor, bias }: RateSetting): number => bias - keptNoise(lossFactor)
+const placeOf = ({ lossFactor, bias }: RateSetting): Place => ({ noise: keptNoise(lossFactor), bias })
 
 /** The value that occurs most often; of several the middle one. */
 const mostCommon = (values: readonly number[]): number => {
@@ -127,8 +135,8 @@ const mostCommon = (values: readonly number[]): number => {
 }
 
 /**
- * Fits the law. Two points give the line through them, with errors if theirs are known; three or more show by their
- * scatter how well the law holds.
+ * Fits the law. Two settings give the line through them, with errors if theirs are known; three or more show by their
+ * scatter how well it holds, four or more may bend it.
  * @param weights `equal` (the default: runs are usually measured on the same images, so that their scatter about the
  * law is not their standard error), or `errors`: by 1/(error/rate)²
  * @throws when fewer than two settings differ in b − u(c_lf), for c_lf ≤ 1, and for a rate that is not above 0
@@ -139,43 +147,85 @@ export const fitRateLaw = (points: readonly RatePoint[], weights: 'equal' | 'err
     throw new Error(
       `a run with a rate of ${flat.bitsPerPixel} bits/pixel has collapsed and follows no law; leave it out`,
     )
-  const at = points.map((point) => ({
-    x: place(point),
-    y: Math.log(point.bitsPerPixel),
+  const places = points.map((point) => ({
+    ...placeOf(point),
+    logRate: Math.log(point.bitsPerPixel),
     error: point.error === undefined ? undefined : point.error / point.bitsPerPixel,
   }))
-  if (at.every(({ x }) => Math.abs(x - at[0].x) < 1e-9)) {
+  const kept = places.map(({ noise, bias }) => bias - noise)
+  if (kept.every((x) => Math.abs(x - kept[0]) < 1e-9)) {
     const settings = points.length === 1 ? 'there is one setting' : 'all runs have the same b − u(c_lf)'
     throw new Error(
       `${points.length === 0 ? 'there are no runs' : settings}, but a rate law takes two that differ in it; train another with a different decoder.lossFactor or decoder.bias`,
     )
   }
-  const line = fitLine(at, weights)
+  const { line, best } = fitSurfaces(places, weights)
+  const [a, k] = line.fit.coefficients
+  const errorOf = (i: number): number | null =>
+    line.fit.covariance === null ? null : Math.sqrt(line.fit.covariance[i][i])
   return {
-    a: line.intercept,
-    k: line.slope,
-    aError: line.covariance === null ? null : Math.sqrt(line.covariance[0]),
-    kError: line.covariance === null ? null : Math.sqrt(line.covariance[2]),
+    ...{ a, k, aError: errorOf(0), kError: errorOf(1) },
     line,
+    surface: best,
     usual: {
       lossFactor: mostCommon(points.map(({ lossFactor }) => lossFactor)),
       bias: mostCommon(points.map(({ bias }) => bias)),
     },
-    biasRange: [Math.min(...points.map(({ bias }) => bias)), Math.max(...points.map(({ bias }) => bias))],
+    keptRange: [Math.min(...kept), Math.max(...kept)],
+    biasRange: best.biasRange,
     greatestLossFactor: Math.max(...points.map(({ lossFactor }) => lossFactor)),
-    largestMisfit: Math.max(...at.map(({ x, y }) => Math.abs(Math.expm1(predictY(line, x).value - y)))),
+    largestMisfit: Math.max(
+      ...places.map((place) =>
+        Math.abs(Math.expm1(predictY(best.fit, termsAt(best, place)).value - place.logRate)),
+      ),
+    ),
   }
 }
 
+const beyond = (value: number, [least, most]: readonly [number, number]): boolean =>
+  value < least - 1e-9 || value > most + 1e-9
+
+/** Whether rates are predicted by more than the line. */
+export const isBent = ({ line, surface }: RateLaw): boolean => surface.terms.length > line.terms.length
+
+/** Whether no run is near: a line asks for b − u(c_lf) among the measured ones, a bent law for u(c_lf). */
+const isExtrapolated = (law: RateLaw, { noise, bias }: Place): boolean =>
+  // That bias and loss factor stand for each other is the law's boldest claim: where no run had the bias, it is a guess.
+  beyond(bias, law.biasRange) ||
+  (isBent(law) ? beyond(noise, law.surface.noiseRange) : beyond(bias - noise, law.keptRange))
+
 /** Rate to expect of one new run, in bits/pixel, with the 95% interval. @throws for c_lf ≤ 1 */
 export const predictRate = (law: RateLaw, setting: RateSetting): RateEstimate => {
-  const rate = rateAt(law.line, place(setting))
-  const [least, most] = law.biasRange
-  // That bias and loss factor stand for each other is the law's boldest claim: where no run had the bias, it is a guess.
-  return { ...rate, extrapolated: rate.extrapolated || setting.bias < least || setting.bias > most }
+  const place = placeOf(setting)
+  return rateAt(law.surface.fit, termsAt(law.surface, place), isExtrapolated(law, place))
 }
 
-const proposalAtBias = (bias: number, x: Estimate): RateProposal => {
+/** Places that are passed through as one part of the setting changes: where x = b − u(c_lf) is the given one. */
+type Path = (x: number) => Place
+
+/**
+ * The x on a path at which ln R is y; null where ln R does not rise from end to end.
+ * @param edges least and greatest x of the path within the measured ranges
+ */
+const alongPath = (
+  surface: RateSurface,
+  path: Path,
+  edges: readonly [number, number],
+  y: number,
+): Estimate | null => {
+  const rowAt = (x: number): number[] => termsAt(surface, path(x))
+  const value = (x: number): number => predictY(surface.fit, rowAt(x)).value
+  const [least, most] = edges
+  // Within the edges the slope is a line, beyond them it stays: it is above 0 throughout if it is at both.
+  if (!(value(least) > value(least - 1) && value(most + 1) > value(most))) return null
+  return solveX(surface.fit, rowAt, y, (least + most) / 2)
+}
+
+/** The loss factor for ln R = y at a bias. */
+const lossFactorFor = ({ surface }: RateLaw, bias: number, y: number): RateProposal | null => {
+  const [least, most] = surface.noiseRange
+  const x = alongPath(surface, (x) => ({ noise: bias - x, bias }), [bias - most, bias - least], y)
+  if (x === null) return null
   const at = (value: number | null): number | null => (value === null ? null : lossFactorOf(bias - value))
   return {
     solvedFor: 'lossFactor',
@@ -186,10 +236,30 @@ const proposalAtBias = (bias: number, x: Estimate): RateProposal => {
   }
 }
 
-const proposalAtLossFactor = (lossFactor: number, x: Estimate): RateProposal => {
-  const u = keptNoise(lossFactor)
-  const at = (value: number | null): number | null => (value === null ? null : value + u)
-  return { solvedFor: 'bias', lossFactor, bias: x.value + u, low: at(x.low), high: at(x.high) }
+/** The bias for ln R = y at a loss factor. */
+const biasFor = ({ surface }: RateLaw, lossFactor: number, y: number): RateProposal | null => {
+  const noise = keptNoise(lossFactor)
+  const [least, most] = surface.biasRange
+  const x = alongPath(surface, (x) => ({ noise, bias: x + noise }), [least - noise, most - noise], y)
+  if (x === null) return null
+  const at = (value: number | null): number | null => (value === null ? null : value + noise)
+  return { solvedFor: 'bias', lossFactor, bias: x.value + noise, low: at(x.low), high: at(x.high) }
+}
+
+/** Why the bias is to be planned, in a few words; null when the loss factor is. */
+const whyTheBias = (
+  law: RateLaw,
+  given: Partial<RateSetting>,
+  atBias: RateProposal | null,
+): string | null => {
+  if (given.lossFactor !== undefined) return 'the loss factor is given'
+  const bias = given.bias ?? law.usual.bias
+  if (atBias === null) return `at bias ${bias} the rate does not rise with the loss factor`
+  const [least, usualMost] = sensibleLossFactors
+  const most = Math.max(usualMost, law.greatestLossFactor)
+  return atBias.lossFactor >= least && atBias.lossFactor <= most
+    ? null
+    : `at bias ${bias} the loss factor would be ${atBias.lossFactor.toPrecision(4)}, outside ${least} to ${most}`
 }
 
 /**
@@ -211,18 +281,14 @@ export const planRate = (
     throw new Error(
       `the runs' rate does not rise with the loss factor (k = ${law.k.toPrecision(3)}), so the law does not hold for them; look for a collapsed or unfinished run`,
     )
-  const x = solveX(law.line, Math.log(bitsPerPixel))
-  const atBias = proposalAtBias(given.bias ?? law.usual.bias, x)
-  const atLossFactor = proposalAtLossFactor(given.lossFactor ?? law.usual.lossFactor, x)
-  const [least, usualMost] = sensibleLossFactors
-  const most = Math.max(usualMost, law.greatestLossFactor)
-  const outside = !(atBias.lossFactor >= least && atBias.lossFactor <= most)
-  const whyBias =
-    given.lossFactor !== undefined
-      ? 'the loss factor is given'
-      : outside
-        ? `at bias ${atBias.bias} the loss factor would be ${atBias.lossFactor.toPrecision(4)}, outside ${least} to ${most}`
-        : null
+  const y = Math.log(bitsPerPixel)
+  const atBias = lossFactorFor(law, given.bias ?? law.usual.bias, y)
+  const atLossFactor = biasFor(law, given.lossFactor ?? law.usual.lossFactor, y)
+  const whyBias = whyTheBias(law, given, atBias)
   const proposal = whyBias === null ? atBias : atLossFactor
+  if (proposal === null)
+    throw new Error(
+      `${whyBias}, and at loss factor ${given.lossFactor ?? law.usual.lossFactor} the rate does not rise with the bias, so ${bitsPerPixel} bits/pixel cannot be planned; give another bias or loss factor`,
+    )
   return { proposal, rate: predictRate(law, proposal), whyBias, atBias, atLossFactor }
 }
