@@ -41,14 +41,20 @@ export const clipLines = ({ still, prediction }: Evaluation): string[] => [
 
 /** How clips are predicted, and how by what needs no model. */
 const predictionLines = (prediction: Prediction): string[] => {
-  const { given, count, psnr, repeatedPsnr } = prediction
-  const { positionErrorByFrame: own, constantVelocityErrorByFrame: constant } = prediction
-  const [last, straight] = [own?.at(-1), constant?.at(-1)]
+  const { given, count, draws = 1, psnr, expectedPsnr, repeatedPsnr } = prediction
+  const last = (frames?: readonly Measured[]): Measured | undefined => frames?.at(-1)
+  const [own, expected, straight] = [
+    last(prediction.positionErrorByFrame),
+    last(prediction.expectedPositionErrorByFrame),
+    last(prediction.constantVelocityErrorByFrame),
+  ]
+  const ofMean = (value: Measured | undefined, unit: string): string =>
+    value === undefined ? '' : `, mean of ${draws} draws ${withError(value)} ${unit}`
   return [
-    `prediction from ${given} frames (${count} clips)  ${withError(psnr)} dB, the last of them repeated ${withError(repeatedPsnr)} dB`,
-    ...(last && straight
+    `prediction from ${given} frames (${count} clips)  ${withError(psnr)} dB${ofMean(expectedPsnr, 'dB')}, the last of them repeated ${withError(repeatedPsnr)} dB`,
+    ...(own && straight
       ? [
-          `place at the last frame  ${withError(last)} pixels off, at constant velocity ${withError(straight)} pixels`,
+          `place at the last frame  ${withError(own)} pixels off${ofMean(expected, 'pixels')}, at constant velocity ${withError(straight)} pixels`,
         ]
       : []),
   ]

@@ -143,6 +143,12 @@ const encoder = z.strictObject({
   channels: levels.describe('channels per resolution; the last is repeated'),
   blocks: layers.nonnegative().describe('residual blocks per resolution'),
   lastBlocks: layers.nonnegative().describe('residual blocks at the latent resolution'),
+  shortcut: z
+    .boolean()
+    .optional()
+    .describe(
+      'whether latents start as mean colours of their pixels, by a product that is added; no where left out',
+    ),
 })
 
 const prior = z.strictObject({

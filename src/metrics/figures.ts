@@ -49,19 +49,29 @@ export interface StillRate {
   readonly ratio: number
 }
 
-/** Predictions of held-out clips, held against what came and against what needs no model. */
+/**
+ * Predictions of held-out clips, held against what came and against what needs no model. Figures are of single draws, their mean
+ * over several of each clip; what is *expected* is the mean of a clip's draws.
+ */
 export interface Prediction {
-  /** Clips, and the frames that were given of each. */
+  /** Clips, the frames that were given of each, and how often each was predicted (once where absent). */
   readonly count: number
   readonly given: number
+  readonly draws?: number
   /** PSNR of the frames that were generated, in dB: mean over a clip's frames, then over clips; and of the last given frame, repeated. */
   readonly psnr: Measured
+  readonly expectedPsnr?: Measured
   readonly repeatedPsnr: Measured
   /** By frame, the first after the given ones first. */
   readonly psnrByFrame: readonly Measured[]
+  readonly expectedPsnrByFrame?: readonly Measured[]
   readonly repeatedPsnrByFrame: readonly Measured[]
-  /** Where everything's true place is known: how far the one in front is from it, by frame, in pixels; and going on as it last went. */
+  /**
+   * Where everything's true place is known: how far the one in front is from it, by frame, in pixels; its mean place over
+   * draws; and going on as it last went.
+   */
   readonly positionErrorByFrame?: readonly Measured[]
+  readonly expectedPositionErrorByFrame?: readonly Measured[]
   readonly constantVelocityErrorByFrame?: readonly Measured[]
 }
 

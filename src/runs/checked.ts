@@ -10,14 +10,18 @@ import type { Provenance, Provenances } from './provenance.ts'
 const measured = z.looseObject({ mean: z.number(), error: z.number() })
 
 /** evaluation.json */
-const prediction: z.ZodType<Prediction> = z.object({
+const prediction: z.ZodType<Prediction> = z.looseObject({
   count: z.number(),
   given: z.number(),
+  draws: z.int().positive().exactOptional(),
   psnr: measured,
+  expectedPsnr: measured.exactOptional(),
   repeatedPsnr: measured,
   psnrByFrame: z.array(measured),
+  expectedPsnrByFrame: z.array(measured).exactOptional(),
   repeatedPsnrByFrame: z.array(measured),
   positionErrorByFrame: z.array(measured).exactOptional(),
+  expectedPositionErrorByFrame: z.array(measured).exactOptional(),
   constantVelocityErrorByFrame: z.array(measured).exactOptional(),
 })
 

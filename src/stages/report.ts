@@ -101,10 +101,14 @@ const predictionCurves = (evaluation: Evaluation | null): Curve[] => {
   return [
     curve('Predicted frames', ['frame', 'dB'], {
       predicted: after(prediction?.psnrByFrame),
+      ...(prediction?.expectedPsnrByFrame && { 'mean of draws': after(prediction.expectedPsnrByFrame) }),
       'last given frame repeated': after(prediction?.repeatedPsnrByFrame),
     }),
     curve('Place of what moves', ['frame', 'pixels from the truth'], {
       predicted: after(prediction?.positionErrorByFrame),
+      ...(prediction?.expectedPositionErrorByFrame && {
+        'mean place of draws': after(prediction.expectedPositionErrorByFrame),
+      }),
       'at constant velocity': after(prediction?.constantVelocityErrorByFrame),
     }),
     curve('Rate over time', ['latent frame', 'bits/pixel'], { rate: points(bitsPerPixelByFrame) }),

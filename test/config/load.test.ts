@@ -253,6 +253,7 @@ describe('presets', () => {
 /** Keys without which a configuration is whole. */
 const mayBeLeftOut: readonly string[] = [
   'data.stride',
+  'encoder.shortcut',
   'video.downsample',
   'video.kernel',
   'video.attention',

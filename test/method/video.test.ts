@@ -12,8 +12,10 @@ import {
   zeros,
 } from '../../src/engine/host/tensor.ts'
 import type { LookUp } from '../../src/engine/nn/network.ts'
-import { flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
+import { bindParams, flattenSpec, type Spec } from '../../src/engine/nn/params.ts'
 import {
+  addClipMean,
+  clipMeanSpec,
   clipsLike,
   framesOf,
   timeConv,
@@ -130,6 +132,65 @@ describe('time', () => {
     const first = float32([2, 4, 1, 1], [0.5, 0, -0.5, 0, 0, 0.5, 0, -0.5])
     const { down } = await run({ ...zeroed, down: first })
     expect(relativeError(down, [a[0], a[1], b[0], b[1]])).toBeLessThan(1e-6)
+  })
+})
+
+describe('the shortcut of the encoder', () => {
+  it.each([
+    ['images', tinyConfig, 1],
+    ['clips', clipConfig, video.downsample],
+  ] as const)('adds a product of the mean colours of each position of %s', async (_, plain, together) => {
+    const short: ModelConfig = { ...plain, encoder: { ...plain.encoder, shortcut: true } }
+    const params = randomParams(stage1Spec(short))
+    const x = normal('x', imageShape(plain, 2))
+    const z = async (own: ModelConfig) =>
+      (
+        await evaluate(stage1Spec(own), params, { x }, (lookUp, inputs) => ({
+          z: autoencoderNetworks(own).encoder.bind(lookUp, 'encoder')(inputs.x).mean,
+        }))
+      ).z
+    const kernel = floats(params['encoder.shortcut.0']) // [c, 3, 1, 1]
+    const { channels, downsample: side } = plain.latent
+    const [T, S] = [plain.frames, plain.size]
+    const [t, s] = [T / together, S / side]
+    // Pixel by pixel: [B, 3, T, S, S] into [B, c, t, s, s].
+    const expected = new Float32Array(2 * channels * t * s * s)
+    for (const [i, value] of floats(x).entries()) {
+      const [column, row, frame] = [i % S, Math.floor(i / S) % S, Math.floor(i / S / S) % T]
+      const [colour, clip] = [Math.floor(i / S / S / T) % 3, Math.floor(i / S / S / T / 3)]
+      const [a, b, c] = [Math.floor(frame / together), Math.floor(row / side), Math.floor(column / side)]
+      for (let o = 0; o < channels; o++)
+        expected[(((clip * channels + o) * t + a) * s + b) * s + c] +=
+          (kernel[o * 3 + colour] * value) / (together * side * side)
+    }
+    const [more, less] = [floats(await z(short)), floats(await z(plain))]
+    const added = more.map((value, i) => value - less[i])
+    expect(relativeError(added, expected)).toBeLessThan(1e-4)
+  })
+})
+
+describe('the mean of a clip’s frames', () => {
+  it('is added to the tokens of every frame by a product, and nothing for images', async () => {
+    const [B, C, T, n, D] = [2, 3, 4, 6, 5]
+    const x = normal('x', [B, C, T, 2, 3])
+    const tokens = normal('tokens', [B, T * n, D])
+    const spec = { mean: clipMeanSpec(C, D) }
+    const params = randomParams(spec)
+    const { y, same } = await evaluate(spec, params, { x, tokens }, (lookUp, inputs) => ({
+      y: addClipMean([bindParams(spec, lookUp, '').mean], inputs.tokens, inputs.x),
+      same: addClipMean([], inputs.tokens, inputs.x),
+    }))
+    expect(same).toEqual(tokens)
+    const [weight, bias] = [floats(params['mean.weight']), floats(params['mean.bias'])]
+    const expected = Float32Array.from(floats(tokens), (token, i) => {
+      const [d, p, b] = [i % D, Math.floor(i / D) % n, Math.floor(i / D / n / T)]
+      let sum = token + bias[d]
+      for (let c = 0; c < C; c++)
+        for (let t = 0; t < T; t++) sum += (floats(x)[((b * C + c) * T + t) * n + p] / T) * weight[c * D + d]
+      return sum
+    })
+    expect(relativeError(y, expected)).toBeLessThan(1e-6)
+    expect(flattenSpec(spec).every(({ spec: { std } }) => std === 0)).toBe(true)
   })
 })
 

@@ -9,9 +9,18 @@ import { plannedExample, readExamples } from '../../src/data/batches.ts'
 import { alone } from '../../src/distributed/collective.ts'
 import { framesFrom, framesOf, framesUntil, inTime } from '../../src/engine/host/clips.ts'
 import { wholeBatch } from '../../src/engine/host/part.ts'
-import { examplesOf, float32, floats, type HostTensor } from '../../src/engine/host/tensor.ts'
+import {
+  examplesOf,
+  float32,
+  floats,
+  type HostTensor,
+  sizeOf,
+  stacked,
+} from '../../src/engine/host/tensor.ts'
+import { predictHeldOut } from '../../src/measure/predict.ts'
 import { evaluate } from '../../src/measure/reconstruct.ts'
 import type { Draw } from '../../src/method/diffusion/draws.ts'
+import { imageSetOf } from '../../src/method/programs.ts'
 import { networkWeights } from '../../src/model/networks.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../../src/model/samplers.ts'
 import { writeClip } from '../../src/report/clip.ts'
@@ -22,6 +31,8 @@ import { keptGivenCounts } from '../../src/stages/latents.ts'
 import { openStepLatents } from '../../src/stages/stepLatents.ts'
 import { studentConfig } from '../../src/stages/student.ts'
 import { train } from '../../src/stages/train.ts'
+import { evenly } from '../../src/use/evenly.ts'
+import { factsLike } from '../../src/use/facts.ts'
 import { openExamples, readGiven } from '../../src/use/images.ts'
 import { decodeFile, encodeToFile } from '../../src/use/latentFiles.ts'
 import { type OpenedRun, openRun } from '../../src/use/openRun.ts'
@@ -101,6 +112,51 @@ it('is trained, measured and shown', async () => {
   const run = openRun(runDir('clips'), runtime)
   const again = await evaluate(runDir('clips'), run, runtime, { count: figures.count, seed: run.config.seed })
   expect({ ...again, imagesPerSecond: 0 }).toEqual({ ...figures, imagesPerSecond: 0 })
+})
+
+it('predicts every clip several times, and measures single draws and their mean', async () => {
+  const run = openRun(runDir('clips'), runtime)
+  const { validation: source } = await openRunData(run.config)
+  const seed = 3
+  const { figures, truth, predictions } = await predictHeldOut(run, source, { count: 3, seed })
+  const { count, draws = 0 } = figures
+  expect([count, draws]).toEqual([Math.min(3, source.count), 8])
+  const indices = evenly(3, source.count)
+  const all = <T>(values: readonly T[]): T[] => Array.from({ length: draws }, () => values).flat()
+  const drawn = await sample(run, {
+    facts: all(indices.map((index) => factsLike(run, source, index))),
+    seed,
+    sampler: latentSampler(run.config),
+    guidance: { ...configGuidance(run.config), scale: 1 },
+    decoder: decoderSampler(run.config),
+    from: { clips: imageSetOf(stacked(all([truth]))), counts: all(indices.map(() => given)) },
+  })
+  expect(floats(predictions)).toEqual(floats(examplesOf(drawn, 0, count)))
+  // Frame by frame, from the pixels alone: 20·lg 2 for numbers from −1 to 1.
+  const each = sizeOf(truth.shape.slice(1))
+  const clip = each / 3 / frames
+  const db = (n: number, t: number, value: (at: number) => number): number => {
+    let error = 0
+    for (let c = 0; c < 3; c++)
+      for (let i = 0; i < clip; i++) {
+        const at = (c * frames + t) * clip + i
+        error += (value(at) - floats(truth)[n * each + at]) ** 2 / 3 / clip
+      }
+    return 20 * Math.log10(2) - 10 * Math.log10(error)
+  }
+  const pixel = (draw: number, n: number, at: number): number => floats(drawn)[(draw * count + n) * each + at]
+  const numbers = Array.from({ length: draws }, (_, draw) => draw)
+  const average = (values: readonly number[]): number =>
+    values.reduce((sum, value) => sum + value, 0) / values.length
+  const clips = indices.map((_, n) => n)
+  for (const [i, { mean }] of figures.psnrByFrame.entries()) {
+    const of = clips.flatMap((n) => numbers.map((draw) => db(n, given + i, (at) => pixel(draw, n, at))))
+    expect(mean).toBeCloseTo(average(of), 4)
+    const expected = clips.map((n) =>
+      db(n, given + i, (at) => average(numbers.map((draw) => pixel(draw, n, at)))),
+    )
+    expect(figures.expectedPsnrByFrame![i].mean).toBeCloseTo(average(expected), 4)
+  }
 })
 
 it('goes on after it was stopped in either stage, to the same bits', async () => {

@@ -167,6 +167,22 @@ describe('planRuns', () => {
     expect(planText(plan)).toMatch(/largest error (49|50|51)\.\d%, 1 of 2 inside the interval$/)
   })
 
+  it('bends where four settings or more show it, and says by how much that is better', async () => {
+    const bent = (c: number): number => Math.exp(-2 - 0.5 * keptNoise(c) - 0.06 * keptNoise(c) ** 2)
+    const runs = Object.fromEntries([1.5, 2, 3, 5, 8].map((c) => [`c${c}`, { c, rate: bent(c) }]))
+    const root = await writeRuns({ ...runs, 'held/c4': { c: 4, rate: bent(4) } })
+    const plan = planRuns({ dirs: [root], check: [path.join(root, 'held')], bitsPerPixel: bent(4) })
+    expect(plan.plan!.set).toEqual(['decoder.lossFactor=4', 'decoder.bias=2'])
+    expect(plan.check!.largestError).toBeLessThan(1e-6)
+    expect(planText(plan)).toMatch(
+      /^ {2}the line misses settings that are left out by up to \d\d\.\d%; predicted by ln R of 1, x, x² with x = b − u\(c_lf\): by up to 0\.0%$/m,
+    )
+    const three = planRuns({ dirs: ['c1.5', 'c3', 'c8'].map((name) => path.join(root, name)) })
+    expect(planText(three)).toMatch(
+      /^ {2}the line misses them by up to 13\.9%; with a fourth setting it may bend$/m,
+    )
+  })
+
   it('leaves out what is unfinished or not the plain method, and says so', async () => {
     const root = await writeRuns({
       ...{ a: { c: 2 }, b: { c: 3 } },

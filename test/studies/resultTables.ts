@@ -145,20 +145,37 @@ const efficiency = (): Rows => {
 
 const signed = (share: number): string => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}%`
 
+/** What the law of some runs says of others, and what these gave. */
+const checked = (dirs: readonly string[], check: readonly string[]) =>
+  planRuns({ dirs, check }).check!.settings.map(({ measured, predicted, relativeError }) => ({
+    ...{ bias: measured.bias, lossFactor: measured.lossFactor },
+    figures: [
+      predicted.bitsPerPixel.toFixed(3),
+      measured.bitsPerPixel.toFixed(3),
+      signed(relativeError),
+    ] as const,
+  }))
+
 /** The law from c_lf 1.5 and 4, against what was not in the fit. */
 const planner = (): Rows => {
   const file = resultsOf('loss-factor')
-  const { check } = planRuns({
-    dirs: [`${file}/c_lf-1.5`, `${file}/c_lf-4`],
-    check: [file, resultsOf('planned')],
-  })
-  const rows = check!.settings.map(({ measured, predicted, relativeError }) => [
-    `${measured.lossFactor}${measured.lossFactor > 4 ? ' (extrapolated)' : ''}`,
-    predicted.bitsPerPixel.toFixed(3),
-    measured.bitsPerPixel.toFixed(3),
-    signed(relativeError),
-  ])
-  return [['c_lf', 'predicted', 'measured', ''], ...rows]
+  const rows = checked([`${file}/c_lf-1.5`, `${file}/c_lf-4`], [file, resultsOf('planned')])
+  return [
+    ['c_lf', 'predicted', 'measured', ''],
+    ...rows.map(({ lossFactor, figures }) => [
+      `${lossFactor}${lossFactor > 4 ? ' (extrapolated)' : ''}`,
+      ...figures,
+    ]),
+  ]
+}
+
+/** The law at three biases, against runs by the loss factors that it gave for a wanted rate. */
+const plannedBiases = (): Rows => {
+  const rows = checked([resultsOf('loss-factor'), resultsOf('bias')], [resultsOf('planned-biases')])
+  return [
+    ['b', 'c_lf', 'asked for', 'measured', ''],
+    ...rows.map(({ bias, lossFactor, figures }) => [`${bias}`, `${lossFactor}`, ...figures]),
+  ]
 }
 
 /** Every setting at three biases, predicted by the law of all others and by its line alone. */
@@ -235,6 +252,7 @@ export const tables: Readonly<Record<string, () => Rows>> = {
     }),
   planner,
   'planner-biases': plannerBiases,
+  'planned-biases': plannedBiases,
 }
 
 const markdown = (rows: Rows): string => {

@@ -6,9 +6,18 @@
 import type { Shape } from '../host/tensor.ts'
 import type { Value } from '../ir/graph.ts'
 import { conv2d } from '../ops/conv.ts'
-import { add, expand, mul, reshape, transpose } from '../ops/core.ts'
+import { add, expand, mul, reduceMean, reshape, transpose } from '../ops/core.ts'
 import { concat, split } from '../ops/slice.ts'
-import { type NormSiluSpec, normSilu, normSiluSpec, positionTable } from './layers.ts'
+import {
+  applyLinear,
+  type LinearSpec,
+  linearSpec,
+  type NormSiluSpec,
+  normSilu,
+  normSiluSpec,
+  positionTable,
+  toTokens,
+} from './layers.ts'
 import { type ParamSpec, type Params, param } from './params.ts'
 
 /** Clips [B, C, T, H, W] as maps of all their frames, [B·T, C, H, W]; images [B, C, H, W] as they are. */
@@ -73,6 +82,22 @@ export const timeUp = (weight: Value, x: Value): Value => {
   const [all, C, H, W] = x.shape as [number, number, number, number]
   return reshape(add(concat([x, x], 1), conv2d(x, weight)), [2 * all, C, H, W])
 }
+
+/** What the mean of all frames adds to the tokens of each, nothing at first. @param channels of the clip */
+export const clipMeanSpec = (channels: number, width: number): LinearSpec => linearSpec(channels, width, 0)
+
+/**
+ * Tokens [B, T·h·w, D] of a clip x [B, C, T, h, w], with what the mean of its frames says added at every frame. Noise is drawn for
+ * each frame anew, so of what stands still the mean holds all that noisy frames tell.
+ * @param p one for clips, none for images
+ */
+export const addClipMean = (p: readonly Params<LinearSpec>[], tokens: Value, x: Value): Value =>
+  p.reduce((sum, own) => {
+    const added = applyLinear(own, toTokens(reduceMean(x, [2]))) // [B, h·w, D]
+    const [B, n, D] = added.shape as [number, number, number]
+    const T = x.shape[2]
+    return add(sum, reshape(expand(reshape(added, [B, 1, n, D]), [B, T, n, D]), [B, T * n, D]))
+  }, tokens)
 
 /** T of a grid [T, h, w]; 1 of an image's, [h, w]. */
 export const framesOfGrid = (grid: Shape): number => (grid.length === 3 ? grid[0] : 1)

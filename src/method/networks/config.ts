@@ -32,6 +32,8 @@ export interface EncoderSizes {
   /** Residual blocks per stage, and in the last stage. */
   readonly blocks: number
   readonly lastBlocks: number
+  /** Whether a product of the mean colour of each position's pixels is added to the latent; not when absent. */
+  readonly shortcut?: boolean | undefined
 }
 
 /** A transformer of one level: the stage-1 prior. */

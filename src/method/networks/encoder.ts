@@ -3,6 +3,7 @@ import { scope, type Value } from '../../engine/ir/graph.ts'
 import {
   biasedConv,
   biasedConvSpec,
+  convSpec,
   down,
   downSpec,
   normSilu,
@@ -21,7 +22,8 @@ import {
   timeDown,
   timeDownSpec,
 } from '../../engine/nn/time.ts'
-import { spaceToDepth } from '../../engine/ops/conv.ts'
+import { conv2d, spaceToDepth } from '../../engine/ops/conv.ts'
+import { add, reduceMean, reshape } from '../../engine/ops/core.ts'
 import { type EncoderSizes, halvings, stageChannels, type TimeSizes, timeHalvings } from './config.ts'
 import { patchChannels } from './shapes.ts'
 
@@ -79,6 +81,8 @@ export type EncoderSpec = {
   readonly stages: readonly StageSpec[]
   readonly norm: ReturnType<typeof normSiluSpec>
   readonly out: ReturnType<typeof biasedConvSpec>
+  /** Empty without a shortcut, else one kernel. */
+  readonly shortcut: readonly ParamSpec[]
 }
 
 /** Parameters of the encoder. */
@@ -90,7 +94,18 @@ export const encoderSpec = (network: EncoderConfig): EncoderSpec => {
     stages: stages.map((sizes, i) => stageSpec(sizes, stages[i - 1]?.channels, network.time)),
     norm: normSiluSpec(last),
     out: biasedConvSpec(last, network.outputs, 3),
+    shortcut: network.shortcut === true ? [convSpec(network.imageChannels, network.outputs, 1)] : [],
   }
+}
+
+/** The mean of each latent position's pixels and frames: [B·T, 3, H, W] of B clips → [B·T/time, 3, h, w]. */
+const meanColours = (x: Value, { downsample: side, time }: EncoderConfig): Value => {
+  const [all, C, H, W] = x.shape as [number, number, number, number]
+  const [h, w, together] = [H / side, W / side, time?.downsample ?? 1]
+  const rows = reduceMean(reshape(x, [all, C, h, side, W]), [3]) // [B·T, 3, h, W]
+  const cells = reduceMean(reshape(rows, [all, C, h, w, side]), [4]) // [B·T, 3, h, w]
+  const frames = reduceMean(reshape(cells, [all / together, together, C * h * w]), [1])
+  return reshape(frames, [all / together, C, h, w])
 }
 
 /** x [B, 3, H, W] in [−1, 1] → [B, outputs, h, w]; clips [B, 3, T, H, W] → [B, outputs, T/time, h, w]. */
@@ -107,7 +122,11 @@ export const encode = (p: Params<EncoderSpec>, network: EncoderConfig, x: Value)
         }),
       biasedConv(p.in, patches),
     )
-    return clipsLike(biasedConv(p.out, normSilu(p.norm, features)), x)
+    const out = p.shortcut.reduce(
+      (sum, kernel) => add(sum, conv2d(meanColours(framesOf(x), network), kernel)),
+      biasedConv(p.out, normSilu(p.norm, features)),
+    )
+    return clipsLike(out, x)
   })
 
 /** E: images [B, 3, H, W], or clips [B, 3, T, H, W], in [−1, 1] → [B, outputs, (T,) h, w]. */

@@ -15,7 +15,7 @@ import {
 } from '../../engine/nn/layers.ts'
 import { type Network, networkOf } from '../../engine/nn/network.ts'
 import type { ParamSpec, Params } from '../../engine/nn/params.ts'
-import { framesOfGrid, positions, timePositionSpec } from '../../engine/nn/time.ts'
+import { addClipMean, clipMeanSpec, framesOfGrid, positions, timePositionSpec } from '../../engine/nn/time.ts'
 import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { add } from '../../engine/ops/core.ts'
 import { latentV } from '../diffusion/precondition.ts'
@@ -26,6 +26,7 @@ export type PriorSpec = {
   readonly in: LinearSpec
   /** One for clips. */
   readonly timePosition: readonly ParamSpec[]
+  readonly clipMean: readonly LinearSpec[]
   readonly blocks: ReturnType<typeof stackSpec>
   readonly film: LinearSpec
   readonly out: LinearSpec
@@ -46,6 +47,7 @@ export const priorSpec = (network: PriorConfig): PriorSpec => {
     logSnr: logSnrSpec(width),
     in: linearSpec(channels, width),
     timePosition: time === undefined ? [] : [timePositionSpec(width)],
+    clipMean: time === undefined ? [] : [clipMeanSpec(channels, width)],
     blocks: stackSpec({ ...network, dropout: 0, isFactorised: time?.attention === 'factorised' }, width),
     film: filmSpec(width, width),
     out: linearSpec(width, channels, 0),
@@ -60,7 +62,8 @@ export const priorV = (p: Params<PriorSpec>, network: PriorConfig, zT: Value, lo
     const { recompute, headWidth, deviation } = network
     const embedding = logSnrEmbedding(p.logSnr, logSnr) // [B, D]
     const output = (given: Value): Value => {
-      const tokens = add(applyLinear(p.in, toTokens(given)), positions(p.timePosition, grid, network.width)) // [B, N, D]
+      const placed = add(applyLinear(p.in, toTokens(given)), positions(p.timePosition, grid, network.width))
+      const tokens = addClipMean(p.clipMean, placed, given) // [B, N, D]
       const context = { name: 'blocks', frames, embedding, headWidth, dropout: 0, recompute }
       const mixed = stack(p.blocks, tokens, context)
       return toMaps(applyLinear(p.out, filmTokens(p.film, norm(mixed), embedding)), grid)

@@ -12,7 +12,7 @@ import {
   toTokens,
 } from '../../engine/nn/layers.ts'
 import type { ParamSpec, Params } from '../../engine/nn/params.ts'
-import { framesOfGrid, positions, timePositionSpec } from '../../engine/nn/time.ts'
+import { addClipMean, clipMeanSpec, framesOfGrid, positions, timePositionSpec } from '../../engine/nn/time.ts'
 import { stack, stackSpec } from '../../engine/nn/transformer.ts'
 import { depthToSpace, spaceToDepth } from '../../engine/ops/conv.ts'
 import { add, reshape, sub } from '../../engine/ops/core.ts'
@@ -23,6 +23,8 @@ export type TwoLevelSpec = {
   readonly in: LinearSpec
   /** For both levels, of clips. */
   readonly timePosition: readonly ParamSpec[]
+  /** One for clips. */
+  readonly clipMean: readonly LinearSpec[]
   readonly before: ReturnType<typeof stackSpec>
   readonly down: LinearSpec
   readonly middle: ReturnType<typeof stackSpec>
@@ -53,6 +55,7 @@ export const twoLevelSpec = (network: TwoLevelConfig): TwoLevelSpec => {
   return {
     in: linearSpec(channels, outer),
     timePosition: time === undefined ? [] : widths.map(timePositionSpec),
+    clipMean: time === undefined ? [] : [clipMeanSpec(channels, outer)],
     before: level(outer, first),
     down: linearSpec(4 * outer, inner),
     middle: level(inner, blocks[1]),
@@ -97,7 +100,8 @@ export const twoLevel = (
     const tokens = toTokens(x)
     return reshape(tokens, [B, frames * tokens.shape[1], tokens.shape[2]])
   }
-  const placed = add(applyLinear(p.in, toTokens(given)), positions(fineTime, grid, outer)) // [B, N, D1]
+  const own = add(applyLinear(p.in, toTokens(given)), positions(fineTime, grid, outer)) // [B, N, D1]
+  const placed = addClipMean(p.clipMean, own, given)
   const fine = level('before', p.before, added === undefined ? placed : add(placed, added))
   const merged = tokensOf(spaceToDepth(maps(fine, [h, w]), 2)) // [B, N/4, 4·D1]
   const coarse = add(applyLinear(p.down, merged), positions(coarseTime, half, inner)) // [B, N/4, D2]
