@@ -78,7 +78,7 @@ const planLines = ({ law, plan, budget }: Plan): string[] => {
         way.solvedFor === 'lossFactor'
           ? ['loss factor', way.lossFactor, `bias ${short(way.bias)}`]
           : ['bias', way.bias, `loss factor ${short(way.lossFactor)}`]
-      const [least, most] = law.biasRange
+      const [least, most] = law.surface.biasRange
       const beyond = outside(way.bias < least || way.bias > most)
       const which = way.solvedFor === proposal.solvedFor ? 'proposed' : 'or'
       return `  ${which}: ${name} ${short(value)} (${within(way.low, way.high)}) at ${fixed}${beyond}`

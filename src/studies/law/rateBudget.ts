@@ -36,7 +36,7 @@ export interface BudgetOptimum {
 /** What the runs say about budgets. */
 export interface BudgetLaw {
   readonly optima: readonly BudgetOptimum[]
-  /** ln R* as 1 and ln C; null when fewer than two budgets have an optimum. */
+  /** ln R* by the terms 1 and ln C; null when fewer than two budgets have an optimum. */
   readonly line: Fit | null
   /** What is missing for a law, in one sentence; null when there is one. */
   readonly missing: string | null

@@ -90,8 +90,6 @@ export interface RateLaw {
   readonly usual: RateSetting
   /** Least and greatest b − u(c_lf) among the points. */
   readonly keptRange: readonly [number, number]
-  /** Least and greatest bias among the points. */
-  readonly biasRange: readonly [number, number]
   /** Greatest loss factor among the points. */
   readonly greatestLossFactor: number
   /** Largest |predicted/measured − 1| among the points. */
@@ -172,7 +170,6 @@ export const fitRateLaw = (points: readonly RatePoint[], weights: 'equal' | 'err
       bias: mostCommon(points.map(({ bias }) => bias)),
     },
     keptRange: [Math.min(...kept), Math.max(...kept)],
-    biasRange: best.biasRange,
     greatestLossFactor: Math.max(...points.map(({ lossFactor }) => lossFactor)),
     largestMisfit: Math.max(
       ...places.map((place) =>
@@ -191,7 +188,7 @@ export const isBent = ({ line, surface }: RateLaw): boolean => surface.terms.len
 /** Whether no run is near: a line asks for b − u(c_lf) among the measured ones, a bent law for u(c_lf). */
 const isExtrapolated = (law: RateLaw, { noise, bias }: Place): boolean =>
   // That bias and loss factor stand for each other is the law's boldest claim: where no run had the bias, it is a guess.
-  beyond(bias, law.biasRange) ||
+  beyond(bias, law.surface.biasRange) ||
   (isBent(law) ? beyond(noise, law.surface.noiseRange) : beyond(bias - noise, law.keptRange))
 
 /** Rate to expect of one new run, in bits/pixel, with the 95% interval. @throws for c_lf ≤ 1 */
