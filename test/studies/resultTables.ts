@@ -197,7 +197,7 @@ const plannerBiases = (): Rows => {
 /** By the name in `<!-- generated: name -->`; the first row is the head. */
 export const tables: Readonly<Record<string, () => Rows>> = {
   'loss-factor': () => lossFactor('loss-factor'),
-  'claim-rate': () => lossFactor('claim-rate'),
+  'claim-rate-long': () => lossFactor('claim-rate-long'),
   bias,
   ablations: () =>
     byArm('ablations', {
