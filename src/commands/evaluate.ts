@@ -68,6 +68,7 @@ interface EvaluateFlags extends DeviceFlags {
   readonly features?: string
   readonly clip?: string | true
   readonly guidance?: number
+  readonly givenGuidance?: number
   readonly bias: boolean
   readonly count: number
   readonly seed: number
@@ -75,13 +76,17 @@ interface EvaluateFlags extends DeviceFlags {
 }
 
 const run = async (dir: string, flags: EvaluateFlags, { together, signal }: Shared): Promise<void> => {
-  const { samples, features, clip, guidance, bias: fitBias, seed } = flags
+  const { samples, features, clip, guidance, givenGuidance, bias: fitBias, seed } = flags
   if (clip !== undefined && samples === undefined)
     throw new ConfigError('--clip needs --samples N: so many images are reconstructed and generated for it')
   const runtime = stoppable(runtimeOf(flags), signal)
   const directory = runDirectory(dir)
   const tell = onceEach(warn)
   const opened = openRun(directory, runtime, tell)
+  if (givenGuidance !== undefined && (opened.model.video === undefined || !opened.generates))
+    throw new ConfigError(
+      `--given-guidance ${givenGuidance}: ${dir} predicts no clips to guide by given frames; leave it out, or name a run of clips with a base model`,
+    )
   const listen = terminalListener(flags.json === true)
   const measured = async (samples: number): Promise<Quality> => {
     const options = { samples, seed, fitBias, features, clip, guidance, together, signal, listen, warn: tell }
@@ -101,7 +106,7 @@ const run = async (dir: string, flags: EvaluateFlags, { together, signal }: Shar
     !isLearned && quality !== null
       ? null
       : await evaluate(directory, opened, runtime, {
-          ...{ count: flags.count, seed, together, signal },
+          ...{ count: flags.count, seed, givenGuidance, together, signal },
           // what the data holds is said once
           ...(quality === null ? { listen } : {}),
         })
@@ -131,6 +136,7 @@ export const evaluateCommand: AddCommand = (program) => {
       'with --samples: also CLIP scores by captions and class names (default ViT-B/32)',
     )
     .addOption(option.guidance(' of the samples'))
+    .addOption(option.givenGuidance())
     .option('--no-bias', 'do not fit what the small number of samples adds to distances')
     .addOption(option.seed())
     .addOption(option.device())

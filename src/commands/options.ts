@@ -52,6 +52,12 @@ export const option = {
   /** @param whose what is generated, as in 'guidance scale of the samples' */
   guidance: (whose: string = ''): Option =>
     new Option('--guidance <g>', `guidance scale${whose}; 1 is none`).argParser(realNumber),
+  /** Guidance by given frames. */
+  givenGuidance: (): Option =>
+    new Option(
+      '--given-guidance <g>',
+      'guidance scale by given frames, against no given ones (default: sampler.givenGuidance of the run; 1 is none)',
+    ).argParser(realNumber),
   /** @param of what takes them */
   steps: (of: string): Option => new Option('--steps <n>', of).argParser(wholeNumber(1)),
   device: (): Option =>

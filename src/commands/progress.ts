@@ -41,20 +41,22 @@ export const clipLines = ({ still, prediction }: Evaluation): string[] => [
 
 /** How clips are predicted, and how by what needs no model. */
 const predictionLines = (prediction: Prediction): string[] => {
-  const { given, count, draws = 1, psnr, expectedPsnr, repeatedPsnr } = prediction
+  const { given, count, draws = 1, guidance = 1, psnr, expectedPsnr, repeatedPsnr } = prediction
+  const clips = `${count} clips${guidance === 1 ? '' : `, guidance ${guidance}`}`
   const last = (frames?: readonly Measured[]): Measured | undefined => frames?.at(-1)
-  const [own, expected, straight] = [
+  const [own, expected, straight, stayed] = [
     last(prediction.positionErrorByFrame),
     last(prediction.expectedPositionErrorByFrame),
     last(prediction.constantVelocityErrorByFrame),
+    last(prediction.repeatedPositionErrorByFrame),
   ]
   const ofMean = (value: Measured | undefined, unit: string): string =>
     value === undefined ? '' : `, mean of ${draws} draws ${withError(value)} ${unit}`
   return [
-    `prediction from ${given} frames (${count} clips)  ${withError(psnr)} dB${ofMean(expectedPsnr, 'dB')}, the last of them repeated ${withError(repeatedPsnr)} dB`,
+    `prediction from ${given} frames (${clips})  ${withError(psnr)} dB${ofMean(expectedPsnr, 'dB')}, the last of them repeated ${withError(repeatedPsnr)} dB`,
     ...(own && straight
       ? [
-          `place at the last frame  ${withError(own)} pixels off${ofMean(expected, 'pixels')}, at constant velocity ${withError(straight)} pixels`,
+          `place at the last frame  ${withError(own)} pixels off${ofMean(expected, 'pixels')}, at constant velocity ${withError(straight)} pixels${stayed === undefined ? '' : `, where it last was ${withError(stayed)} pixels`}`,
         ]
       : []),
   ]

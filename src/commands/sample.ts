@@ -15,7 +15,7 @@ import { factsNamed } from '../use/facts.ts'
 import { readGiven } from '../use/images.ts'
 import { type OpenedRun, openRun } from '../use/openRun.ts'
 import { type SampleRequest, sample, sampleParts } from '../use/sample.ts'
-import { type AddCommand, example, option, realNumber, wholeNumber, withSteps } from './options.ts'
+import { type AddCommand, example, option, wholeNumber, withSteps } from './options.ts'
 import { expectFile, expectFolder, makeFolderOf, writeExample, writeOutput } from './output.ts'
 import { answer, warn } from './print.ts'
 import { type DeviceFlags, runtimeOf } from './runtime.ts'
@@ -200,12 +200,7 @@ export const sampleCommand: AddCommand = (program) => {
         wholeNumber(1),
       ),
     )
-    .addOption(
-      new Option(
-        '--given-guidance <g>',
-        'guidance scale by these frames, against no given ones (default: sampler.givenGuidance of the run; 1 is none)',
-      ).argParser(realNumber),
-    )
+    .addOption(option.givenGuidance())
     .addOption(
       new Option(
         '--length <n>',

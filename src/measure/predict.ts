@@ -25,6 +25,8 @@ export interface PredictOptions {
   readonly seed: number
   /** Frames given of each; `video.given` when absent. */
   readonly given?: number
+  /** Guidance by them, 1 for none; the configuration's when absent. */
+  readonly givenGuidance?: number
 }
 
 /** What was predicted first of each clip, and what came: [n, 3, T, H, W] each. */
@@ -76,7 +78,7 @@ const byFrame = (values: readonly (readonly number[])[]): Measured[] =>
 
 const apart = (a: Position, b: Position): number => Math.hypot(a.x - b.x, a.y - b.y)
 
-/** Errors of position of draws, of the mean place over draws, and of going on as before. */
+/** Errors of position of draws, of the mean place over draws, of going on as before, and of staying. */
 const positionsOf = (scenes: readonly MovingScene[], draws: readonly Draws[], given: number) => {
   const errors = scenes.map((scene, n) => {
     const { places } = draws[n]
@@ -87,12 +89,17 @@ const positionsOf = (scenes: readonly MovingScene[], draws: readonly Draws[], gi
       y: mean(places.map((own) => own[t].y)),
     }))
     const far = (own: readonly Position[]): number[] => own.map((place, t) => apart(place, came[t]))
-    return { own: overDraws(places.map(far)), expected: far(expected), constant: far(goneOn(truth, given)) }
+    const stayed = came.map(() => truth[given - 1])
+    return {
+      ...{ own: overDraws(places.map(far)), expected: far(expected) },
+      ...{ constant: far(goneOn(truth, given)), stayed: far(stayed) },
+    }
   })
   return {
     positionErrorByFrame: byFrame(errors.map(({ own }) => own)),
     expectedPositionErrorByFrame: byFrame(errors.map(({ expected }) => expected)),
     constantVelocityErrorByFrame: byFrame(errors.map(({ constant }) => constant)),
+    repeatedPositionErrorByFrame: byFrame(errors.map(({ stayed }) => stayed)),
   }
 }
 
@@ -108,6 +115,7 @@ interface Asked {
   /** Those clips, [n, 3, T, H, W]. */
   readonly truth: HostTensor
   readonly given: number
+  readonly guidance: number
   readonly seed: number
 }
 
@@ -115,7 +123,7 @@ interface Asked {
 async function* drawnPredictions(
   run: OpenedRun,
   source: ImageSource,
-  { indices, truth, given, seed }: Asked,
+  { indices, truth, given, guidance, seed }: Asked,
 ): AsyncGenerator<{ readonly clip: number; readonly prediction: HostTensor }> {
   const { config } = run
   const n = indices.length
@@ -130,7 +138,7 @@ async function* drawnPredictions(
     facts: Array.from({ length: count }, (_, i) => facts[i % n]),
     seed,
     sampler: latentSampler(config),
-    guidance: { ...configGuidance(config), scale: 1 },
+    guidance: { ...configGuidance(config), scale: 1, given: guidance },
     decoder: decoderSampler(config),
     from: { clips, counts: Array<number>(count).fill(given) },
   })
@@ -146,10 +154,11 @@ async function* drawnPredictions(
 export const predictHeldOut = async (
   run: OpenedRun,
   source: ImageSource,
-  { count, seed, given: asked }: PredictOptions,
+  { count, seed, given: asked, givenGuidance }: PredictOptions,
 ): Promise<Predicted> => {
   const { model } = run
   const given = asked ?? model.video?.given ?? 0
+  const guidance = givenGuidance ?? configGuidance(run.config).given ?? 1
   if (model.video === undefined || given < 1 || given >= model.frames) {
     throw new Error(
       `prediction: ${given} frames given of ${model.frames}; a run of clips predicts from 1 to ${model.frames - 1}`,
@@ -165,7 +174,8 @@ export const predictHeldOut = async (
   const draws: readonly Draws[] = indices.map(() => ({ psnr: [], places: [] }))
   const sum = new Float32Array(floats(came).length)
   const predictions: HostTensor[] = []
-  for await (const { clip, prediction } of drawnPredictions(run, source, { indices, truth, given, seed })) {
+  const asking = { indices, truth, given, guidance, seed }
+  for await (const { clip, prediction } of drawnPredictions(run, source, asking)) {
     if (draws[clip].psnr.length === 0) predictions.push(prediction)
     const made = after(prediction)
     draws[clip].psnr.push(psnrOf(examplesOf(came, clip, 1), made)[0])
@@ -179,7 +189,7 @@ export const predictHeldOut = async (
   const overClips = (clips: readonly (readonly number[])[]): Measured => meanAndError(clips.map(mean))
   return {
     figures: {
-      ...{ count: n, given, draws: drawsOfEach },
+      ...{ count: n, given, draws: drawsOfEach, guidance },
       psnr: overClips(own),
       expectedPsnr: overClips(expected),
       repeatedPsnr: overClips(still),

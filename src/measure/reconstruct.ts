@@ -23,7 +23,7 @@ import { evenImages, evenly } from '../use/evenly.ts'
 import { factsLike } from '../use/facts.ts'
 import type { OpenedRun } from '../use/openRun.ts'
 import { openTrainedData, type Watched } from '../use/runData.ts'
-import { predictHeldOut } from './predict.ts'
+import { type PredictOptions, predictHeldOut } from './predict.ts'
 import { stillRate } from './still.ts'
 
 /** Times and noises per image for its rate and loss terms: one protocol, whoever asks (docs/metrics.md). */
@@ -135,7 +135,8 @@ export const evaluate = async (
   dir: string,
   run: OpenedRun,
   runtime: Runtime,
-  options: Watched & { readonly count: number; readonly seed: number; readonly together?: Collective },
+  options: Watched &
+    Pick<PredictOptions, 'count' | 'seed' | 'givenGuidance'> & { readonly together?: Collective },
 ): Promise<Evaluation> => {
   const { validation } = await openTrainedData(dir, run, options)
   const { figures } = await measureStage1(run, runtime, evenImages(validation, options.count), {

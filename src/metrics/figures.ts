@@ -58,6 +58,8 @@ export interface Prediction {
   readonly count: number
   readonly given: number
   readonly draws?: number
+  /** Guidance by the given frames; 1, none, where absent. */
+  readonly guidance?: number
   /** PSNR of the frames that were generated, in dB: mean over a clip's frames, then over clips; and of the last given frame, repeated. */
   readonly psnr: Measured
   readonly expectedPsnr?: Measured
@@ -68,11 +70,12 @@ export interface Prediction {
   readonly repeatedPsnrByFrame: readonly Measured[]
   /**
    * Where everything's true place is known: how far the one in front is from it, by frame, in pixels; its mean place over
-   * draws; and going on as it last went.
+   * draws; going on as it last went; and staying where it last was.
    */
   readonly positionErrorByFrame?: readonly Measured[]
   readonly expectedPositionErrorByFrame?: readonly Measured[]
   readonly constantVelocityErrorByFrame?: readonly Measured[]
+  readonly repeatedPositionErrorByFrame?: readonly Measured[]
 }
 
 const isMeasured = (value: unknown): value is Measured =>

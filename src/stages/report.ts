@@ -110,6 +110,9 @@ const predictionCurves = (evaluation: Evaluation | null): Curve[] => {
         'mean place of draws': after(prediction.expectedPositionErrorByFrame),
       }),
       'at constant velocity': after(prediction?.constantVelocityErrorByFrame),
+      ...(prediction?.repeatedPositionErrorByFrame && {
+        'where it last was': after(prediction.repeatedPositionErrorByFrame),
+      }),
     }),
     curve('Rate over time', ['latent frame', 'bits/pixel'], { rate: points(bitsPerPixelByFrame) }),
   ].filter(({ series }) => series.every((own) => own.points.length > 1))

@@ -6,6 +6,7 @@ import sharp from 'sharp'
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { float32, type HostTensor } from '../../src/engine/host/tensor.ts'
 import { inspectSafetensors } from '../../src/files/safetensors.ts'
+import type { Prediction } from '../../src/metrics/figures.ts'
 import { writeClip } from '../../src/report/clip.ts'
 import { inWork, jsonOf, sentenceOf, ul } from './ul.ts'
 
@@ -105,7 +106,7 @@ describe(`a run of clips from .${ending}`, () => {
     const [, ...lines] = await jsonOf(['reconstruct', run, join(folder, 'down')])
     expect(lines.at(-1)).toMatchObject({ event: 'done', count: 10 })
     const [figures] = (await jsonOf(['evaluate', run])).slice(-1)
-    expect(figures).toMatchObject({ event: 'done', prediction: { given: 3 } })
+    expect(figures).toMatchObject({ event: 'done', prediction: { given: 3, guidance: 1 } })
   })
 
   it('shows clips beside their reconstructions, and where the bits are over time', async () => {
@@ -136,6 +137,15 @@ describe(`a run of clips from .${ending}`, () => {
     // After three steps a base model says little.
     expect((await sampled('--given-guidance', '1e9')).equals(plain)).toBe(false)
     expect(await sentenceOf(2, ['sample', run, '--given-guidance', '2'])).toContain('no frames are given')
+
+    const measured = async (scale: string) =>
+      (await jsonOf(['evaluate', run, '--count', '2', '--given-guidance', scale])).at(-1)
+    const [none, much] = [await measured('1'), await measured('1e9')] as { prediction: Prediction }[]
+    expect([none.prediction.guidance, much.prediction.guidance]).toEqual([1, 1e9])
+    expect(much.prediction.psnr.mean).not.toBe(none.prediction.psnr.mean)
+    expect(await sentenceOf(2, ['evaluate', 'emoji64', '--given-guidance', '2'])).toMatch(
+      /^--given-guidance 2: emoji64 predicts no clips to guide by given frames; leave it out/,
+    )
   })
 
   it('teaches a decoder of one step, and is exported; both are used like any other run', async () => {

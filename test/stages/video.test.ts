@@ -6,6 +6,7 @@ import { beforeAll, expect, it } from 'vitest'
 import { applySettings } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { plannedExample, readExamples } from '../../src/data/batches.ts'
+import { isMovingSource, openData, placesAt } from '../../src/data/open.ts'
 import { alone } from '../../src/distributed/collective.ts'
 import { framesFrom, framesOf, framesUntil, inTime } from '../../src/engine/host/clips.ts'
 import { wholeBatch } from '../../src/engine/host/part.ts'
@@ -21,6 +22,8 @@ import { predictHeldOut } from '../../src/measure/predict.ts'
 import { evaluate } from '../../src/measure/reconstruct.ts'
 import type { Draw } from '../../src/method/diffusion/draws.ts'
 import { imageSetOf } from '../../src/method/programs.ts'
+import type { Measured } from '../../src/metrics/figures.ts'
+import type { Position } from '../../src/metrics/position.ts'
 import { networkWeights } from '../../src/model/networks.ts'
 import { configGuidance, decoderSampler, latentSampler } from '../../src/model/samplers.ts'
 import { writeClip } from '../../src/report/clip.ts'
@@ -157,6 +160,33 @@ it('predicts every clip several times, and measures single draws and their mean'
     )
     expect(figures.expectedPsnrByFrame![i].mean).toBeCloseTo(average(expected), 4)
   }
+})
+
+it('says how far from its place is what goes on as before, and what stays where it was', async () => {
+  const run = openRun(runDir('clips'), runtime)
+  const { validation } = await openData({ ...run.config.data, source: 'moving', path: null })
+  if (!isMovingSource(validation)) throw new Error('moving has no scenes')
+  const source = { ...validation, label: () => 0 } // a class that the run knows
+  const { figures } = await predictHeldOut(run, source, { count: 3, seed: 0, givenGuidance: 2 })
+  expect(figures.guidance).toBe(2)
+  const scenes = evenly(3, validation.count).map((index) => validation.scene(index))
+  const errorOf = (from: (at: (t: number) => Position, ahead: number) => Position): number[] =>
+    Array.from({ length: frames - given }, (_, ahead) => {
+      const far = scenes.map((scene) => {
+        const at = (t: number): Position => placesAt(scene, t)[0]
+        const [there, said] = [at(given + ahead), from(at, ahead)]
+        return Math.hypot(there.x - said.x, there.y - said.y)
+      })
+      return far.reduce((sum, value) => sum + value, 0) / far.length
+    })
+  const stayed = errorOf((at) => at(given - 1))
+  const wentOn = errorOf((at, ahead) => {
+    const [before, last] = [at(given - 2), at(given - 1)]
+    return { x: last.x + (1 + ahead) * (last.x - before.x), y: last.y + (1 + ahead) * (last.y - before.y) }
+  })
+  const meansOf = (values?: readonly Measured[]): number[] | undefined => values?.map(({ mean }) => mean)
+  expect(meansOf(figures.repeatedPositionErrorByFrame)).toEqual(stayed.map((x) => expect.closeTo(x, 6)))
+  expect(meansOf(figures.constantVelocityErrorByFrame)).toEqual(wentOn.map((x) => expect.closeTo(x, 6)))
 })
 
 it('goes on after it was stopped in either stage, to the same bits', async () => {

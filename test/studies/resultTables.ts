@@ -198,6 +198,18 @@ const plannerBiases = (): Rows => {
 export const tables: Readonly<Record<string, () => Rows>> = {
   'loss-factor': () => lossFactor('loss-factor'),
   'claim-rate-long': () => lossFactor('claim-rate-long'),
+  'claim-decoder': () => {
+    const [[, , , ...head], ...rows] = byArm('claim-decoder', {
+      names: ['bits/pixel', 'base bits/pixel', ...usual.slice(1)],
+      labels: {
+        'diffusion decoder c_lf 2': 'diffusion, c_lf 2',
+        'diffusion decoder c_lf 8': 'diffusion, c_lf 8',
+        'MSE decoder c_lf 1': 'squared error, c_lf 1',
+        'MSE decoder c_lf 3': 'squared error, c_lf 3',
+      },
+    }) as [string[], ...string[][]]
+    return [['decoder', 'bits/pixel by the prior', 'by the base', ...head], ...rows]
+  },
   bias,
   ablations: () =>
     byArm('ablations', {
