@@ -69,6 +69,15 @@ const byArm = (
   return [[title, ...names], ...rows]
 }
 
+/** As `byArm`, with the rates by the prior and by the base model first. */
+const byPriorAndBase = (
+  name: string,
+  { title, names, labels }: { title: string; names: readonly string[]; labels: Record<string, string> },
+): Rows => {
+  const [, ...rows] = byArm(name, { names: ['bits/pixel', 'base bits/pixel', ...names], labels })
+  return [[title, 'bits/pixel by the prior', 'by the base', ...names], ...rows]
+}
+
 const usual = ['bits/pixel', 'PSNR', 'SSIM', 'rFD', 'gFD'] as const
 const withoutSsim = ['bits/pixel', 'PSNR', 'rFD', 'gFD'] as const
 
@@ -198,18 +207,17 @@ const plannerBiases = (): Rows => {
 export const tables: Readonly<Record<string, () => Rows>> = {
   'loss-factor': () => lossFactor('loss-factor'),
   'claim-rate-long': () => lossFactor('claim-rate-long'),
-  'claim-decoder': () => {
-    const [[, , , ...head], ...rows] = byArm('claim-decoder', {
-      names: ['bits/pixel', 'base bits/pixel', ...usual.slice(1)],
+  'claim-decoder': () =>
+    byPriorAndBase('claim-decoder', {
+      title: 'decoder',
+      names: usual.slice(1),
       labels: {
         'diffusion decoder c_lf 2': 'diffusion, c_lf 2',
         'diffusion decoder c_lf 8': 'diffusion, c_lf 8',
         'MSE decoder c_lf 1': 'squared error, c_lf 1',
         'MSE decoder c_lf 3': 'squared error, c_lf 3',
       },
-    }) as [string[], ...string[][]]
-    return [['decoder', 'bits/pixel by the prior', 'by the base', ...head], ...rows]
-  },
+    }),
   bias,
   ablations: () =>
     byArm('ablations', {
@@ -239,18 +247,17 @@ export const tables: Readonly<Record<string, () => Rows>> = {
       labels: Object.fromEntries([2, 4, 8, 16, 32].map((n) => [`channels ${n}`, `${n}`])),
     }),
   shape,
-  'prior-decoder': () => {
-    const [[, , , ...head], ...rows] = byArm('prior-decoder', {
-      names: ['bits/pixel', 'base bits/pixel', 'PSNR', 'rFD', 'gFD'],
+  'prior-decoder': () =>
+    byPriorAndBase('prior-decoder', {
+      title: 'prior, decoder',
+      names: ['PSNR', 'rFD', 'gFD'],
       labels: {
         'diffusion prior, diffusion decoder': 'diffusion, diffusion',
         'diffusion prior, MSE decoder': 'diffusion, squared error',
         'diffusion prior, MSE decoder, c_lf 1.5': 'diffusion, squared error, c_lf 1.5',
         'normal prior, diffusion decoder': 'normal, diffusion',
       },
-    }) as [string[], ...string[][]]
-    return [['prior, decoder', 'bits/pixel by the prior', 'by the base', ...head], ...rows]
-  },
+    }),
   efficiency,
   'single-stage': () =>
     byArm('single-stage', {
