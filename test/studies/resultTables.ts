@@ -41,6 +41,17 @@ export const settingOf = (
   return found[0]
 }
 
+/** y at x between the neighbours of x, by straight lines. */
+export const interpolated = (points: readonly (readonly [number, number])[], x: number): number => {
+  const sorted = [...points].sort(([a], [b]) => a - b)
+  const right = sorted.findIndex(([at]) => at >= x)
+  const [[x0, y0], [x1, y1]] = [sorted[right - 1], sorted[right]]
+  return y0 + ((x - x0) / (x1 - x0)) * (y1 - y0)
+}
+
+/** The mean of a value over the seeds of a setting. */
+export const meanOf = (setting: ComparedSetting, name: string): number => setting.figures.get(name)!.mean
+
 /** Values whose spread over seeds is left out. */
 const withoutError: ReadonlySet<string> = new Set(['SSIM', 'precision', 'base GFLOPs'])
 
@@ -53,6 +64,8 @@ const cell = ({ figures, runs }: ComparedSetting, name: string): string => {
   const [mean, error] = [figure.mean, figure.error].map((x) => x.toFixed(Math.max(more, value.digits)))
   return runs > 1 && !withoutError.has(name) ? `${mean} ± ${error}` : `${mean}`
 }
+
+const signed = (share: number): string => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}%`
 
 type Rows = readonly (readonly string[])[]
 
@@ -81,23 +94,46 @@ const byPriorAndBase = (
 const usual = ['bits/pixel', 'PSNR', 'SSIM', 'rFD', 'gFD'] as const
 const withoutSsim = ['bits/pixel', 'PSNR', 'rFD', 'gFD'] as const
 
-/** Over the loss factor, with two base models, of the arms that were trained. */
+/** Over the loss factor, with two base models, of what was trained. */
 const lossFactor = (name: string): Rows => {
   const settings = settingsOf(name)
-  const trained = new Set(settings.map(({ values }) => values.get('arm')))
-  const arms = sweepOf(name).arms.flatMap((arm) => (trained.has(arm.name) ? [arm.name] : []))
-  const gflops = (base: string): string =>
-    settingOf(settings, arms[0], base).figures.get('base GFLOPs')!.mean.toPrecision(2)
-  const rows = arms.map((arm) => {
-    const [small, larger] = ['small', 'larger'].map((base) => settingOf(settings, arm, base)) as [
-      ComparedSetting,
-      ComparedSetting,
-    ]
+  const bases = ['small', 'larger'].map((base) =>
+    settings.filter(({ values }) => values.get('base') === base),
+  )
+  const rows = bases[0].map((small) => {
+    const larger = bases[1].find(({ values }) => values.get('arm') === small.values.get('arm'))
     const factor = small.values.get('decoder.lossFactor')!
-    return [factor, ...usual.map((value) => cell(small, value)), cell(larger, 'gFD')]
+    return [factor, ...usual.map((value) => cell(small, value)), larger ? cell(larger, 'gFD') : '–']
   })
-  const bases = ['small', 'larger'].map((base) => `gFD ${base} base (${gflops(base)} GFLOPs)`)
-  return [['c_lf', ...usual.slice(0, -1), ...bases], ...rows]
+  const heads = bases.map(([{ values, figures }]) => {
+    const gflops = figures.get('base GFLOPs')!.mean.toPrecision(2)
+    return `gFD ${values.get('base')} base (${gflops} GFLOPs)`
+  })
+  return [['c_lf', ...usual.slice(0, -1), ...heads], ...rows]
+}
+
+/**
+ * Each rate of the squared error with what the diffusion decoder has there, by straight lines over the logarithms of rate and
+ * distance, and how much less or more that is.
+ */
+const equalRate = (): Rows => {
+  const settings = settingsOf('claim-decoder')
+  const kind = (name: string) => settings.filter(({ values }) => values.get('arm')?.startsWith(name))
+  const [diffusion, squared] = ['diffusion decoder', 'MSE decoder'].map(kind) as [
+    ComparedSetting[],
+    ComparedSetting[],
+  ]
+  const logs = (name: string) =>
+    diffusion.map((at) => [Math.log(meanOf(at, 'bits/pixel')), Math.log(meanOf(at, name))] as const)
+  const rows = squared.map((setting) => [
+    cell(setting, 'bits/pixel'),
+    ...['rFD', 'gFD'].flatMap((name) => {
+      const there = Math.exp(interpolated(logs(name), Math.log(meanOf(setting, 'bits/pixel'))))
+      return [cell(setting, name), `${there.toPrecision(3)} (${signed(there / meanOf(setting, name) - 1)})`]
+    }),
+  ])
+  const heads = ['rFD', 'gFD'].flatMap((name) => [`${name}, squared error`, `${name}, diffusion`])
+  return [['bits/pixel', ...heads], ...rows]
 }
 
 const bias = (): Rows => {
@@ -151,8 +187,6 @@ const efficiency = (): Rows => {
     ...rows,
   ]
 }
-
-const signed = (share: number): string => `${share < 0 ? '−' : '+'}${(100 * Math.abs(share)).toFixed(1)}%`
 
 /** What the law of some runs says of others, and what these gave. */
 const checked = (dirs: readonly string[], check: readonly string[]) =>
@@ -213,9 +247,30 @@ export const tables: Readonly<Record<string, () => Rows>> = {
       names: usual.slice(1),
       labels: {
         'diffusion decoder c_lf 2': 'diffusion, c_lf 2',
+        'diffusion decoder c_lf 2.5': 'diffusion, c_lf 2.5',
+        'diffusion decoder c_lf 4': 'diffusion, c_lf 4',
         'diffusion decoder c_lf 8': 'diffusion, c_lf 8',
+        'diffusion decoder c_lf 32': 'diffusion, c_lf 32',
         'MSE decoder c_lf 1': 'squared error, c_lf 1',
         'MSE decoder c_lf 3': 'squared error, c_lf 3',
+        'MSE decoder c_lf 8': 'squared error, c_lf 8',
+        'normal prior, diffusion decoder': 'diffusion, c_lf 8, normal prior',
+      },
+    }),
+  'claim-equal-rate': equalRate,
+  'claim-rate': () => lossFactor('claim-rate'),
+  'claim-ablations': () =>
+    byPriorAndBase('claim-ablations', {
+      title: '',
+      names: ['PSNR', 'rFD', 'gFD', 'precision'],
+      labels: {
+        baseline: 'baseline (c_lf 8, b 0.8)',
+        'A stopped gradient, 8 channels':
+          "A: prior's gradient stopped, KL to N(0, I) times 0.001, 8 channels",
+        'B logSnr0 10': 'B: λ_z(0) = 10',
+        'B logSnr0 10, no hold': "B without the encoder's hold",
+        'C other data': 'C: stage 1 trained on emoji',
+        'D learned variance': 'D: learned variance',
       },
     }),
   bias,

@@ -9,8 +9,16 @@ import { describe, expect, it } from 'vitest'
 import { findRuns } from '../../src/runs/findRuns.ts'
 import { leavesOf } from '../../src/runs/settings.ts'
 import { compareReport } from '../../src/studies/compareReport.ts'
-import type { ComparedSetting } from '../../src/studies/compareRuns.ts'
-import { filled, resultsOf, settingOf, settingsOf, sweepOf, tables } from './resultTables.ts'
+import {
+  filled,
+  interpolated,
+  meanOf,
+  resultsOf,
+  settingOf,
+  settingsOf,
+  sweepOf,
+  tables,
+} from './resultTables.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const csvs = readdirSync(join(root, 'docs/experiments')).filter((name) => name.endsWith('.csv'))
@@ -37,17 +45,6 @@ describe('docs/results.md', () => {
     expect(names.sort()).toEqual(Object.keys(tables).sort())
   })
 })
-
-/** y at x between the neighbours of x, by straight lines. */
-const interpolated = (points: readonly (readonly [number, number])[], x: number): number => {
-  const sorted = [...points].sort(([a], [b]) => a - b)
-  const right = sorted.findIndex(([at]) => at >= x)
-  const [[x0, y0], [x1, y1]] = [sorted[right - 1], sorted[right]]
-  return y0 + ((x - x0) / (x1 - x0)) * (y1 - y0)
-}
-
-/** The mean of a value over the seeds of a setting. */
-const meanOf = (setting: ComparedSetting, name: string): number => setting.figures.get(name)!.mean
 
 /** The rate at which biases are compared. */
 const rate = 0.4
