@@ -248,6 +248,7 @@ export const tables: Readonly<Record<string, () => Rows>> = {
       labels: {
         'diffusion decoder c_lf 2': 'diffusion, c_lf 2',
         'diffusion decoder c_lf 2.5': 'diffusion, c_lf 2.5',
+        'diffusion decoder c_lf 2.75': 'diffusion, c_lf 2.75',
         'diffusion decoder c_lf 4': 'diffusion, c_lf 4',
         'diffusion decoder c_lf 8': 'diffusion, c_lf 8',
         'diffusion decoder c_lf 32': 'diffusion, c_lf 32',
