@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseSweep, type Sweep } from '../../src/config/sweepFile.ts'
 import { type ComparedSetting, compareRuns } from '../../src/studies/compareRuns.ts'
+import { fitBudget, planBudget } from '../../src/studies/law/rateBudget.ts'
 import { fitRateLaw, keptNoise, predictRate } from '../../src/studies/law/rateLaw.ts'
 import { planRuns } from '../../src/studies/plan.ts'
 import { runValues } from '../../src/studies/values.ts'
@@ -94,20 +95,26 @@ const byPriorAndBase = (
 const usual = ['bits/pixel', 'PSNR', 'SSIM', 'rFD', 'gFD'] as const
 const withoutSsim = ['bits/pixel', 'PSNR', 'rFD', 'gFD'] as const
 
-/** Over the loss factor, with two base models, of what was trained. */
-const lossFactor = (name: string): Rows => {
+/**
+ * Over the loss factor, with the gFD of each base model that was trained.
+ * @param names the base models, of which the first has every loss factor; they may say how long it was trained
+ */
+const lossFactor = (name: string, names: readonly string[] = ['small', 'larger']): Rows => {
   const settings = settingsOf(name)
-  const bases = ['small', 'larger'].map((base) =>
-    settings.filter(({ values }) => values.get('base') === base),
-  )
-  const rows = bases[0].map((small) => {
-    const larger = bases[1].find(({ values }) => values.get('arm') === small.values.get('arm'))
-    const factor = small.values.get('decoder.lossFactor')!
-    return [factor, ...usual.map((value) => cell(small, value)), larger ? cell(larger, 'gFD') : '–']
+  const bases = names.map((base) => settings.filter(({ values }) => values.get('base') === base))
+  const rows = bases[0].map((first) => {
+    const same = (base: readonly ComparedSetting[]) =>
+      base.find(({ values }) => values.get('arm') === first.values.get('arm'))
+    return [
+      first.values.get('decoder.lossFactor')!,
+      ...usual.slice(0, -1).map((value) => cell(first, value)),
+      ...bases.map(same).map((setting) => (setting ? cell(setting, 'gFD') : '–')),
+    ]
   })
   const heads = bases.map(([{ values, figures }]) => {
     const gflops = figures.get('base GFLOPs')!.mean.toPrecision(2)
-    return `gFD ${values.get('base')} base (${gflops} GFLOPs)`
+    const [base, ...length] = values.get('base')!.split(' ')
+    return `gFD ${[`${base} base`, ...length].join(' ')} (${gflops} GFLOPs)`
   })
   return [['c_lf', ...usual.slice(0, -1), ...heads], ...rows]
 }
@@ -199,6 +206,27 @@ const checked = (dirs: readonly string[], check: readonly string[]) =>
     ] as const,
   }))
 
+/** The best rate of each training budget, and what the line through those of the others says of it. */
+const budgets = (): Rows => {
+  const points = settingsOf('claim-rate').map((setting) => ({
+    bitsPerPixel: meanOf(setting, 'bits/pixel'),
+    trainingFlops: meanOf(setting, 'base training FLOPs'),
+    frechet: meanOf(setting, 'gFD'),
+  }))
+  const rows = fitBudget(points).optima.map(({ trainingFlops, bitsPerPixel, logError, frechet }) => {
+    const others = points.filter((point) => Math.abs(point.trainingFlops / trainingFlops - 1) > 1e-6)
+    const named = planBudget(fitBudget(others), trainingFlops)
+    return [
+      `${(trainingFlops / 1e12).toFixed(1)} · 10¹²`,
+      `${bitsPerPixel!.toFixed(3)} ± ${(bitsPerPixel! * logError!).toFixed(3)}`,
+      frechet!.toPrecision(3),
+      `${named.bitsPerPixel.toFixed(3)}${named.extrapolated ? ' (extrapolated)' : ''}`,
+      signed(named.bitsPerPixel / bitsPerPixel! - 1),
+    ]
+  })
+  return [['training FLOPs', 'best bits/pixel', 'gFD there', 'named by the others', ''], ...rows]
+}
+
 /** The law from c_lf 1.5 and 4, against what was not in the fit. */
 const planner = (): Rows => {
   const file = resultsOf('loss-factor')
@@ -259,7 +287,8 @@ export const tables: Readonly<Record<string, () => Rows>> = {
       },
     }),
   'claim-equal-rate': equalRate,
-  'claim-rate': () => lossFactor('claim-rate'),
+  'claim-rate': () => lossFactor('claim-rate', ['small 2500 steps', 'small', 'small 10000 steps', 'larger']),
+  'claim-budget': budgets,
   'claim-ablations': () =>
     byPriorAndBase('claim-ablations', {
       title: '',
