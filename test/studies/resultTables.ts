@@ -172,27 +172,26 @@ const shape = (): Rows => {
   return [[title, ...head.slice(0, -1), 'base model, GFLOPs forward'], ...rows]
 }
 
-const efficiency = (): Rows => {
-  const settings = settingsOf('efficiency')
-  const bases = ['400 steps', '1200 steps', '3600 steps']
-  const labels = [
-    ['UL latents', 'UL latents'],
-    ['UL latents, MSE decoder', 'UL latents, squared-error decoder'],
-    ['KL-VAE latents', 'KL-VAE latents (learned variance, KL times 0.01, squared-error decoder)'],
-    ['pixels', 'pixels (2% more FLOPs)'],
-  ] as const
-  const rows = labels.map(([arm, label]) => {
-    const of = bases.map((base) => settingOf(settings, arm, base))
+/**
+ * The gFD of what base models of several lengths generate.
+ * @param bases names of the base models, each with its length as the head of a column, the first of them said whole
+ */
+const efficiency = (
+  name: string,
+  { bases, labels }: { bases: Record<string, string>; labels: Record<string, string> },
+): Rows => {
+  const settings = settingsOf(name)
+  const rows = Object.entries(labels).map(([arm, label]) => {
+    const own = settings.filter(({ values }) => values.get('arm') === arm)
+    const gfd = Object.keys(bases).map((base) => own.find(({ values }) => values.get('base') === base))
     return [
       label,
-      ...['bits/pixel', 'PSNR', 'rFD'].map((value) => cell(of[0], value)),
-      ...of.map((setting) => cell(setting, 'gFD')),
+      ...['bits/pixel', 'PSNR', 'rFD'].map((value) => cell(own[0], value)),
+      ...gfd.map((setting) => (setting ? cell(setting, 'gFD') : '–')),
     ]
   })
-  return [
-    ['what it generates', 'bits/pixel', 'PSNR', 'rFD', 'gFD after 400 steps', '1,200', '3,600'],
-    ...rows,
-  ]
+  const [first, ...others] = Object.values(bases)
+  return [['what it generates', 'bits/pixel', 'PSNR', 'rFD', `gFD after ${first}`, ...others], ...rows]
 }
 
 /** What the law of some runs says of others, and what these gave. */
@@ -343,7 +342,31 @@ export const tables: Readonly<Record<string, () => Rows>> = {
         'normal prior, diffusion decoder': 'normal, diffusion',
       },
     }),
-  efficiency,
+  efficiency: () =>
+    efficiency('efficiency', {
+      bases: { '400 steps': '400 steps', '1200 steps': '1,200', '3600 steps': '3,600' },
+      labels: {
+        'UL latents': 'UL latents',
+        'UL latents, MSE decoder': 'UL latents, squared-error decoder',
+        'KL-VAE latents': 'KL-VAE latents (learned variance, KL times 0.01, squared-error decoder)',
+        pixels: 'pixels (2% more FLOPs)',
+      },
+    }),
+  'kl-weight': () =>
+    byPriorAndBase('kl-weight', {
+      title: 'weight of the KL',
+      names: ['PSNR', 'rFD', 'gFD'],
+      labels: Object.fromEntries(['1', '0.1', '0.01'].map((w) => [`KL ${w}`, w])),
+    }),
+  'claim-efficiency': () =>
+    efficiency('claim-efficiency', {
+      bases: { '2500 steps': '2,500 steps', '5000 steps': '5,000', '15000 steps': '15,000' },
+      labels: {
+        'UL latents': 'UL latents (c_lf 8)',
+        'KL-VAE latents': 'KL-VAE latents (learned variance, KL times 1, squared-error decoder)',
+        pixels: 'pixels, a convolutional U-ViT',
+      },
+    }),
   'single-stage': () =>
     byArm('single-stage', {
       names: [...withoutSsim, 'precision'],
