@@ -186,7 +186,7 @@ const efficiency = (
     const gfd = Object.keys(bases).map((base) => own.find(({ values }) => values.get('base') === base))
     return [
       label,
-      ...['bits/pixel', 'PSNR', 'rFD'].map((value) => cell(own[0], value)),
+      ...['bits/pixel', 'PSNR', 'rFD'].map((value) => cell(settingOf(own, arm), value)),
       ...gfd.map((setting) => (setting ? cell(setting, 'gFD') : '–')),
     ]
   })
