@@ -356,7 +356,7 @@ export const tables: Readonly<Record<string, () => Rows>> = {
     byPriorAndBase('kl-weight', {
       title: 'weight of the KL',
       names: ['PSNR', 'rFD', 'gFD'],
-      labels: Object.fromEntries(['1', '0.1', '0.01'].map((w) => [`KL ${w}`, w])),
+      labels: Object.fromEntries(['3', '1', '0.1', '0.01'].map((w) => [`KL ${w}`, w])),
     }),
   'claim-efficiency': () =>
     efficiency('claim-efficiency', {
