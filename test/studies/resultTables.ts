@@ -119,23 +119,26 @@ const lossFactor = (name: string, names: readonly string[] = ['small', 'larger']
   return [['c_lf', ...usual.slice(0, -1), ...heads], ...rows]
 }
 
-/**
- * Each rate of the squared error with what the diffusion decoder has there, by straight lines over the logarithms of rate and
- * distance, and how much less or more that is.
- */
+/** What a curve of settings has at a rate, by straight lines over the logarithm of the rate and, of a distance, over its own. */
+const atRate = (curve: readonly ComparedSetting[], name: string, rate: number): number => {
+  const isDistance = name.endsWith('FD')
+  const points = curve.map((at) => {
+    const value = meanOf(at, name)
+    return [Math.log(meanOf(at, 'bits/pixel')), isDistance ? Math.log(value) : value] as const
+  })
+  const there = interpolated(points, Math.log(rate))
+  return isDistance ? Math.exp(there) : there
+}
+
+/** Each rate of the squared error with what the diffusion decoder has there, and how much less or more that is. */
 const equalRate = (): Rows => {
   const settings = settingsOf('claim-decoder')
   const kind = (name: string) => settings.filter(({ values }) => values.get('arm')?.startsWith(name))
-  const [diffusion, squared] = ['diffusion decoder', 'MSE decoder'].map(kind) as [
-    ComparedSetting[],
-    ComparedSetting[],
-  ]
-  const logs = (name: string) =>
-    diffusion.map((at) => [Math.log(meanOf(at, 'bits/pixel')), Math.log(meanOf(at, name))] as const)
-  const rows = squared.map((setting) => [
+  const diffusion = kind('diffusion decoder')
+  const rows = kind('MSE decoder').map((setting) => [
     cell(setting, 'bits/pixel'),
     ...['rFD', 'gFD'].flatMap((name) => {
-      const there = Math.exp(interpolated(logs(name), Math.log(meanOf(setting, 'bits/pixel'))))
+      const there = atRate(diffusion, name, meanOf(setting, 'bits/pixel'))
       return [cell(setting, name), `${there.toPrecision(3)} (${signed(there / meanOf(setting, name) - 1)})`]
     }),
   ])
@@ -158,18 +161,52 @@ const bias = (): Rows => {
   return [['b', ...factors.map((c) => `c_lf ${c}`)], ...rows]
 }
 
-const shape = (): Rows => {
-  const names = [...usual, 'base GFLOPs']
-  const sides = [2, 4, 8, 16].map((times) => [
-    `downsample ${times}`,
-    `${32 / times}×${32 / times}×8 (${times} times)`,
-  ])
-  const [[title, ...head], ...rows] = byArm('shape', {
-    title: 'latent',
-    names,
-    labels: Object.fromEntries(sides) as Record<string, string>,
-  }) as [string[], ...string[][]]
-  return [[title, ...head.slice(0, -1), 'base model, GFLOPs forward'], ...rows]
+/**
+ * Curves over the loss factor, one for each bias, and how far each is at its rates from that of the bias 0.8.
+ * @param names the values, after the rate
+ */
+const biasCurves = (experiment: string, names: readonly string[]): Rows => {
+  const settings = settingsOf(experiment)
+  const usualBias = '0.8'
+  const curve = settings.filter(({ values }) => values.get('decoder.bias') === usualBias)
+  const rows = settings.map((setting) => {
+    const { values } = setting
+    const ahead = (name: string): string => {
+      const [own, there] = [meanOf(setting, name), atRate(curve, name, meanOf(setting, 'bits/pixel'))]
+      return name === 'PSNR'
+        ? `${own < there ? '−' : '+'}${Math.abs(own - there).toFixed(2)} dB`
+        : signed(own / there - 1)
+    }
+    return [
+      values.get('decoder.bias')!,
+      values.get('decoder.lossFactor')!,
+      ...['bits/pixel', ...names].map((name) => cell(setting, name)),
+      ...names.map((name) => (curve.includes(setting) ? '' : ahead(name))),
+    ]
+  })
+  const heads = names.map((name) => `${name} against b ${usualBias}`)
+  return [['b', 'c_lf', 'bits/pixel', ...names, ...heads], ...rows]
+}
+
+/**
+ * Over the grid and the channels of the latent.
+ * @param labels the latent of each arm
+ * @param longer base models trained for longer, each with the head of its column
+ */
+const shape = (name: string, labels: Record<string, string>, longer: Record<string, string> = {}): Rows => {
+  const settings = settingsOf(name)
+  const rows = Object.entries(labels).map(([arm, label]) => {
+    const own = settings.filter(({ values }) => values.get('arm') === arm)
+    const first = settingOf(own, arm)
+    const others = Object.keys(longer).map((base) => own.find(({ values }) => values.get('base') === base))
+    return [
+      label,
+      ...usual.map((value) => cell(first, value)),
+      ...others.map((setting) => (setting ? cell(setting, 'gFD') : '–')),
+      cell(first, 'base GFLOPs'),
+    ]
+  })
+  return [['latent', ...usual, ...Object.values(longer), 'base model, GFLOPs forward'], ...rows]
 }
 
 /**
@@ -248,9 +285,9 @@ const plannedBiases = (): Rows => {
   ]
 }
 
-/** Every setting at three biases, predicted by the law of all others and by its line alone. */
-const plannerBiases = (): Rows => {
-  const { settings } = planRuns({ dirs: [resultsOf('loss-factor'), resultsOf('bias')] })
+/** Every setting of experiments at three biases, predicted by the law of all others and by its line alone. */
+const plannerBiases = (...names: readonly string[]): Rows => {
+  const { settings } = planRuns({ dirs: names.map(resultsOf) })
   const rows = settings.map((setting) => {
     const { lossFactor, bias, bitsPerPixel } = setting
     const law = fitRateLaw(settings.filter((other) => other !== setting))
@@ -330,7 +367,28 @@ export const tables: Readonly<Record<string, () => Rows>> = {
       names: usual,
       labels: Object.fromEntries([2, 4, 8, 16, 32].map((n) => [`channels ${n}`, `${n}`])),
     }),
-  shape,
+  shape: () =>
+    shape(
+      'shape',
+      Object.fromEntries(
+        [2, 4, 8, 16].map((times) => [
+          `downsample ${times}`,
+          `${32 / times}×${32 / times}×8 (${times} times)`,
+        ]),
+      ),
+    ),
+  'claim-bias': () => biasCurves('claim-bias', ['PSNR', 'rFD', 'gFD']),
+  'claim-planner': () => plannerBiases('claim-bias'),
+  'claim-shape': () =>
+    shape(
+      'claim-shape',
+      {
+        ...Object.fromEntries([2, 4, 8, 16].map((n) => [`channels ${n}`, `8×8×${n}`])),
+        'downsample 2': '16×16×8',
+        'downsample 8': '4×4×8',
+      },
+      { 'small 10000 steps': 'gFD after 10,000 steps' },
+    ),
   'prior-decoder': () =>
     byPriorAndBase('prior-decoder', {
       title: 'prior, decoder',
@@ -378,7 +436,7 @@ export const tables: Readonly<Record<string, () => Rows>> = {
       },
     }),
   planner,
-  'planner-biases': plannerBiases,
+  'planner-biases': () => plannerBiases('loss-factor', 'bias'),
   'planned-biases': plannedBiases,
 }
 
