@@ -378,6 +378,7 @@ export const tables: Readonly<Record<string, () => Rows>> = {
       ),
     ),
   'claim-bias': () => biasCurves('claim-bias', ['PSNR', 'rFD', 'gFD']),
+  'claim-bias-short': () => biasCurves('claim-bias-short', ['PSNR', 'rFD']),
   'claim-planner': () => plannerBiases('claim-bias'),
   'claim-shape': () =>
     shape(
