@@ -188,6 +188,13 @@ const biasCurves = (experiment: string, names: readonly string[]): Rows => {
   return [['b', 'c_lf', 'bits/pixel', ...names, ...heads], ...rows]
 }
 
+/** The gFD of each base model on an arm's latents; a dash for one that was not trained. */
+const gfdByBase = (own: readonly ComparedSetting[], bases: readonly string[]): string[] =>
+  bases.map((base) => {
+    const setting = own.find(({ values }) => values.get('base') === base)
+    return setting ? cell(setting, 'gFD') : '–'
+  })
+
 /**
  * Over the grid and the channels of the latent.
  * @param labels the latent of each arm
@@ -198,11 +205,10 @@ const shape = (name: string, labels: Record<string, string>, longer: Record<stri
   const rows = Object.entries(labels).map(([arm, label]) => {
     const own = settings.filter(({ values }) => values.get('arm') === arm)
     const first = settingOf(own, arm)
-    const others = Object.keys(longer).map((base) => own.find(({ values }) => values.get('base') === base))
     return [
       label,
       ...usual.map((value) => cell(first, value)),
-      ...others.map((setting) => (setting ? cell(setting, 'gFD') : '–')),
+      ...gfdByBase(own, Object.keys(longer)),
       cell(first, 'base GFLOPs'),
     ]
   })
@@ -220,11 +226,10 @@ const efficiency = (
   const settings = settingsOf(name)
   const rows = Object.entries(labels).map(([arm, label]) => {
     const own = settings.filter(({ values }) => values.get('arm') === arm)
-    const gfd = Object.keys(bases).map((base) => own.find(({ values }) => values.get('base') === base))
     return [
       label,
       ...['bits/pixel', 'PSNR', 'rFD'].map((value) => cell(settingOf(own, arm), value)),
-      ...gfd.map((setting) => (setting ? cell(setting, 'gFD') : '–')),
+      ...gfdByBase(own, Object.keys(bases)),
     ]
   })
   const [first, ...others] = Object.values(bases)

@@ -94,15 +94,12 @@ const numbersOf = (name: string): readonly number[] => {
 describe('what experiments say they found', () => {
   it.each(csvs.map((csv) => csv.replace('.csv', '')))('%s: every number is one of its results', (name) => {
     const known = numbersOf(name)
-    const said = [...sweepOf(name).found!.matchAll(/\d[\d,]*(?:\.\d+)?/g)].map(([text]) =>
+    const said = [...sweepOf(name).found!.matchAll(/(?:(?<=\s)-)?\d[\d,]*(?:\.\d+)?/g)].map(([text]) =>
       text.replaceAll(/,(?=\d{3})/g, '').replace(/,$/, ''),
     )
     expect(said.length).toBeGreaterThan(3)
     const digits = (text: string): number => text.split('.')[1]?.length ?? 0
-    // A minus is not read: it might be a dash.
-    const unknown = said.filter(
-      (text) => !known.some((value) => Math.abs(value).toFixed(digits(text)) === text),
-    )
+    const unknown = said.filter((text) => !known.some((value) => value.toFixed(digits(text)) === text))
     expect(unknown).toEqual([])
   })
 })
